@@ -1,0 +1,7 @@
+"""Building blocks that two rooms use."""
+
+from ._mlp import (
+    ACTIVATIONS as ACTIVATIONS,
+    MLP as MLP,
+    activation as activation,
+)
