@@ -1,0 +1,131 @@
+"""Settings that every test runs under.
+
+Broadcasting and dtype promotion must be explicit, two CPU devices are simulated,
+figures are drawn without a display, and slow tests run in the order of
+`tests/slow.txt` until their time is used up.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import jax
+import matplotlib
+import pytest
+
+
+ROOT = Path(__file__).parent.parent
+SLOW_LIST = ROOT / "tests" / "slow.txt"
+
+matplotlib.use("Agg")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_num_cpu_devices", 2)
+
+
+def _data_folder() -> Path | None:
+    """Where the measured data sets lie: `PENDULA_DATA`, or a folder beside the
+    checkout; None when there is none."""
+    named = os.environ.get("PENDULA_DATA")
+    folder = (ROOT / (named or "../shared/data")).resolve()
+    return folder if folder.is_dir() else None
+
+
+_folder = _data_folder()
+if _folder is not None:  # absolute, so that tests may change the working folder
+    os.environ["PENDULA_DATA"] = str(_folder)
+
+
+@pytest.fixture
+def key() -> jax.Array:
+    """One random key; fold in an index for more."""
+    return jax.random.key(0)
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of the measured data sets; the test is skipped without it."""
+    folder = _data_folder()
+    if folder is None:
+        pytest.skip("PENDULA_DATA is not set: the measured data sets are not here")
+    return folder
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _forget_programs():
+    """Memory grows with compiled programs: each module leaves none behind."""
+    yield
+    jax.clear_caches()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("pendula")
+    group.addoption(
+        "--cut",
+        type=float,
+        default=None,
+        metavar="SECONDS",
+        help="skip the slow tests that would still run after SECONDS, and move those "
+        "that passed to the end of tests/slow.txt",
+    )
+
+
+def _slow_list() -> list[str]:
+    if not SLOW_LIST.exists():
+        return []
+    lines = SLOW_LIST.read_text().splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list) -> None:
+    """Least recently run first: a test that the list lacks comes before all."""
+    if config.getoption("--cut") is None:
+        return
+    place = {name: i for i, name in enumerate(_slow_list())}
+    items.sort(key=lambda item: place.get(item.nodeid, -1))
+
+
+class _Clock:
+    """When the run began, and which slow tests it finished."""
+
+    start = time.monotonic()
+    passed: list[str] = []  # noqa: RUF012 - one run, one list
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item):
+    """Cut a test at the end of the time given by `--cut`; it counts as skipped."""
+    cut = item.config.getoption("--cut")
+    if cut is None:
+        return (yield)
+    left = cut - (time.monotonic() - _Clock.start)
+    message = f"not finished: the {cut:g} s of this run were used up"
+    if left <= 0:
+        pytest.skip(message)
+
+    def stop(_signal, _frame):
+        pytest.skip(message)
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, left)
+    try:
+        result = yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    _Clock.passed.append(item.nodeid)
+    return result
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Move the slow tests that passed to the end of the list."""
+    if session.config.getoption("--cut") is None or not _Clock.passed:
+        return
+    known = {item.nodeid for item in session.items}
+    kept = [n for n in _slow_list() if n in known and n not in _Clock.passed]
+    new = sorted(known - set(kept) - set(_Clock.passed))
+    head = [line for line in SLOW_LIST.read_text().splitlines() if line[:1] == "#"]
+    SLOW_LIST.write_text("\n".join([*head, *new, *kept, *_Clock.passed]) + "\n")
