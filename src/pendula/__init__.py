@@ -34,7 +34,7 @@ _PUBLIC = {
     "rollout": ("pendula.solve", "rollout"),
 }
 
-__all__ = [*_PUBLIC, "__version__"]  # noqa: PLE0604 - built from the one table
+__all__ = [*_PUBLIC, "__version__"]
 
 
 def __getattr__(name: str) -> Any:
