@@ -84,6 +84,15 @@ def test_zero_last_starts_as_the_zero_function_but_learns():
     assert float(jnp.abs(grad.weight_out).max()) > 0
 
 
+def test_redraw_changes_the_weights_and_nothing_else():
+    net = MLP(2, 1, 4, 2, init="lecun", zero_last=True, key=jax.random.key(2))
+    again = net.redraw(jax.random.key(3))
+    assert jax.tree.structure(again) == jax.tree.structure(net)
+    assert float(jnp.abs(again.weight_in - net.weight_in).max()) > 0
+    same = net.redraw(jax.random.key(2))
+    assert eqx.tree_equal(same, net)
+
+
 def test_initial_weights_have_the_stated_spread():
     wide = dict(width=400, depth=2, key=jax.random.key(3))
     uniform, lecun = MLP(400, 1, **wide), MLP(400, 1, init="lecun", **wide)

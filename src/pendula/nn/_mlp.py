@@ -111,6 +111,10 @@ class MLP(eqx.Module):
     """Name of the activation."""
     use_bias: bool = eqx.field(static=True)
     """Whether the layers have biases."""
+    init: str = eqx.field(static=True)
+    """How the weights were drawn, `"uniform"` or `"lecun"`."""
+    zero_last: bool = eqx.field(static=True)
+    """Whether the last layer started at zero."""
 
     def __init__(
         self,
@@ -129,6 +133,7 @@ class MLP(eqx.Module):
         self.in_size, self.out_size = in_size, out_size
         self.width, self.depth = width, depth
         self.activation, self.use_bias = activation, use_bias
+        self.init, self.zero_last = init, zero_last
         keys = jax.random.split(key, depth + 1)
 
         def layer(index: int, fan: int, rows: int) -> tuple[Array, Array | None]:
@@ -162,6 +167,20 @@ class MLP(eqx.Module):
             for i in range(self.depth - 1):
                 x = act(_affine(*jax.tree.map(lambda leaf, i=i: leaf[i], hidden), x))
         return _affine(self.weight_out, self.bias_out, x)
+
+    def redraw(self, key: PRNGKeyArray) -> MLP:
+        """The same network with fresh random weights, drawn as at the start."""
+        return MLP(
+            self.in_size,
+            self.out_size,
+            self.width,
+            self.depth,
+            activation=self.activation,
+            use_bias=self.use_bias,
+            init=self.init,
+            zero_last=self.zero_last,
+            key=key,
+        )
 
 
 def _affine(weight: Array, bias: Array | None, x: Array) -> Array:
