@@ -1,0 +1,27 @@
+"""Trajectories in and out: files, clips, batches, scaling."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ._csv import read_csv as read_csv
+from ._decisions import Decision as Decision
+from ._inputs import (
+    InputKind as InputKind,
+    check_input_kind as check_input_kind,
+    input_path as input_path,
+)
+from ._trajectories import Trajectories as Trajectories
+
+
+if TYPE_CHECKING:
+    from ._batch import Batch as Batch
+
+
+def __getattr__(name: str) -> Any:
+    """`Batch` on first use: it is a JAX pytree, and reading a file needs no JAX."""
+    if name == "Batch":
+        from ._batch import Batch
+
+        return Batch
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
