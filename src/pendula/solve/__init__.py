@@ -1,0 +1,20 @@
+"""Time integration: fixed-grid rollouts and the Diffrax gateway."""
+
+from ._rollout import (
+    Rollout as Rollout,
+    linear_path as linear_path,
+    rollout as rollout,
+    rollout_steps as rollout_steps,
+)
+from ._schemes import (
+    EULER as EULER,
+    HEUN as HEUN,
+    LEAPFROG as LEAPFROG,
+    MIDPOINT as MIDPOINT,
+    RK4 as RK4,
+    RK4_38 as RK4_38,
+    AbstractScheme as AbstractScheme,
+    Leapfrog as Leapfrog,
+    Tableau as Tableau,
+    scheme as scheme,
+)
