@@ -1,0 +1,29 @@
+"""Shape and dtype aliases that all rooms share (engineering: section 2 words)."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int8, PRNGKeyArray, Shaped
+
+
+AnyArray: TypeAlias = Array | np.ndarray  # where NumPy arrays may come in or go out
+State: TypeAlias = Float[Array, "dim"]
+Time: TypeAlias = Float[Array, ""]
+Control: TypeAlias = Float[Array, "ctrl"]
+Context: TypeAlias = Any  # what varies within a family: parameters or eta
+
+__all__ = [
+    "AnyArray",
+    "Array",
+    "Bool",
+    "Context",
+    "Control",
+    "Float",
+    "Int8",
+    "PRNGKeyArray",
+    "Shaped",
+    "State",
+    "Time",
+]

@@ -1,0 +1,105 @@
+"""Unknown constants: scalars of a known law, with sign, prior and interval."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from .._errors import ConfigError
+from .._registry import register
+from .._tree import Fixed
+
+
+Sign = Literal["any", "positive"]
+
+
+@register("module")
+class Given(Fixed):
+    """A constant that is known: never trained."""
+
+    number: Float[Array, ""]
+
+    @property
+    def value(self) -> Float[Array, ""]:
+        """The constant itself."""
+        return self.number
+
+
+@register("module")
+class PriorWidth(Fixed):
+    """Mean and standard deviation of a Gaussian prior on a raw parameter."""
+
+    mean: Float[Array, ""]
+    sd: Float[Array, ""]
+
+
+@register("module")
+class Free(eqx.Module):
+    r"""A constant to be found.
+
+    Positive constants live on a log scale, $c = c_0 e^{r}$, others on
+    $c = c_0 + s\,r$; the raw parameter r starts at 0 and has a Gaussian prior of
+    mean 0 and width `sd` (decades are 2.3 wide on the log scale).
+
+    **Raises:** `ConfigError` for a positive constant whose start is not positive.
+    """
+
+    raw: Float[Array, ""]
+    prior: PriorWidth
+    start: Given
+    scale: Given
+    sign: Sign = eqx.field(static=True)
+
+    @classmethod
+    def make(
+        cls, start: float, sign: Sign = "any", *, scale: float | None = None, sd: float = 5.0
+    ) -> Free:
+        """A free constant near `start`; `scale` is its natural size (default:
+        `start`, or 1 when that is 0)."""
+        if sign == "positive" and not start > 0:
+            raise ConfigError(
+                f"a positive constant starts at {start:g}; its start must be > 0."
+            )
+        if not sd > 0:
+            raise ConfigError(f"the prior width sd is {sd:g}; it must be > 0.")
+        size = abs(start) if scale is None and start else (scale or 1.0)
+        put = lambda v: jnp.asarray(float(v))  # noqa: E731 - five uses
+        return cls(
+            put(0.0), PriorWidth(put(0.0), put(sd)), Given(put(start)), Given(put(size)), sign
+        )
+
+    @property
+    def value(self) -> Float[Array, ""]:
+        """The constant itself."""
+        if self.sign == "positive":
+            # A runaway trial step must not overflow: e^60 is far beyond physics.
+            return self.start.value * jnp.exp(jnp.clip(self.raw, -60.0, 60.0))
+        return self.start.value + self.scale.value * self.raw
+
+    def prior_residual(self) -> Float[Array, ""]:
+        """Whitened distance from the prior."""
+        return (self.raw - self.prior.mean) / self.prior.sd
+
+    def derivative(self) -> float:
+        """d value / d raw at the present value, on the host (delta method)."""
+        if self.sign == "positive":
+            return float(np.asarray(self.value))
+        return float(np.asarray(self.scale.value))
+
+
+Constant = Given | Free
+
+
+def constant(
+    start: float, *, free: bool, sign: Sign = "any", scale: float | None = None
+) -> Constant:
+    """A known constant, or one to be found."""
+    if free:
+        return Free.make(start, sign, scale=scale)
+    if not np.isfinite(start):
+        raise ConfigError(f"a constant is {start}; it must be finite.")
+    return Given(jnp.asarray(float(start)))

@@ -1,0 +1,186 @@
+"""Learned slots: networks whose priors are part of the parametrisation."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from .._errors import ConfigError, nearest
+from .._registry import register
+from .._tree import Fixed
+from ..nn import MLP
+from ._field import AbstractField
+
+
+PriorName = Literal["zero_at_rest", "odd", "positive", "bounded"]
+
+
+@register("module")
+class SlotScale(Fixed):
+    """What a slot sees and says in physical units, fitted on training data.
+
+    `mean`, `scale` `"in"` of the inputs, `rest` `"in"` the state of rest, `out`
+    `"out"` the size of the values, `low`, `high` `"in"` the range visited in
+    training, `precision` the prior precision of the (unit-free) weights,
+    `bounds` `"2"` for a bounded slot.
+    """
+
+    mean: Float[Array, "in"]
+    scale: Float[Array, "in"]
+    rest: Float[Array, "in"]
+    out: Float[Array, "out"]
+    low: Float[Array, "in"]
+    high: Float[Array, "in"]
+    precision: Float[Array, ""]
+    bounds: Float[Array, "2"]
+
+    @classmethod
+    def unit(cls, in_size: int, out_size: int, precision: float = 0.0) -> SlotScale:
+        """No scaling, nothing visited yet."""
+        zero, one = jnp.zeros(in_size), jnp.ones(in_size)
+        return cls(
+            zero,
+            one,
+            zero,
+            jnp.ones(out_size),
+            -jnp.inf * one,
+            jnp.inf * one,
+            jnp.asarray(float(precision)),
+            jnp.asarray([0.0, 1.0]),
+        )
+
+
+@register("module")
+class Learned(AbstractField):
+    r"""A network in a slot: scaled inputs, physical outputs, priors built in.
+
+    $$ z = (x - \mu)/\sigma, \qquad f(x) = s \cdot P[\mathrm{net}](z) $$
+
+    with x the chosen entries of (y, u, context). Priors P (never penalties):
+
+    | prior | construction |
+    |---|---|
+    | `zero_at_rest` | net(z) - net(z_rest) |
+    | `odd` | (net(z) - net(-z)) / 2 about the rest state |
+    | `positive` | softplus(net) |
+    | `bounded` | lo + (hi - lo) sigmoid(net), the bounds in output units |
+
+    An angle enters as (sin, cos), so that the slot is periodic in it.
+
+    **Arguments:** `net`: `MLP` of the right input size; `takes`: indices into
+    the state; `inputs`: indices into u; `angle`: which of `takes` are angles;
+    `uses_context`: whether the context joins the inputs.
+    **Raises:** `ConfigError` for priors that exclude each other.
+    **Source:** engineering of priors as in hybrid models; Kidger 2022,
+    arXiv:2202.02435, section 2.
+    """
+
+    net: MLP
+    scale: SlotScale
+    takes: tuple[int, ...] = eqx.field(static=True)
+    inputs: tuple[int, ...] = eqx.field(static=True, default=())
+    angle: tuple[bool, ...] = eqx.field(static=True, default=())
+    priors: tuple[str, ...] = eqx.field(static=True, default=())
+    uses_context: bool = eqx.field(static=True, default=False)
+
+    def __check_init__(self) -> None:
+        for prior in self.priors:
+            if prior not in get_args(PriorName):
+                raise ConfigError(
+                    f'prior "{prior}" is unknown.{nearest(prior, get_args(PriorName))}'
+                    f" Allowed here: {', '.join(get_args(PriorName))}."
+                )
+        if {"positive", "bounded"} & set(self.priors) and len(self.priors) > 1:
+            raise ConfigError(
+                f"priors {list(self.priors)} exclude each other: positive and bounded "
+                "stand alone."
+            )
+        if self.angle and len(self.angle) != len(self.takes):
+            raise ConfigError("angle needs one flag for each entry of takes.")
+
+    @staticmethod
+    def size(
+        takes: tuple[int, ...],
+        inputs: tuple[int, ...] = (),
+        angle: tuple[bool, ...] = (),
+        context: int = 0,
+    ) -> int:
+        """The input size that the network needs."""
+        return len(takes) + len(inputs) + context + sum(angle)
+
+    def features(self, y, u, context) -> Float[Array, "in"]:
+        """The physical values x that the slot depends on (before sin and cos)."""
+        parts = [y[np.asarray(self.takes, int)]]
+        if self.inputs:
+            parts.append(u[np.asarray(self.inputs, int)])
+        if self.uses_context:
+            parts.append(context)
+        return jnp.concatenate(parts)
+
+    def encode(self, x: Float[Array, "in"]) -> Float[Array, "code"]:
+        """Scaled inputs of the network; an angle becomes (sin, cos)."""
+        z = (x - self.scale.mean) / self.scale.scale
+        if not any(self.angle):
+            return z
+        flags = np.zeros(x.shape[0], bool)
+        flags[: len(self.angle)] = self.angle
+        turned = x[np.flatnonzero(flags)] - self.scale.rest[np.flatnonzero(flags)]
+        return jnp.concatenate(
+            [z[np.flatnonzero(~flags)], jnp.sin(turned), jnp.cos(turned)]
+        )
+
+    def __call__(self, t, y, u, context):
+        x = self.features(y, u, context)
+        return self.scale.out * self.shape(x)
+
+    def shape(self, x: Float[Array, "in"]) -> Float[Array, "out"]:
+        """The unit-free value: the network under its priors."""
+        z = self.encode(x)
+        if "odd" in self.priors:
+            mirrored = self.encode(2.0 * self.scale.rest - x)
+            return 0.5 * (self.net(z) - self.net(mirrored))
+        value = self.net(z)
+        if "zero_at_rest" in self.priors:
+            value = value - self.net(self.encode(self.scale.rest))
+        if "positive" in self.priors:
+            value = jax.nn.softplus(value)
+        if "bounded" in self.priors:
+            low, high = self.scale.bounds
+            value = (low + (high - low) * jax.nn.sigmoid(value)) / self.scale.out
+        return value
+
+    def outside(self, y, u, context) -> Bool[Array, ""]:
+        """Whether the slot is asked outside the range it visited in training
+        (angles excepted: they repeat)."""
+        x = self.features(y, u, context)
+        free = np.ones(x.shape[0], bool)
+        free[: len(self.angle)] = ~np.asarray(self.angle, bool)
+        span = self.scale.high - self.scale.low
+        margin = jnp.where(jnp.isfinite(span), 0.02 * span, 0.0)
+        out = (x < self.scale.low - margin) | (x > self.scale.high + margin)
+        return jnp.any(out & free)
+
+    def redraw(self, key) -> Learned:
+        """The same slot with fresh random weights."""
+        net = self.net
+        fresh = MLP(
+            net.in_size,
+            net.out_size,
+            net.width,
+            net.depth,
+            activation=net.activation,
+            use_bias=net.use_bias,
+            key=key,
+        )
+        fresh = jax.tree.map(lambda a, b: a.astype(b.dtype), fresh, net)
+        return eqx.tree_at(lambda s: s.net, self, fresh)
+
+    def prior_residual(self) -> Float[Array, "prior"]:
+        """sqrt(precision) times the weights."""
+        weights = [jnp.ravel(w) for w in jax.tree.leaves(self.net)]
+        return jnp.sqrt(self.scale.precision) * jnp.concatenate(weights)

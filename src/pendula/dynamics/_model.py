@@ -1,0 +1,83 @@
+"""A model of motion: a field, what of its state is observed, and how it is stepped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from .._errors import ConfigError
+from .._registry import register
+from .._types import Context, State
+from ..solve import Rollout, rollout_steps, scheme as find_scheme
+
+
+@register("module")
+class Model(eqx.Module):
+    r"""What is fitted, saved and rolled out.
+
+    $$ \dot y = f(t, y, u, c), \qquad \mathrm{obs} = y_{observed} $$
+
+    **Arguments:** `field`: any field; `observed`: the state entry behind each
+    observed channel; `dim`: size of the state; `scheme`, `substeps`: how one
+    sampling interval is stepped.
+    **Raises:** `ConfigError` for indices outside the state.
+    """
+
+    field: Any
+    observed: tuple[int, ...] = eqx.field(static=True)
+    dim: int = eqx.field(static=True)
+    scheme: str = eqx.field(static=True, default="rk4")
+    substeps: int = eqx.field(static=True, default=1)
+
+    def __check_init__(self) -> None:
+        find_scheme(self.scheme)
+        if self.substeps < 1:
+            raise ConfigError(f"substeps is {self.substeps}; it must be at least 1.")
+        if not self.observed or not all(0 <= i < self.dim for i in self.observed):
+            raise ConfigError(
+                f"observed entries {list(self.observed)} do not fit a state of size "
+                f"{self.dim}."
+            )
+
+    def observe(self, y: State, context: Context = None) -> Float[Array, "obs"]:
+        """The observed channels of a state."""
+        return y[np.asarray(self.observed, int)]
+
+    def steps(
+        self,
+        y0: State,
+        t0: Any,
+        dts: Float[Array, "step"],
+        us: Any = None,
+        context: Context = None,
+        *,
+        refine: int = 1,
+    ) -> Rollout:
+        """States along a grid given by its steps; `refine` multiplies the
+        substeps (2 halves the step)."""
+        return rollout_steps(
+            self.field,
+            y0,
+            t0,
+            dts,
+            us,
+            context,
+            scheme=find_scheme(self.scheme),
+            substeps=self.substeps * refine,
+        )
+
+    def predict(self, y0, t0, dts, us=None, context=None) -> Float[Array, "time obs"]:
+        """Observations along a grid."""
+        ys = self.steps(y0, t0, dts, us, context).ys
+        return jax.vmap(self.observe)(ys)
+
+
+def weighted_residual(model: Model, y0: State, item: Any, weight: Any) -> Array:
+    """(prediction - observation) x weight where observed, 0 elsewhere, raveled."""
+    prediction = model.predict(y0, item.t0, item.dts, item.us, item.context)
+    return jnp.ravel(jnp.where(item.mask, (prediction - item.ys) * weight, 0.0))

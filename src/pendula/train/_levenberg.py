@@ -1,0 +1,230 @@
+r"""Levenberg-Marquardt for models fitted to many short stretches of data.
+
+The unknowns are shared parameters p (the model) and local ones s_i (the start
+state of stretch i). The normal matrix has an arrow shape, so the local unknowns
+are eliminated exactly (Schur complement): the cost grows linearly with the number
+of stretches, which a general least-squares solver does not know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float
+
+from ._run import Info, Step
+from ._state import TrainState
+
+
+# residual(params, local, item) -> "residual"; already weighted and masked
+Residual = Callable[[Any, Float[Array, "local"], Any], Float[Array, "residual"]]
+Prior = Callable[[Any], Float[Array, "prior"]]
+
+TRIALS = (0.1, 1.0, 10.0, 100.0)
+
+
+class LevenbergState(eqx.Module):
+    """Damping and the variance of the residuals, both updated on success."""
+
+    damping: Float[Array, ""]
+    variance: Float[Array, ""]
+    failed: Float[Array, ""]
+
+
+class Normal(eqx.Module):
+    """The arrow-shaped normal equations of all stretches.
+
+    `a` `"param param"`, `b` `"item param local"`, `c` `"item local local"`, `gp`
+    `"param"`, `gs` `"item local"`, `rss` the sum of squared residuals.
+    """
+
+    a: Float[Array, "param param"]
+    b: Float[Array, "item param local"]
+    c: Float[Array, "item local local"]
+    gp: Float[Array, "param"]
+    gs: Float[Array, "item local"]
+    rss: Float[Array, ""]
+
+
+def normal_equations(
+    residual: Residual, params: Any, local: Float[Array, "item local"], items: Any
+) -> Normal:
+    """Gauss-Newton matrix and gradient by forward mode, one stretch at a time
+    under `vmap` (the tangents of one stretch share its primal rollout)."""
+    flat, unravel = ravel_pytree(params)
+
+    def one(s, item):
+        def f(pair):
+            r = residual(unravel(pair[0]), pair[1], item)
+            return r, r
+
+        (jp, js), r = jax.jacfwd(f, has_aux=True)((flat, s))
+        return jp.T @ jp, jp.T @ js, js.T @ js, jp.T @ r, js.T @ r, r @ r
+
+    a, b, c, gp, gs, rss = jax.vmap(one)(local, items)
+    return Normal(a.sum(0), b, c, gp.sum(0), gs, rss.sum())
+
+
+def _solve(matrix: Array, rhs: Array) -> Array:
+    return jax.scipy.linalg.cho_solve(jax.scipy.linalg.cho_factor(matrix), rhs)
+
+
+def _eliminate(normal: Normal, prior_a: Array, prior_g: Array, variance, mu):
+    """Damped step (dp, ds) by elimination of the local unknowns."""
+    scale = lambda m: m + 1e-6 * mu * jnp.diag(jnp.diag(m)) + _floor(m)  # noqa: E731 - used twice
+    a = normal.a / variance + prior_a
+    g = normal.gp / variance + prior_g
+    a = a + mu * jnp.diag(_metric(prior_a, a)) + _floor(a)
+
+    def one(b, c, gs):
+        c = scale(c)
+        cb = _solve(c, b.T)
+        return b @ cb, b @ _solve(c, gs), cb
+
+    bcb, bcg, cb = jax.vmap(one)(normal.b, normal.c, normal.gs)
+    # a is in units of 1/variance, the stretches are not yet
+    dp = -_solve(a - bcb.sum(0) / variance, g - bcg.sum(0) / variance)
+    ds = jax.vmap(lambda c, gs, cbi: -_solve(scale(c), gs) - cbi @ dp)(
+        normal.c, normal.gs, cb
+    )
+    return dp, ds
+
+
+def _metric(prior_a: Array, a: Array) -> Array:
+    """Diagonal in which steps are measured: the prior's, so that a direction
+    that the data leave open is damped by what the prior says of it and not by the
+    (large) curvature of its single parameters; a share of the curvature where
+    there is no prior."""
+    return jnp.maximum(jnp.diag(prior_a), 1e-6 * jnp.diag(a))
+
+
+def _floor(matrix: Array) -> Array:
+    """A tiny multiple of the identity: a parameter that no residual feels must
+    not make the factorisation fail."""
+    eps = jnp.finfo(matrix.dtype).eps
+    return (10 * eps * (1.0 + jnp.trace(matrix) / matrix.shape[0])) * jnp.eye(
+        matrix.shape[0], dtype=matrix.dtype
+    )
+
+
+def levenberg_step(
+    residual: Residual,
+    prior: Prior,
+    num_residuals: Callable[[Any], Float[Array, ""]],
+    *,
+    members: int | None = None,
+    variance: float | None = None,
+    variance_floor: float = 0.0,
+) -> Step:
+    r"""A jitted Levenberg-Marquardt step for `train.run`.
+
+    $$ \min_{p, s} \sum_i \frac{|r_i(p, s_i)|^2}{2\sigma^2} + \tfrac12 |\pi(p)|^2 $$
+
+    with $\pi$ the whitened prior residual. `state.params` is the pair
+    `(params, local)`, `local` `"item local"`. Four dampings are tried at once on
+    one Jacobian and the best is taken; when none lowers the objective the damping
+    grows and nothing moves. $\sigma^2$ is `variance`, or re-estimated from the
+    residuals after every success (`num_residuals(items)` counts the observed
+    values), never below `variance_floor`.
+
+    **Source:** Levenberg 1944, Marquardt 1963; elimination as in bundle
+    adjustment (Triggs et al. 2000, section 6).
+    """
+
+    def objective(pair, items, var):
+        params, local = pair
+        r = jax.vmap(residual, in_axes=(None, 0, 0))(params, local, items)
+        pi = prior(params)
+        rss = jnp.sum(r * r)
+        return 0.5 * rss / var + 0.5 * jnp.sum(pi * pi), rss
+
+    def one(pair, opt: LevenbergState, bad, items):
+        params, local = pair
+        flat, unravel = ravel_pytree(params)
+        normal = normal_equations(residual, params, local, items)
+        pi, jpi = prior(params), jax.jacfwd(lambda p: prior(unravel(p)))(flat)
+        prior_a, prior_g = jpi.T @ jpi, jpi.T @ pi
+        now = 0.5 * normal.rss / opt.variance + 0.5 * jnp.sum(pi * pi)
+
+        def trial(factor):
+            mu = opt.damping * factor
+            dp, ds = _eliminate(normal, prior_a, prior_g, opt.variance, mu)
+            new = (unravel(flat + dp), local + ds)
+            cost, rss = objective(new, items, opt.variance)
+            return jnp.where(jnp.isfinite(cost), cost, jnp.inf), rss, dp, ds
+
+        factors = jnp.asarray(TRIALS, flat.dtype)
+        costs, rsss, dps, dss = jax.vmap(trial)(factors)
+        k = jnp.argmin(costs)
+        better = costs[k] < now
+        finite = jnp.isfinite(now) & jnp.isfinite(normal.gp).all()
+        pick = lambda new, old: jnp.where(better & finite, new, old)  # noqa: E731 - short
+        params = unravel(pick(flat + dps[k], flat))
+        local = pick(local + dss[k], local)
+        n = num_residuals(items)
+        if variance is None:
+            var = jnp.maximum(rsss[k] / n, variance_floor)
+            var = jnp.maximum(var, jnp.finfo(flat.dtype).tiny * 1e8)
+            var = pick(var, opt.variance)
+        else:
+            var = opt.variance
+        damping = jnp.where(better, opt.damping * factors[k] * 0.5, opt.damping * 100.0)
+        damping = jnp.clip(damping, 1e-8, 1e12)
+        rss = pick(rsss[k], normal.rss)
+        new_opt = LevenbergState(
+            damping, var, jnp.where(better, 0.0, opt.failed + 1.0)
+        )
+        info = {
+            "loss": jnp.sqrt(rss / n),
+            "objective": jnp.minimum(costs[k], now),
+            "damping": damping,
+            "gain": (now - costs[k]) / jnp.maximum(jnp.abs(now), 1e-30),
+        }
+        return (params, local), new_opt, jnp.where(finite, 0, bad + 1), info
+
+    @eqx.filter_jit
+    def step(state: TrainState, items: Any) -> tuple[TrainState, Info]:
+        if members is None:
+            pair, opt, bad, info = one(state.params, state.opt, state.bad, items)
+        else:
+            # One member after the other: each is a batched rollout already.
+            pair, opt, bad, info = jax.lax.map(
+                lambda x: one(*x, items), (state.params, state.opt, state.bad)
+            )
+        new = TrainState(
+            pair, opt, state.key, state.best, state.score, state.step + 1, bad
+        )
+        return new, info
+
+    return step
+
+
+def levenberg_state(
+    dtype: Any, *, damping: float = 1e-2, variance: float = 1.0, members: int | None = None
+) -> LevenbergState:
+    """The state before the first step."""
+    shape = () if members is None else (members,)
+    full = lambda v: jnp.full(shape, v, dtype)  # noqa: E731 - three uses
+    return LevenbergState(full(damping), full(variance), full(0.0))
+
+
+def posterior_covariance(
+    residual: Residual, prior: Prior, pair: Any, items: Any, variance: Any
+) -> Float[Array, "param param"]:
+    """Laplace covariance of the shared parameters, local ones marginalised."""
+    params, local = pair
+    flat, unravel = ravel_pytree(params)
+    normal = normal_equations(residual, params, local, items)
+    jpi = jax.jacfwd(lambda p: prior(unravel(p)))(flat)
+
+    def one(b, c):
+        return b @ _solve(c + _floor(c), b.T)
+
+    schur = normal.a - jax.vmap(one)(normal.b, normal.c).sum(0)
+    precision = schur / variance + jpi.T @ jpi
+    return jnp.linalg.inv(precision + _floor(precision))

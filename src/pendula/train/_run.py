@@ -1,0 +1,114 @@
+"""The one training loop."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from .._errors import ConfigError
+from ._state import TrainState
+
+
+Info = dict[str, Any]
+Step = Callable[[TrainState, Any], tuple[TrainState, Info]]
+
+
+class StopTraining(Exception):  # noqa: N818 - a signal, not an error
+    """Raised by a callback to end a training early; its text is the reason."""
+
+
+class AbstractCallback(abc.ABC):
+    """Something that looks at a training at every logging interval."""
+
+    @abc.abstractmethod
+    def __call__(self, state: TrainState, row: Info) -> TrainState:
+        """May add entries to `row`, return a changed state (best weights), or
+        raise `StopTraining`. `row` holds host numbers."""
+
+    def close(self, state: TrainState) -> None:  # noqa: B027 - optional hook
+        """Called once when the loop ends, however it ends."""
+
+
+class NonFinite(StopTraining):
+    """Loss or gradient stayed not finite; the advice is part of the text."""
+
+
+def run(
+    step: Step,
+    state: TrainState,
+    batches: Callable[[int], Any] | Any,
+    callbacks: Sequence[AbstractCallback] = (),
+    *,
+    num_steps: int,
+    log_every: int = 10,
+    max_bad: int = 3,
+    inner: int = 1,
+) -> tuple[TrainState, str]:
+    """Run a training until `num_steps` steps are done; every training in Pendula
+    goes through here.
+
+    **Arguments:**
+    - `step`: `state, info = step(state, batch)`, jitted by the caller; `info` holds
+      scalars only (or one value a member). It must not apply a step whose loss or
+      gradient is not finite, and count those in `state.bad`.
+    - `batches`: `batches(k)` gives the batch of step k (so that a resumed run
+      sees the same ones), or one batch used at every step.
+    - `callbacks`: called every `log_every` steps and after the last one.
+    - `max_bad`: non-finite steps in a row after which the training stops.
+    - `inner`: updates that one call of `step` makes (the state counts updates).
+
+    **Returns:** the last state and the reason why the loop ended (`"done"`, or
+    the text of the `StopTraining`). A state that is already at `num_steps` comes
+    back unchanged.
+    **Raises:** `ConfigError` for a step count that makes no sense.
+    """
+    if num_steps < 0 or log_every < 1:
+        raise ConfigError(
+            f"num_steps is {num_steps} and log_every {log_every}; they must be at "
+            "least 0 and 1."
+        )
+    get = batches if callable(batches) else lambda _: batches
+    reason = "done"
+    k = int(state.step)
+    try:
+        while k < num_steps:
+            state, info = step(state, get(k))
+            k += inner
+            if k % log_every >= inner and k < num_steps:
+                continue
+            row: Info = {"step": k, **jax.device_get(info)}
+            if int(np.max(jax.device_get(state.bad))) >= max_bad:
+                for callback in callbacks:
+                    state = callback(state, row)
+                raise NonFinite(
+                    f"loss or gradient not finite for {max_bad} steps in a row at "
+                    f"step {k}; the best weights so far are kept. Lower the learning "
+                    "rate, shorten the clips, or look for outliers in the data."
+                )
+            for callback in callbacks:
+                state = callback(state, row)
+    except StopTraining as stop:
+        reason = str(stop)
+    finally:
+        for callback in callbacks:
+            callback.close(state)
+    return state, reason
+
+
+def finish(state: TrainState) -> Any:
+    """The parameters to keep: the best ones where a score was taken, the last
+    ones otherwise."""
+    scored = np.isfinite(np.asarray(state.score))
+
+    def pick(best: Any, last: Any) -> Any:
+        where = scored.reshape(scored.shape + (1,) * (np.ndim(best) - scored.ndim))
+        return jax.numpy.where(where, best, last)
+
+    return jax.tree.map(
+        lambda b, p: pick(b, p) if eqx.is_array(b) else b, state.best, state.params
+    )
