@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ._arrays import read_mat as read_mat, read_npz as read_npz
 from ._csv import read_csv as read_csv
 from ._decisions import Decision as Decision
 from ._inputs import (
@@ -11,7 +12,10 @@ from ._inputs import (
     check_input_kind as check_input_kind,
     input_path as input_path,
 )
+from ._join import join as join
+from ._read import read as read
 from ._trajectories import Trajectories as Trajectories
+from ._write import write as write, write_csv as write_csv, write_npz as write_npz
 
 
 if TYPE_CHECKING:

@@ -142,7 +142,7 @@ def read_table(path: str | Path) -> Table:
     rows at the end are skipped. **Raises:** `DataError`.
     """
     path = Path(path)
-    raw = _bytes(path)
+    raw = read_bytes(path)
     text = _decode(path, raw)
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     skip = 0
@@ -181,7 +181,8 @@ def read_table(path: str | Path) -> Table:
     )
 
 
-def _bytes(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a file; `DataError` with the nearest name when there is none."""
     try:
         return path.read_bytes()
     except FileNotFoundError:
