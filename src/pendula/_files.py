@@ -16,10 +16,11 @@ def replacing(path: str | Path) -> Iterator[Path]:
     before stays as it was. Missing folders are made.
 
     ```python
+    >>> from pathlib import Path
     >>> from pendula._files import replacing
     >>> with replacing("runs/note.txt") as temporary:
     ...     _ = temporary.write_text("whole")
-    >>> open("runs/note.txt").read()
+    >>> Path("runs/note.txt").read_text()
     'whole'
 
     ```
