@@ -71,7 +71,8 @@ repro: $(VENV)/.test  ## run all studies at full size and write the claims ledge
 	@$(BIN)/pendula reproduce all --budget full
 
 docs: $(VENV)/.docs  ## build the documentation into site/
-	@$(BIN)/mkdocs build --strict --quiet
+	@$(BIN)/python .ci/reference.py
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 lock:  ## renew constraints.txt (needs a Python 3.11 and a newer one)
 	@.ci/lock.py > constraints.new && mv constraints.new constraints.txt

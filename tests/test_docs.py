@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import doctest
+import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,3 +51,114 @@ def test_docstring(
     doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(case)
     result = capsys.readouterr().out
     assert not result, result
+
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def _blocks(page: Path) -> list[tuple[str, str]]:
+    """Language and text of the fenced blocks of a page, in order."""
+    return _FENCE.findall(page.read_text(encoding="utf-8"))
+
+
+def _commands(text: str) -> list[list[str]]:
+    """The commands of a shell block: continued lines joined, comments dropped."""
+    lines = text.replace("\\\n", " ").splitlines()
+    return [words for line in lines if (words := shlex.split(line, comments=True))]
+
+
+def _run_program(arguments: list[str]) -> None:
+    """`pendula ARGUMENTS` in this process; it must end well."""
+    from pendula.cli import main
+
+    try:
+        code = main(arguments)
+    except SystemExit as end:
+        code = end.code
+    assert not code, f"pendula {shlex.join(arguments)} ended with {code}"
+
+
+RUNNING = [page for page in PAGES if {"python", "sh"} & {k for k, _ in _blocks(page)}]
+
+
+@pytest.mark.parametrize("page", RUNNING, ids=lambda page: page.name)
+def test_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The blocks of a page run in order in one folder and one namespace: `python` as
+    it stands, `pendula` commands of `sh` blocks; `make` targets must exist."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PENDULA_SMALL", "1")
+    monkeypatch.setenv("COLUMNS", "100")
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M)
+    names: dict = {"__name__": page.stem}
+    for language, text in _blocks(page):
+        if language == "python":
+            exec(compile(text, f"{page.name}", "exec"), names)
+        for command in _commands(text) if language == "sh" else []:
+            if command[0] == "pendula":
+                _run_program(command[1:])
+            elif command[0] == "make":
+                assert command[1] in targets
+
+
+def _source_text() -> str:
+    """Every string of the source, the pieces of one message joined."""
+    pieces = []
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = (getattr(value, "value", "") for value in node.values)
+                pieces.append("".join(p if isinstance(p, str) else "…" for p in parts))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                pieces.append(node.value)
+    return "\n".join(pieces)
+
+
+def test_troubleshooting_quotes_real_messages() -> None:
+    """Each heading in backticks is the text of a message or the name of a status."""
+    from pendula import Status
+
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    source = _source_text()
+    quoted = [
+        text
+        for heading in re.findall(r"^#+ .*$", page, re.M)
+        for text in re.findall(r"`([^`]+)`", heading)
+    ]
+    assert len(quoted) > 20
+    unknown = [t for t in quoted if t not in source and t not in Status.__members__]
+    assert unknown == []
+
+
+@pytest.mark.parametrize(
+    "topic",
+    [
+        "NaN loss",
+        "step_too_small",
+        "Loss plateau",
+        "Exploding rollout",
+        "Recompilation",
+        "Unequal grids",
+        "Missing data",
+        "Inputs and forcing",
+        "Resume",
+        "GPU slower than CPU",
+    ],
+)
+def test_troubleshooting_answers_by_name(topic: str) -> None:
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    assert any(topic in heading for heading in re.findall(r"^#+ .*$", page, re.M))
+
+
+def test_architecture_page_names_the_rooms_there_are() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    told = set(re.findall(r"^\| `(\w+)/` \|", page, re.M))
+    assert told == {path.parent.name for path in SOURCE.glob("*/*.py")}
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
+            if not target.startswith("http") and target != "reference.md":  # built
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
