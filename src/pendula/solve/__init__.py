@@ -1,8 +1,9 @@
 """Time integration: fixed-grid rollouts and the Diffrax gateway."""
 
+from ._grid import linear_path as linear_path
+from ._integrate import integrate as integrate
 from ._rollout import (
     Rollout as Rollout,
-    linear_path as linear_path,
     rollout as rollout,
     rollout_steps as rollout_steps,
 )

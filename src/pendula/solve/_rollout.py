@@ -7,12 +7,12 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Int, Int8
 
-from .._errors import ConfigError, ShapeError, Status
-from .._types import AnyArray, Context, State, Time
-from ._schemes import RK4, AbstractScheme, Field, scheme as find_scheme
+from .._errors import ConfigError, Status
+from .._types import Context, State, Time
+from ._grid import all_finite, as_grid, as_path, as_state, polynomial, safe
+from ._schemes import RK4, AbstractScheme, Field, Leapfrog, scheme as find_scheme
 
 
 class Rollout(eqx.Module):
@@ -30,131 +30,125 @@ class Rollout(eqx.Module):
     steps: Int[Array, "*batch"]
 
 
-def _polynomial(coefficients: Float[Array, "4 ctrl"]):
-    """u(s) = c0 + s (c1 + s (c2 + s c3)) within one sampling interval."""
-
-    def at(s: Time) -> Float[Array, " ctrl"]:
-        c0, c1, c2, c3 = coefficients
-        return c0 + s * (c1 + s * (c2 + s * c3))
-
-    return at
-
-
-def linear_path(
-    us: Float[Array, "time ctrl"], dts: Float[Array, "step"]
-) -> Float[Array, "step 4 ctrl"]:
-    """Coefficients of inputs that run straight from sample to sample."""
-    safe = jnp.where(dts > 0, dts, 1.0)[:, None]
-    slope = (us[1:] - us[:-1]) / safe
-    zero = jnp.zeros_like(slope)
-    return jnp.stack([us[:-1], slope, zero, zero], axis=1)
-
-
 def rollout_steps(
     field: Field,
     y0: State,
     t0: Time,
-    dts: Float[Array, "step"],
+    dts: Float[Array, " step"],
     us: Float[Array, "step 4 ctrl"] | None = None,
     context: Context = None,
     *,
     scheme: AbstractScheme = RK4,
     substeps: int = 1,
     checkpoint: int | None = None,
-    bound: float | None = None,
+    bound: Float[Array, ""] | float | None = None,
 ) -> Rollout:
     """The compiled core of `rollout`: steps are given, nothing is checked.
 
-    A step of length 0 (padding) leaves the state alone. `checkpoint` is the
-    number of samples per block that is recomputed in the backward pass instead
-    of stored.
+    A step of length 0 (padding) leaves the state alone. `checkpoint` is the number
+    of samples per block that is recomputed in the backward pass instead of stored.
+
+    After a failure the scan goes on from the last good state and reports NaN: a
+    loss that masks the NaN has a finite gradient as long as the failing step itself
+    is finite, which a `bound` sees to.
     """
+    num = dts.shape[0]
+    good = all_finite(y0, t0, dts, us, context)
+    y0, dts, us, context = safe((y0, dts, us, context), good)
     ends = t0 + jnp.cumsum(dts)
     starts = jnp.concatenate([jnp.reshape(t0, (1,)).astype(ends.dtype), ends[:-1]])
     limit = jnp.inf if bound is None else bound
 
-    def one_sample(carry, xs):
+    def one_sample(carry: tuple, xs: tuple) -> tuple[tuple, State]:
         y, status, t_fail = carry
         t, dt, coefficients = xs
-        path = (lambda s: None) if us is None else _polynomial(coefficients)
+        path = (lambda s: None) if us is None else polynomial(coefficients)
         h = dt / substeps
 
-        def one_substep(y, k):
+        def one_substep(y: State, k: Array) -> State:
             s = k * h
             return scheme.step(field, t + s, y, h, lambda r: path(s + r), context)
 
         if substeps == 1:
-            y = one_substep(y, jnp.zeros((), h.dtype))
+            moved = one_substep(y, jnp.zeros((), h.dtype))
         else:
-            y, _ = jax.lax.scan(
+            moved, _ = jax.lax.scan(
                 lambda y, k: (one_substep(y, k), None),
                 y,
                 jnp.arange(substeps, dtype=h.dtype),
             )
-        finite = jnp.all(jnp.isfinite(y))
         now = jnp.where(
-            finite,
-            jnp.where(jnp.any(jnp.abs(y) > limit), Status.diverged, Status.ok),
+            jnp.all(jnp.isfinite(moved)),
+            jnp.where(jnp.any(jnp.abs(moved) > limit), Status.diverged, Status.ok),
             Status.non_finite_state,
         ).astype(jnp.int8)
         t_fail = jnp.where((status == 0) & (now > 0), t + dt, t_fail)
-        status = jnp.maximum(status, now)
-        y = jnp.where(status >= Status.diverged, jnp.full_like(y, jnp.nan), y)
-        return (y, status, t_fail), y
+        status = jnp.where(status == 0, now, status)
+        y = jnp.where(status == 0, moved, y)
+        return (y, status, t_fail), jnp.where(status == 0, y, jnp.nan)
 
-    good = jnp.all(jnp.isfinite(y0))
-    if us is not None:
-        good &= jnp.all(jnp.isfinite(us))
     status = jnp.where(good, Status.ok, Status.non_finite_input).astype(jnp.int8)
     t_fail = jnp.where(good, jnp.inf, t0).astype(ends.dtype)
-    xs = (starts, dts, us)
-    carry = (y0, status, t_fail)
-    num = dts.shape[0]
-    if checkpoint is not None and 0 < checkpoint < num and num % checkpoint == 0:
-        blocks = jax.tree.map(
-            lambda x: x.reshape(num // checkpoint, checkpoint, *x.shape[1:]), xs
-        )
-        inner = jax.checkpoint(lambda c, b: jax.lax.scan(one_sample, c, b))
-        (_, status, t_fail), ys = jax.lax.scan(inner, carry, blocks)
-        ys = ys.reshape(num, *ys.shape[2:])
-    else:
+    carry, xs = (y0, status, t_fail), (starts, dts, us)
+    if checkpoint is None or checkpoint >= num:
         (_, status, t_fail), ys = jax.lax.scan(one_sample, carry, xs)
+    else:
+        inner = jax.checkpoint(lambda c, block: jax.lax.scan(one_sample, c, block))
+        blocks = jax.tree.map(lambda x: _blocks(x, checkpoint), xs)
+        (_, status, t_fail), ys = jax.lax.scan(inner, carry, blocks)
+        ys = ys.reshape(-1, *ys.shape[2:])[:num]
+    first = jnp.where(good, y0, jnp.nan)[None]
     return Rollout(
-        jnp.concatenate([y0[None], ys]),
-        status,
-        t_fail,
-        jnp.asarray(num * substeps),
+        jnp.concatenate([first, ys]), status, t_fail, jnp.asarray(num * substeps)
     )
+
+
+def _blocks(x: Array, size: int) -> Array:
+    """`"step ..."` -> `"block size ..."`; the last block is filled up with zeros,
+    that is with steps of length 0."""
+    fill = -x.shape[0] % size
+    x = jnp.concatenate([x, jnp.zeros((fill, *x.shape[1:]), x.dtype)])
+    return x.reshape(-1, size, *x.shape[1:])
 
 
 def rollout(
     field: Field,
-    y0: Float[AnyArray, "dim"],
-    ts: Float[AnyArray, "time"],
+    y0: Any,
+    ts: Any,
     us: Any = None,
     context: Context = None,
     *,
     scheme: str | AbstractScheme = "rk4",
     substeps: int = 1,
     checkpoint: int | None = None,
-    bound: float | None = None,
+    bound: Float[Array, ""] | float | None = None,
 ) -> Rollout:
     r"""Integrate a field over a given time grid with a scheme of fixed step.
 
     $$ \dot y = f(t, y, u(t), c), \qquad y(t_0) = y_0 $$
 
+    For smooth, sampled data: Heun or RK4 with one step per sample. For long
+    horizons with a conserved energy: leapfrog. For stiff problems, or where
+    accuracy and not the sampling limits the step: `integrate`.
+
     **Arguments:**
     - `field`: `field(t, y, u, context) -> dy`, a known system or a learned one.
-    - `y0`: state `"dim"`; `ts`: times `"time"`, increasing, at least two; they
-      are differenced in float64 on the host when they are NumPy arrays.
+    - `y0`: state `"dim"`; `ts`: times `"time"`, increasing, at least two; they are
+      differenced in float64 on the host when they are NumPy arrays or lists.
     - `us`: inputs, samples `"time ctrl"` (joined by straight lines) or the
       coefficients `"step 4 ctrl"` of `pendula.data.input_path`.
+    - `context`: what varies in a family, handed to the field.
+    - `scheme`: a name (`pendula.solve.scheme`) or a scheme.
     - `substeps`: solver steps per sampling interval.
-    - `checkpoint`: samples per recomputed block (memory of the backward pass).
+    - `checkpoint`: samples per recomputed block (memory of the backward pass:
+      about the square root of the number of samples needs least).
     - `bound`: the state counts as diverged when a component exceeds it.
 
     **Returns:** `Rollout`; a failure is a status, never an exception.
-    **Raises:** `ShapeError`, `ConfigError` for grids that cannot be used.
+    **Raises:** `ShapeError`, `ConfigError` for grids and settings that cannot be
+    used.
+    **Behaviour:** the work is traced anew at every call outside `jit`; wrap repeated
+    calls in `equinox.filter_jit`.
 
     ```python
     >>> import jax.numpy as jnp, numpy as np
@@ -165,43 +159,25 @@ def rollout(
 
     ```
     """
-    if substeps < 1:
-        raise ConfigError(f"substeps is {substeps}; it must be at least 1.")
-    if jnp.ndim(ts) != 1 or ts.shape[0] < 2:
-        raise ShapeError(
-            f"ts has shape {jnp.shape(ts)}; a rollout needs a vector of at least "
-            "two times."
+    for name, count in (("substeps", substeps), ("checkpoint", checkpoint)):
+        if count is not None and count < 1:
+            raise ConfigError(f"{name} is {count}; it must be at least 1.")
+    method = find_scheme(scheme)
+    if isinstance(method, Leapfrog) and not getattr(field, "second_order", True):
+        raise ConfigError(
+            f"leapfrog cannot step {type(field).__name__}: its state is not (q, v) "
+            "with dq/dt = v. Use another scheme."
         )
-    if isinstance(ts, np.ndarray | list | tuple):
-        host = np.asarray(ts, dtype=np.float64)
-        if not np.all(np.diff(host) >= 0):
-            k = int(np.argmin(np.diff(host) >= 0))
-            raise ConfigError(
-                f"ts goes backwards: {host[k + 1]:g} after {host[k]:g} (entry "
-                f"{k + 1}). Times must increase; sort them."
-            )
-        dts = jnp.asarray(np.diff(host), dtype=y0.dtype)
-        t0 = jnp.asarray(host[0], dtype=y0.dtype)
-    else:
-        dts, t0 = jnp.diff(ts).astype(y0.dtype), ts[0].astype(y0.dtype)
-    if us is not None:
-        us = jnp.asarray(us, dtype=y0.dtype)
-        steps = dts.shape[0]
-        if us.ndim == 2 and us.shape[0] == steps + 1:
-            us = linear_path(us, dts)
-        elif us.ndim != 3 or us.shape[:2] != (steps, 4):
-            raise ShapeError(
-                f"us has shape {us.shape}; expected samples ({steps + 1}, ctrl) or "
-                f"coefficients ({steps}, 4, ctrl)."
-            )
+    y0 = as_state(y0)
+    t0, _, dts = as_grid(ts, y0.dtype)
     return rollout_steps(
         field,
         y0,
         t0,
         dts,
-        us,
+        as_path(us, dts),
         context,
-        scheme=find_scheme(scheme),
+        scheme=method,
         substeps=substeps,
         checkpoint=checkpoint,
         bound=bound,

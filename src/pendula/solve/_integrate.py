@@ -1,0 +1,230 @@
+"""The Diffrax gateway: adaptive, implicit, event-stopped integration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from .._errors import ConfigError, Status, nearest
+from .._types import Context, State, Time
+from ._grid import all_finite, as_grid, as_path, as_state, polynomial, safe
+from ._rollout import Rollout
+from ._schemes import Field, Inputs
+
+
+SOLVERS = {
+    "heun": "Heun",
+    "bosh3": "Bosh3",
+    "tsit5": "Tsit5",
+    "dopri5": "Dopri5",
+    "dopri8": "Dopri8",
+    "kvaerno3": "Kvaerno3",
+    "kvaerno5": "Kvaerno5",
+}
+"""Name here -> class in Diffrax. The Kvaerno ones are implicit, for stiff problems."""
+
+Event = Callable[[Time, State, Context], Any]
+
+
+def integrate(
+    field: Field,
+    y0: Any,
+    ts: Any,
+    us: Any = None,
+    context: Context = None,
+    *,
+    solver: Any = "tsit5",
+    rtol: Float[Array, ""] | float = 1e-6,
+    atol: Float[Array, ""] | float = 1e-8,
+    max_steps: int = 65536,
+    event: Event | None = None,
+    bound: Float[Array, ""] | float | None = None,
+    jumps: bool | None = None,
+    adjoint: Any = None,
+) -> Rollout:
+    r"""Integrate a field with a step that adapts to the given tolerances.
+
+    $$ \dot y = f(t, y, u(t), c), \qquad
+       \| \mathrm{err}_i / (\mathrm{atol} + \mathrm{rtol}\,|y_i|) \|_{rms} \le 1 $$
+
+    Which integrator:
+
+    | problem | choice |
+    |---|---|
+    | smooth, sampled data | `rollout` with `heun`, `rk4` |
+    | stiff | `integrate` with `kvaerno5` |
+    | long horizon, conserved energy | `rollout` with `leapfrog` |
+
+    `integrate` also pays where the samples are far apart, the accuracy is to be
+    stated, or the end is an event; it compiles several times longer than `rollout`.
+
+    **Arguments:**
+    - `field`, `y0`, `ts`, `us`, `context`, `bound`: as for `rollout`. Without inputs
+      an explicit solver's steps are longer than the sampling where accuracy allows
+      (its dense output fills in); with inputs, or implicit, they end at each sample.
+    - `solver`: a name of `SOLVERS`, or a Diffrax solver.
+    - `rtol`, `atol`: tolerances of one step; 1e-6 and 1e-8 suit float32 only just,
+      go lower in float64.
+    - `max_steps`: steps after which it gives up.
+    - `event`: `event(t, y, context) -> value`; integration stops where the value
+      crosses zero, `t_fail` is that time and later states are NaN.
+    - `jumps`: whether the inputs jump at the samples (held inputs), so that the field
+      is evaluated on both sides. None: coefficients that are host arrays are looked
+      at, others are taken to jump; samples (joined by straight lines) do not.
+    - `adjoint`: a Diffrax adjoint; None is `RecursiveCheckpointAdjoint`, whose
+      gradients are those of the discrete solution.
+
+    **Returns:** `Rollout`; a failure is a status, never an exception:
+    `max_steps_reached`, `step_too_small` (the step fell to rounding, or an implicit
+    stage found no solution: stiff or singular there), `non_finite_state` (the field
+    is not finite at the start), `non_finite_input`, `diverged`, `event`.
+    **Raises:** `ShapeError`, `ConfigError` for grids and settings that cannot be
+    used.
+    **Source:** Kidger, On Neural Differential Equations, 2021, arXiv:2202.02435,
+    chapter 5; Tsitouras 2011 (`tsit5`), Kvaerno 2004 (`kvaerno3`, `kvaerno5`).
+
+    ```python
+    >>> import jax.numpy as jnp, numpy as np
+    >>> from pendula.solve import integrate
+    >>> out = integrate(lambda t, y, u, c: -y, jnp.ones(1), np.array([0.0, 1.0]))
+    >>> round(float(out.ys[-1, 0]), 4), int(out.status)
+    (0.3679, 0)
+
+    ```
+    """
+    # half a second of import that users of `rollout` alone need not pay
+    import diffrax
+    import optimistix
+
+    if max_steps < 1:
+        raise ConfigError(f"max_steps is {max_steps}; it must be at least 1.")
+    for name, tol in (("rtol", rtol), ("atol", atol)):
+        if not isinstance(tol, jax.Array) and not tol > 0:
+            raise ConfigError(f"{name} is {tol:g}; it must be above 0.")
+    method = _solver(solver)
+    y0 = as_state(y0)
+    t0, since, dts = as_grid(ts, y0.dtype)
+    if not isinstance(ts, jax.Array) and not ts[-1] > ts[0]:
+        raise ConfigError(
+            f"ts runs from {ts[0]:g} to {ts[-1]:g}: no time passes. Give later times."
+        )
+    path = as_path(us, dts)
+    if jumps is None:
+        jumps = _jumps(us, ts)
+    good = all_finite(y0, since, dts, path, context)
+    y0, path, context = safe((y0, path, context), good)
+    inputs = _inputs(path, since)
+
+    def slope(s: Time, y: State, args: Context) -> State:
+        dy = field(t0 + s, y, inputs(s), args)
+        return jnp.where(good, dy, jnp.zeros_like(dy))
+
+    starts = good & jnp.all(jnp.isfinite(slope(since[0], y0, context)))
+    span = jnp.where(good, since[-1], 1.0)
+    controller = diffrax.PIDController(
+        rtol,
+        atol,
+        dtmin=4.0 * jnp.finfo(y0.dtype).eps * span,
+        force_dtmin=False,
+    )
+    # A step that crosses a corner of the inputs has poor derivatives with respect
+    # to them; and an implicit solver's dense output (a cubic) is far below its
+    # order: both then step from sample to sample.
+    if path is not None and jumps:
+        controller = diffrax.ClipStepSizeController(controller, jump_ts=since[1:-1])
+    elif path is not None or isinstance(method, diffrax.AbstractImplicitSolver):
+        controller = diffrax.ClipStepSizeController(controller, step_ts=since[1:-1])
+    stop = None
+    if event is not None:
+        digits = 8.0 * float(jnp.finfo(y0.dtype).eps)
+        stop = diffrax.Event(
+            lambda t, y, args, **_: event(t0 + t, y, args),
+            optimistix.Bisection(rtol=digits, atol=digits),
+        )
+    solution = diffrax.diffeqsolve(
+        diffrax.ODETerm(slope),
+        method,
+        since[0],
+        since[-1],
+        None,
+        y0,
+        context,
+        saveat=diffrax.SaveAt(
+            subs=[diffrax.SubSaveAt(ts=since), diffrax.SubSaveAt(t1=True)]
+        ),
+        stepsize_controller=controller,
+        adjoint=diffrax.RecursiveCheckpointAdjoint() if adjoint is None else adjoint,
+        event=stop,
+        max_steps=max_steps,
+        throw=False,
+    )
+    ys, (reached,) = solution.ys[0], solution.ts[1]
+    result, kinds = solution.result, diffrax.RESULTS
+    steps_out = (result == kinds.max_steps_reached) | (
+        result == kinds.max_steps_rejected
+    )
+    status = jnp.where(steps_out, Status.max_steps_reached, Status.step_too_small)
+    status = jnp.where(result == kinds.event_occurred, Status.event, status)
+    status = jnp.where(result == kinds.successful, Status.ok, status)
+    status = jnp.where(starts, status, Status.non_finite_state)
+    status = jnp.where(good, status, Status.non_finite_input)
+    t_fail = jnp.where(status == 0, jnp.inf, jnp.where(good, t0 + reached, t0))
+    keep = jnp.all(jnp.isfinite(ys), axis=1) & good
+    if bound is not None:
+        beyond = jnp.any(jnp.abs(ys) > bound, axis=1) & keep
+        first = jnp.argmax(beyond)
+        hit = jnp.any(beyond)
+        keep &= ~hit | (jnp.arange(len(since)) < first)
+        status = jnp.where(hit, jnp.maximum(status, Status.diverged), status)
+        t_fail = jnp.where(hit, t0 + since[first], t_fail)
+    ys = jnp.where(keep[:, None], ys, jnp.nan)
+    steps = jnp.asarray(solution.stats["num_steps"])
+    return Rollout(ys, status.astype(jnp.int8), t_fail, steps)
+
+
+def _solver(which: Any) -> Any:
+    """A Diffrax solver by its name here, or the solver itself."""
+    import diffrax
+
+    if isinstance(which, diffrax.AbstractSolver):
+        return which
+    if which not in SOLVERS:
+        raise ConfigError(
+            f'solver "{which}" is unknown.{nearest(str(which), SOLVERS)} '
+            f"Allowed: {', '.join(SOLVERS)}, or a Diffrax solver."
+        )
+    return getattr(diffrax, SOLVERS[which])()
+
+
+def _jumps(us: Any, ts: Any) -> bool:
+    """Whether coefficients leave a gap between the end of one interval and the start
+    of the next; True where that cannot be seen."""
+    if us is None or jnp.ndim(us) == 2:
+        return False
+    if isinstance(us, jax.Array) or isinstance(ts, jax.Array):
+        return True
+    coefficients, steps = np.asarray(us, np.float64), np.diff(np.asarray(ts))
+    powers = steps[:-1, None] ** np.arange(4)
+    ends = np.einsum("kp,kpc->kc", powers, coefficients[:-1])
+    scale = np.abs(coefficients[:, 0]).max(initial=0.0)
+    return bool(np.any(np.abs(ends - coefficients[1:, 0]) > 1e-4 * scale))
+
+
+def _inputs(
+    path: Float[Array, "step 4 ctrl"] | None, since: Float[Array, " time"]
+) -> Inputs:
+    """u at a time after the first sample: the interval is looked up."""
+    if path is None:
+        return lambda s: None
+
+    def at(s: Time) -> Float[Array, " ctrl"]:
+        k = jnp.searchsorted(since, s, side="right") - 1
+        k = jnp.clip(k, 0, path.shape[0] - 1)
+        return polynomial(path[k])(s - since[k])
+
+    return at

@@ -1,0 +1,171 @@
+"""Every scheme has its stated order; leapfrog keeps the structure; bad tableaux."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pendula import _registry as registry
+from pendula._errors import ConfigError, ShapeError
+from pendula.data import input_path
+from pendula.solve import LEAPFROG, Tableau, rollout, rollout_steps, scheme
+
+
+SCHEMES = registry.names("scheme")
+
+
+@pytest.fixture(autouse=True)
+def _float64():
+    with jax.enable_x64(True):
+        yield
+
+
+def exact(t):
+    """A motion that a driven, damped, hardening oscillator is made to follow."""
+    return jnp.stack([jnp.cos(2 * t) + t**2, -2 * jnp.sin(2 * t) + 2 * t])
+
+
+def driven(t, y, u, context):
+    """Second order, nonlinear, damped, time-dependent; solved by `exact`."""
+    q, v = y
+    qe, ve = exact(t)
+    a = -4 * jnp.cos(2 * t) + 2 - (q**3 - qe**3) - 0.7 * (v - ve) + 0.3 * (q - qe) * v
+    return jnp.stack([v, a])
+
+
+def slope(errors, ratio=2.0):
+    """The order that each halving of the step shows."""
+    errors = np.asarray(errors)
+    return np.log(errors[:-1] / errors[1:]) / np.log(ratio)
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_order_on_a_time_dependent_field(name):
+    method = scheme(name)
+    # four step sizes, padded with steps of length 0 to one shape: one compile
+    counts = np.array([16, 32, 64, 128]) * (4 if method.order == 1 else 1)
+    dts = np.zeros((4, counts[-1]))
+    for row, count in enumerate(counts):
+        dts[row, :count] = 1.0 / count
+    run = jax.jit(
+        jax.vmap(
+            lambda d: rollout_steps(
+                driven, exact(0.0), jnp.zeros(()), d, scheme=method
+            ).ys[-1]
+        )
+    )
+    ends = np.asarray(run(jnp.asarray(dts)))
+    errors = np.abs(ends - np.asarray(exact(1.0))).max(axis=1)
+    assert np.all(np.abs(slope(errors) - method.order) < 0.2), errors
+
+
+def forced_exactly(ts, coefficients, y0):
+    """y' = -y + u for polynomial u on every interval: particular solution by
+    comparing coefficients, the rest decays."""
+    out = [y0]
+    for h, c in zip(np.diff(ts), coefficients[:, :, 0], strict=True):
+        p = np.zeros(5)
+        for i in (3, 2, 1, 0):
+            p[i] = c[i] - (i + 1) * p[i + 1]
+        at_end = np.polyval(p[3::-1], h)
+        out.append(at_end + (out[-1] - p[0]) * np.exp(-h))
+    return np.array(out)
+
+
+@pytest.mark.parametrize("name", ["heun", "rk4", "rk4_38"])
+def test_order_with_held_linear_and_cubic_inputs(name):
+    ts = np.array([0.0, 0.4, 1.1, 1.5, 2.3, 3.0])
+    samples = np.array([1.0, -0.5, 0.8, 0.2, -1.0, 0.4])[:, None]
+    kinds = ("held", "linear", "spline")
+    paths = np.stack([input_path(ts, samples, kind) for kind in kinds])
+    want = np.stack([forced_exactly(ts, c, 0.3) for c in paths])
+    errors = []
+    for substeps in (8, 16, 32, 64):
+        run = lambda path, n=substeps: rollout(
+            lambda t, y, u, c: -y + u,
+            jnp.array([0.3]),
+            ts,
+            path,
+            scheme=name,
+            substeps=n,
+        ).ys[:, 0]
+        got = jax.jit(jax.vmap(run))(jnp.asarray(paths))
+        errors.append(np.abs(got - want).max(axis=1))
+    slopes = slope(errors)
+    assert np.all(np.abs(slopes - scheme(name).order) < 0.2), slopes
+
+
+@pytest.mark.parametrize("name", ["rk4", "rk4_38"])
+def test_fourth_order_integrates_cubics_in_time_exactly(name):
+    out = rollout(
+        lambda t, y, u, c: jnp.reshape(4 * t**3 - t, (1,)),
+        jnp.zeros(1),
+        np.array([0.5, 2.0]),
+        scheme=name,
+    )
+    assert float(out.ys[-1, 0]) == pytest.approx((16 - 2) - (0.5**4 - 0.125), rel=1e-14)
+
+
+def quartic(t, y, u, context):
+    """A bistable potential: two degrees of freedom, no damping."""
+    q, v = y[:2], y[2:]
+    return jnp.concatenate([v, q - q**3 - 0.5 * q[::-1]])
+
+
+def test_leapfrog_is_symplectic_and_reversible():
+    y0 = jnp.array([0.3, -0.8, 0.5, 0.1])
+    step = lambda y, h: LEAPFROG.step(
+        quartic, jnp.zeros(()), y, jnp.asarray(h), lambda s: None, None
+    )
+    jacobian = jax.jacfwd(lambda y: step(y, 0.1))(y0)
+    eye, zero = jnp.eye(2), jnp.zeros((2, 2))
+    form = jnp.block([[zero, eye], [-eye, zero]])
+    np.testing.assert_allclose(jacobian.T @ form @ jacobian, form, atol=1e-14)
+    np.testing.assert_allclose(step(step(y0, 0.1), -0.1), y0, atol=1e-15)
+
+
+def test_leapfrog_bounds_the_energy_error_where_heun_drifts():
+    field = lambda t, y, u, c: jnp.stack([y[1], -y[0]])
+    ts = np.arange(4001) * 0.1
+    energy = {}
+    for name in ("leapfrog", "heun"):
+        run = jax.jit(lambda y, n=name: rollout(field, y, ts, scheme=n).ys)
+        energy[name] = np.sum(np.asarray(run(jnp.array([1.0, 0.0]))) ** 2, axis=1)
+    # bound of the oscillation: relative h^2/4, over 60 periods
+    assert np.abs(energy["leapfrog"] - 1).max() < 0.1**2 / 4 * 1.01
+    assert energy["heun"][-1] > 1.09
+
+
+def test_leapfrog_refuses_states_that_are_no_positions_and_velocities():
+    with pytest.raises(ShapeError, match="3 components"):
+        rollout(lambda t, y, u, c: y, jnp.ones(3), [0.0, 1.0], scheme="leapfrog")
+
+    class First:
+        second_order = False
+
+        def __call__(self, t, y, u, c):
+            return -y
+
+    with pytest.raises(ConfigError, match="leapfrog cannot step First"):
+        rollout(First(), jnp.ones(2), [0.0, 1.0], scheme="leapfrog")
+
+
+def test_schemes_by_name():
+    assert scheme("rk4").order == 4
+    assert scheme(LEAPFROG) is LEAPFROG
+    with pytest.raises(ConfigError, match='Did you mean "euler"'):
+        scheme("eular")
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "c", "text"),
+    [
+        (((), (0.5, 0.5)), (0.5, 0.5), (0.0, 1.0), "Row i of a needs i entries"),
+        (((), (1.0,)), (0.5,), (0.0, 1.0), "1 weights"),
+        (((), (1.0,)), (0.5, 0.6), (0.0, 1.0), "weights b sums to 1.1"),
+        (((), (0.5,)), (0.5, 0.5), (0.0, 1.0), "row 1 of a sums to 0.5"),
+    ],
+)
+def test_bad_tableaux_are_refused(a, b, c, text):
+    with pytest.raises(ConfigError, match=text):
+        Tableau("mine", 2, a, b, c)
