@@ -31,7 +31,10 @@ _PUBLIC = {
     "ShapeError": ("pendula._errors", "ShapeError"),
     "Status": ("pendula._errors", "Status"),
     "Trajectories": ("pendula.data", "Trajectories"),
+    "integrate": ("pendula.solve", "integrate"),
+    "read": ("pendula.data", "read"),
     "rollout": ("pendula.solve", "rollout"),
+    "simulate": ("pendula.systems", "simulate"),
 }
 
 __all__ = [*_PUBLIC, "__version__"]

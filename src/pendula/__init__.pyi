@@ -1,13 +1,16 @@
-from ._errors import CheckpointError as CheckpointError
-from ._errors import ConfigError as ConfigError
-from ._errors import DataError as DataError
-from ._errors import DivergedError as DivergedError
-from ._errors import MissingExtra as MissingExtra
-from ._errors import PendulaError as PendulaError
-from ._errors import PendulaWarning as PendulaWarning
-from ._errors import ShapeError as ShapeError
-from ._errors import Status as Status
-from .data import Trajectories as Trajectories
-from .solve import rollout as rollout
+from ._errors import (
+    CheckpointError as CheckpointError,
+    ConfigError as ConfigError,
+    DataError as DataError,
+    DivergedError as DivergedError,
+    MissingExtra as MissingExtra,
+    PendulaError as PendulaError,
+    PendulaWarning as PendulaWarning,
+    ShapeError as ShapeError,
+    Status as Status,
+)
+from .data import Trajectories as Trajectories, read as read
+from .solve import integrate as integrate, rollout as rollout
+from .systems import simulate as simulate
 
 __version__: str
