@@ -1,0 +1,27 @@
+"""Can it be trusted: error growth, intervals, verdict, baselines, confounding.
+
+Everything here takes arrays and callables; how a model was trained it cannot know.
+"""
+
+from ._confounded import confounded as confounded, is_confounded as is_confounded
+from ._finding import Finding as Finding
+from ._growth import (
+    Growth as Growth,
+    ValidTime as ValidTime,
+    error_growth as error_growth,
+    valid_time as valid_time,
+)
+from ._halving import Halving as Halving, step_halving as step_halving
+from ._intervals import (
+    Conformal as Conformal,
+    Coverage as Coverage,
+    coverage as coverage,
+    coverage_growth as coverage_growth,
+    held_out_coverage as held_out_coverage,
+)
+from ._invariants import Drift as Drift, drift as drift
+from ._residuals import (
+    autocorrelation as autocorrelation,
+    autocorrelation_time as autocorrelation_time,
+)
+from ._verdict import Limits as Limits, Verdict as Verdict, verdict as verdict
