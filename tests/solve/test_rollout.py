@@ -197,6 +197,20 @@ def test_substeps_equal_a_finer_grid():
     assert int(four.steps) == int(once.steps) == 28
 
 
+def test_a_traced_number_of_substeps_equals_a_static_one():
+    y0, dts = jnp.asarray(Y0), jnp.asarray(np.diff(TS))
+    run = jax.jit(
+        lambda n: rollout_steps(
+            pendulum, y0, jnp.zeros(()), dts, None, CONTEXT, substeps=n
+        )
+    )
+    for count in (1, 4):
+        traced = run(jnp.asarray(count))
+        static = rollout(pendulum, Y0, TS, None, CONTEXT, substeps=count)
+        np.testing.assert_allclose(traced.ys, static.ys, rtol=1e-14)
+        assert int(traced.steps) == int(static.steps)
+
+
 def test_other_numbers_of_equal_shape_do_not_trace_again():
     counted = eqx.filter_jit(
         eqx.debug.assert_max_traces(

@@ -39,7 +39,7 @@ def rollout_steps(
     context: Context = None,
     *,
     scheme: AbstractScheme = RK4,
-    substeps: int = 1,
+    substeps: int | Int[Array, ""] = 1,
     checkpoint: int | None = None,
     bound: Float[Array, ""] | float | None = None,
 ) -> Rollout:
@@ -47,6 +47,8 @@ def rollout_steps(
 
     A step of length 0 (padding) leaves the state alone. `checkpoint` is the number
     of samples per block that is recomputed in the backward pass instead of stored.
+    `substeps` may be an array: other numbers then do not recompile, but there is no
+    gradient.
 
     After a failure the scan goes on from the last good state and reports NaN: a
     loss that masks the NaN has a finite gradient as long as the failing step itself
@@ -63,13 +65,16 @@ def rollout_steps(
         y, status, t_fail = carry
         t, dt, coefficients = xs
         path = (lambda s: None) if us is None else polynomial(coefficients)
-        h = dt / substeps
+        h = dt / jnp.asarray(substeps, dt.dtype)
 
         def one_substep(y: State, k: Array) -> State:
             s = k * h
             return scheme.step(field, t + s, y, h, lambda r: path(s + r), context)
 
-        if substeps == 1:
+        if not isinstance(substeps, int):
+            count = lambda k, y: one_substep(y, k.astype(h.dtype))
+            moved = jax.lax.fori_loop(0, substeps, count, y)
+        elif substeps == 1:
             moved = one_substep(y, jnp.zeros((), h.dtype))
         else:
             moved, _ = jax.lax.scan(

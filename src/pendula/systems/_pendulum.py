@@ -15,10 +15,7 @@ from .._errors import ConfigError
 from .._registry import register
 from .._source import Source
 from .._types import Context, Control, State, Time
-from ._system import AbstractSystem, check_constants, constant
-
-
-Scalar = Float[Array | np.ndarray, ""]
+from ._system import AbstractSystem, Scalar, check_constants, constant
 
 
 @register("system", "pendulum")
@@ -93,7 +90,11 @@ class Pendulum(AbstractSystem):
         )
 
     def __call__(
-        self, t: Time, y: State, u: Control | None = None, context: Context = None
+        self,
+        t: Time | float,
+        y: State,
+        u: Control | None = None,
+        context: Context = None,
     ) -> State:
         length, gravity, damping, amplitude, rate = self.constants(y, context)
         theta, omega = y
@@ -122,13 +123,13 @@ class Pendulum(AbstractSystem):
         return {"energy": 0.5 * omega**2 + (gravity / length) * height}
 
     def time_scale(self, context: Context = None) -> Float[Array, ""]:
-        """The period of small swings, or the drive's where that is shorter [s]."""
+        """The period of small swings, or that of the drive or the damping time where
+        it is shorter [s]."""
         like = jnp.zeros(2)
-        length, gravity, _, amplitude, rate = self.constants(like, context)
-        fastest = jnp.maximum(
-            jnp.sqrt(gravity / length), jnp.where(amplitude == 0, 0.0, rate)
-        )
-        return 2.0 * jnp.pi / fastest
+        length, gravity, damping, amplitude, rate = self.constants(like, context)
+        drive = jnp.where(amplitude == 0, 0.0, rate)
+        swing = jnp.maximum(jnp.sqrt(gravity / length), damping)
+        return 2.0 * jnp.pi / jnp.maximum(swing, drive)
 
     def period(self, y0: ArrayLike) -> float:
         """Time of one full swing (or one full turn) of the free, undamped motion

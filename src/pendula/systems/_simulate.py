@@ -11,6 +11,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Int
 from numpy.typing import ArrayLike
 
 from .._errors import (
@@ -23,7 +24,7 @@ from .._errors import (
 )
 from .._precision import precision
 from .._registry import name_of
-from ..data import InputKind, Trajectories, input_path
+from ..data import Trajectories, check_input_kind, input_path
 from ..solve import Rollout, rollout_steps
 from ._observe import Observation
 from ._system import AbstractSystem, system as find_system
@@ -48,7 +49,7 @@ def simulate(
     y0: ArrayLike | None = None,
     params: Mapping[str, ArrayLike] | ArrayLike | None = None,
     us: Drive | ArrayLike | None = None,
-    input_kind: InputKind = "spline",
+    input_kind: str = "spline",
     observe: tuple[str, ...] | list[str] | str | None = None,
     noise: float | tuple[float, ...] = 0.0,
     relative: bool = False,
@@ -99,6 +100,7 @@ def simulate(
     world = find_system(system)
     if num < 1:
         raise ConfigError(f"num is {num}; at least one trajectory is needed.")
+    kind = check_input_kind(input_kind)
     names = (observe,) if isinstance(observe, str) else observe
     observation = Observation(
         None if names is None else tuple(names), noise, relative, irregular, missing
@@ -110,7 +112,7 @@ def simulate(
     paths = None
     if inputs is not None:
         pairs = zip(times, inputs, strict=True)
-        paths = np.stack([input_path(t, u, input_kind) for t, u in pairs])
+        paths = np.stack([input_path(t, u, kind) for t, u in pairs])
     starts = _starts(world, y0, num, seed)
     ys, substeps, error = _solve(world, times, starts, paths, contexts, rtol)
     env = None
@@ -131,7 +133,7 @@ def simulate(
         angle=world.angle,
         input_names=() if inputs is None else world.input_names,
         input_units=() if inputs is None else world.input_units,
-        input_kind=input_kind,
+        input_kind=kind,
         param_names=() if contexts is None else world.param_names,
         time_unit=world.time_unit,
         licence="generated",
@@ -266,7 +268,9 @@ def _starts(
 
 
 @eqx.filter_jit
-def _run(world: AbstractSystem, batch: tuple[Any, ...], substeps: int) -> Rollout:
+def _run(
+    world: AbstractSystem, batch: tuple[Any, ...], substeps: Int[Array, ""]
+) -> Rollout:
     """All trajectories at once; other numbers of equal shape do not recompile."""
     return jax.vmap(
         lambda y0, t0, dts, us, context: rollout_steps(
@@ -295,10 +299,10 @@ def _solve(
         arrays = (starts, times[:, 0], steps, paths, contexts)
         batch = jax.tree.map(jnp.asarray, arrays)
         substeps = max(1, int(np.ceil(_STEPS_PER_SCALE * steps.max() / scale)))
-        out = _run(world, batch, substeps)
+        out = _run(world, batch, jnp.asarray(substeps))
         for _ in range(_DOUBLINGS + 1):
             substeps, coarse = 2 * substeps, np.asarray(out.ys)
-            out = _run(world, batch, substeps)
+            out = _run(world, batch, jnp.asarray(substeps))
             error = _difference(coarse, np.asarray(out.ys))
             # a failure that a shorter step does not cure is the system's own
             if error <= rtol or np.any(np.asarray(out.status) > Status.ok):

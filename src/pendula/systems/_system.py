@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from typing import Any
+from typing import Any, TypeAlias
 
 import equinox as eqx
 import jax
@@ -16,6 +16,9 @@ from .._errors import ConfigError, ShapeError, nearest
 from .._registry import lookup
 from .._source import Source
 from .._types import Context, Control, State, Time
+
+
+Scalar: TypeAlias = Float[Array | np.ndarray, ""]  # one constant
 
 
 class AbstractSystem(eqx.Module):
@@ -58,7 +61,11 @@ class AbstractSystem(eqx.Module):
 
     @abc.abstractmethod
     def __call__(
-        self, t: Time, y: State, u: Control | None = None, context: Context = None
+        self,
+        t: Time | float,
+        y: State,
+        u: Control | None = None,
+        context: Context = None,
     ) -> State:
         """The derivative dy/dt of one state."""
 
