@@ -1,0 +1,38 @@
+"""What a run looks like: numbers into tables, figures and one HTML page."""
+
+from ._blocks import (
+    AbstractBlock as AbstractBlock,
+    Columns as Columns,
+    Facts as Facts,
+    Heading as Heading,
+    Headline as Headline,
+    Link as Link,
+    Listing as Listing,
+    Picture as Picture,
+    Points as Points,
+    Section as Section,
+    Table as Table,
+    Text as Text,
+    Verdict as Verdict,
+)
+from ._fit_page import (
+    fit_sections as fit_sections,
+    write_figures as write_figures,
+    write_page as write_page,
+)
+from ._numbers import (
+    interval as interval,
+    listing as listing,
+    number as number,
+    percent as percent,
+    quantity as quantity,
+)
+from ._page import page as page
+from ._run_folder import (
+    Run as Run,
+    read_run as read_run,
+    write_arrays as write_arrays,
+    write_report as write_report,
+    write_run as write_run,
+)
+from ._toml import to_toml as to_toml

@@ -1,0 +1,284 @@
+"""The page of one fit: six sections, made from the run folder's numbers alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .._files import replacing
+from ._blocks import (
+    AbstractBlock,
+    Columns,
+    Facts,
+    Heading,
+    Headline,
+    Listing,
+    Picture,
+    Section,
+    Text,
+    Verdict,
+)
+from ._channels import time_unit
+from ._draw import to_png, to_svg
+from ._forecast_figure import data_figure, enlarged_figure, forecast_figure
+from ._numbers import interval, number, quantity
+from ._page import page
+from ._run_folder import Run, read_run
+from ._tables import (
+    baseline_table,
+    constants_table,
+    coverage_table,
+    data_blocks,
+    decisions_table,
+    findings_table,
+    model_facts,
+    phases_table,
+    time_facts,
+    versions_table,
+)
+from ._toml import to_toml
+from ._training_figure import training_figure
+from ._trust_figures import growth_figure, trust_figure
+
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MAX_BYTES = 5_000_000
+
+# name -> what draws it; the name is the PNG's too
+FIGURES: dict[str, Callable[[Run], Figure | None]] = {
+    "forecast": forecast_figure,
+    "data": data_figure,
+    "training": training_figure,
+    "enlarged": enlarged_figure,
+    "growth": growth_figure,
+    "trust": trust_figure,
+}
+
+
+def write_page(run_folder: str | Path) -> Path:
+    """Make `report.html` of a run from its report.json, arrays.npz and
+    metrics.jsonl.
+
+    **Returns:** the path of the page.
+    **Raises:** `CheckpointError` when the folder is no run or a file is damaged.
+    """
+    run = read_run(run_folder)
+    title = str(run.report.get("title") or run.folder.name)
+    text = page(title, fit_sections(run), kind="report of a fit")
+    path = run.folder / "report.html"
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", errors="replace")
+    return path
+
+
+def write_figures(run_folder: str | Path, target: str | Path) -> list[Path]:
+    """Write every figure of a run as a PNG file into the folder `target`.
+
+    **Returns:** the paths. **Raises:** `CheckpointError` as `write_page`.
+    """
+    run = read_run(run_folder)
+    paths = []
+    for name, draw in FIGURES.items():
+        figure = draw(run)
+        if figure is not None:
+            path = Path(target) / f"{name}.png"
+            with replacing(path) as temporary:
+                to_png(figure, temporary)
+            paths.append(path)
+    return paths
+
+
+def fit_sections(run: Run) -> list[Section]:
+    """The six parts of a fit's page, in order."""
+    return [
+        _result(run),
+        _data(run),
+        _training(run),
+        _rollouts(run),
+        _trust(run),
+        _reproduce(run),
+    ]
+
+
+def verdict_block(report: dict[str, Any]) -> Verdict:
+    """The verdict's sentence and reasons."""
+    verdict = report.get("verdict")
+    if not verdict:
+        return Verdict(None, "No verdict: this run was not validated.")
+    text = str(verdict.get("text") or "")
+    reasons = [str(reason) for reason in verdict.get("reasons") or []]
+    return Verdict(bool(verdict.get("trust")), text, reasons)
+
+
+def headline_block(report: dict[str, Any]) -> list[AbstractBlock]:
+    """The headline error with its interval; nothing where none was measured."""
+    head = (report.get("scores") or {}).get("headline")
+    if not head:
+        return []
+    unit = head.get("unit")
+    ends = interval(head.get("low"), head.get("high"), unit)
+    return [
+        Headline(
+            quantity(head.get("value"), unit), f"interval {ends}", str(head.get("text"))
+        )
+    ]
+
+
+def picture(run: Run, name: str, caption: str) -> list[AbstractBlock]:
+    """One figure with its caption; nothing where its numbers are absent."""
+    figure = FIGURES[name](run)
+    if figure is None:
+        return []
+    return [Picture(to_svg(figure, name), caption, name)]
+
+
+def forecast_caption(run: Run) -> str:
+    """What the forecast's figure shows, from the numbers that it shows."""
+    ts = run.array("forecast/ts")
+    if ts is None:
+        return ""
+    unit = time_unit(run)
+    split = run.number("data/split_time")
+    parts = [
+        f"Free run over {quantity(float(ts[-1] - ts[0]), unit)}, from "
+        f"{quantity(float(ts[0]), unit)}: the model sees no measurement after that."
+    ]
+    truth = run.array("forecast/truth")
+    if truth is not None and split is not None and ts[0] >= split - 1e-9:
+        parts.append(
+            f"No sample after {quantity(split, unit)} was used to train the model."
+        )
+    trusted = run.number("forecast/trusted_to")
+    if trusted is not None and trusted < ts[-1]:
+        parts.append(
+            f"Hatched: beyond {quantity(trusted, unit)}, the longest horizon "
+            "validated, the band rests on the ensemble alone."
+        )
+    mean = run.array("forecast/mean")
+    if mean is not None and mean.ndim > 1 and mean.shape[1] > 4:
+        parts.append(f"The first 4 of {mean.shape[1]} channels; arrays.npz holds all.")
+    return " ".join(parts)
+
+
+def _result(run: Run) -> Section:
+    report = run.report
+    left = [*headline_block(report), baseline_table(report)]
+    right = picture(run, "forecast", forecast_caption(run))
+    blocks = [verdict_block(report), Columns(left, right), model_facts(report)]
+    return Section("What was asked, what came out", blocks, "Result")
+
+
+def _data(run: Run) -> Section:
+    caption = "The first trajectory as it was read"
+    mask = run.array("data/mask")
+    if mask is not None and not mask.all():
+        caption += (
+            f"; {int((~mask.astype(bool)).sum())} of the samples drawn are missing"
+        )
+    blocks = [
+        *data_blocks(run),
+        *picture(run, "data", f"{caption}."),
+        Heading("Decisions"),
+        decisions_table(run.report),
+    ]
+    return Section("Data: what was read, masked, split, scaled", blocks, "Data")
+
+
+def _training(run: Run) -> Section:
+    caption = (
+        "Loss relative to the spread of the data; thin lines are the members of the "
+        "ensemble. Vertical lines part the phases."
+    )
+    blocks = [
+        *picture(run, "training", caption),
+        phases_table(run.report),
+        time_facts(run.report),
+    ]
+    return Section("Training: curves, events, time", blocks, "Training")
+
+
+def _rollouts(run: Run) -> Section:
+    blocks = [
+        *picture(
+            run,
+            "enlarged",
+            "The start and the end of the forecast, enlarged; lines and band as in the "
+            "first figure.",
+        ),
+        *picture(
+            run,
+            "growth",
+            "Error of free runs from many starts in the validation data over the time "
+            "since the start.",
+        ),
+    ]
+    scores = (run.report.get("scores") or {}).get("validation") or {}
+    rows = [(str(k), number(v)) for k, v in scores.items() if _is_plain(v)]
+    if rows:
+        blocks += [Heading("Scores on the validation data"), Facts(rows)]
+    return Section(
+        "Rollouts: forecast against truth, growth of errors", blocks, "Rollouts"
+    )
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, int | float | str) and not isinstance(value, bool)
+
+
+def _trust(run: Run) -> Section:
+    shown = {
+        "coverage/share": "share of validation samples inside the 90 % band (shaded: "
+        "the 75 to 99 % that the verdict asks for; small: number of samples)",
+        "halving/ratio": "change of the forecast when the step is halved, relative to "
+        "its error",
+        "energy/value": "the model's energy along the forecast",
+        "slot/visited": "where the learned term was exercised in training",
+        "constants/correlation": "correlation of the constants",
+    }
+    there = [text for key, text in shown.items() if run.array(key) is not None]
+    caption = f"From left to right: {'; '.join(there)}."
+    reasons = (run.report.get("verdict") or {}).get("reasons") or []
+    blocks = [
+        *picture(run, "trust", caption),
+        Heading("Why trust ends where it ends"),
+        Text(" ".join(map(str, reasons)) or "No condition failed."),
+        coverage_table(run),
+        *constants_table(run.report),
+        *findings_table(run.report),
+    ]
+    return Section("Trust: band, step, range, constants", blocks, "Trust")
+
+
+def _reproduce(run: Run) -> Section:
+    told = run.report.get("reproduce") or {}
+    config = told.get("config") or {}
+    cited = [str(c) for c in told.get("citations") or []]
+    blocks: list[AbstractBlock] = []
+    if told.get("command"):
+        blocks.append(Listing(str(told["command"])))
+    blocks.append(
+        Facts(
+            [
+                ("seed", None if told.get("seed") is None else str(told["seed"])),
+                ("platform", told.get("platform")),
+                ("device", told.get("device")),
+                ("CPUs", None if told.get("cpus") is None else str(told["cpus"])),
+                ("revision", told.get("revision")),
+                ("sources", "; ".join(cited) or None),
+            ]
+        )
+    )
+    if config:
+        blocks.append(Listing(to_toml(config), "Configuration, resolved (config.toml)"))
+    blocks.append(versions_table(run.report))
+    blocks.append(
+        Text(
+            "The numbers of every figure are in arrays.npz, those of the text in "
+            "report.json, beside this page.",
+            quiet=True,
+        )
+    )
+    return Section("Reproduce", blocks, "Reproduce")

@@ -1,0 +1,80 @@
+"""Numbers as a reader sees them: three significant digits, never more than known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+
+MISSING = "-"
+
+
+def number(value: Any, digits: int = 3) -> str:
+    """A number with `digits` significant digits; whole numbers stay whole.
+
+    None and NaN give a hyphen.
+
+    ```python
+    >>> from pendula.report import number
+    >>> number(0.0123456), number(12345), number(1234.5678), number(4.2e-7)
+    ('0.0123', '12345', '1235', '4.2e-7')
+
+    ```
+    """
+    if value is None or isinstance(value, str):
+        return value or MISSING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return str(value)
+    x = float(value)
+    if math.isnan(x):
+        return MISSING
+    if math.isinf(x):
+        return "-∞" if x < 0 else "∞"
+    if x == 0:
+        return "0"
+    size = math.floor(math.log10(abs(x)))
+    if not -4 <= size < 6:
+        mantissa, exponent = f"{x:.{digits - 1}e}".split("e")
+        if "." in mantissa:
+            mantissa = mantissa.rstrip("0").rstrip(".")
+        return f"{mantissa}e{int(exponent)}"
+    text = f"{x:.{max(digits - 1 - size, 0)}f}"
+    # 0.0300 says three digits, 20.0 for a time of 20 only makes noise
+    return text.rstrip("0").rstrip(".") if "." in text and abs(x) >= 1 else text
+
+
+def quantity(value: Any, unit: str | None = "", digits: int = 3) -> str:
+    """A number and its unit, `12.3 mV`; a dimensionless one stands alone."""
+    text = number(value, digits)
+    return f"{text} {unit}" if unit and unit != "1" and text != MISSING else text
+
+
+def interval(low: Any, high: Any, unit: str | None = "", digits: int = 3) -> str:
+    """Both ends of an interval, or a dash when it is not known."""
+    ends = [number(v, digits) for v in (low, high)]
+    if MISSING in ends:
+        return MISSING
+    return quantity(f"{ends[0]} to {ends[1]}", unit)
+
+
+def percent(share: Any) -> str:
+    """A share as per cent."""
+    if share is None or math.isnan(float(share)):
+        return MISSING
+    return f"{number(100 * float(share))} %"
+
+
+def listing(items: Sequence[str]) -> str:
+    """`a, b and c`."""
+    items = [str(i) for i in items]
+    if len(items) < 2:
+        return "".join(items)
+    return f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def axis_label(name: str, unit: str | None) -> str:
+    """A quantity on an axis: `theta [rad]`."""
+    return f"{name} [{unit}]" if unit else name

@@ -1,0 +1,209 @@
+"""The tables and facts of a fit's page, each from one part of the report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ._blocks import AbstractBlock, Facts, Heading, Table, Text
+from ._channels import time_unit
+from ._numbers import interval, listing, number, percent, quantity
+from ._run_folder import Run
+
+
+def baseline_table(report: dict[str, Any]) -> Table:
+    """The model's error beside each baseline's, on the same samples."""
+    scores = report.get("scores") or {}
+    head = scores.get("headline") or {}
+    unit = head.get("unit")
+    rows = [["this model", quantity(head.get("value"), unit), "1"]] if head else []
+    rows += [
+        [
+            str(row.get("name")),
+            quantity(row.get("rmse"), unit),
+            number(row.get("ratio")),
+        ]
+        for row in scores.get("baselines") or []
+    ]
+    return Table(
+        ("forecast", "error", "to model"),
+        rows,
+        "Error on the same samples, and as a multiple of the model's",
+        mark=0 if head else None,
+    )
+
+
+def model_facts(report: dict[str, Any]) -> Facts:
+    """What was fitted."""
+    model = report.get("model") or {}
+    state = [str(name) for name in model.get("state") or []]
+    members = model.get("members")
+    return Facts(
+        [
+            ("model", model.get("equation")),
+            ("terms", "; ".join(map(str, model.get("terms") or [])) or None),
+            ("state", listing(state) or None),
+            ("parameters", number(model.get("parameters"))),
+            ("members", None if members is None else number(members)),
+        ]
+    )
+
+
+def data_blocks(run: Run) -> list[AbstractBlock]:
+    """Whatever the summary of the data holds: one line an entry, a list of tables
+    (channels, inputs) as one table."""
+    data = run.report.get("data") or {}
+    tables = {k: v for k, v in data.items() if _is_rows(v)}
+    facts = Facts([(_words(k), _value(v)) for k, v in data.items() if k not in tables])
+    return [facts, *(_rows_table(_words(k), v) for k, v in tables.items())]
+
+
+def _is_rows(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) > 0
+        and all(isinstance(row, dict) for row in value)
+    )
+
+
+def _rows_table(name: str, rows: list[dict[str, Any]]) -> Table:
+    head = list(dict.fromkeys(key for row in rows for key in row))
+    words = [
+        j
+        for j, key in enumerate(head)
+        if any(isinstance(r.get(key), str) for r in rows)
+    ]
+    body = [[_value(row.get(key)) or "" for key in head] for row in rows]
+    return Table([_words(key) for key in head], body, name, words=words)
+
+
+def _words(key: str) -> str:
+    return str(key).replace("_", " ")
+
+
+def _value(value: Any) -> str | None:
+    """A summary's entry as text."""
+    if isinstance(value, dict):
+        parts = (f"{_words(k)} {_value(v)}" for k, v in value.items() if v is not None)
+        return ", ".join(parts) or None
+    if isinstance(value, list | tuple):
+        return ", ".join(_value(v) or "" for v in value) or None
+    return None if value is None else number(value)
+
+
+def decisions_table(report: dict[str, Any]) -> Table:
+    """Everything that was decided without being asked, and what changes it."""
+    rows = [
+        [str(row.get(key) or "") for key in ("what", "choice", "why", "option")]
+        for row in report.get("decisions") or []
+    ]
+    return Table(("what", "choice", "why", "option that changes it"), rows, words=None)
+
+
+def phases_table(report: dict[str, Any]) -> Table:
+    """One line a phase of the training."""
+    training = report.get("training") or {}
+    rows = [
+        [
+            str(phase.get("name")),
+            number(phase.get("steps")),
+            number(phase.get("clip")),
+            number(phase.get("clips")),
+            number(phase.get("loss")),
+            number(phase.get("validation")),
+            number(phase.get("seconds")),
+            str(phase.get("reason") or ""),
+        ]
+        for phase in training.get("phases") or []
+    ]
+    head = (
+        "phase",
+        "steps",
+        "clip",
+        "clips",
+        "loss",
+        "validation",
+        "seconds",
+        "ended because",
+    )
+    return Table(head, rows, words=(0, 7))
+
+
+def time_facts(report: dict[str, Any]) -> Facts:
+    """Where the wall time went."""
+    seconds = (report.get("training") or {}).get("seconds") or {}
+    return Facts([(f"time: {k}", quantity(v, "s")) for k, v in seconds.items()])
+
+
+def coverage_table(run: Run) -> Table:
+    """Coverage by horizon, with the number of samples behind each share."""
+    horizon, share = run.array("coverage/horizon"), run.array("coverage/share")
+    count = run.array("coverage/count")
+    rows = []
+    if horizon is not None and share is not None:
+        for k, (h, s) in enumerate(zip(horizon, share, strict=False)):
+            n = "" if count is None else number(int(count[k]))
+            rows.append([quantity(float(h), time_unit(run)), percent(s), n])
+    caption = "Validation samples inside the 90 % band"
+    return Table(("horizon to", "inside", "samples"), rows, caption, words=())
+
+
+def constants_table(report: dict[str, Any]) -> list[AbstractBlock]:
+    """The constants found, with intervals; confounded ones are named."""
+    found = report.get("constants") or []
+    if not found:
+        return []
+    rows = [
+        [
+            str(c.get("name")),
+            " on ".join(str(c[k]) for k in ("law", "on") if c.get(k)),
+            quantity(c.get("value"), c.get("unit"), 4),
+            interval(c.get("low"), c.get("high"), c.get("unit"), 4),
+            "confounded" if c.get("confounded") else "",
+            str(c.get("note") or ""),
+        ]
+        for c in found
+    ]
+    blocks: list[AbstractBlock] = [
+        Heading("Constants"),
+        Table(("constant", "law", "value", "interval", "", "note"), rows, words=None),
+    ]
+    mixed = [str(c.get("name")) for c in found if c.get("confounded")]
+    if mixed:
+        verb = "is" if len(mixed) == 1 else "are"
+        blocks.append(
+            Text(
+                f"{listing(mixed)} {verb} confounded: these data hardly tell the "
+                "effects apart, so single values mean little even where the forecast "
+                "is good."
+            )
+        )
+    return blocks
+
+
+def findings_table(report: dict[str, Any]) -> list[AbstractBlock]:
+    """Every finding: what was measured, value, interval, comparison, judgement."""
+    rows = []
+    for finding in report.get("findings") or []:
+        low, high = finding.get("spread") or (None, None)
+        unit = finding.get("unit")
+        rows.append(
+            [
+                str(finding.get("statement") or finding.get("id") or ""),
+                quantity(finding.get("value"), unit),
+                interval(low, high, unit),
+                str(finding.get("comparison") or ""),
+                str(finding.get("verdict") or ""),
+                " ".join(map(str, finding.get("reasons") or [])),
+            ]
+        )
+    if not rows:
+        return []
+    head = ("measured", "value", "interval", "held against", "", "reasons")
+    return [Heading("Findings"), Table(head, rows, words=None)]
+
+
+def versions_table(report: dict[str, Any]) -> Table:
+    """Versions of everything that computed."""
+    versions = (report.get("reproduce") or {}).get("versions") or {}
+    rows = [[str(k), str(v)] for k, v in versions.items()]
+    return Table(("package", "version"), rows, words=None)
