@@ -13,7 +13,19 @@ from ._inputs import (
     input_path as input_path,
 )
 from ._join import join as join
+from ._local import (
+    LocalState as LocalState,
+    Window as Window,
+    choose_windows as choose_windows,
+    local_state as local_state,
+    local_states as local_states,
+)
+from ._noise import noise_estimate as noise_estimate
+from ._order import ChannelKind as ChannelKind, decide_order as decide_order
+from ._period import dominant_period as dominant_period
 from ._read import read as read
+from ._scales import Scales as Scales, time_scale as time_scale
+from ._split import part as part, split as split
 from ._trajectories import Trajectories as Trajectories
 from ._write import write as write, write_csv as write_csv, write_npz as write_npz
 
