@@ -79,18 +79,23 @@ def test_order_with_held_linear_and_cubic_inputs(name):
     kinds = ("held", "linear", "spline")
     paths = np.stack([input_path(ts, samples, kind) for kind in kinds])
     want = np.stack([forced_exactly(ts, c, 0.3) for c in paths])
-    errors = []
-    for substeps in (8, 16, 32, 64):
-        run = lambda path, n=substeps: rollout(
-            lambda t, y, u, c: -y + u,
-            jnp.array([0.3]),
-            ts,
-            path,
-            scheme=name,
-            substeps=n,
-        ).ys[:, 0]
-        got = jax.jit(jax.vmap(run))(jnp.asarray(paths))
-        errors.append(np.abs(got - want).max(axis=1))
+    dts, start = jnp.asarray(np.diff(ts)), jnp.asarray(np.array([0.3]))
+    run = jax.jit(
+        jax.vmap(
+            lambda path, count: rollout_steps(
+                lambda t, y, u, c: -y + u,
+                start,
+                jnp.zeros(()),
+                dts,
+                path,
+                scheme=scheme(name),
+                substeps=count,
+            ).ys[:, 0],
+            in_axes=(0, None),
+        )
+    )
+    got = [run(jnp.asarray(paths), jnp.asarray(count)) for count in (8, 16, 32, 64)]
+    errors = [np.abs(ys - want).max(axis=1) for ys in got]
     slopes = slope(errors)
     assert np.all(np.abs(slopes - scheme(name).order) < 0.2), slopes
 

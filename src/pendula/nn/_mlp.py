@@ -149,7 +149,7 @@ class MLP(eqx.Module):
             inner = [layer(i, width, width) for i in range(1, depth)]
             self.weight_hidden = jnp.stack([w for w, _ in inner])
             if use_bias:
-                self.bias_hidden = jnp.stack([b for _, b in inner])
+                self.bias_hidden = jnp.stack([b for _, b in inner if b is not None])
         last = layer(depth, fan, out_size)
         if zero_last:
             last = jax.tree.map(jnp.zeros_like, last)
@@ -160,12 +160,14 @@ class MLP(eqx.Module):
         act = activation(self.activation)
         if self.weight_in is not None:
             x = act(_affine(self.weight_in, self.bias_in, x))
-        hidden = (self.weight_hidden, self.bias_hidden)
-        if self.depth >= _SCAN_FROM:
-            x, _ = jax.lax.scan(lambda h, wb: (act(_affine(*wb, h)), None), x, hidden)
-        else:
-            for i in range(self.depth - 1):
-                x = act(_affine(*jax.tree.map(lambda leaf, i=i: leaf[i], hidden), x))
+        if self.weight_hidden is not None:
+            weights, biases = self.weight_hidden, self.bias_hidden
+            one = lambda h, wb: (act(_affine(wb[0], wb[1], h)), None)
+            if self.depth >= _SCAN_FROM:
+                x, _ = jax.lax.scan(one, x, (weights, biases))
+            else:
+                for i in range(self.depth - 1):
+                    x, _ = one(x, (weights[i], None if biases is None else biases[i]))
         return _affine(self.weight_out, self.bias_out, x)
 
     def redraw(self, key: PRNGKeyArray) -> MLP:

@@ -8,10 +8,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from .._errors import ConfigError, Status, nearest
-from .._types import Context, State, Time
+from .._types import Context, Control, State, Time
 from ._grid import all_finite, as_grid, as_path, as_state, polynomial, safe
 from ._rollout import Rollout
 from ._schemes import Field, Inputs
@@ -120,7 +120,7 @@ def integrate(
     y0, path, context = safe((y0, path, context), good)
     inputs = _inputs(path, since)
 
-    def slope(s: Time, y: State, args: Context) -> State:
+    def slope(s: Any, y: State, args: Context) -> State:
         dy = field(t0 + s, y, inputs(s), args)
         return jnp.where(good, dy, jnp.zeros_like(dy))
 
@@ -163,22 +163,35 @@ def integrate(
         max_steps=max_steps,
         throw=False,
     )
-    ys, (reached,) = solution.ys[0], solution.ts[1]
+    return _outcome(solution, good, starts, t0, since, bound)
+
+
+def _outcome(
+    solution: Any,
+    good: Bool[Array, ""],
+    starts: Bool[Array, ""],
+    t0: Time,
+    since: Float[Array, " time"],
+    bound: Float[Array, ""] | float | None,
+) -> Rollout:
+    """Diffrax's solution (states at the samples, last time reached, result) as a
+    `Rollout`; what was wrong before the start outranks what happened on the way."""
+    import diffrax
+
+    (ys, _), (_, (reached,)) = solution.ys, solution.ts
     result, kinds = solution.result, diffrax.RESULTS
-    steps_out = (result == kinds.max_steps_reached) | (
-        result == kinds.max_steps_rejected
-    )
-    status = jnp.where(steps_out, Status.max_steps_reached, Status.step_too_small)
+    spent = (result == kinds.max_steps_reached) | (result == kinds.max_steps_rejected)
+    keep = jnp.all(jnp.isfinite(ys), axis=1) & good
+    status = jnp.where(spent, Status.max_steps_reached, Status.step_too_small)
     status = jnp.where(result == kinds.event_occurred, Status.event, status)
     status = jnp.where(result == kinds.successful, Status.ok, status)
+    starts &= (status != Status.ok) | jnp.all(keep)
     status = jnp.where(starts, status, Status.non_finite_state)
     status = jnp.where(good, status, Status.non_finite_input)
     t_fail = jnp.where(status == 0, jnp.inf, jnp.where(good, t0 + reached, t0))
-    keep = jnp.all(jnp.isfinite(ys), axis=1) & good
     if bound is not None:
         beyond = jnp.any(jnp.abs(ys) > bound, axis=1) & keep
-        first = jnp.argmax(beyond)
-        hit = jnp.any(beyond)
+        first, hit = jnp.argmax(beyond), jnp.any(beyond)
         keep &= ~hit | (jnp.arange(len(since)) < first)
         status = jnp.where(hit, jnp.maximum(status, Status.diverged), status)
         t_fail = jnp.where(hit, t0 + since[first], t_fail)
@@ -208,8 +221,11 @@ def _jumps(us: Any, ts: Any) -> bool:
         return False
     if isinstance(us, jax.Array) or isinstance(ts, jax.Array):
         return True
-    coefficients, steps = np.asarray(us, np.float64), np.diff(np.asarray(ts))
-    powers = steps[:-1, None] ** np.arange(4)
+    coefficients, steps = (
+        np.asarray(us, np.float64),
+        np.diff(np.asarray(ts, np.float64)),
+    )
+    powers = np.power(steps[:-1, None], np.arange(4.0))
     ends = np.einsum("kp,kpc->kc", powers, coefficients[:-1])
     scale = np.abs(coefficients[:, 0]).max(initial=0.0)
     return bool(np.any(np.abs(ends - coefficients[1:, 0]) > 1e-4 * scale))
@@ -222,7 +238,7 @@ def _inputs(
     if path is None:
         return lambda s: None
 
-    def at(s: Time) -> Float[Array, " ctrl"]:
+    def at(s: Time) -> Control | None:
         k = jnp.searchsorted(since, s, side="right") - 1
         k = jnp.clip(k, 0, path.shape[0] - 1)
         return polynomial(path[k])(s - since[k])

@@ -299,7 +299,7 @@ def _solve(
         arrays = (starts, times[:, 0], steps, paths, contexts)
         batch = jax.tree.map(jnp.asarray, arrays)
         substeps = max(1, int(np.ceil(_STEPS_PER_SCALE * steps.max() / scale)))
-        out = _run(world, batch, jnp.asarray(substeps))
+        error, out = np.inf, _run(world, batch, jnp.asarray(substeps))
         for _ in range(_DOUBLINGS + 1):
             substeps, coarse = 2 * substeps, np.asarray(out.ys)
             out = _run(world, batch, jnp.asarray(substeps))
