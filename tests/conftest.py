@@ -11,6 +11,7 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import jax
 import matplotlib
@@ -91,8 +92,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list) -> None:
 class _Clock:
     """When the run began, and which slow tests it finished."""
 
-    start = time.monotonic()
-    passed: list[str] = []  # noqa: RUF012 - one run, one list
+    start: ClassVar[float] = time.monotonic()
+    passed: ClassVar[list[str]] = []
 
 
 @pytest.hookimpl(wrapper=True)
