@@ -20,12 +20,26 @@ from ._local import (
     local_state as local_state,
     local_states as local_states,
 )
+from ._named import (
+    cache_folder as cache_folder,
+    load as load,
+    named as named,
+    open_data as open_data,
+)
 from ._noise import noise_estimate as noise_estimate
 from ._order import ChannelKind as ChannelKind, decide_order as decide_order
 from ._period import dominant_period as dominant_period
+from ._perturb import (
+    add_noise as add_noise,
+    check_uniform as check_uniform,
+    drop_samples as drop_samples,
+    resample as resample,
+)
 from ._read import read as read
+from ._sampling import sampling as sampling
 from ._scales import Scales as Scales, time_scale as time_scale
 from ._split import part as part, split as split
+from ._summary import summary as summary
 from ._trajectories import Trajectories as Trajectories
 from ._write import write as write, write_csv as write_csv, write_npz as write_npz
 

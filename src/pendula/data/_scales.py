@@ -33,7 +33,7 @@ class Scales:
     ```python
     >>> import numpy as np
     >>> from pendula.data import Scales, Trajectories
-    >>> t = np.linspace(0, 20, 400)
+    >>> t = np.linspace(0, 6 * np.pi, 400)
     >>> s = Scales.fit(Trajectories.from_arrays(t, 3 + 2 * np.sin(2 * t)))
     >>> print(s.mean.round(1), s.scale.round(1), round(s.time, 1))
     [3.] [1.4] 0.5

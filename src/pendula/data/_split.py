@@ -24,7 +24,7 @@ def split(
     - `by`: `"trajectory"`: whole trajectories, drawn by `seed`; `"time"`: the end
       of every trajectory; `"named"`: the parts that the set brings with it
       (`origin["parts"]`, keys train and validation); `"auto"`: named if there are
-      such parts, else by trajectory if there are several, else by time.
+      samples of both, else by trajectory if there are several, else by time.
 
     **Returns:** (train, validation, info); `info` is JSON-able: `by`, `fraction`,
     `seed`, `text` (one sentence), and for each part the `[trajectory, first,
@@ -44,16 +44,20 @@ def split(
     """
     if not 0 < fraction < 1:
         raise ConfigError(f"the validation fraction is {fraction:g}; expected 0 to 1.")
-    named = {"train", "validation"} <= set(data.origin.get("parts", {}))
+    parts = data.origin.get("parts", {})
+    named = all(
+        name in parts and _inside(data, parts[name]).sum() >= 2
+        for name in ("train", "validation")
+    )
     if by == "auto":
         by = "named" if named else "trajectory" if data.num > 1 else "time"
     if by == "named":
         if not named:
             raise ConfigError(
-                "the data have no named parts train and validation. Use by trajectory "
-                "or by time."
+                "the data have no samples in named parts train and validation. Use by "
+                "trajectory or by time."
             )
-        keep = [_inside(data, data.origin["parts"][p]) for p in ("train", "validation")]
+        keep = [_inside(data, parts[name]) for name in ("train", "validation")]
         text = "the parts that the data set names"
     elif by == "trajectory":
         keep, text = _by_trajectory(data, fraction, seed)
@@ -66,11 +70,11 @@ def split(
             f"{', '.join(allowed)}."
         )
     info: dict[str, Any] = {"by": by, "fraction": fraction, "seed": seed, "text": text}
-    parts = []
+    cut = []
     for name, mask in zip(("train", "validation"), keep, strict=True):
-        parts.append(_take(data, mask, f"{name}: {text}"))
+        cut.append(_take(data, mask, f"{name}: {text}"))
         info[name] = _spans(mask)
-    return parts[0], parts[1], info
+    return cut[0], cut[1], info
 
 
 def part(data: Trajectories, name: str) -> Trajectories:

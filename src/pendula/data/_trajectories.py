@@ -296,6 +296,18 @@ class Trajectories:
         keep = [np.arange(0, n, every) for n in self.lengths]
         return self.gather(keep, f"every {every}th sample")
 
+    def add_noise(self, key: Any, level: float, **options: Any) -> Trajectories:
+        """See `pendula.data.add_noise`."""
+        from ._perturb import add_noise
+
+        return add_noise(self, key, level, **options)
+
+    def drop_samples(self, key: Any, fraction: float, **options: Any) -> Trajectories:
+        """See `pendula.data.drop_samples`."""
+        from ._perturb import drop_samples
+
+        return drop_samples(self, key, fraction, **options)
+
     def paths(self) -> np.ndarray | None:
         """Input coefficients `"traj step 4 ctrl"` of whole trajectories."""
         if self.us is None:
