@@ -205,6 +205,7 @@ def test_a_state_that_leaves_the_numbers_is_an_error_with_its_time():
     ("change", "error", "text"),
     [
         ({"num": 0}, ConfigError, "num is 0"),
+        ({"seed": -1}, ConfigError, "seed is -1"),
         ({"dt": 0.0}, ConfigError, "dt is 0 s"),
         ({"dt": -0.1}, ConfigError, "dt is -0.1 s"),
         ({"duration": 0.05}, ConfigError, "duration is 0.05 s"),

@@ -100,6 +100,8 @@ def simulate(
     world = find_system(system)
     if num < 1:
         raise ConfigError(f"num is {num}; at least one trajectory is needed.")
+    if seed < 0:
+        raise ConfigError(f"seed is {seed}; it must be a whole number, 0 or above.")
     kind = check_input_kind(input_kind)
     names = (observe,) if isinstance(observe, str) else observe
     observation = Observation(
