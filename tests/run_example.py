@@ -9,6 +9,22 @@ from typing import Any
 
 import numpy as np
 
+from pendula.data import Trajectories, summary
+
+
+def trajectories() -> Trajectories:
+    """The record that the run was made from."""
+    made = arrays()
+    ys = np.where(made["data/mask"], made["data/ys"], np.nan)
+    return Trajectories.from_arrays(
+        made["data/ts"],
+        ys,
+        names=("theta",),
+        units=("rad",),
+        angle=(True,),
+        origin={"files": [{"path": "swing.csv", "rows": 1800, "sha256": "f52f4fbe"}]},
+    )
+
 
 def arrays() -> dict[str, np.ndarray]:
     """All arrays that a fit of one channel can leave."""
@@ -76,24 +92,7 @@ def report() -> dict[str, Any]:
         "format": 1,
         "kind": "fit",
         "title": "swing.csv: theta",
-        "data": {
-            "source": "swing.csv",
-            "trajectories": 1,
-            "samples": 1800,
-            "channels": [
-                {
-                    "name": "theta",
-                    "unit": "rad",
-                    "low": -1.19,
-                    "high": 1.21,
-                    "missing": 36,
-                    "noise": 0.0041,
-                }
-            ],
-            "time_unit": "s",
-            "sampling": 0.0111,
-            "licence": None,
-        },
+        "data": summary(trajectories()),
         "decisions": [
             {
                 "what": "time",

@@ -18,6 +18,7 @@ from .._errors import ConfigError, DataError, nearest
 
 TIME_NAMES = ("t", "time", "day", "year", "date")
 TIME_UNITS = {"t": "s", "time": "s", "day": "d", "year": "yr", "date": "s"}
+TRAJ_NAME = "trajectory"  # as our own writer names it
 IGNORED_NAMES = ("validation", "split", "flag", "label")
 INPUT_PREFIXES = ("u_", "tau", "torque", "input")
 ANGLE_NAME = re.compile(r"(theta|phi|angle)[_\d]*")
@@ -83,6 +84,9 @@ def decide_roles(
         "--traj": as_names(traj),
         "--ignore": as_names(ignore),
     }
+    named_so = traj is None and TRAJ_NAME in names
+    if named_so and not any(TRAJ_NAME in given for given in said.values()):
+        said["--traj"] = (TRAJ_NAME,)
     _check_names(file, names, said)
     decisions = []
     free = [n for n in names if not any(n in given for given in said.values())]
@@ -94,7 +98,7 @@ def decide_roles(
             Decision(
                 "trajectories",
                 f"one for each value of {', '.join(said['--traj'])}",
-                "given",
+                "given" if traj is not None else "its name",
                 "--traj",
             )
         )

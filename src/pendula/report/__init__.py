@@ -15,6 +15,11 @@ from ._blocks import (
     Text as Text,
     Verdict as Verdict,
 )
+from ._data_words import (
+    CHANNEL_HEAD as CHANNEL_HEAD,
+    channel_rows as channel_rows,
+    summary_facts as summary_facts,
+)
 from ._fit_page import (
     fit_sections as fit_sections,
     write_figures as write_figures,

@@ -17,14 +17,8 @@ def channels(run: Run, count: int) -> list[tuple[str, str]]:
 
 
 def _named(data: dict[str, Any]) -> list[tuple[str, str]]:
-    """From a data summary: a list of tables `channels`, or lists `names`, `units`."""
-    rows = data.get("channels")
-    if isinstance(rows, list) and rows and isinstance(rows[0], dict):
-        return [(str(row.get("name", "")), str(row.get("unit") or "")) for row in rows]
-    names = list(data.get("names") or [])
-    units = list(data.get("units") or [])
-    units += [""] * (len(names) - len(units))
-    return [(str(n), str(u or "")) for n, u in zip(names, units, strict=False)]
+    rows = data.get("channels") or []
+    return [(str(row.get("name", "")), str(row.get("unit") or "")) for row in rows]
 
 
 def time_unit(run: Run) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._blocks import AbstractBlock, Facts, Heading, Table, Text
+from ._blocks import AbstractBlock, Facts, Heading, Points, Table, Text
 from ._channels import time_unit
+from ._data_words import CHANNEL_HEAD, CHANNEL_WORDS, channel_rows, summary_facts
 from ._numbers import interval, listing, number, percent, quantity
 from ._run_folder import Run
 
@@ -49,45 +50,13 @@ def model_facts(report: dict[str, Any]) -> Facts:
 
 
 def data_blocks(run: Run) -> list[AbstractBlock]:
-    """Whatever the summary of the data holds: one line an entry, a list of tables
-    (channels, inputs) as one table."""
+    """The summary of the data: facts, channels, warnings."""
     data = run.report.get("data") or {}
-    tables = {k: v for k, v in data.items() if _is_rows(v)}
-    facts = Facts([(_words(k), _value(v)) for k, v in data.items() if k not in tables])
-    return [facts, *(_rows_table(_words(k), v) for k, v in tables.items())]
-
-
-def _is_rows(value: Any) -> bool:
-    return (
-        isinstance(value, list)
-        and len(value) > 0
-        and all(isinstance(row, dict) for row in value)
-    )
-
-
-def _rows_table(name: str, rows: list[dict[str, Any]]) -> Table:
-    head = list(dict.fromkeys(key for row in rows for key in row))
-    words = [
-        j
-        for j, key in enumerate(head)
-        if any(isinstance(r.get(key), str) for r in rows)
-    ]
-    body = [[_value(row.get(key)) or "" for key in head] for row in rows]
-    return Table([_words(key) for key in head], body, name, words=words)
-
-
-def _words(key: str) -> str:
-    return str(key).replace("_", " ")
-
-
-def _value(value: Any) -> str | None:
-    """A summary's entry as text."""
-    if isinstance(value, dict):
-        parts = (f"{_words(k)} {_value(v)}" for k, v in value.items() if v is not None)
-        return ", ".join(parts) or None
-    if isinstance(value, list | tuple):
-        return ", ".join(_value(v) or "" for v in value) or None
-    return None if value is None else number(value)
+    if not data:
+        return []
+    table = Table(CHANNEL_HEAD, channel_rows(data), words=CHANNEL_WORDS)
+    notes = [str(note) for note in data.get("warnings") or []]
+    return [Facts(summary_facts(data)), table, Points(notes)]
 
 
 def decisions_table(report: dict[str, Any]) -> Table:

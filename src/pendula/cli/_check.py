@@ -1,0 +1,52 @@
+"""`pendula check`: can the run be trusted? The exit status says it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from ._console import Console
+from ._options import READING, TALK, Reading, Talk
+from ._reading import load_data
+from ._words import constant_lines, score_lines, verdict_lines
+
+
+def check(
+    run: Annotated[Path, Parameter(help="The run folder.")],
+    *data: Annotated[
+        str, Parameter(help="Other data: the model must hold there, too.")
+    ],
+    reading: Reading = READING,
+    talk: Talk = TALK,
+) -> int:
+    """Exit status 0 if the run can be trusted, else 1.
+
+    With data the forecast from their beginnings must also stay finite, and its 90 %
+    band must hold 75 to 99 % of what was measured up to the horizon of the verdict.
+    """
+    console = Console(talk)
+    measured = load_data(data, reading, console) if data else None
+    console.say(f"reading {run}")
+    from ..report import read_run
+
+    report = read_run(run).report
+    verdict = report.get("verdict") or {}
+    trust = bool(verdict.get("trust"))
+    lines = [*score_lines(report), *constant_lines(report), *verdict_lines(report)]
+    for finding in report.get("findings") or []:
+        if finding.get("verdict") == "bad":
+            console.detail(f"  {finding.get('statement')}: {finding.get('value')}")
+    result: dict[str, Any] = {"trust": trust, "verdict": verdict}
+    if measured is not None:
+        from .. import load
+        from ._on_data import hold_on
+
+        rows = hold_on(load(run), measured, verdict.get("trust_to"))
+        trust = trust and all(row["holds"] for row in rows)
+        result |= {"trust": trust, "data": rows}
+        lines += [row["text"] for row in rows]
+    lines.append("trust" if trust else "do not trust")
+    console.result("\n".join(lines), result)
+    return 0 if trust else 1

@@ -1,0 +1,165 @@
+"""`pendula fit`: data in, a run folder with a model, a verdict and a page out."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from .._errors import ConfigError, PendulaError
+from ._console import Console, command
+from ._fit_options import MODEL, TRAIN, ModelOptions, TrainOptions, build_config
+from ._open import open_page
+from ._options import READING, TALK, Reading, Talk
+from ._reading import load_data
+from ._words import fit_text
+
+
+if TYPE_CHECKING:
+    from ..data import Trajectories
+
+# what a finished run leaves; --force replaces these and nothing else
+RESULTS = (
+    "config.toml",
+    "model.safetensors",
+    "arrays.npz",
+    "report.json",
+    "report.html",
+    "log.txt",
+)
+FILES = {*RESULTS, "metrics.jsonl", "timing.jsonl", "resume"}
+
+
+def fit(
+    *data: Annotated[str, Parameter(help="A file, several, a folder, or a named set.")],
+    out: Annotated[
+        Path | None,
+        Parameter(name=["--out", "-o"], help="The run folder. [default: runs/NAME]"),
+    ] = None,
+    resume: Annotated[
+        bool, Parameter(help="Go on where an interrupted fit stopped.")
+    ] = False,
+    force: Annotated[bool, Parameter(help="Replace an existing run.")] = False,
+    open_: Annotated[
+        bool, Parameter(name="--open", help="Open the page where there is a display.")
+    ] = False,
+    reading: Reading = READING,
+    model: ModelOptions = MODEL,
+    train: TrainOptions = TRAIN,
+    talk: Talk = TALK,
+) -> int:
+    """Fit one system; write model, numbers and page into a run folder."""
+    console = Console(talk)
+    whole = load_data(data, reading, console)
+    used = whole if train.train_until is None else _before(whole, train.train_until)
+    console.say("loading the numerical libraries")
+    config = build_config(used, model, train)
+    folder = out or Path("runs") / _stem(data)
+    existed = folder.exists()
+    _check_folder(folder, resume, force)
+    from ..dynamics import fit as run_fit
+    from ..report import write_run
+
+    console.log = folder / "log.txt"
+    begun = False
+    try:
+        with console.training() as show:
+
+            def tell(row: dict[str, Any]) -> None:
+                nonlocal begun
+                if not begun and not resume:
+                    _clear(folder)  # the input is good: what was there may go
+                begun = True
+                show(row)
+
+            fitted = run_fit(
+                None,
+                used,
+                config,
+                out=folder,
+                resume=resume,
+                tell=tell,
+                command=command(),
+            )
+    except (PendulaError, ValueError):
+        # refused before any training: nothing half-written stays
+        if not existed and not begun and folder.exists():
+            shutil.rmtree(folder)
+        raise
+    except KeyboardInterrupt:
+        if begun:
+            console.say(f"stopped; go on with --resume (state in {folder}/resume)")
+        raise
+    if train.train_until is not None:
+        fitted = _score_rest(fitted, whole, train.train_until)
+    console.say("writing the page")
+    page = write_run(folder, fitted, command())
+    report = fitted.report or {}
+    for row in report.get("decisions") or []:
+        console.detail(f"  {row['what']}: {row['choice']} ({row['why']})")
+    files = {"run": str(folder), "page": str(page)}
+    console.result(fit_text(report, page), {**files, "report": report})
+    if open_:
+        open_page(page)
+    return 1 if _failed(report) else 0
+
+
+def _stem(data: tuple[str, ...]) -> str:
+    """A name for the run: the file's, without folders and ending."""
+    first = Path(data[0])
+    name = first.stem if first.suffix else first.name or first.resolve().name
+    return name if len(data) == 1 else f"{name}-and-{len(data) - 1}"
+
+
+def _before(data: Trajectories, until: float) -> Trajectories:
+    """The part that may be used. The parts that a named set brings were made for
+    the whole of it."""
+    part = data.between(-float("inf"), until)
+    return part.replace(origin={**part.origin, "parts": {}})
+
+
+def _check_folder(folder: Path, resume: bool, force: bool) -> None:
+    """Refuse what would overwrite or cannot be continued, before anything is done."""
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(
+            f"--out {folder}: there is a file of that name. Choose another."
+        )
+    inside = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    is_run = bool(inside & FILES)
+    if resume:
+        if "resume" not in inside:
+            raise ConfigError(
+                f"--resume: {folder} holds no interrupted fit. Leave --resume out."
+            )
+        return
+    if inside and not is_run:
+        raise ConfigError(
+            f"--out {folder}: the folder holds other files and is no run. Choose "
+            "another."
+        )
+    if is_run and not force:
+        raise ConfigError(
+            f"{folder} holds a run already. Choose another --out, go on with --resume, "
+            "or replace it with --force."
+        )
+    parent = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+    if not os.access(parent, os.W_OK):
+        raise ConfigError(
+            f"--out {folder}: {parent} cannot be written. Choose another."
+        )
+
+
+def _clear(folder: Path) -> None:
+    """Remove the results of an earlier run; its logs and states the fit itself
+    replaces."""
+    for name in RESULTS:
+        (folder / name).unlink(missing_ok=True)
+
+
+def _failed(report: dict[str, Any]) -> bool:
+    """Whether the training stopped on values that are not finite."""
+    phases = (report.get("training") or {}).get("phases") or []
+    return any("not finite" in str(phase.get("reason")) for phase in phases)

@@ -1,0 +1,150 @@
+"""The entry: arguments in, exit status out, errors as one line."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+
+from .._errors import DivergedError, PendulaError, PendulaWarning
+from ._console import ARGUMENTS
+
+
+DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+# --train.lr 3e-3: a setting of the configuration by its path
+_DOTTED = re.compile(r"--([A-Za-z_]\w*(?:\.\w+)+)(=.*)?", re.S)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program.
+
+    **Arguments:** `argv`: what follows the program's name; None: `sys.argv`.
+    **Returns:** the exit status: 0 done, 1 computed but failed, 2 bad input or
+    usage, 130 interrupted.
+
+    ```python
+    >>> from pendula.cli import main
+    >>> main(["list", "schemes"]) == 0
+    euler
+    heun
+    leapfrog
+    midpoint
+    rk4
+    rk4_38
+    True
+
+    ```
+    """
+    if argv is None:
+        sys.excepthook = _last_word
+        argv = sys.argv[1:]
+    typed = ARGUMENTS.set(tuple(argv))
+    tokens = _settings(list(argv))
+    debug = "--debug" in tokens
+    from cyclopts import CycloptsError
+
+    from ._app import run
+
+    with _plain_warnings(debug):
+        try:
+            return run(tokens or ["--help"])
+        except SystemExit as stop:
+            return stop.code if isinstance(stop.code, int) else FAILED
+        except KeyboardInterrupt:
+            _complain("interrupted")
+            return INTERRUPTED
+        except BrokenPipeError:
+            # who reads has seen enough; the interpreter must not flush again
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return FAILED
+        except CycloptsError as error:
+            return _refuse(str(error), error, debug, USAGE)
+        except DivergedError as error:
+            return _refuse(str(error), error, debug, FAILED)
+        except PendulaError as error:
+            return _refuse(str(error), error, debug, USAGE)
+        except OSError as error:
+            place = f"{error.filename}: " if error.filename else ""
+            text = f"{place}{error.strerror or error}"
+            return _refuse(text, error, debug, USAGE)
+        finally:
+            ARGUMENTS.reset(typed)
+
+
+def _settings(tokens: list[str]) -> list[str]:
+    """`--train.lr 3e-3` and `--train.lr=3e-3` as `--set train.lr=3e-3`."""
+    out: list[str] = []
+    rest = iter(tokens)
+    for token in rest:
+        found = _DOTTED.fullmatch(token)
+        if token == "--":
+            return [*out, token, *rest]
+        if found is None:
+            out.append(token)
+            continue
+        value = found[2][1:] if found[2] else next(rest, None)
+        # without a value the parser says what is missing
+        out += ["--set", found[1] if value is None else f"{found[1]}={value}"]
+    return out
+
+
+def _refuse(text: str, error: BaseException, debug: bool, status: int) -> int:
+    if debug:
+        traceback.print_exception(error)
+    _complain(text)
+    return status
+
+
+def _complain(text: str) -> None:
+    """One line on stderr."""
+    line = " ".join(text.split())
+    with contextlib.suppress(OSError):
+        print(f"pendula: {line}", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def _plain_warnings(debug: bool) -> Iterator[None]:
+    """Pendula's own warnings as one line each; those of libraries only with
+    `--debug`."""
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: object = None,
+        line: str | None = None,
+    ) -> None:
+        place = f" ({filename}:{lineno})" if debug else ""
+        _complain(f"warning: {message}{place}")
+
+    library = logging.getLogger("matplotlib")
+    level = library.level
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        if not debug:
+            warnings.simplefilter("ignore")
+            library.setLevel(logging.ERROR)  # it talks of cache folders
+        warnings.simplefilter("always" if debug else "default", PendulaWarning)
+        try:
+            yield
+        finally:
+            library.setLevel(level)
+
+
+def _last_word(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """What reaches the interpreter is a mistake of ours: said in one line, too."""
+    if "--debug" in sys.argv:
+        traceback.print_exception(kind, error, trace)
+    _complain(
+        f"internal error: {kind.__name__}: {error}. This is a bug; --debug shows where."
+    )

@@ -1,0 +1,85 @@
+"""`pendula simulate`: records of a known system, as a data file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from .._errors import ConfigError
+from ._console import Console
+from ._options import TALK, Talk, names, pairs, real
+
+
+def simulate(
+    system: Annotated[str, Parameter(help="A name of `pendula list systems`.")],
+    /,
+    *,
+    out: Annotated[
+        Path, Parameter(name=["--out", "-o"], help="The file: .csv, .tsv or .npz.")
+    ],
+    num: Annotated[int, Parameter(help="Number of trajectories.")] = 1,
+    duration: Annotated[float | None, Parameter(help="Length of a record.")] = None,
+    dt: Annotated[float | None, Parameter(help="Sampling step.")] = None,
+    noise: Annotated[
+        float, Parameter(help="Standard deviation of the measurement noise.")
+    ] = 0.0,
+    relative: Annotated[
+        bool, Parameter(help="Noise counts in standard deviations of the signal.")
+    ] = False,
+    missing: Annotated[float, Parameter(help="Share of samples that is lost.")] = 0.0,
+    irregular: Annotated[
+        float, Parameter(help="Share by which sampling times are moved.")
+    ] = 0.0,
+    observe: Annotated[
+        tuple[str, ...], Parameter(help="Observed components; all without.")
+    ] = (),
+    start: Annotated[
+        str | None, Parameter(help="Initial state: 1.2,0; random without.")
+    ] = None,
+    seed: Annotated[int, Parameter(help="Of starts, times, noise, losses.")] = 0,
+    settings: Annotated[
+        tuple[str, ...],
+        Parameter(name="--set", help="Constants of the system: length=0.5."),
+    ] = (),
+    force: Annotated[bool, Parameter(help="Replace an existing file.")] = False,
+    talk: Talk = TALK,
+) -> int:
+    """Make a data set from a known system."""
+    console = Console(talk)
+    if out.exists() and not force:
+        raise ConfigError(
+            f"{out} exists already. Choose another --out, or add --force."
+        )
+    if out.suffix.lower() not in (".csv", ".tsv", ".npz"):
+        raise ConfigError(
+            f'{out}: cannot write "{out.suffix}" files. Endings: .csv, .tsv, .npz.'
+        )
+    constants = {k: real(v, f"--set {k}") for k, v in pairs(settings, "--set").items()}
+    y0 = None if start is None else [real(v, "--start") for v in start.split(",")]
+    console.say(f"simulating {system}")
+    from ..data import write
+    from ..systems import simulate as make, system as find
+
+    data = make(
+        find(system, **constants),
+        num=num,
+        duration=duration,
+        dt=dt,
+        seed=seed,
+        y0=y0,
+        observe=names(observe) or None,
+        noise=noise,
+        relative=relative,
+        irregular=irregular,
+        missing=missing,
+    )
+    write(data, out)
+    shape = {"trajectories": data.num, "samples": int(data.lengths.max())}
+    text = (
+        f"{out}: {data.num} x {shape['samples']} samples of {', '.join(data.names)}, "
+        f"{data.ts.max():g} {data.time_unit}"
+    )
+    console.result(text, {"file": str(out), **shape, "channels": list(data.names)})
+    return 0

@@ -1,0 +1,49 @@
+"""A report as a few lines on a terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..report import interval, number, quantity
+
+
+def fit_text(report: dict[str, Any], page: Path) -> str:
+    """Headline, baselines, constants, verdict, and where the page is."""
+    lines = [*score_lines(report), *constant_lines(report), *verdict_lines(report)]
+    return "\n".join([*lines, f"page: {page}"])
+
+
+def score_lines(report: dict[str, Any]) -> list[str]:
+    """The headline error and those of the baselines."""
+    scores = report.get("scores") or {}
+    head = scores.get("headline")
+    if not head:
+        return []
+    unit = head.get("unit")
+    ends = interval(head.get("low"), head.get("high"))
+    lines = [f"error {quantity(head.get('value'), unit)} ({ends}): {head.get('text')}"]
+    for row in scores.get("baselines") or []:
+        lines.append(
+            f"  {row.get('name')}: {quantity(row.get('rmse'), unit)}, "
+            f"{number(row.get('ratio'))} times the model's"
+        )
+    return lines
+
+
+def constant_lines(report: dict[str, Any]) -> list[str]:
+    """The constants that were found, with intervals."""
+    lines = []
+    for c in report.get("constants") or []:
+        ends = interval(c.get("low"), c.get("high"), digits=4)
+        mixed = ", confounded" if c.get("confounded") else ""
+        value = quantity(c.get("value"), c.get("unit"), 4)
+        lines.append(f"{c.get('name')} = {value} ({ends}{mixed})")
+    return lines
+
+
+def verdict_lines(report: dict[str, Any]) -> list[str]:
+    """The verdict and its reasons."""
+    verdict = report.get("verdict") or {}
+    lines = [str(verdict.get("text") or "no verdict: this run was not validated")]
+    return lines + [f"  {reason}" for reason in verdict.get("reasons") or []]
