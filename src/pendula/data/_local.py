@@ -186,7 +186,12 @@ def _rows(
     weight = (1 - np.abs(x) ** 3) ** 3
     basis = x[:, :, None] ** np.arange(degree + 1)
     weighted = np.swapaxes(basis * weight[:, :, None], 1, 2)
-    solved = np.linalg.solve(weighted @ basis, weighted)
+    normal = weighted @ basis
+    # beside a gap nearly all samples of a window may crowd at its edge: of the
+    # order of the rounding error, so that the matrix is not singular there
+    size = np.trace(normal, axis1=1, axis2=2) * np.finfo(np.float64).eps
+    normal += size[:, None, None] * np.eye(degree + 1)
+    solved = np.linalg.solve(normal, weighted)
     rows = np.zeros((len(at), 3, window))
     rows[:, : degree + 1] = solved[:, :3]
     scale = np.array([1.0, 1.0, 2.0]) / width[:, None] ** np.arange(3)
