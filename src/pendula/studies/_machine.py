@@ -1,0 +1,69 @@
+"""Where a number was measured: the machine, the versions, the revision."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+
+PACKAGES = ("pendula", "jax", "jaxlib", "equinox", "diffrax", "optax", "numpy", "scipy")
+
+
+def machine() -> str:
+    """Processor, cores that this process may use, system and Python, one line."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+    cores = cores or os.cpu_count() or 1
+    name = f"{platform.system()} {platform.machine()}"
+    return f"{cores} x {_processor()}, {name}, Python {platform.python_version()}"
+
+
+def _processor() -> str:
+    """The processor's name as the system gives it."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return " ".join(line.partition(":")[2].split())
+    return platform.processor() or "unknown processor"
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that make the numbers."""
+    return {name: metadata.version(name) for name in PACKAGES}
+
+
+def checkout() -> Path | None:
+    """The folder of the source tree that this code runs from; None when it is
+    installed without one."""
+    folder = Path(__file__).resolve().parents[3]
+    return folder if (folder / "pyproject.toml").is_file() else None
+
+
+def commit() -> str | None:
+    """The revision of the source tree, with a `+` when its code has been changed
+    since; None outside a git checkout."""
+    folder = checkout()
+    if folder is None:
+        return None
+    head = _git(folder, "rev-parse", "--short=12", "HEAD")
+    if not head:
+        return None
+    return head + ("+" if _git(folder, "status", "--porcelain", "--", "src") else "")
+
+
+def _git(folder: Path, *args: str) -> str | None:
+    """What git says, or None when it is not there or refuses."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *args],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=30,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
