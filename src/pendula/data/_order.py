@@ -248,9 +248,10 @@ def _features(now: np.ndarray, inputs: np.ndarray, rows: int) -> np.ndarray:
 
 
 def _residual(features: np.ndarray, target: np.ndarray) -> float:
-    """Root mean square residual with the degrees of freedom taken off."""
+    """Root mean square residual of least squares, degrees of freedom taken off: the
+    last diagonal entry of the triangular factor of both side by side."""
     scale = np.sqrt(np.mean(features**2, axis=0))
-    scaled = features / np.where(scale > 0, scale, 1.0)
-    weights = np.linalg.lstsq(scaled, target, rcond=1e-10)[0]
+    both = np.column_stack([features / np.where(scale > 0, scale, 1.0), target])
     free = max(1, len(target) - features.shape[1])
-    return float(np.sqrt(np.sum((target - scaled @ weights) ** 2) / free))
+    triangle = np.asarray(np.linalg.qr(both, mode="r"))
+    return float(abs(triangle[-1, -1]) / np.sqrt(free))

@@ -115,6 +115,7 @@ def resample(data: Trajectories, dt: float) -> Trajectories:
             right = np.clip(np.searchsorted(known, grid - 1e-9 * dt), 1, len(known) - 1)
             gap = known[right] - known[right - 1]
             near = gap <= 2 * max(dt, float(np.median(np.diff(t)))) * (1 + 1e-9)
+            near |= known[right] - grid <= 1e-6 * dt  # a sample ends the gap
             near &= (grid >= known[0] - 1e-9 * dt) & (grid <= known[-1] + 1e-9 * dt)
             spline = CubicSpline(known, data.ys[i, there, j])
             values[near, j] = spline(grid[near])

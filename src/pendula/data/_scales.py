@@ -90,7 +90,8 @@ class Scales:
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Scales:
         """From what `to_dict` gave."""
-        return cls(**record)
+        arrays = {k: np.asarray(v, np.float64) for k, v in record.items()}
+        return cls(**{**arrays, "time": float(arrays["time"])})
 
 
 def _moments(values: np.ndarray, what: str) -> tuple[float, float]:
