@@ -165,21 +165,6 @@ class Learned(AbstractField):
         out = (x < self.scale.low - margin) | (x > self.scale.high + margin)
         return jnp.any(out & free)
 
-    def redraw(self, key) -> Learned:
-        """The same slot with fresh random weights."""
-        net = self.net
-        fresh = MLP(
-            net.in_size,
-            net.out_size,
-            net.width,
-            net.depth,
-            activation=net.activation,
-            use_bias=net.use_bias,
-            key=key,
-        )
-        fresh = jax.tree.map(lambda a, b: a.astype(b.dtype), fresh, net)
-        return eqx.tree_at(lambda s: s.net, self, fresh)
-
     def prior_residual(self) -> Float[Array, "prior"]:
         """sqrt(precision) times the weights."""
         weights = [jnp.ravel(w) for w in jax.tree.leaves(self.net)]

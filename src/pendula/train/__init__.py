@@ -6,16 +6,32 @@ from ._adam import (
     init_opt as init_opt,
     plain_gradient as plain_gradient,
 )
+from ._callbacks import (
+    KeepBest as KeepBest,
+    MetricsLog as MetricsLog,
+    Plateau as Plateau,
+    Tell as Tell,
+    TimeLimit as TimeLimit,
+)
+from ._checkpoint import (
+    Checkpoint as Checkpoint,
+    check_same as check_same,
+    latest as latest,
+    resume as resume,
+)
 from ._levenberg import (
     levenberg_state as levenberg_state,
     levenberg_step as levenberg_step,
+    normal_equations as normal_equations,
     posterior_covariance as posterior_covariance,
 )
 from ._run import (
     AbstractCallback as AbstractCallback,
     NonFinite as NonFinite,
+    Step as Step,
     StopTraining as StopTraining,
     finish as finish,
     run as run,
 )
+from ._serial import load_tree as load_tree, save_tree as save_tree
 from ._state import TrainState as TrainState

@@ -29,11 +29,12 @@ TRIALS = (0.1, 1.0, 10.0, 100.0)
 
 
 class LevenbergState(eqx.Module):
-    """Damping and the variance of the residuals, both updated on success."""
+    """Damping and variance of the residuals, both updated on success, and the number
+    of steps in a row that gained next to nothing."""
 
     damping: Float[Array, ""]
     variance: Float[Array, ""]
-    failed: Float[Array, ""]
+    still: Float[Array, ""]
 
 
 class Normal(eqx.Module):
@@ -76,6 +77,7 @@ def _solve(matrix: Array, rhs: Array) -> Array:
 
 def _eliminate(normal: Normal, prior_a: Array, prior_g: Array, variance, mu):
     """Damped step (dp, ds) by elimination of the local unknowns."""
+    # Start states have no prior; the data hold them well.
     scale = lambda m: m + 1e-6 * mu * jnp.diag(jnp.diag(m)) + _floor(m)  # noqa: E731 - used twice
     a = normal.a / variance + prior_a
     g = normal.gp / variance + prior_g
@@ -86,6 +88,8 @@ def _eliminate(normal: Normal, prior_a: Array, prior_g: Array, variance, mu):
         cb = _solve(c, b.T)
         return b @ cb, b @ _solve(c, gs), cb
 
+    if normal.gs.shape[1] == 0:
+        return -_solve(a, g), normal.gs
     bcb, bcg, cb = jax.vmap(one)(normal.b, normal.c, normal.gs)
     # a is in units of 1/variance, the stretches are not yet
     dp = -_solve(a - bcb.sum(0) / variance, g - bcg.sum(0) / variance)
@@ -119,7 +123,9 @@ def levenberg_step(
     *,
     members: int | None = None,
     variance: float | None = None,
-    variance_floor: float = 0.0,
+    inflation: Callable[[Array, Any], Array] | None = None,
+    tolerance: float = 1e-5,
+    has_static: bool = False,
 ) -> Step:
     r"""A jitted Levenberg-Marquardt step for `train.run`.
 
@@ -130,36 +136,45 @@ def levenberg_step(
     one Jacobian and the best is taken; when none lowers the objective the damping
     grows and nothing moves. $\sigma^2$ is `variance`, or re-estimated from the
     residuals after every success (`num_residuals(items)` counts the observed
-    values), never below `variance_floor`.
+    values), times `inflation(residuals "item residual", items)`: correlated
+    residuals count for fewer samples. A step whose relative gain is below `tolerance` counts as standing
+    still. With `has_static` the batch is `(static, items)`, and `residual` and
+    `prior` get the pair `(params, static)`: what is fixed may differ between members.
 
     **Source:** Levenberg 1944, Marquardt 1963; elimination as in bundle
     adjustment (Triggs et al. 2000, section 6).
     """
 
-    def objective(pair, items, var):
-        params, local = pair
-        r = jax.vmap(residual, in_axes=(None, 0, 0))(params, local, items)
-        pi = prior(params)
-        rss = jnp.sum(r * r)
-        return 0.5 * rss / var + 0.5 * jnp.sum(pi * pi), rss
-
-    def one(pair, opt: LevenbergState, bad, items):
+    def one(pair, opt: LevenbergState, bad, static, items):
         params, local = pair
         flat, unravel = ravel_pytree(params)
-        normal = normal_equations(residual, params, local, items)
-        pi, jpi = prior(params), jax.jacfwd(lambda p: prior(unravel(p)))(flat)
+        full = (lambda p: (p, static)) if has_static else (lambda p: p)
+
+        def on_full(p, s, item):
+            return residual(full(p), s, item)
+
+        def objective(p, s):
+            r = jax.vmap(on_full, in_axes=(None, 0, 0))(p, s, items)
+            pi = prior(full(p))
+            rss = jnp.sum(r * r)
+            times = 1.0 if inflation is None else inflation(r, items)
+            cost = 0.5 * rss / opt.variance + 0.5 * jnp.sum(pi * pi)
+            return cost, (rss, times * rss)
+
+        normal = normal_equations(on_full, params, local, items)
+        pi = prior(full(params))
+        jpi = jax.jacfwd(lambda p: prior(full(unravel(p))))(flat)
         prior_a, prior_g = jpi.T @ jpi, jpi.T @ pi
         now = 0.5 * normal.rss / opt.variance + 0.5 * jnp.sum(pi * pi)
 
         def trial(factor):
             mu = opt.damping * factor
             dp, ds = _eliminate(normal, prior_a, prior_g, opt.variance, mu)
-            new = (unravel(flat + dp), local + ds)
-            cost, rss = objective(new, items, opt.variance)
-            return jnp.where(jnp.isfinite(cost), cost, jnp.inf), rss, dp, ds
+            cost, sums = objective(unravel(flat + dp), local + ds)
+            return jnp.where(jnp.isfinite(cost), cost, jnp.inf), sums, dp, ds
 
         factors = jnp.asarray(TRIALS, flat.dtype)
-        costs, rsss, dps, dss = jax.vmap(trial)(factors)
+        costs, (rsss, inflated), dps, dss = jax.vmap(trial)(factors)
         k = jnp.argmin(costs)
         better = costs[k] < now
         finite = jnp.isfinite(now) & jnp.isfinite(normal.gp).all()
@@ -167,34 +182,36 @@ def levenberg_step(
         params = unravel(pick(flat + dps[k], flat))
         local = pick(local + dss[k], local)
         n = num_residuals(items)
-        if variance is None:
-            var = jnp.maximum(rsss[k] / n, variance_floor)
-            var = jnp.maximum(var, jnp.finfo(flat.dtype).tiny * 1e8)
-            var = pick(var, opt.variance)
-        else:
-            var = opt.variance
-        damping = jnp.where(better, opt.damping * factors[k] * 0.5, opt.damping * 100.0)
-        damping = jnp.clip(damping, 1e-8, 1e12)
         rss = pick(rsss[k], normal.rss)
+        var = opt.variance
+        if variance is None:
+            lowest = jnp.finfo(flat.dtype).tiny * 1e8
+            found = jnp.maximum(inflated[k] / n, lowest)
+            var = jnp.where(better & finite, found, var)
+        damping = jnp.where(better, opt.damping * factors[k] * 0.5, opt.damping * 100.0)
+        gain = jnp.where(better, (now - costs[k]) / jnp.maximum(jnp.abs(now), 1e-30), 0.0)
         new_opt = LevenbergState(
-            damping, var, jnp.where(better, 0.0, opt.failed + 1.0)
+            jnp.clip(damping, 1e-8, 1e12),
+            var,
+            jnp.where(gain > tolerance, 0.0, opt.still + 1.0),
         )
         info = {
             "loss": jnp.sqrt(rss / n),
             "objective": jnp.minimum(costs[k], now),
             "damping": damping,
-            "gain": (now - costs[k]) / jnp.maximum(jnp.abs(now), 1e-30),
+            "still": new_opt.still,
         }
         return (params, local), new_opt, jnp.where(finite, 0, bad + 1), info
 
     @eqx.filter_jit
-    def step(state: TrainState, items: Any) -> tuple[TrainState, Info]:
+    def step(state: TrainState, batch: Any) -> tuple[TrainState, Info]:
+        static, items = batch if has_static else (None, batch)
         if members is None:
-            pair, opt, bad, info = one(state.params, state.opt, state.bad, items)
+            pair, opt, bad, info = one(state.params, state.opt, state.bad, static, items)
         else:
             # One member after the other: each is a batched rollout already.
             pair, opt, bad, info = jax.lax.map(
-                lambda x: one(*x, items), (state.params, state.opt, state.bad)
+                lambda x: one(*x, items), (state.params, state.opt, state.bad, static)
             )
         new = TrainState(
             pair, opt, state.key, state.best, state.score, state.step + 1, bad
@@ -205,7 +222,7 @@ def levenberg_step(
 
 
 def levenberg_state(
-    dtype: Any, *, damping: float = 1e-2, variance: float = 1.0, members: int | None = None
+    dtype: Any, *, damping: float = 1e3, variance: float = 1.0, members: int | None = None
 ) -> LevenbergState:
     """The state before the first step."""
     shape = () if members is None else (members,)
@@ -225,6 +242,8 @@ def posterior_covariance(
     def one(b, c):
         return b @ _solve(c + _floor(c), b.T)
 
-    schur = normal.a - jax.vmap(one)(normal.b, normal.c).sum(0)
+    schur = normal.a
+    if normal.gs.shape[1]:
+        schur = schur - jax.vmap(one)(normal.b, normal.c).sum(0)
     precision = schur / variance + jpi.T @ jpi
     return jnp.linalg.inv(precision + _floor(precision))

@@ -30,8 +30,9 @@ class AbstractCallback(abc.ABC):
         """May add entries to `row`, return a changed state (best weights), or
         raise `StopTraining`. `row` holds host numbers."""
 
-    def close(self, state: TrainState) -> None:  # noqa: B027 - optional hook
-        """Called once when the loop ends, however it ends."""
+    def close(self, state: TrainState, reason: str | None) -> None:  # noqa: B027 - optional hook
+        """Called once when the loop ends; `reason` is None when it was interrupted
+        from outside (Ctrl-C, an error)."""
 
 
 class NonFinite(StopTraining):
@@ -73,7 +74,7 @@ def run(
             "least 0 and 1."
         )
     get = batches if callable(batches) else lambda _: batches
-    reason = "done"
+    reason: str | None = None
     k = int(state.step)
     try:
         while k < num_steps:
@@ -92,11 +93,12 @@ def run(
                 )
             for callback in callbacks:
                 state = callback(state, row)
+        reason = "done"
     except StopTraining as stop:
         reason = str(stop)
     finally:
         for callback in callbacks:
-            callback.close(state)
+            callback.close(state, reason)
     return state, reason
 
 

@@ -1,0 +1,254 @@
+"""From a configuration to a model of motion."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PRNGKeyArray
+
+from .._errors import ConfigError
+from .._registry import lookup
+from ..nn import MLP
+from ._config import KnownConfig, ModelConfig
+from ._constants import Free, Given
+from ._energy import Conservative, Dissipative, Friction
+from ._field import AbstractField, SecondOrder, Sum
+from ._known import Known, Law
+from ._layout import Layout
+from ._learned import Learned, SlotScale
+from ._model import Model
+
+
+@dataclasses.dataclass(frozen=True)
+class Ranges:
+    """What the training data visit: states `"dim"`, inputs `"ctrl"`, and the size
+    of the rates that the network must give, `"rate"` (accelerations, dz/dt)."""
+
+    mean: np.ndarray
+    scale: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    input_mean: np.ndarray
+    input_scale: np.ndarray
+    input_low: np.ndarray
+    input_high: np.ndarray
+    rate: np.ndarray
+    angle: tuple[bool, ...]
+
+
+def build_model(
+    config: ModelConfig,
+    plan: Layout,
+    ranges: Ranges,
+    substeps: int,
+    key: PRNGKeyArray,
+) -> Model:
+    """A fresh model (float dtype of the surrounding scope).
+
+    **Raises:** `ConfigError` for combinations that make no sense.
+    """
+    learn = _resolve(config, plan)
+    terms: list[AbstractField] = [_known(k, plan) for k in config.known]
+    has_input_law = any(k.term == "input" for k in config.known)
+    ctrl = 0 if has_input_law else len(ranges.input_mean)
+    maker = _Maker(config, plan, ranges, ctrl, key)
+    terms += maker.terms(learn)
+    if not terms:
+        raise ConfigError(
+            'learn is "none" and there is no known term: the model is empty. Add '
+            "--known TERM, or let it learn something."
+        )
+    if plan.n == 0:
+        field: AbstractField = terms[0] if len(terms) == 1 else Sum(tuple(terms))
+    else:
+        force = terms[0] if len(terms) == 1 else Sum(tuple(terms))
+        field = SecondOrder(force, plan.n)
+    return Model(field, plan.observed, plan.dim, config.scheme, substeps)
+
+
+def _resolve(config: ModelConfig, plan: Layout) -> str:
+    learn = config.learn
+    if learn == "auto":
+        learn = "force" if plan.n else "field"
+    if "potential" in config.priors and learn in ("force", "field"):
+        learn = "energy"
+    if "dissipative" in config.priors and learn == "force":
+        learn = "drag"
+    if learn != "field" and learn != "none" and plan.n == 0:
+        raise ConfigError(
+            f'learn "{learn}" needs second-order channels; these are of first order. '
+            "Use --learn field, or --order second."
+        )
+    if config.known and plan.n == 0:
+        raise ConfigError(
+            f'the known law "{config.known[0].term}" acts on accelerations, but the '
+            "channels are of first order. Use --order second."
+        )
+    return "force" if learn == "field" and plan.n else learn
+
+
+def _known(known: KnownConfig, plan: Layout) -> Known:
+    names = [plan.names[p] for p in plan.positions]
+    on = known.on or (names[0],)
+    if len(on) != 1:
+        raise ConfigError(
+            f'law "{known.term}" acts on one channel; {list(on)} were given. Repeat '
+            "--known for each."
+        )
+    if on[0] not in names:
+        raise ConfigError(
+            f'law "{known.term}" is to act on "{on[0]}", which is not a position. '
+            f"Positions: {', '.join(names)}."
+        )
+    return Known(
+        known.term,
+        plan.n,
+        names.index(on[0]),
+        free=known.free,
+        extra=len(plan.first),
+        **known.constants,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Maker:
+    """Builds the learned terms."""
+
+    config: ModelConfig
+    plan: Layout
+    ranges: Ranges
+    ctrl: int
+    key: PRNGKeyArray
+
+    def slot(
+        self,
+        takes: tuple[int, ...],
+        out: np.ndarray,
+        *,
+        inputs: bool = True,
+        angles: bool = True,
+        priors: tuple[str, ...] = (),
+        index: int = 0,
+    ) -> Learned:
+        """A scaled network of the given state entries."""
+        r, c = self.ranges, self.config
+        pick = list(takes)
+        used = tuple(range(self.ctrl)) if inputs else ()
+        angle = tuple(r.angle[i] and angles for i in takes)
+        if not any(angle):
+            angle = ()
+        net = MLP(
+            Learned.size(takes, used, angle),
+            len(out),
+            c.width,
+            c.depth,
+            activation=c.activation,
+            key=jax.random.fold_in(self.key, index),
+        )
+        join = lambda a, b: jnp.asarray(np.concatenate([a[pick], b[: len(used)]]))  # noqa: E731 - five uses
+        rest = np.zeros(self.plan.dim)
+        if c.rest:
+            if len(c.rest) != self.plan.n + len(self.plan.first):
+                raise ConfigError(
+                    f"model.rest has {len(c.rest)} values; the model has "
+                    f"{self.plan.n + len(self.plan.first)} channels that can rest."
+                )
+            rest[: self.plan.n] = c.rest[: self.plan.n]
+            rest[2 * self.plan.n :] = c.rest[self.plan.n :]
+        scale = SlotScale(
+            mean=join(r.mean, r.input_mean),
+            scale=join(r.scale, r.input_scale),
+            rest=join(rest, np.zeros(self.ctrl)),
+            out=jnp.asarray(out),
+            low=join(r.low, r.input_low),
+            high=join(r.high, r.input_high),
+            precision=jnp.asarray(float(c.precision)),
+            bounds=jnp.asarray([0.0, 1.0]),
+        )
+        return Learned(net, scale, takes, used, angle, priors)
+
+    def terms(self, learn: str) -> list[AbstractField]:
+        """The learned terms of one kind."""
+        n, extra, r = self.plan.n, len(self.plan.first), self.ranges
+        everything = tuple(range(self.plan.dim))
+        plain = tuple(
+            p for p in self.config.priors if p not in ("potential", "dissipative")
+        )
+        if learn == "none":
+            return []
+        if learn in ("force", "field"):
+            return [self.slot(everything, r.rate, priors=plain)]
+        if learn == "energy":
+            size = np.array([float(np.max(r.rate[:n] * r.scale[:n]))])
+            potential = self.slot(tuple(range(n)), size, inputs=False, priors=plain)
+            terms: list[AbstractField] = [Conservative(potential, n, extra)]
+            if "dissipative" in self.config.priors:
+                terms.append(self._drag())
+            return terms
+        if learn == "drag":
+            return [self._drag()]
+        return [self._friction(i) for i in range(n)]
+
+    def _drag(self) -> Dissipative:
+        n, r = self.plan.n, self.ranges
+        size = np.sqrt(0.1 * np.max(r.rate[:n]) / np.max(r.scale[n : 2 * n]))
+        out = np.full(n * (n + 1) // 2, size)
+        takes = tuple(range(2 * n))
+        factor = self.slot(takes, out, inputs=False, index=1)
+        return Dissipative(factor, n, len(self.plan.first))
+
+    def _friction(self, i: int) -> Friction:
+        n, r = self.plan.n, self.ranges
+        speed = float(np.maximum(np.abs(r.low), np.abs(r.high))[n + i])
+        slot = self.slot((n + i,), np.ones(1), inputs=False, angles=False, index=2 + i)
+        # The network sees |v| / v_max; the range it visits starts at rest.
+        slot = eqx.tree_at(
+            lambda s: (s.scale.mean, s.scale.scale, s.scale.low, s.scale.high),
+            slot,
+            (
+                jnp.zeros(1),
+                jnp.asarray([speed]),
+                jnp.asarray([-speed]),
+                jnp.asarray([speed]),
+            ),
+        )
+        # Each part starts at a small share of the forces seen, at the typical
+        # speed; the prior is wide.
+        small, typical = 3e-3 * float(r.rate[i]), float(r.scale[n + i])
+        return Friction(
+            Free.make(small, "positive", sd=3.0),
+            Free.make(small / typical, "positive", sd=3.0),
+            Free.make(small / typical**2, "positive", sd=3.0),
+            Given(jnp.asarray(4e-3 * speed)),
+            slot,
+            n,
+            i,
+            len(self.plan.first),
+        )
+
+
+def equation(config: ModelConfig, plan: Layout) -> list[str]:
+    """The terms of a model in words and formulas, for the report."""
+    out = []
+    for known in config.known:
+        law: Law = lookup("known", known.term)
+        on = known.on[0] if known.on else plan.names[plan.positions[0]]
+        out.append(f"{known.term} on {on}: {law.text}")
+    learn = _resolve(config, plan)
+    net = f"network {config.depth} x {config.width} {config.activation}"
+    texts = {
+        "force": f"learned force of the whole state ({net})",
+        "field": f"learned rate of the whole state ({net})",
+        "energy": f"learned potential energy, force = -dV/dq ({net})",
+        "drag": f"learned dissipation -L L' v ({net})",
+        "friction": "friction (f tanh(v/w) + c v + d v|v|) exp(g(|v|)), g a " + net,
+    }
+    if learn != "none":
+        out.append(texts[learn])
+    if learn == "energy" and "dissipative" in config.priors:
+        out.append(texts["drag"])
+    return out

@@ -1,0 +1,213 @@
+"""The configuration of a fit: a tree of frozen dataclasses with defaults."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from .._errors import ConfigError, nearest
+
+
+Learn = ("auto", "field", "force", "energy", "drag", "friction", "none")
+Order = ("auto", "first", "second")
+Method = ("auto", "adam", "levenberg")
+
+
+@dataclasses.dataclass(frozen=True)
+class KnownConfig:
+    """A known law: `[[known]] term = "gravity_pendulum", on = ["theta1"]`."""
+
+    term: str
+    """Registered name of the law."""
+    on: tuple[str, ...] = ()
+    """Channels it acts on; empty: the first one."""
+    free: tuple[str, ...] = ()
+    """Its constants that are to be found; given values are then the start."""
+    constants: dict[str, float] = dataclasses.field(default_factory=dict)
+    """Values of its constants, in SI units."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """What the model is made of."""
+
+    learn: str = "auto"
+    """What the network stands for: `field` (dy/dt), `force` (accelerations),
+    `energy` (a potential), `drag` (a dissipative matrix times v), `friction` (a
+    factor on a classical friction law), `none`. `auto`: the force of a
+    second-order system, the field of a first-order one."""
+    priors: tuple[str, ...] = ()
+    """`zero_at_rest`, `odd`, `positive`, `bounded`, `potential`, `dissipative`."""
+    known: tuple[KnownConfig, ...] = ()
+    """Known terms that are added to the learned one."""
+    order: str = "auto"
+    """Whether channels have hidden velocities."""
+    width: int = 64
+    """Neurons per hidden layer."""
+    depth: int = 2
+    """Hidden layers."""
+    activation: str = "tanh"
+    """A smooth activation."""
+    scheme: str = "rk4"
+    """One-step scheme of the rollout."""
+    substeps: int = 0
+    """Solver steps per sampling interval; 0: chosen from the dominant period."""
+    precision: float = 1.0
+    """Prior precision of the unit-free weights (Levenberg-Marquardt only)."""
+    rest: tuple[float, ...] = ()
+    """Rest value of each channel, for the priors; empty: 0."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """How the model is trained."""
+
+    method: str = "auto"
+    """`adam`, `levenberg`, or `auto`: Levenberg-Marquardt up to 400 parameters."""
+    members: int = 5
+    """Size of the ensemble (seeds trained together)."""
+    clips: tuple[int, ...] = (8, 16, 32, 64)
+    """Clip lengths of the curriculum, in samples after thinning (Adam)."""
+    steps: int = 0
+    """Updates per stage of the curriculum, or iterations of
+    Levenberg-Marquardt; 0: chosen from the size of the data."""
+    batch: int = 64
+    """Clips per update (Adam)."""
+    lr: float = 3e-3
+    """Learning rate at the start of each stage (Adam)."""
+    window: float = 0.0
+    """Length of the stretches of Levenberg-Marquardt, in units of time; 0: three
+    dominant periods."""
+    spread: float = 30.0
+    """Largest ratio of the members' prior precisions (Levenberg-Marquardt)."""
+    minutes: float = 3.0
+    """A training stops cleanly after this time [min]."""
+    refit: bool = True
+    """After the judgement, take the held-out data in (Levenberg-Marquardt)."""
+    start: str = "free"
+    """Start states of clips: `free` (trained along) or `local` (estimated)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FitConfig:
+    """Everything that a fit is told; the resolved one is saved with the run."""
+
+    model: ModelConfig = ModelConfig()
+    train: TrainConfig = TrainConfig()
+    seed: int = 0
+    """Seed of initial weights, batch order and splits."""
+    dtype: str = "auto"
+    """`float32`, `float64`, or `auto`: float64 for Levenberg-Marquardt."""
+    validation: float = 0.2
+    """Share of the trajectories (of the time, with one trajectory) held out."""
+    every: int = 0
+    """Samples skipped between the observations that are used; 0: chosen so that
+    a dominant period keeps about 24."""
+
+    def __post_init__(self) -> None:
+        choice("model.learn", self.model.learn, Learn)
+        choice("model.order", self.model.order, Order)
+        choice("train.method", self.train.method, Method)
+        choice("train.start", self.train.start, ("free", "local"))
+        choice("dtype", self.dtype, ("auto", "float32", "float64"))
+        positive = {
+            "model.width": self.model.width,
+            "train.members": self.train.members,
+            "train.batch": self.train.batch,
+            "train.lr": self.train.lr,
+            "train.minutes": self.train.minutes,
+            "train.spread": self.train.spread,
+        }
+        for name, value in positive.items():
+            if not value > 0:
+                raise ConfigError(f"{name} is {value}; it must be greater than 0.")
+        for name, value in {
+            "model.depth": self.model.depth,
+            "model.substeps": self.model.substeps,
+            "model.precision": self.model.precision,
+            "train.steps": self.train.steps,
+            "train.window": self.train.window,
+            "every": self.every,
+        }.items():
+            if value < 0:
+                raise ConfigError(f"{name} is {value}; it must not be negative.")
+        if not 0 < self.validation < 0.9:
+            raise ConfigError(
+                f"validation is {self.validation}; it must lie between 0 and 0.9."
+            )
+        if not self.train.clips or min(self.train.clips) < 2:
+            raise ConfigError(
+                f"train.clips is {list(self.train.clips)}; every clip needs at least "
+                "2 samples."
+            )
+
+
+def choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    """Refuse a value that is not allowed, with the nearest one."""
+    if value not in allowed:
+        raise ConfigError(
+            f'{name} is "{value}".{nearest(value, allowed)} Allowed: '
+            f"{', '.join(allowed)}."
+        )
+
+
+def from_dict(values: dict[str, Any], kind: type = FitConfig, where: str = "") -> Any:
+    """A configuration from nested tables (TOML), every key and type checked.
+
+    **Raises:** `ConfigError` with the path of the field and the nearest name.
+    """
+    if not isinstance(values, dict):
+        raise ConfigError(f"{where or 'the configuration'} must be a table.")
+    fields = {f.name: f for f in dataclasses.fields(kind)}
+    done: dict[str, Any] = {}
+    for key, value in values.items():
+        path = f"{where}.{key}" if where else key
+        if key not in fields:
+            raise ConfigError(
+                f"unknown setting {path}.{nearest(key, fields)} Known here: "
+                f"{', '.join(fields)}."
+            )
+        done[key] = _convert(value, str(fields[key].type), path)
+    return kind(**done)
+
+
+def _convert(value: Any, annotation: str, path: str) -> Any:
+    tables = {"ModelConfig": ModelConfig, "TrainConfig": TrainConfig}
+    if annotation in tables:
+        return from_dict(value, tables[annotation], path)
+    if annotation == "tuple[KnownConfig, ...]":
+        return tuple(
+            from_dict(v, KnownConfig, f"{path}[{i}]") for i, v in enumerate(value)
+        )
+    if annotation == "dict[str, float]":
+        return {k: _convert(v, "float", f"{path}.{k}") for k, v in value.items()}
+    if annotation.startswith("tuple["):
+        inner = annotation[6:].split(",")[0]
+        items = value if isinstance(value, list | tuple) else [value]
+        return tuple(_convert(v, inner, path) for v in items)
+    kinds = {"str": str, "int": int, "float": (int, float), "bool": bool}
+    expected = kinds[annotation]
+    if isinstance(value, bool) != (annotation == "bool") or not isinstance(
+        value, expected
+    ):
+        raise ConfigError(
+            f"{path} is {value!r}; expected {annotation}. Write it without quotes, "
+            "or see the documentation of the setting."
+        )
+    return float(value) if annotation == "float" else value
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """Nested plain tables, for TOML and JSON."""
+    out = dataclasses.asdict(config)
+    return _plain(out)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(v) for v in value]
+    return value
+
+

@@ -1,0 +1,356 @@
+"""What a fit returns: an ensemble that forecasts, and all that is known of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._errors import CheckpointError, DataError, ShapeError, Status
+from .._precision import cast, precision, to_host
+from .._registry import register
+from ..data import Trajectories, input_path
+from ..diagnostics import Conformal
+from ..solve import Rollout
+from ..train import load_tree, save_tree
+from ._forecast import Forecast, ensemble_forecast
+from ._layout import Layout
+from ._model import Model
+from ._prepare import estimate_states
+
+
+@register("module")
+class Saved(eqx.Module):
+    """What a model file holds: the stacked ensemble and the members' posterior
+    covariances (or None)."""
+
+    ensemble: Model
+    covariance: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Fitted:
+    """A fitted model of motion: what is printed, simulated and saved is this.
+
+    `ensemble` is a `Model` whose arrays carry a leading member axis, `about` a
+    JSON-able record (names, units, layout, configuration, history length, scores),
+    `intervals` the calibrated 90 % intervals; `report` and `arrays` are the full
+    result for the page (only on the object that `fit` returns).
+    """
+
+    ensemble: Model
+    about: dict[str, Any]
+    covariance: np.ndarray | None = None
+    intervals: Conformal | None = None
+    report: dict[str, Any] | None = None
+    arrays: dict[str, np.ndarray] | None = None
+
+    @property
+    def members(self) -> int:
+        """Size of the ensemble."""
+        return int(self.about["members"])
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Precision of the model."""
+        return np.dtype(self.about["dtype"])
+
+    @property
+    def plan(self) -> Layout:
+        """The state behind the channels."""
+        d = self.about["layout"]
+        return Layout(
+            tuple(d["positions"]),
+            tuple(d["velocities"]),
+            tuple(d["first"]),
+            tuple(self.about["names"]),
+        )
+
+    def predict(self, y: Any, u: Any = None, t: float = 0.0) -> np.ndarray:
+        """The right-hand side dy/dt `"dim"` at a state, mean of the members."""
+        y = self._state(y)
+        with precision(self.dtype):
+            y = jnp.asarray(y)
+            u = None if u is None else jnp.asarray(np.asarray(u, self.dtype))
+            t = jnp.asarray(t, y.dtype)
+            rates = eqx.filter_vmap(
+                lambda m: m.field(t, y, u, None), in_axes=(eqx.if_array(0),)
+            )(cast(self.ensemble, self.dtype))
+            return np.asarray(rates.mean(0))
+
+    def simulate(self, y0: Any, ts: Any, us: Any = None, *, refine: int = 1) -> Rollout:
+        """Roll every member out from one state `"dim"`; arrays gain `"member"`.
+
+        `us` are inputs at `ts`, `"time ctrl"`, run as in training. **Raises:**
+        `ShapeError` for a state that does not fit.
+        """
+        y0 = self._state(y0)
+        ts = np.asarray(ts, np.float64)
+        path = None
+        if us is not None:
+            us = np.asarray(us, np.float64)
+            us = us[:, None] if us.ndim == 1 else us
+            path = input_path(ts, us, self.about["input_kind"]).astype(self.dtype)
+        self._check_inputs(path is not None)
+        with precision(self.dtype):
+            dts = jnp.asarray(np.diff(ts), self.dtype)
+            t0 = jnp.asarray(ts[0], self.dtype)
+            path = None if path is None else jnp.asarray(path)
+            out = _simulate(cast(self.ensemble, self.dtype), jnp.asarray(y0), t0, dts, path, refine)
+            return to_host(out)
+
+    def _state(self, y: Any) -> np.ndarray:
+        y = np.asarray(y, self.dtype)
+        if y.shape != (self.ensemble.dim,):
+            raise ShapeError(
+                f"a state has shape {y.shape}; expected ({self.ensemble.dim},): "
+                f"{', '.join(self.about['state'])}."
+            )
+        return y
+
+    def _check_inputs(self, given: bool) -> None:
+        if given != bool(self.about["input_names"]):
+            raise DataError(
+                "the model was fitted with inputs "
+                f"{self.about['input_names'] or '(none)'}; "
+                f"{'inputs were' if given else 'none were'} given. Give the same ones."
+            )
+
+    def forecast(
+        self,
+        data: Trajectories,
+        *,
+        start: float | None = None,
+        until: float | None = None,
+        trajectory: int = 0,
+        refine: int = 1,
+    ) -> Forecast:
+        """Forecast a measured trajectory from its beginning.
+
+        **Arguments:** `start`: time of the last sample that is looked at (default:
+        as long a beginning as one history); the state is fitted on the samples
+        within one history before it. `until`: end of the forecast (default: the
+        end of the data; beyond it only without inputs).
+        **Returns:** `Forecast` with the 90 % band and, where measured, the truth.
+        **Raises:** `DataError` when the channels differ or the beginning is too
+        short.
+        """
+        data = self.match(data).select([trajectory])
+        n = int(data.lengths[0])
+        ts = data.ts[0, :n]
+        history = float(self.about["history"])
+        start = min(ts[0] + history, ts[-1]) if start is None else float(start)
+        first = int(np.searchsorted(ts, max(start - history, ts[0]) - 1e-9))
+        last = int(np.searchsorted(ts, start + 1e-9))
+        if last - first < 4 or data.mask[0, first:last].any(1).sum() < 4:
+            raise DataError(
+                f"only {max(last - first, 0)} samples lie in the history "
+                f"[{start - history:g}, {start:g}]; at least 4 are needed. Choose "
+                f"--start between {ts[0] + history:g} and {ts[-1]:g}."
+            )
+        grid, keep = self._grid(ts[first:], start, until)
+        piece = _resample(data, first, grid)
+        hist = piece.between(grid[0], start + 1e-9)
+        out = self._run(hist, piece, refine)
+        mean, low, high, sd = self.combine(out, grid - start)
+        truth = np.where(piece.mask[0], piece.ys[0], np.nan)
+        use = keep & (grid > start + 1e-9)
+        return Forecast(
+            grid[use],
+            mean[0, use],
+            low[0, use],
+            high[0, use],
+            sd[0, use],
+            out.obs[:, 0, use],
+            out.status[:, 0],
+            out.t_fail[:, 0],
+            out.outside[:, 0, use].mean(0),
+            start + (self.intervals.trusted_to if self.intervals else 0.0),
+            start,
+            tuple(self.about["names"]),
+            tuple(self.about["units"]),
+            truth[use],
+        )
+
+    def _grid(self, ts: np.ndarray, start: float, until: float | None):
+        """Times of the rollout: the measured ones, thinned as in training, gaps
+        filled, and on to `until`; `keep` marks what is reported."""
+        every, step = int(self.about["every"]), float(self.about["step"])
+        grid = ts[::every]
+        if grid[-1] < ts[-1]:
+            grid = np.append(grid, ts[-1])
+        if until is not None and until < grid[-1]:
+            grid = grid[grid <= until + 1e-9]
+        if until is not None and until > grid[-1] + 1e-9:
+            if self.about["input_names"]:
+                raise DataError(
+                    f"the data end at {ts[-1]:g} and the model has inputs: a forecast "
+                    f"until {until:g} needs them. Append rows with the inputs and "
+                    "empty channels."
+                )
+            more = np.arange(1, int(np.ceil((until - grid[-1]) / step - 1e-9)) + 1)
+            grid = np.concatenate([grid, np.minimum(grid[-1] + more * step, until)])
+        pieces = [grid[:1]]
+        keep = [np.ones(1, bool)]
+        for a, b in zip(grid[:-1], grid[1:], strict=True):
+            parts = max(1, int(np.ceil((b - a) / (1.5 * step))))
+            pieces.append(a + (b - a) * np.arange(1, parts + 1) / parts)
+            keep.append(np.arange(1, parts + 1) == parts)
+        return np.concatenate(pieces), np.concatenate(keep)
+
+    def match(self, data: Trajectories) -> Trajectories:
+        """The channels of the model, in its order; inputs checked.
+
+        **Raises:** `DataError` naming the channel that is missing.
+        """
+        names = tuple(self.about["names"])
+        missing = [n for n in names if n not in data.names]
+        if missing:
+            raise DataError(
+                f'the model needs channel "{missing[0]}"; the data have '
+                f"{', '.join(data.names)}. Rename the column, or choose other data."
+            )
+        self._check_inputs(data.us is not None)
+        return data if data.names == names else data.channels(names)
+
+    def _run(self, history: Trajectories, future: Trajectories, refine: int):
+        """Members x trajectories: forecast from the beginnings `history`."""
+        states = estimate_states(history, self.plan)
+        guess = states.ys[:, 0].astype(self.dtype)
+        return self.run_batches(
+            guess, history.full(self.dtype), future.full(self.dtype), refine
+        )
+
+    def run_batches(self, guess, histories, futures, refine=1, with_variance=True):
+        """`ensemble_forecast` on host arrays in the model's precision."""
+        weight = 1.0 / np.asarray(self.about["spread"], self.dtype)
+        with precision(self.dtype):
+            put = lambda tree: jax.tree.map(  # noqa: E731 - three uses
+                jnp.asarray, cast(tree, self.dtype)
+            )
+            return to_host(
+                ensemble_forecast(
+                    put(self.ensemble),
+                    put(self.covariance),
+                    put(guess),
+                    put(histories),
+                    put(futures),
+                    put(weight),
+                    refine,
+                    with_variance,
+                )
+            )
+
+    def combine(self, out: Any, horizon: np.ndarray):
+        """Mean, band and standard deviation `"start time obs"` of the members."""
+        alive = (out.status < Status.diverged)[:, :, None, None]
+        weight = alive / np.maximum(alive.sum(0, keepdims=True), 1)
+        obs = np.where(alive, out.obs, 0.0)
+        mean = (weight * obs).sum(0)
+        mean = np.where(alive.any(0), mean, np.nan)
+        with np.errstate(invalid="ignore", over="ignore"):
+            between = (weight * np.where(alive, (out.obs - mean) ** 2, 0.0)).sum(0)
+            within = (weight * np.where(alive, out.var, 0.0)).sum(0)
+        var = between + within
+        if self.intervals is None:
+            half = 1.6449 * np.sqrt(var)
+            return mean, mean - half, mean + half, np.sqrt(var)
+        lag = np.maximum(horizon, 0.0)
+        bands = [
+            self.intervals.band(lag, m, v) for m, v in zip(mean, var, strict=True)
+        ]
+        low, high = (np.stack(side) for side in zip(*bands, strict=True))
+        return mean, low, high, np.sqrt(var)
+
+    def score(self, data: Trajectories, *, start: float | None = None) -> dict[str, Any]:
+        """Free-run errors on every trajectory of `data`: RMSE, coverage, statuses."""
+        rows = []
+        for i in range(data.num):
+            f = self.forecast(data, start=start, trajectory=i)
+            rows.append(
+                {
+                    "trajectory": data.labels[i],
+                    "start": f.start,
+                    "until": float(f.ts[-1]),
+                    "rmse": f.rmse(),
+                    "coverage": f.coverage(),
+                    "status": Status(int(f.status.max())).name,
+                }
+            )
+        total = float(np.sqrt(np.mean([r["rmse"] ** 2 for r in rows])))
+        return {"rmse": total, "trajectories": rows}
+
+    def summary(self) -> str:
+        """A few lines: the model, its constants, its verdict."""
+        a = self.about
+        lines = [f"{' + '.join(a['terms'])}", f"state: {', '.join(a['state'])}"]
+        lines += [
+            f"{c['name']} = {c['value']:.6g} [{c['low']:.6g}, {c['high']:.6g}] {c['unit']}"
+            for c in a.get("constants", [])
+        ]
+        if a.get("verdict"):
+            lines.append(a["verdict"]["text"])
+        return "\n".join(lines)
+
+    def save(self, path: str | Path) -> Path:
+        """Write one `.safetensors` file: arrays, skeleton and record; no pickle."""
+        path = Path(path)
+        about = dict(self.about)
+        about["intervals"] = self.intervals.to_dict() if self.intervals else None
+        save_tree(path, Saved(self.ensemble, self.covariance), about)
+        return path
+
+
+@eqx.filter_jit
+def _simulate(ensemble, y0, t0, dts, us, refine):
+    return eqx.filter_vmap(
+        lambda m: m.steps(y0, t0, dts, us, None, refine=refine),
+        in_axes=(eqx.if_array(0),),
+    )(ensemble)
+
+
+def _resample(data: Trajectories, first: int, grid: np.ndarray) -> Trajectories:
+    """One trajectory on `grid` (which contains its samples or goes beyond them):
+    observations where measured, inputs along their path."""
+    n = int(data.lengths[0])
+    ts = data.ts[0, first:n]
+    ys = np.full((len(grid), data.dim), np.nan)
+    at = np.searchsorted(ts, grid - 1e-9)
+    at = np.minimum(at, len(ts) - 1)
+    hit = np.abs(ts[at] - grid) < 1e-9 * max(1.0, abs(ts[-1]))
+    values = np.where(data.mask[0, first:n], data.ys[0, first:n], np.nan)
+    ys[hit] = values[at[hit]]
+    us = None
+    if data.us is not None:
+        us = np.stack(
+            [np.interp(grid, ts, data.us[0, first:n, j]) for j in range(data.ctrl)], 1
+        )
+    out = Trajectories.from_arrays(grid, ys, us)
+    return dataclasses.replace(
+        data, ts=out.ts, ys=out.ys, mask=out.mask, us=out.us, labels=data.labels
+    )
+
+
+def load(path: str | Path) -> Fitted:
+    """Load a fitted model from its file or run folder.
+
+    **Raises:** `CheckpointError` for a missing, damaged, foreign or newer file.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / "model.safetensors"
+    saved, about = load_tree(path)
+    if not isinstance(saved, Saved) or "layout" not in about:
+        raise CheckpointError(f"{path} does not hold a fitted model of motion.")
+    intervals = about.pop("intervals", None)
+    return Fitted(
+        saved.ensemble,
+        about,
+        saved.covariance,
+        Conformal.from_dict(intervals) if intervals else None,
+    )

@@ -1,0 +1,176 @@
+"""Forecasts of an ensemble from measured beginnings, with their uncertainty."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Bool, Float, Int8
+
+from .._tree import split_trainable
+from ._field import terms_of
+from ._learned import Learned
+from ._model import Model, weighted_residual
+from ._start import refine_start
+
+
+class Spread(eqx.Module):
+    """What one member says of one beginning.
+
+    `obs` `"time obs"`, `var` their variance from start state and constants,
+    `status`, `t_fail`, `outside` `"time"` where a slot left its training range.
+    """
+
+    obs: Float[Array, "time obs"]
+    ys: Float[Array, "time dim"]
+    var: Float[Array, "time obs"]
+    status: Int8[Array, ""]
+    t_fail: Float[Array, ""]
+    outside: Bool[Array, "time"]
+
+
+def slots_of(field: Any) -> list[Learned]:
+    """All learned slots of a field."""
+    found = []
+    for term in terms_of(field):
+        for node in (term, *vars(term).values()):
+            if isinstance(node, Learned):
+                found.append(node)
+    return found
+
+
+def member_forecast(
+    model: Model,
+    covariance: Float[Array, "param param"] | None,
+    guess: Float[Array, "dim"],
+    history: Any,
+    future: Any,
+    weight: Float[Array, "obs"],
+    *,
+    refine: int = 1,
+    with_variance: bool = True,
+) -> Spread:
+    r"""One member's forecast from one measured beginning.
+
+    The start state is fitted on `history`; then the model runs freely over
+    `future` (which begins at the same sample). The variance is linear in the
+    parameters and the start state (with $\partial y_0/\partial p$ from the fit of
+    the start),
+
+    $$ \mathrm{var} = T\,\Sigma_p T^\top + s^2\, J_s (J_h^\top J_h)^{-1} J_s^\top,
+       \quad T = J_p - J_s (J_h^\top J_h)^{-1} J_h^\top J_{hp} $$
+
+    which stays sensible for networks, where samples of weights do not.
+    **Source:** linearised Laplace: Immer, Korzepa, Bauer 2021, arXiv:2008.08400.
+    """
+    if history is None:
+        y0 = guess
+    else:
+        y0, inverse, mean_square = refine_start(model, guess, history, weight)
+    roll = model.steps(y0, future.t0, future.dts, future.us, future.context, refine=refine)
+    obs = jax.vmap(model.observe)(roll.ys)
+    slots = slots_of(model.field)
+    outside = jnp.zeros(roll.ys.shape[0], bool)
+    for slot in slots:
+        u = None
+        if slot.inputs:
+            u = jnp.concatenate([future.us[:, 0], future.us[-1:, 0]])
+        outside |= jax.vmap(lambda y, v, s=slot: s.outside(y, v, None), in_axes=(0, None if u is None else 0))(
+            roll.ys, u
+        )
+    if not with_variance or history is None:
+        return Spread(obs, roll.ys, jnp.zeros_like(obs), roll.status, roll.t_fail, outside)
+    params, static = split_trainable(model)
+    flat, unravel = ravel_pytree(params)
+
+    def run(p, s):
+        m = eqx.combine(unravel(p), static)
+        return m.predict(s, future.t0, future.dts, future.us, future.context)
+
+    def beginning(p, s):
+        return weighted_residual(eqx.combine(unravel(p), static), s, history, weight)
+
+    js = jax.jacfwd(run, argnums=1)(flat, y0)
+    var = mean_square * jnp.einsum("tos,sr,tor->to", js, inverse, js)
+    if covariance is not None:
+        jp = jax.jacfwd(run)(flat, y0)
+        hp = jax.jacfwd(beginning)(flat, y0)
+        hs = jax.jacfwd(beginning, argnums=1)(flat, y0)
+        total = jp - js @ (inverse @ (hs.T @ hp))
+        var = var + jnp.einsum("top,pq,toq->to", total, covariance, total)
+    var = jnp.where(jnp.isfinite(var), var, jnp.inf)
+    return Spread(obs, roll.ys, var, roll.status, roll.t_fail, outside)
+
+
+@eqx.filter_jit
+def ensemble_forecast(
+    ensemble: Model,
+    covariance: Any,
+    guesses: Float[Array, "start dim"],
+    histories: Any,
+    futures: Any,
+    weight: Float[Array, "obs"],
+    refine: int = 1,
+    with_variance: bool = True,
+) -> Spread:
+    """All members from all beginnings: every array gains `"member start"`."""
+    arrays, rest = eqx.partition(ensemble, eqx.is_array)
+
+    def one(pair):
+        model, cov = eqx.combine(pair[0], rest), pair[1]
+        return jax.vmap(
+            lambda g, h, f: member_forecast(
+                model, cov, g, h, f, weight, refine=refine, with_variance=with_variance
+            )
+        )(guesses, histories, futures)
+
+    return jax.lax.map(one, (arrays, covariance))
+
+
+@dataclasses.dataclass(frozen=True)
+class Forecast:
+    """A forecast with its 90 % band.
+
+    **Shapes and units:** `ts` `"time"`; `mean`, `low`, `high`, `sd` `"time obs"`;
+    `members` `"member time obs"`; `status` int8 and `t_fail` `"member"`; `outside`
+    `"time"`, the share of members outside their training range; `truth`
+    `"time obs"` where it was measured (NaN elsewhere). Beyond `trusted_to` the band
+    rests on the ensemble alone.
+    """
+
+    ts: np.ndarray
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    sd: np.ndarray
+    members: np.ndarray
+    status: np.ndarray
+    t_fail: np.ndarray
+    outside: np.ndarray
+    trusted_to: float
+    start: float
+    names: tuple[str, ...]
+    units: tuple[str, ...]
+    truth: np.ndarray
+
+    def error(self) -> np.ndarray:
+        """mean - truth `"time obs"`, NaN where nothing was measured."""
+        return self.mean - self.truth
+
+    def rmse(self, after: float = -np.inf, until: float = np.inf) -> float:
+        """Root mean square error over `after < t <= until`, all channels."""
+        inside = (self.ts > after) & (self.ts <= until)
+        return float(np.sqrt(np.nanmean(self.error()[inside] ** 2)))
+
+    def coverage(self, after: float = -np.inf, until: float = np.inf) -> float:
+        """Share of measured values inside the band over `after < t <= until`."""
+        inside = (self.ts > after) & (self.ts <= until)
+        truth = self.truth[inside]
+        seen = np.isfinite(truth)
+        held = (truth >= self.low[inside]) & (truth <= self.high[inside])
+        return float(held[seen].mean()) if seen.any() else float("nan")

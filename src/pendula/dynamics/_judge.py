@@ -1,0 +1,271 @@
+"""How good a fit is: free runs on held-out data, against baselines, with bands."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from .._errors import Status
+from .._tree import member
+from ..data import Batch, Trajectories
+from ..diagnostics import (
+    Conformal,
+    confounded,
+    error_growth,
+    fit_baselines,
+    held_out_coverage,
+    is_confounded,
+    verdict,
+)
+from ._energy import energy
+from ._fitted import Fitted
+from ._posterior import constant_covariance, free_constants
+from ._prepare import Prepared, estimate_states
+from ._report import fill_report
+
+
+BINS = 8
+STARTS = 12  # forecast starts within one held-out stretch
+SHARE = 0.6  # of a held-out stretch that each of them runs over
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """Free runs from held-out starts.
+
+    `horizon` `"start time"` since the end of the history, `error`, `var`, `mean`,
+    `truth` `"start time obs"`; `rivals`: baseline -> error; `halved`: change by half
+    the step, `outside` `"start time"` share of members, `status`, `t_fail`
+    `"member start"`.
+    """
+
+    horizon: np.ndarray
+    ts: np.ndarray
+    mean: np.ndarray
+    truth: np.ndarray
+    error: np.ndarray
+    var: np.ndarray
+    rivals: dict[str, np.ndarray]
+    rival_paths: dict[str, np.ndarray]
+    halved: np.ndarray
+    outside: np.ndarray
+    status: np.ndarray
+    t_fail: np.ndarray
+
+
+def judge(
+    fitted: Fitted,
+    prepared: Prepared,
+    outcomes: list[Any],
+    seconds: float,
+    command: str,
+    tell: Callable[[dict[str, Any]], None] | None,
+) -> Fitted:
+    """Score, intervals, verdict, report: everything that is said about a fit."""
+    if tell is not None:
+        tell({"phase": "judging on held-out data", "index": 98, "total": 1, "step": 0})
+    trial = run_trial(fitted, prepared)
+    scale = np.asarray(fitted.about["spread"])
+    intervals = Conformal.calibrate(trial.horizon, trial.error, trial.var, bins=BINS)
+    growth = error_growth(trial.error / scale, trial.horizon, BINS)
+    rivals = {
+        name: error_growth(e / scale, trial.horizon, growth.until)
+        for name, e in trial.rivals.items()
+    }
+    held = held_out_coverage(trial.horizon, trial.error, trial.var, bins=growth.until)
+    share = np.full(len(growth.until), np.nan) if held is None else held.share
+    change = error_growth(trial.halved / scale, trial.horizon, growth.until)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        halving = np.where(growth.median > 0, change.median / growth.median, 0.0)
+    outside = _binned(trial.outside, trial.horizon, growth.until)
+    found, marked = constants_found(fitted)
+    one_unit = len(set(fitted.about["units"])) == 1 and len(scale) == 1
+    factor = float(scale[0]) if one_unit else 1.0
+    judged, findings = verdict(
+        growth.until,
+        growth.median * factor,
+        {name: g.median * factor for name, g in rivals.items()},
+        spread=factor,
+        covered=share,
+        sampling=prepared.sampling,
+        count=None if held is None else held.count,
+        halving=halving,
+        outside=outside,
+        statuses=trial.status.max(1),
+        t_fail=np.min(trial.t_fail, axis=1),
+        unit=fitted.about["units"][0] if one_unit else "of the spread",
+        time_unit=fitted.about["time_unit"],
+        notes=[f.text for f in found if f.verdict == "bad"],
+    )
+    about = {
+        **fitted.about,
+        "verdict": {
+            "trust": judged.trust,
+            "trust_to": judged.trust_to,
+            "unit": fitted.about["time_unit"],
+            "reasons": list(judged.reasons),
+            "text": judged.text,
+        },
+        "constants": marked,
+    }
+    fitted = dataclasses.replace(fitted, intervals=intervals, about=about)
+    panels = {
+        "growth": growth,
+        "rivals": rivals,
+        "coverage": held,
+        "halving": halving,
+        "factor": factor,
+        "unit": fitted.about["units"][0] if one_unit else "share of the spread",
+    }
+    return fill_report(
+        fitted, prepared, trial, panels, [*findings, *found], outcomes, seconds, command
+    )
+
+
+def held_out_clips(fitted: Fitted, prepared: Prepared) -> tuple[Batch, int]:
+    """Stretches of the held-out data and the number of their samples that are the
+    history: long ones, several per trajectory."""
+    data, every = prepared.validation, prepared.every
+    longest = int((data.lengths.max() - 1) // every) + 1
+    per = STARTS if data.num == 1 else max(1, int(np.ceil(STARTS / data.num)))
+    length = longest if per == 1 else max(4, int(SHARE * longest))
+    history = int(round(fitted.about["history"] / fitted.about["step"])) + 1
+    history = int(np.clip(history, 4, max(4, length // 2)))
+    slack = max(1, (longest - length) * every)
+    stride = max(1, slack // max(per - 1, 1))
+    return data.clips(length, stride, every=every, dtype=fitted.dtype), history
+
+
+def run_trial(fitted: Fitted, prepared: Prepared) -> Trial:
+    """Free runs of the model and of the baselines from the same histories."""
+    clips, history = held_out_clips(fitted, prepared)
+    data, every = prepared.validation, prepared.every
+    states = estimate_states(data, prepared.plan)
+    rows, first = np.asarray(clips.origin).T
+    guess = states.ys[rows, first]
+    good = np.isfinite(guess).all(1) & (
+        np.asarray(clips.mask)[:, :history].any(2).sum(1) >= 4
+    )
+    pick = lambda tree: jax.tree.map(lambda x: np.asarray(x)[good], tree)  # noqa: E731 - short
+    clips, guess, rows, first = pick(clips), guess[good], rows[good], first[good]
+    begin = _cut(clips, history)
+    out = fitted.run_batches(guess.astype(fitted.dtype), begin, clips)
+    fine = fitted.run_batches(guess.astype(fitted.dtype), begin, clips, 2, False)
+    index = first[:, None] + every * np.arange(clips.ys.shape[1])
+    index = np.minimum(index, data.lengths[rows][:, None] - 1)
+    ts = data.ts[rows[:, None], index]
+    horizon = ts - ts[:, history - 1 : history]
+    plain = dataclasses.replace(fitted, intervals=None)
+    mean, _, _, sd = plain.combine(out, horizon)
+    mean_fine, *_ = plain.combine(fine, horizon)
+    seen = np.asarray(clips.mask) & (horizon > 0)[..., None]
+    truth = np.where(seen, np.asarray(clips.ys, np.float64), np.nan)
+    error = np.where(seen, np.where(np.isfinite(mean), mean, np.inf) - truth, np.nan)
+    use = slice(history, None)
+    paths = _rivals(fitted, prepared, ts, rows, index, history)
+    rivals = {
+        name: np.where(seen, np.where(np.isfinite(p), p, np.inf) - truth, np.nan)[:, use]
+        for name, p in paths.items()
+    }
+    halved = np.where(seen, mean_fine - mean, np.nan)
+    return Trial(
+        horizon[:, use],
+        ts,
+        mean,
+        np.where(np.asarray(clips.mask), np.asarray(clips.ys, np.float64), np.nan),
+        error[:, use],
+        (sd**2)[:, use],
+        rivals,
+        paths,
+        halved[:, use],
+        out.outside.mean(0)[:, use],
+        out.status,
+        out.t_fail,
+    )
+
+
+def _cut(clips: Batch, history: int) -> Batch:
+    """The first `history` samples of every clip."""
+    return Batch(
+        clips.dts[:, : history - 1],
+        clips.t0,
+        clips.ys[:, :history],
+        clips.mask[:, :history],
+        None if clips.us is None else clips.us[:, : history - 1],
+        clips.context,
+        clips.origin,
+    )
+
+
+def _rivals(fitted, prepared, ts, rows, index, history) -> dict[str, np.ndarray]:
+    """Baselines fitted on the training part, run from the same histories."""
+    data = prepared.validation
+    train = _thin(prepared.train, prepared.every)
+    out = {}
+    for name, model in fit_baselines(train).items():
+        paths = np.full((*ts.shape, data.dim), np.nan)
+        for k, (row, at) in enumerate(zip(rows, index, strict=True)):
+            # padding repeats the last time
+            stop = 1 + int(np.sum(np.diff(ts[k]) > 0))
+            past, ahead = slice(0, history), slice(history, stop)
+            if stop <= history:
+                continue
+            us = None if data.us is None else data.us[row, at]
+            paths[k, ahead] = model.forecast(
+                ts[k, past],
+                data.ys[row, at[past]],
+                data.mask[row, at[past]],
+                ts[k, ahead],
+                None if us is None else us[ahead],
+                None if us is None else us[past],
+            )
+        out[name] = paths
+    return out
+
+
+def _thin(data: Trajectories, every: int) -> Trajectories:
+    return data.subsample(every) if every > 1 else data
+
+
+def _binned(values: np.ndarray, horizon: np.ndarray, until: np.ndarray) -> np.ndarray:
+    """Mean of `"start time"` values in horizon bins, cumulative up to each bin."""
+    return np.array([values[horizon <= u + 1e-12].mean() for u in until])
+
+
+def constants_found(fitted: Fitted) -> tuple[list[Any], list[dict[str, Any]]]:
+    """Findings about constants that the data cannot tell apart, and the list of
+    constants with those marked (the member in the middle of the prior widths)."""
+    constants = fitted.about["constants"]
+    if fitted.covariance is None or not constants:
+        return [], constants
+    names = [f"{c['name']} ({c['law']})" for c in constants]
+    listed = free_constants(member(fitted.ensemble, fitted.members // 2))
+    values = np.array([float(node.value) for *_, node in listed])
+    covariance = constant_covariance(fitted)
+    found = confounded(covariance, names, values)
+    wide = {f.id.removeprefix("constants.width.") for f in found}
+    entangled = is_confounded(covariance)
+    marked = [
+        {**c, "confounded": bool(e) or name in wide}
+        for c, name, e in zip(constants, names, entangled, strict=True)
+    ]
+    return found, marked
+
+
+def invariant_energy(fitted: Fitted, ys: np.ndarray) -> np.ndarray | None:
+    """Energy along states `"time dim"` of the middle member, where there is one."""
+    model = member(fitted.ensemble, fitted.members // 2)
+    first = energy(model.field, jax.numpy.asarray(ys[0]))
+    if first is None:
+        return None
+    return np.asarray(eqx.filter_jit(jax.vmap(lambda y: energy(model.field, y)))(ys))
+
+
+def worst(status: np.ndarray) -> Status:
+    """The worst status of an array."""
+    return Status(int(np.max(status)))

@@ -1,0 +1,84 @@
+"""From observed channels to a state: which have hidden velocities."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from .._errors import ConfigError
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """The state (q, v, z) behind the channels.
+
+    `positions`, `velocities`, `first`: channel indices (a velocity of None is
+    hidden); the state is q, then v, then z.
+    """
+
+    positions: tuple[int, ...]
+    velocities: tuple[int | None, ...]
+    first: tuple[int, ...]
+    names: tuple[str, ...]
+
+    @property
+    def n(self) -> int:
+        """Number of second-order coordinates."""
+        return len(self.positions)
+
+    @property
+    def dim(self) -> int:
+        """Size of the state."""
+        return 2 * self.n + len(self.first)
+
+    @property
+    def observed(self) -> tuple[int, ...]:
+        """The state entry behind each channel, in the order of the channels."""
+        where: dict[int, int] = {}
+        for i, channel in enumerate(self.positions):
+            where[channel] = i
+        for i, channel in enumerate(self.velocities):
+            if channel is not None:
+                where[channel] = self.n + i
+        for i, channel in enumerate(self.first):
+            where[channel] = 2 * self.n + i
+        return tuple(where[c] for c in range(len(where)))
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """A name for every state entry."""
+        hidden = tuple(
+            self.names[c] if c is not None else f"d{self.names[p]}/dt"
+            for p, c in zip(self.positions, self.velocities, strict=True)
+        )
+        return (
+            tuple(self.names[p] for p in self.positions)
+            + hidden
+            + tuple(self.names[c] for c in self.first)
+        )
+
+
+def layout(
+    names: Sequence[str], kinds: Sequence[str], pairs: dict[int, int] | None = None
+) -> Layout:
+    """The layout for `kinds`, one a channel: `"second"`, `"first"`, or
+    `"velocity"` (`pairs` maps its channel to that of the position).
+
+    **Raises:** `ConfigError` when they do not fit.
+    """
+    pairs = pairs or {}
+    if len(kinds) != len(names):
+        raise ConfigError(f"{len(kinds)} kinds for {len(names)} channels.")
+    positions = tuple(i for i, k in enumerate(kinds) if k == "second")
+    velocity_of = {position: v for v, position in pairs.items()}
+    lost = [i for i, k in enumerate(kinds) if k == "velocity" and i not in pairs]
+    if lost:
+        raise ConfigError(
+            f'channel "{names[lost[0]]}" is a velocity without its position.'
+        )
+    return Layout(
+        positions,
+        tuple(velocity_of.get(p) for p in positions),
+        tuple(i for i, k in enumerate(kinds) if k == "first"),
+        tuple(names),
+    )

@@ -1,0 +1,161 @@
+"""What the data leave open: Laplace covariances and intervals of constants."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+
+from .._registry import lookup
+from .._tree import member, prior_residual, split_trainable
+from ..diagnostics import autocorrelation_time
+from ..train import posterior_covariance
+from ._constants import Free
+from ._energy import Friction
+from ._field import terms_of
+from ._known import Known, Law
+from ._model import Model, weighted_residual
+from ._prepare import Prepared
+
+
+MOST = 400  # parameters for which a covariance is kept
+
+
+def posterior(
+    ensemble: Model, prepared: Prepared, method: str, local: Any, items: Any, dtype: Any
+) -> tuple[np.ndarray | None, list[dict[str, Any]], float]:
+    r"""Covariances of every member's parameters, its constants with intervals, and
+    the residuals' autocorrelation time.
+
+    Model error is correlated from sample to sample, so the samples count less than
+    their number: the variance is inflated by the integrated autocorrelation time
+    $\tau$ of the residuals, $\Sigma = (J^\top J/(\tau s^2) + \Lambda)^{-1}$.
+    **Source:** Sokal 1997 for $\tau$; Laplace: MacKay 1992.
+    """
+    ensemble = jax.tree.map(jnp.asarray, ensemble)
+    if method != "levenberg":
+        return None, constants(ensemble, None), 1.0
+    _, items = items
+    params, static = split_trainable(ensemble)
+    sd = np.where(prepared.train.mask, prepared.train.ys, np.nan)
+    sd = np.nanstd(sd.reshape(-1, prepared.train.dim), axis=0)
+    scale = jnp.asarray(1.0 / np.where(sd > 0, sd, 1.0), dtype)
+
+    def residual(pair, y0, item):
+        return weighted_residual(eqx.combine(*pair), y0, item, scale)
+
+    @eqx.filter_jit
+    def residuals(params, static, local):
+        return jax.lax.map(
+            lambda x: jax.vmap(residual, in_axes=(None, 0, 0))((x[0], x[1]), x[2], items),
+            (params, static, local),
+        )
+
+    r = np.asarray(residuals(params, static, local))
+    mask = np.asarray(items.mask)
+    count = mask.sum()
+    dim = prepared.train.dim
+    taus = []
+    for j in range(dim):
+        one = r.reshape(r.shape[0], *mask.shape)[..., j]
+        for member_r in one:
+            taus.append(autocorrelation_time(member_r, mask[..., j]))
+    tau = float(np.median(taus))
+    variance = jnp.asarray((r**2).sum((1, 2)) / count * tau)
+
+    @eqx.filter_jit
+    def covariances(params, static, local, variance):
+        def one(x):
+            p, s, loc, var = x
+            return posterior_covariance(
+                lambda q, y0, item: residual((q, s), y0, item),
+                lambda q: prior_residual(eqx.combine(q, s)),
+                (p, loc),
+                items,
+                var,
+            )
+
+        return jax.lax.map(one, (params, static, local, variance))
+
+    cov = np.asarray(covariances(params, static, local, variance))
+    return cov, constants(ensemble, cov), tau
+
+
+def free_constants(model: Model) -> list[tuple[str, str, str, str, Free]]:
+    """(name, law, unit, sign, node) of every free constant, in tree order."""
+    out = []
+    for term in terms_of(model.field):
+        if isinstance(term, Known):
+            law: Law = lookup("known", term.law)
+            for name, node in term.constants.items():
+                if isinstance(node, Free):
+                    sign, unit = law.constants[name]
+                    out.append((name, term.law, unit, sign, node))
+        elif isinstance(term, Friction):
+            for name in ("coulomb", "viscous", "drag", "width"):
+                node = getattr(term, name)
+                if isinstance(node, Free):
+                    out.append((name, "friction", "", "positive", node))
+    return out
+
+
+def raw_indices(model: Model) -> list[int]:
+    """Where each free constant stands in the flat parameter vector."""
+    params, _ = split_trainable(model)
+    flat, unravel = ravel_pytree(params)
+    numbered = unravel(jnp.arange(flat.size, dtype=flat.dtype))
+    full = eqx.combine(numbered, split_trainable(model)[1])
+    return [round(float(node.raw)) for *_, node in free_constants(full)]
+
+
+def constant_covariance(fitted: Any) -> np.ndarray:
+    """Laplace covariance of the free constants `"constant constant"` of the member
+    in the middle of the prior widths, in the constants' own units."""
+    middle = fitted.members // 2
+    model = member(fitted.ensemble, middle)
+    where = raw_indices(model)
+    # Positive constants are on a log scale: their sd is a relative one.
+    slope = np.array([node.derivative() for *_, node in free_constants(model)])
+    return fitted.covariance[middle][np.ix_(where, where)] * np.outer(slope, slope)
+
+
+def constants(ensemble: Model, covariance: np.ndarray | None) -> list[dict[str, Any]]:
+    """The free constants: mean over members, 90 % interval of the mixture."""
+    members = jax.tree.leaves(split_trainable(ensemble)[0])[0].shape[0]
+    take = lambda i: member(ensemble, i)  # noqa: E731 - twice
+    first = take(0)
+    listed = free_constants(first)
+    if not listed:
+        return []
+    where = raw_indices(first)
+    raws = np.array([[float(n.raw) for *_, n in free_constants(take(i))] for i in range(members)])
+    var = np.zeros_like(raws)
+    if covariance is not None:
+        var = covariance[:, where, where]
+    mean = raws.mean(0)
+    sd = np.sqrt(raws.var(0) + var.mean(0))
+    out = []
+    for k, (name, law, unit, sign, node) in enumerate(listed):
+        def value(raw, node=node, sign=sign):
+            start, scale = float(node.start.value), float(node.scale.value)
+            return start * np.exp(raw) if sign == "positive" else start + scale * raw
+
+        low, high = value(mean[k] - 1.6449 * sd[k]), value(mean[k] + 1.6449 * sd[k])
+        out.append(
+            {
+                "name": name,
+                "law": law,
+                "on": "",
+                "value": float(value(mean[k])),
+                "low": float(low),
+                "high": float(high),
+                "unit": unit,
+                "confounded": False,
+                "note": "",
+            }
+        )
+    return out

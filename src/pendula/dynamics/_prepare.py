@@ -1,0 +1,216 @@
+"""From trajectories to what a fit needs: thinning, split, states, ranges."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from .._errors import ConfigError
+from ..data import (
+    Trajectories,
+    decide_order,
+    dominant_period,
+    local_states,
+    noise_estimate,
+    split,
+)
+from ._build import Ranges
+from ._config import FitConfig
+from ._layout import Layout, layout
+
+
+SAMPLES_PER_PERIOD = {"adam": 24, "levenberg": 48}
+# RK4 at 0.1 rad per step has a phase error of 1e-7 rad a step.
+MAX_PHASE = 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class States:
+    """Estimated states and rates at every sample of a container: `ys`, `rates`
+    `"traj time dim"` (NaN where unknown)."""
+
+    ys: np.ndarray
+    rates: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """The data of a fit, thinned and split, with what was decided."""
+
+    whole: Trajectories
+    train: Trajectories
+    validation: Trajectories
+    plan: Layout
+    states: States
+    ranges: Ranges
+    period: float
+    noise: np.ndarray
+    every: int
+    substeps: int
+    sampling: float
+    decisions: tuple[dict[str, str], ...]
+    split: dict[str, Any]
+
+
+def prepare(data: Trajectories, config: FitConfig, method: str) -> Prepared:
+    """Thin, split and look at the data.
+
+    **Raises:** `DataError` when there is too little, `ConfigError` for settings that
+    do not fit the data.
+    """
+    decisions: list[dict[str, str]] = list(data.origin.get("decisions", []))
+    plan = _plan(data, config, decisions)
+    period = _period(data)
+    sampling = _sampling(data)
+    every = config.every
+    if every == 0:
+        every = 1
+        if data.us is None and np.isfinite(period):
+            keep = SAMPLES_PER_PERIOD[method]
+            every = max(1, int(period / sampling / keep))
+        if every > 1:
+            decisions.append(
+                {
+                    "what": "samples used",
+                    "choice": f"every {every}th",
+                    "why": f"the dominant period {period:.4g} {data.time_unit} keeps "
+                    f"{period / sampling / every:.0f} samples",
+                    "option": "--every",
+                }
+            )
+    if every > 1 and data.us is not None:
+        raise ConfigError(
+            f"every is {every}, but the data have inputs, whose path would be "
+            "thinned too. Use --every 1."
+        )
+    train, validation, info = split(data, config.validation, seed=config.seed)
+    decisions.append(
+        {
+            "what": "validation",
+            "choice": info.get("text", str(info)),
+            "why": "held out from training, for scores and intervals",
+            "option": "--validation",
+        }
+    )
+    states = estimate_states(train, plan)
+    ranges = _ranges(train, plan, states)
+    substeps = config.model.substeps
+    if substeps == 0:
+        step = sampling * every
+        substeps = 1
+        if np.isfinite(period):
+            substeps = max(1, int(np.ceil(2 * np.pi * step / period / MAX_PHASE)))
+        if config.model.scheme in ("euler", "midpoint", "heun", "leapfrog"):
+            substeps *= 4
+    return Prepared(
+        data,
+        train,
+        validation,
+        plan,
+        states,
+        ranges,
+        period,
+        noise_estimate(data),
+        every,
+        substeps,
+        sampling,
+        tuple(decisions),
+        info,
+    )
+
+
+def _plan(data: Trajectories, config: FitConfig, decisions: list) -> Layout:
+    order = config.model.order
+    found, why = decide_order(data)
+    kinds = [found[name].kind for name in data.names]
+    if order == "auto":
+        decisions.extend(d.to_dict() for d in why)
+    elif order == "first":
+        kinds = ["first"] * data.dim
+    else:
+        kinds = ["second" if k == "first" else k for k in kinds]
+    pairs = {}
+    plain = []
+    for j, kind in enumerate(kinds):
+        if kind == "rate":
+            pairs[j] = data.names.index(found[data.names[j]].partner)
+            plain.append("velocity")
+        else:
+            plain.append("second" if kind in ("position", "second") else "first")
+    return layout(data.names, plain, pairs)
+
+
+def _period(data: Trajectories) -> float:
+    periods = dominant_period(data)
+    good = periods[np.isfinite(periods)]
+    return float(good.min()) if len(good) else float("nan")
+
+
+def _sampling(data: Trajectories) -> float:
+    steps = np.diff(data.ts, axis=1)
+    return float(np.median(steps[steps > 0]))
+
+
+def estimate_states(data: Trajectories, plan: Layout) -> States:
+    """States (q, v, z) and their rates from smoothed local polynomials.
+
+    A measured velocity is used as such; a hidden one is the slope of its
+    position.
+    """
+    n, dim = plan.n, plan.dim
+    here = local_states(data)
+    ys = np.full((*data.ts.shape, dim), np.nan)
+    rates = np.full_like(ys, np.nan)
+    for k, (position, velocity) in enumerate(
+        zip(plan.positions, plan.velocities, strict=True)
+    ):
+        ys[..., k] = here.q[..., position]
+        if velocity is None:
+            ys[..., n + k] = here.v[..., position]
+            rates[..., n + k] = here.a[..., position]
+        else:
+            ys[..., n + k] = here.q[..., velocity]
+            rates[..., n + k] = here.v[..., velocity]
+        rates[..., k] = ys[..., n + k]
+    for k, channel in enumerate(plan.first):
+        ys[..., 2 * n + k] = here.q[..., channel]
+        rates[..., 2 * n + k] = here.v[..., channel]
+    padded = np.arange(data.ts.shape[1])[None] >= data.lengths[:, None]
+    ys[padded], rates[padded] = np.nan, np.nan
+    return States(ys, rates)
+
+
+def _ranges(train: Trajectories, plan: Layout, states: States) -> Ranges:
+    dim = plan.dim
+    ys = states.ys.reshape(-1, dim)
+    rates = states.rates.reshape(-1, dim)
+    real = np.isfinite(ys).all(axis=1)
+    ys, rates = ys[real], rates[real]
+    # One-sided estimates at the ends of noisy records stray far.
+    low, high = np.quantile(ys, [0.001, 0.999], axis=0)
+    scale = _spread(ys)
+    us = np.zeros((1, 0)) if train.us is None else train.us.reshape(-1, train.ctrl)
+    flags = [False] * dim
+    for k, position in enumerate(plan.positions):
+        flags[k] = train.angle[position]
+    out = np.concatenate([rates[:, plan.n : 2 * plan.n], rates[:, 2 * plan.n :]], axis=1)
+    return Ranges(
+        ys.mean(0),
+        scale,
+        low,
+        high,
+        us.mean(0),
+        _spread(us),
+        us.min(0),
+        us.max(0),
+        _spread(out),
+        tuple(flags),
+    )
+
+
+def _spread(values: np.ndarray) -> np.ndarray:
+    """Standard deviation; 1 for what does not vary."""
+    sd = values.std(0)
+    return np.where(sd > 1e-12 * (1 + np.abs(values).max(0, initial=0.0)), sd, 1.0)

@@ -1,0 +1,197 @@
+"""The full result of a fit: what the page, the program and the studies read."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import jax
+import numpy as np
+
+from ..data import summary
+from ._fitted import Fitted
+from ._posterior import constant_covariance
+from ._prepare import Prepared
+
+
+MOST_POINTS = 2000
+PACKAGES = ("pendula", "jax", "jaxlib", "equinox", "diffrax", "optax", "numpy", "scipy")
+
+
+def fill_report(
+    fitted: Fitted,
+    prepared: Prepared,
+    trial: Any,
+    panels: dict[str, Any],
+    findings: list[Any],
+    outcomes: list[Any],
+    seconds: float,
+    command: str,
+) -> Fitted:
+    """Attach `.report` (JSON-able) and `.arrays` (NumPy) to a judged fit."""
+    about = fitted.about
+    name = " and ".join(about["names"][:3])
+    growth, rivals = panels["growth"], panels["rivals"]
+    headline, table = _scores(trial, about)
+    report = {
+        "format": 1,
+        "kind": "fit",
+        "title": f"{name}: {prepared.whole.origin.get('file', 'data in memory')}",
+        "data": summary(prepared.whole),
+        "decisions": list(prepared.decisions),
+        "model": {
+            "equation": _equation(fitted),
+            "terms": about["terms"],
+            "parameters": about["parameters"],
+            "members": about["members"],
+            "state": about["state"],
+        },
+        "constants": about["constants"],
+        "training": {
+            "phases": [dataclasses.asdict(o) for o in outcomes],
+            "seconds": {"import": None, "compile": None, "run": seconds},
+        },
+        "scores": {
+            "headline": headline,
+            "baselines": table,
+            "validation": {
+                "horizon": growth.until.tolist(),
+                "median": (growth.median * panels["factor"]).tolist(),
+                "unit": panels["unit"],
+            },
+        },
+        "verdict": about["verdict"],
+        "findings": [f.to_dict() for f in findings],
+        "reproduce": {
+            "command": command,
+            "config": about["config"],
+            "versions": versions(),
+            "seed": about["seed"],
+            "platform": platform.platform(),
+            "device": str(jax.devices()[0]),
+            "cpus": os.cpu_count(),
+            "revision": None,
+            "citations": [],
+        },
+    }
+    arrays = _arrays(fitted, prepared, trial, panels, growth, rivals)
+    return dataclasses.replace(fitted, report=report, arrays=arrays)
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that a result depends on."""
+    out = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            out[package] = version(package)
+        except PackageNotFoundError:
+            out[package] = "not installed"
+    return out
+
+
+def _equation(fitted: Fitted) -> str:
+    state = fitted.about["state"]
+    n = len(fitted.about["layout"]["positions"])
+    if n:
+        names = ", ".join(state[:n])
+        return f"second order in {names}: acceleration = sum of the terms below"
+    return f"first order in {', '.join(state)}: rate = sum of the terms below"
+
+
+def _scores(trial: Any, about: dict[str, Any]):
+    """Headline error with its spread over starts, and the table of baselines."""
+    scale = np.asarray(about["spread"])
+    single = len(scale) == 1
+    factor = float(scale[0]) if single else 1.0
+    unit = about["units"][0] if single else "of the spread"
+
+    def per_start(error: np.ndarray) -> np.ndarray:
+        return factor * np.sqrt(np.nanmean((error / scale) ** 2, axis=(1, 2)))
+
+    ours = per_start(trial.error)
+    low, value, high = np.quantile(ours, [0.1, 0.5, 0.9])
+    horizon = float(np.nanmax(trial.horizon))
+    headline = {
+        "text": f"median error of free runs over {horizon:.4g} {about['time_unit']}, "
+        f"{len(ours)} held-out starts",
+        "value": float(value),
+        "low": float(low),
+        "high": float(high),
+        "unit": unit,
+    }
+    table = []
+    for name, error in trial.rivals.items():
+        rmse = float(np.median(per_start(error)))
+        ratio = float(value / rmse) if rmse > 0 else float("inf")
+        table.append({"name": name, "rmse": rmse, "ratio": ratio})
+    return headline, table
+
+
+def _arrays(fitted, prepared, trial, panels, growth, rivals) -> dict[str, np.ndarray]:
+    """The numbers of every figure."""
+    whole = prepared.whole
+    n = int(whole.lengths[0])
+    thin = max(1, n // MOST_POINTS)
+    factor = panels["factor"]
+    out: dict[str, np.ndarray] = {
+        "data/ts": whole.ts[0, :n:thin],
+        "data/ys": np.where(whole.mask[0, :n:thin], whole.ys[0, :n:thin], np.nan),
+        "data/mask": whole.mask[0, :n:thin],
+        "growth/horizon": growth.horizon,
+        "growth/model_median": growth.median * factor,
+        "growth/model_low": growth.low * factor,
+        "growth/model_high": growth.high * factor,
+        "halving/horizon": growth.until,
+        "halving/ratio": np.asarray(panels["halving"]),
+    }
+    by_time = prepared.train.num == whole.num and whole.num == 1
+    out["data/split_time"] = np.asarray(prepared.train.ts[0].max() if by_time else np.nan)
+    for name, one in rivals.items():
+        out[f"growth/baseline_{name}"] = one.median * factor
+    held = panels["coverage"]
+    if held is not None:
+        out["coverage/horizon"] = held.horizon
+        out["coverage/share"] = held.share
+        out["coverage/count"] = held.count
+    out.update(_shown(fitted, trial))
+    if fitted.covariance is not None and fitted.about["constants"]:
+        out["constants/correlation"] = _correlation(fitted)
+    return out
+
+
+def _shown(fitted: Fitted, trial: Any) -> dict[str, np.ndarray]:
+    """The held-out forecast that the page shows: the start with the median error."""
+    ours = np.sqrt(np.nanmean(trial.error**2, axis=(1, 2)))
+    k = int(np.argsort(ours)[len(ours) // 2])
+    history = trial.ts.shape[1] - trial.horizon.shape[1]
+    real = np.concatenate([[True], np.diff(trial.ts[k]) > 0])
+    ahead = np.arange(len(real)) >= history
+    use = np.flatnonzero(real & ahead)
+    use = use[:: max(1, len(use) // MOST_POINTS)]
+    assert fitted.intervals is not None  # noqa: S101 - a judged fit has them
+    lag = trial.horizon[k, use - history]
+    low, high = fitted.intervals.band(
+        lag, trial.mean[k, use], trial.var[k, use - history]
+    )
+    out = {
+        "forecast/ts": trial.ts[k, use],
+        "forecast/truth": trial.truth[k, use],
+        "forecast/mean": trial.mean[k, use],
+        "forecast/low": low,
+        "forecast/high": high,
+    }
+    trust_to = fitted.about["verdict"]["trust_to"]
+    start = trial.ts[k, history - 1]
+    out["forecast/trusted_to"] = np.asarray(start + (trust_to or 0.0))
+    for name, path in trial.rival_paths.items():
+        out[f"forecast/baseline_{name}"] = path[k, use]
+    return out
+
+
+def _correlation(fitted: Fitted) -> np.ndarray:
+    cov = constant_covariance(fitted)
+    sd = np.sqrt(np.maximum(np.diag(cov), 1e-300))
+    return cov / np.outer(sd, sd)

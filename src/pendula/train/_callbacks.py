@@ -1,0 +1,140 @@
+"""What looks at a training while it runs: validation, log, time limit, progress."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from ._run import AbstractCallback, Info, StopTraining
+from ._state import TrainState
+
+
+def _plain(value: Any) -> Any:
+    """Host numbers for JSON; one value a member becomes a list."""
+    array = np.asarray(value)
+    if array.ndim == 0:
+        return array.item()
+    return array.tolist()
+
+
+class KeepBest(AbstractCallback):
+    """Scores the parameters and keeps the best ones (per member) in the state.
+
+    `score(params) -> scalar` or `"member"`, lower is better; it is compiled by
+    the caller. A score that is not finite never wins.
+    """
+
+    def __init__(self, score: Callable[[Any], Array], every: int = 1) -> None:
+        self.score, self.every, self.count = score, every, 0
+
+    def __call__(self, state: TrainState, row: Info) -> TrainState:
+        self.count += 1
+        if (self.count - 1) % self.every:
+            return state
+        value = self.score(state.params)
+        row["validation"] = jax.device_get(value)
+        better = jnp.isfinite(value) & (value < state.score)
+
+        def pick(new: Any, old: Any) -> Any:
+            if not eqx.is_array(new):
+                return new
+            where = better.reshape(better.shape + (1,) * (new.ndim - better.ndim))
+            return jnp.where(where, new, old)
+
+        best = jax.tree.map(pick, state.params, state.best)
+        score = jnp.where(better, value, state.score)
+        return eqx.tree_at(lambda s: (s.best, s.score), state, (best, score))
+
+
+class MetricsLog(AbstractCallback):
+    """One JSON line per logging interval in `metrics.jsonl`; seconds go to
+    `timing.jsonl`, so that the first file is the same for the same seed.
+
+    A resumed run drops the lines behind the step it resumes from.
+    """
+
+    def __init__(self, folder: Path, phase: str, from_step: int = 0) -> None:
+        self.folder, self.phase = folder, phase
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("metrics.jsonl", "timing.jsonl"):
+            _drop_behind(folder / name, phase, from_step)
+        self.began = time.perf_counter()
+
+    def __call__(self, state: TrainState, row: Info) -> TrainState:
+        plain = {k: _plain(v) for k, v in row.items()}
+        step = plain.pop("step")
+        seconds = time.perf_counter() - self.began
+        _append(self.folder / "metrics.jsonl", {"phase": self.phase, "step": step, **plain})
+        _append(
+            self.folder / "timing.jsonl",
+            {"phase": self.phase, "step": step, "seconds": round(seconds, 3)},
+        )
+        return state
+
+
+def _append(path: Path, row: dict[str, Any]) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def _drop_behind(path: Path, phase: str, step: int) -> None:
+    """Keep what was logged before `step` of `phase` (a killed run may have gone
+    further than its last checkpoint, or left half a line)."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            break
+        if row["phase"] == phase and row["step"] > step:
+            break
+        kept.append(line)
+    path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+
+
+class TimeLimit(AbstractCallback):
+    """Stops a training cleanly once a deadline has passed."""
+
+    def __init__(self, deadline: float, text: str) -> None:
+        self.deadline, self.text = deadline, text
+
+    def __call__(self, state: TrainState, row: Info) -> TrainState:
+        if time.perf_counter() > self.deadline:
+            raise StopTraining(f"stopped at step {row['step']}: {self.text}")
+        return state
+
+
+class Plateau(AbstractCallback):
+    """Stops when every member has gained next to nothing for `patience` steps in
+    a row. The count is the step's own (`still` in its info), so that a resumed
+    run stops at the same step."""
+
+    def __init__(self, patience: int = 5) -> None:
+        self.patience = patience
+
+    def __call__(self, state: TrainState, row: Info) -> TrainState:
+        if np.min(np.asarray(row["still"])) >= self.patience:
+            raise StopTraining(f"converged at step {row['step']}")
+        return state
+
+
+class Tell(AbstractCallback):
+    """Hands each row to a function of the caller (a progress bar, say)."""
+
+    def __init__(self, tell: Callable[[Info], None]) -> None:
+        self.tell = tell
+
+    def __call__(self, state: TrainState, row: Info) -> TrainState:
+        self.tell({k: _plain(v) for k, v in row.items()})
+        return state

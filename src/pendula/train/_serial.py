@@ -1,0 +1,204 @@
+"""Pytrees in safetensors files: models by their registered classes, states by
+their leaves. No pickle, and nothing of a file is ever executed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from .._errors import CheckpointError, ConfigError
+from .._files import replacing
+from .._registry import lookup, name_of
+
+
+FORMAT = 1
+
+
+def describe(node: Any, tensors: dict[str, np.ndarray], path: str = "") -> Any:
+    """A JSON-able skeleton of a model; its arrays go to `tensors` by tree path.
+
+    **Raises:** `CheckpointError` for a class or value that cannot be saved.
+    """
+    if isinstance(node, eqx.Module):
+        name = name_of("module", type(node))
+        if name is None:
+            raise CheckpointError(
+                f"{path or 'the model'} is a {type(node).__name__}, which is not "
+                'registered. Decorate the class with pendula.register("module").'
+            )
+        fields = {}
+        for field in dataclasses.fields(node):
+            where = f"{path}.{field.name}" if path else field.name
+            fields[field.name] = describe(getattr(node, field.name), tensors, where)
+        return {"module": name, "fields": fields}
+    if isinstance(node, jax.Array | np.ndarray | np.generic):
+        array = np.asarray(node)
+        tensors[path] = array
+        return {"array": path, "shape": list(array.shape), "dtype": str(array.dtype)}
+    if isinstance(node, tuple | list):
+        items = [describe(v, tensors, f"{path}[{i}]") for i, v in enumerate(node)]
+        return {"tuple" if isinstance(node, tuple) else "list": items}
+    if isinstance(node, dict):
+        return {
+            "dict": {k: describe(v, tensors, f"{path}.{k}") for k, v in node.items()}
+        }
+    if node is None or isinstance(node, bool | int | float | str):
+        return {"value": node}
+    raise CheckpointError(
+        f"{path} holds a {type(node).__name__}, which a saved model cannot hold. Use "
+        "arrays, registered modules, numbers and texts."
+    )
+
+
+def rebuild(skeleton: Any, tensors: dict[str, np.ndarray], file: str) -> Any:
+    """The inverse of `describe`; every array's name, shape and dtype is checked."""
+    match skeleton:
+        case {"module": name, "fields": fields}:
+            try:
+                cls = lookup("module", name)
+            except ConfigError as error:
+                raise CheckpointError(
+                    f"{file} needs the class {name}: {error} Import the module that "
+                    "defines it first."
+                ) from error
+            expected = {f.name for f in dataclasses.fields(cls)}
+            if set(fields) != expected:
+                raise CheckpointError(
+                    f"{file}: {name} was saved with fields {sorted(fields)}, this "
+                    f"version has {sorted(expected)}. Load it with the version that "
+                    "wrote it."
+                )
+            new = object.__new__(cls)
+            for key, value in fields.items():
+                object.__setattr__(new, key, rebuild(value, tensors, file))
+            return new
+        case {"array": path, "shape": shape, "dtype": dtype}:
+            array = tensors.get(path)
+            if array is None:
+                raise CheckpointError(f"{file}: the array {path} is missing.")
+            if list(array.shape) != shape or str(array.dtype) != dtype:
+                raise CheckpointError(
+                    f"{file}: the array {path} is {array.dtype}{list(array.shape)}; "
+                    f"expected {dtype}{shape}."
+                )
+            return array
+        case {"tuple": items}:
+            return tuple(rebuild(v, tensors, file) for v in items)
+        case {"list": items}:
+            return [rebuild(v, tensors, file) for v in items]
+        case {"dict": items}:
+            return {k: rebuild(v, tensors, file) for k, v in items.items()}
+        case {"value": value}:
+            return value
+    raise CheckpointError(f"{file}: its description of the model cannot be read.")
+
+
+def save_tree(path: Path, tree: Any, about: dict[str, Any]) -> None:
+    """Write a model (or any tree of registered modules) with what is to be known
+    of it; whole or not at all."""
+    tensors: dict[str, np.ndarray] = {}
+    skeleton = describe(tree, tensors)
+    meta = {"format": str(FORMAT), "pendula": json.dumps({"tree": skeleton, "about": about})}
+    tensors = {k: np.ascontiguousarray(v) for k, v in tensors.items()}
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, metadata=meta)
+
+
+def load_tree(path: Path) -> tuple[Any, dict[str, Any]]:
+    """The tree and what was saved about it.
+
+    **Raises:** `CheckpointError` for a file that is missing, truncated, foreign,
+    of a newer format, or whose arrays do not fit its description.
+    """
+    path = Path(path)
+    meta, tensors = _open(path)
+    if "pendula" not in meta:
+        raise CheckpointError(
+            f"{path} is a safetensors file, but not a model of Pendula's. Give a "
+            "model.safetensors or its run folder."
+        )
+    number = int(meta.get("format", "0"))
+    if number > FORMAT:
+        raise CheckpointError(
+            f"{path} has format {number}, this version reads up to {FORMAT}. Update "
+            "Pendula."
+        )
+    try:
+        stored = json.loads(meta["pendula"])
+        tree, about = stored["tree"], stored["about"]
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path}: its description is damaged. Save it again.") from error
+    return rebuild(tree, tensors, str(path)), about
+
+
+def _open(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    if not path.is_file():
+        raise CheckpointError(
+            f"{path} does not exist. Give a model.safetensors or its run folder."
+        )
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            meta = dict(file.metadata() or {})
+            tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 - not a dict
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read ({error}); it is truncated or not a safetensors "
+            "file. Restore it from a copy, or fit again."
+        ) from error
+    return meta, tensors
+
+
+def _unwrap(leaf: Any) -> np.ndarray:
+    if isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(
+        leaf.dtype, jax.dtypes.prng_key
+    ):
+        return np.asarray(jax.random.key_data(leaf))
+    return np.asarray(leaf)
+
+
+def save_state(path: Path, state: Any, about: dict[str, Any]) -> None:
+    """The arrays of a training state, leaf by leaf, atomically."""
+    leaves = [x for x in jax.tree.leaves(state) if eqx.is_array(x)]
+    tensors = {f"{i:05d}": np.ascontiguousarray(_unwrap(x)) for i, x in enumerate(leaves)}
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, metadata={"state": json.dumps(about)})
+
+
+def load_state(path: Path, like: Any) -> tuple[Any, dict[str, Any]]:
+    """A training state into the structure of `like`.
+
+    **Raises:** `CheckpointError` when the file does not fit.
+    """
+    meta, tensors = _open(Path(path))
+    leaves, tree = jax.tree.flatten(like)
+    count = 0
+    out = []
+    for leaf in leaves:
+        if not eqx.is_array(leaf):
+            out.append(leaf)
+            continue
+        array = tensors.get(f"{count:05d}")
+        count += 1
+        expected = _unwrap(leaf)
+        if array is None or array.shape != expected.shape or array.dtype != expected.dtype:
+            raise CheckpointError(
+                f"{path} does not fit this training (entry {count}). The data or the "
+                "settings changed; start again without --resume."
+            )
+        if isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(
+            leaf.dtype, jax.dtypes.prng_key
+        ):
+            out.append(jax.random.wrap_key_data(array))
+        else:
+            out.append(jax.numpy.asarray(array))
+    if count != len(tensors):
+        raise CheckpointError(f"{path} holds more than this training has.")
+    return jax.tree.unflatten(tree, out), json.loads(meta.get("state", "{}"))
