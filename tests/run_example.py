@@ -249,3 +249,62 @@ def fitted(folder: Path, **changes: Any) -> Any:
     return SimpleNamespace(
         **{"report": report(), "arrays": arrays(), "save": save, **changes}
     )
+
+
+def write_demo(folder: Path) -> Path:
+    """A comparison of two fits: one that keeps up with the truth, one that loses
+    it."""
+    rng = np.random.default_rng(2)
+    ts = np.linspace(2.0, 12.0, 300)
+    truth = 2.2 * np.cos(2.6 * ts) * np.exp(-0.05 * ts)
+    begin = np.linspace(0.0, 2.0, 40)
+    measured = 2.2 * np.cos(2.6 * begin) * np.exp(-0.05 * begin)
+    curves: dict[str, np.ndarray] = {
+        "data/ts": np.tile(np.linspace(0, 8, 80), (6, 1)),
+        "data/ys": rng.normal(size=(6, 80)),
+        "truth/ts": ts,
+        "truth/ys": truth[:, None],
+        "beginning/ts": begin,
+        "beginning/ys": (measured + 0.02 * rng.normal(size=40))[:, None],
+        "baseline/persistence": np.full((300, 1), measured[-1]),
+    }
+    fits = []
+    for name, drift, wide in (("with_physics", 0.02, 0.01), ("without", 0.8, 0.3)):
+        mean = truth + drift * (ts - 2.0) * np.sin(ts)
+        half = 0.05 + wide * (ts - 2.0)
+        curves |= {
+            f"{name}/ts": ts,
+            f"{name}/mean": mean[:, None],
+            f"{name}/low": (mean - half)[:, None],
+            f"{name}/high": (mean + half)[:, None],
+            f"{name}/trusted_to": np.array(8.0),
+        }
+        fits.append(
+            {
+                "name": name,
+                "label": name.replace("_", " "),
+                "folder": name,
+                "model": "theta'' = ...",
+                "parameters": 12,
+                "seconds": 3.0,
+                "trust": True,
+                "status": "ok",
+                "start": 2.0,
+                "until": 12.0,
+                "narrow_to": 12.0 if name == "with_physics" else 3.1,
+                "outside": 0.6,
+                "rmse": drift,
+                "coverage": 0.9,
+            }
+        )
+        write(folder / name, arrays={}, metrics=[])
+    text = {
+        **report(),
+        "kind": "demo",
+        "title": "A swing wider than any in training",
+        "asked": "Six records were made, and a wide swing forecast.",
+        "fits": fits,
+        "test": {"unit": "rad", "trained": [-1.0, 1.0]},
+        "baselines": [{"name": "persistence", "rmse": 1.7}],
+    }
+    return write(folder, report=text, arrays=curves, metrics=[])

@@ -15,16 +15,18 @@ from ._blocks import (
     Text as Text,
     Verdict as Verdict,
 )
+from ._choice import (
+    Choice as Choice,
+    choose as choose,
+    narrow_to as narrow_to,
+)
 from ._data_words import (
     CHANNEL_HEAD as CHANNEL_HEAD,
     channel_rows as channel_rows,
     summary_facts as summary_facts,
 )
-from ._fit_page import (
-    fit_sections as fit_sections,
-    write_figures as write_figures,
-    write_page as write_page,
-)
+from ._demo_page import choice_of as choice_of, demo_sections as demo_sections
+from ._fit_page import fit_sections as fit_sections
 from ._numbers import (
     interval as interval,
     listing as listing,
@@ -38,6 +40,11 @@ from ._run_folder import (
     read_run as read_run,
     write_arrays as write_arrays,
     write_report as write_report,
-    write_run as write_run,
 )
 from ._toml import to_toml as to_toml
+from ._write import (
+    write_figures as write_figures,
+    write_numbers as write_numbers,
+    write_page as write_page,
+    write_run as write_run,
+)

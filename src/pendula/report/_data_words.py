@@ -13,13 +13,14 @@ def summary_facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
     **Arguments:** `summary`: as `pendula.data.summary` gives it.
     """
     unit = summary.get("time_unit") or ""
+    begin, end = summary.get("time_range") or (None, None)
     grid = summary.get("sampling") or {}
     rows = [
         ("files", "; ".join(_file(f) for f in summary.get("files") or [])),
         ("trajectories", number(summary.get("num"))),
         ("samples each", _three(summary.get("lengths"), "")),
         ("length", _three(summary.get("duration"), unit)),
-        ("time", interval(*(summary.get("time_range") or (None, None)), unit)),
+        ("time", interval(begin, end, unit)),
         ("sampling interval", _step(grid, unit)),
         ("gaps", _gaps(grid, unit)),
         ("inputs between samples", summary.get("input_kind") or ""),
@@ -75,11 +76,11 @@ def channel_rows(summary: dict[str, Any]) -> list[list[str]]:
 
 
 def _common(c: dict[str, Any]) -> list[str]:
-    ends = interval(*(c.get("range") or (None, None)))
+    low, high = c.get("range") or (None, None)
     return [
         str(c.get("name") or ""),
         str(c.get("unit") or ""),
-        ends,
+        interval(low, high),
         number(c.get("mean")),
         number(c.get("sd")),
     ]

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .._files import replacing
 from ._blocks import (
     AbstractBlock,
     Columns,
@@ -20,11 +18,10 @@ from ._blocks import (
     Verdict,
 )
 from ._channels import time_unit
-from ._draw import to_png, to_svg
+from ._draw import to_svg
 from ._forecast_figure import data_figure, enlarged_figure, forecast_figure
 from ._numbers import interval, number, quantity
-from ._page import page
-from ._run_folder import Run, read_run
+from ._run_folder import Run
 from ._tables import (
     baseline_table,
     constants_table,
@@ -45,9 +42,7 @@ from ._trust_figures import growth_figure, trust_figure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MAX_BYTES = 5_000_000
-
-# name -> what draws it; the name is the PNG's too
+# name -> what draws it
 FIGURES: dict[str, Callable[[Run], Figure | None]] = {
     "forecast": forecast_figure,
     "data": data_figure,
@@ -56,39 +51,6 @@ FIGURES: dict[str, Callable[[Run], Figure | None]] = {
     "growth": growth_figure,
     "trust": trust_figure,
 }
-
-
-def write_page(run_folder: str | Path) -> Path:
-    """Make `report.html` of a run from its report.json, arrays.npz and
-    metrics.jsonl.
-
-    **Returns:** the path of the page.
-    **Raises:** `CheckpointError` when the folder is no run or a file is damaged.
-    """
-    run = read_run(run_folder)
-    title = str(run.report.get("title") or run.folder.name)
-    text = page(title, fit_sections(run), kind="report of a fit")
-    path = run.folder / "report.html"
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", errors="replace")
-    return path
-
-
-def write_figures(run_folder: str | Path, target: str | Path) -> list[Path]:
-    """Write every figure of a run as a PNG file into the folder `target`.
-
-    **Returns:** the paths. **Raises:** `CheckpointError` as `write_page`.
-    """
-    run = read_run(run_folder)
-    paths = []
-    for name, draw in FIGURES.items():
-        figure = draw(run)
-        if figure is not None:
-            path = Path(target) / f"{name}.png"
-            with replacing(path) as temporary:
-                to_png(figure, temporary)
-            paths.append(path)
-    return paths
 
 
 def fit_sections(run: Run) -> list[Section]:

@@ -131,35 +131,7 @@ def draw_forecast(
     pick = slice(None) if window is None else _inside(ts, window)
     t = ts[pick]
     low, high, mean = (curves[k][pick, j] for k in ("low", "high", "mean"))
-    trusted = curves["trusted_to"]
-    known = t <= trusted
-    # both parts share the sample between them, so that the band has no gap
-    beyond = ~known | np.roll(~known, -1) if len(t) > 1 else ~known
-    band: dict[str, Any] = {"linewidth": 0, "zorder": 2}
-    if known.any():
-        ax.fill_between(
-            t,
-            low,
-            high,
-            where=known,
-            color=MODEL,
-            alpha=0.28,
-            label="90 % band",
-            **band,
-        )
-    if (~known).any():
-        ax.fill_between(
-            t,
-            low,
-            high,
-            where=beyond,
-            facecolor="none",
-            edgecolor=MODEL,
-            hatch="//////",
-            alpha=0.75,
-            label=BEYOND,
-            **band,
-        )
+    draw_band(ax, t, low, high, curves["trusted_to"])
     for k, (name, values) in enumerate(curves["baselines"].items()):
         style = {"color": OTHERS[k % 4], "linestyle": DASHES[k % 4]}
         width = 0.7 if crowded else 1.0
@@ -197,20 +169,51 @@ def draw_forecast(
     shown = window or (-np.inf, np.inf)
     if curves["data"] is not None and shown[0] < start < shown[1]:
         mark_time(ax, start, "forecast starts" if j == 0 else "")
-    if (
-        np.isfinite(trusted)
-        and start < trusted < ts[-1]
-        and shown[0] < trusted < shown[1]
-    ):
-        text = f"trusted to {number(trusted)} {time_unit(run)}"
-        mark_time(ax, trusted, text if j == 0 else "")
+    until = curves["until"]
+    if until is not None and max(start, shown[0]) < until < min(ts[-1], shown[1]):
+        text = f"trusted to {number(until)} {time_unit(run)}"
+        mark_time(ax, until, text if j == 0 else "")
+
+
+def draw_band(
+    ax: Axes, t: np.ndarray, low: np.ndarray, high: np.ndarray, until: float
+) -> None:
+    """The 90 % band, hatched beyond `until`. **Shapes:** all `"time"`."""
+    known = t <= until
+    # both parts share the sample between them, so that the band has no gap
+    beyond = ~known | np.roll(~known, -1) if len(t) > 1 else ~known
+    if known.any():
+        ax.fill_between(
+            t,
+            low,
+            high,
+            where=known,
+            color=MODEL,
+            alpha=0.28,
+            linewidth=0,
+            zorder=2,
+            label="90 % band",
+        )
+    if (~known).any():
+        ax.fill_between(
+            t,
+            low,
+            high,
+            where=beyond,
+            facecolor="none",
+            edgecolor=MODEL,
+            hatch="//////",
+            alpha=0.75,
+            linewidth=0,
+            zorder=2,
+            label=BEYOND,
+        )
 
 
 def legend_above(figure: Figure, ax: Axes) -> None:
     """One legend over all axes: measured, forecast, band, baselines."""
     handles, labels = ax.get_legend_handles_labels()
-    order = {"measured": 0, "forecast": 1, "90 % band": 2}
-    order[BEYOND] = 3
+    order = {"truth": 0, "measured": 1, "forecast": 2, "90 % band": 3, BEYOND: 4}
     pairs = sorted(
         zip(handles, labels, strict=True), key=lambda pair: order.get(pair[1], 9)
     )

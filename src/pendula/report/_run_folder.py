@@ -13,7 +13,6 @@ import numpy as np
 
 from .._errors import CheckpointError
 from .._files import replacing
-from ._toml import to_toml
 
 
 FORMAT = 1  # of report.json
@@ -125,31 +124,6 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
         if isinstance(row, dict):
             rows.append(row)
     return rows
-
-
-def write_run(folder: str | Path, fitted: Any, command: str | None = None) -> Path:
-    """Write what a finished fit leaves: `config.toml`, `model.safetensors`,
-    `arrays.npz`, `report.json` and the page `report.html`, each whole or not at all.
-
-    **Arguments:** `fitted`: has `.report` (the dict of `KEYS`), `.arrays` (NumPy
-    arrays by name) and `.save(path)`; `command`: what the user typed, for the page.
-    **Returns:** the path of the page.
-    """
-    from ._fit_page import write_page
-
-    folder = Path(folder)
-    report = dict(fitted.report)
-    reproduce = dict(report.get("reproduce") or {})
-    if command is not None:
-        reproduce["command"] = command
-    report["reproduce"] = reproduce
-    fitted.save(folder / "model.safetensors")
-    with replacing(folder / "config.toml") as temporary:
-        text = to_toml(reproduce.get("config") or {})
-        temporary.write_text(text, encoding="utf-8", errors="replace")
-    write_arrays(folder / "arrays.npz", fitted.arrays)
-    write_report(folder / "report.json", report)
-    return write_page(folder)
 
 
 def write_arrays(path: Path, arrays: dict[str, Any]) -> Path:

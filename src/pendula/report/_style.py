@@ -37,7 +37,7 @@ header p,.verdict p,.headline p{margin:0}
 .verdict{display:flex;gap:14px;align-items:flex-start;border-left:5px solid;
 border-radius:3px;padding:10px 16px;margin:0 0 18px}
 .verdict p{font-size:17px;line-height:1.35;font-weight:600;max-width:none}
-.verdict ul{font-size:13.5px;margin:5px 0 0}
+.verdict ul{font-size:13.5px;margin:5px 0 0}.verdict li{max-width:none}
 .verdict .sign{font-size:19px;line-height:1.2;font-weight:700}
 .verdict.good{border-color:var(--good);background:var(--goodbg)}
 .verdict.bad{border-color:var(--bad);background:var(--badbg)}
