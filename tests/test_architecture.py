@@ -285,7 +285,7 @@ def test_public_names_are_reexported_on_purpose() -> None:
 def test_the_table_of_public_names_and_its_stub_agree() -> None:
     stub = ast.parse((SOURCE / "__init__.pyi").read_text(encoding="utf-8"))
     declared = {
-        alias.name
+        alias.asname
         for node in stub.body
         if isinstance(node, ast.ImportFrom)
         for alias in node.names

@@ -9,7 +9,12 @@ from ._errors import (
     ShapeError as ShapeError,
     Status as Status,
 )
-from .data import Trajectories as Trajectories, read as read
+from .data import (
+    Trajectories as Trajectories,
+    open_data as load_data,
+    read as read,
+)
+from .dynamics import FitConfig as FitConfig, Fitted as Fitted, fit as fit, load as load
 from .solve import integrate as integrate, rollout as rollout
 from .systems import simulate as simulate
 
