@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 import numpy as np
+from jaxtyping import Float
 
 from .._errors import ConfigError, nearest
 
@@ -23,7 +24,9 @@ def check_input_kind(kind: str) -> InputKind:
     return kind  # type: ignore[return-value]  # checked on the line above
 
 
-def input_path(ts: np.ndarray, us: np.ndarray, kind: str = "spline") -> np.ndarray:
+def input_path(
+    ts: np.ndarray, us: np.ndarray, kind: str = "spline"
+) -> Float[np.ndarray, "step 4 ctrl"]:
     r"""Polynomial coefficients of the inputs on every sampling interval.
 
     $$ u(t_k + s) = c_{k0} + c_{k1} s + c_{k2} s^2 + c_{k3} s^3 $$

@@ -6,6 +6,7 @@ import dataclasses
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
 from .._errors import ConfigError, DataError, ShapeError
 from ._noise import noise_estimate, series_noise
@@ -39,13 +40,13 @@ class LocalState:
     `"dim"`. `windows`: for each channel those of q, v and a.
     """
 
-    q: np.ndarray
-    v: np.ndarray
-    a: np.ndarray
-    se_q: np.ndarray
-    se_v: np.ndarray
-    se_a: np.ndarray
-    noise: np.ndarray
+    q: Float[np.ndarray, "*shape"]
+    v: Float[np.ndarray, "*shape"]
+    a: Float[np.ndarray, "*shape"]
+    se_q: Float[np.ndarray, "*shape"]
+    se_v: Float[np.ndarray, "*shape"]
+    se_a: Float[np.ndarray, "*shape"]
+    noise: Float[np.ndarray, "*dim"]
     windows: tuple[tuple[Window, Window, Window], ...]
 
 

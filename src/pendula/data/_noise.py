@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Float
 
 from ._trajectories import Trajectories
 
@@ -12,7 +13,9 @@ TRIM = 0.05  # of the largest residuals are left out: impulses, not noise
 TRIMMED_SD = 0.8711  # standard deviation of what is left of a standard normal
 
 
-def difference(ts: np.ndarray, ys: np.ndarray, order: int) -> np.ndarray:
+def difference(
+    ts: Float[np.ndarray, " time"], ys: Float[np.ndarray, " time"], order: int
+) -> Float[np.ndarray, " window"]:
     r"""Divided differences scaled to the noise of one sample.
 
     $$ r_k = \sum_i w_i y_{k+i}, \quad w_i \propto \prod_{j \ne i}
@@ -38,7 +41,7 @@ def series_noise(ts: np.ndarray, ys: np.ndarray) -> float:
     return _combine([_residuals(ts, ys)])
 
 
-def noise_estimate(data: Trajectories) -> np.ndarray:
+def noise_estimate(data: Trajectories) -> Float[np.ndarray, " dim"]:
     r"""Standard deviation of the noise of every channel, `"dim"`, in its unit.
 
     The smallest over the orders m = 3 to 6 of the root mean square of m-th divided

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Float
 
 from ._trajectories import Trajectories
 
@@ -14,7 +15,7 @@ MIN_SHARE = 0.25  # of the variance that lies in the peak
 CHANCE = 7.0  # white noise exceeds 7 log(n) / n in one record of a hundred (measured)
 
 
-def dominant_period(data: Trajectories) -> np.ndarray:
+def dominant_period(data: Trajectories) -> Float[np.ndarray, " dim"]:
     """The period that carries most of each channel's variance, `"dim"`, in the
     unit of time; NaN where there is none.
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from .._errors import ConfigError, DataWarning
 from ._local import local_states
@@ -41,11 +42,11 @@ class Scales:
     ```
     """
 
-    mean: np.ndarray
-    scale: np.ndarray
+    mean: Float[np.ndarray, " dim"]
+    scale: Float[np.ndarray, " dim"]
     time: float
-    input_mean: np.ndarray
-    input_scale: np.ndarray
+    input_mean: Float[np.ndarray, " ctrl"]
+    input_scale: Float[np.ndarray, " ctrl"]
 
     def __post_init__(self) -> None:
         for name in ("mean", "scale", "input_mean", "input_scale"):
@@ -75,11 +76,11 @@ class Scales:
         tau = time_scale(data) if time is None else time
         return cls(mean, scale, tau, input_mean, input_scale)
 
-    def down(self, ys: np.ndarray) -> np.ndarray:
+    def down(self, ys: Float[np.ndarray, "*any dim"]) -> Float[np.ndarray, "*any dim"]:
         """Physical -> scaled, `"*any dim"`."""
         return (ys - self.mean) / self.scale
 
-    def up(self, ys: np.ndarray) -> np.ndarray:
+    def up(self, ys: Float[np.ndarray, "*any dim"]) -> Float[np.ndarray, "*any dim"]:
         """Scaled -> physical, `"*any dim"`."""
         return ys * self.scale + self.mean
 

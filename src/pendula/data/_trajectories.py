@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from .._errors import ConfigError, DataError, ShapeError, nearest
 from ._inputs import check_input_kind, input_path
@@ -201,7 +202,7 @@ class Trajectories:
         return 0 if self.us is None else self.us.shape[2]
 
     @property
-    def lengths(self) -> np.ndarray:
+    def lengths(self) -> Int[np.ndarray, " traj"]:
         """Number of samples of each trajectory, without padding."""
         return 1 + (np.diff(self.ts, axis=1) > 0).sum(axis=1)
 
@@ -308,7 +309,7 @@ class Trajectories:
 
         return drop_samples(self, key, fraction, **options)
 
-    def paths(self) -> np.ndarray | None:
+    def paths(self) -> Float[np.ndarray, "traj step 4 ctrl"] | None:
         """Input coefficients `"traj step 4 ctrl"` of whole trajectories."""
         if self.us is None:
             return None
