@@ -242,6 +242,7 @@ BAD = {
         {},
         ["row 3", "quotation mark"],
     ),
+    "blanks": (rows("t q", "0 1", "1 2"), {}, ["separated by blanks (t q)"]),
     "no time": (
         rows("x,q", "0,1", "1,2"),
         {},

@@ -170,6 +170,11 @@ def read_table(path: str | Path) -> Table:
             f"into cells ({error}). Look for a quotation mark that is not closed."
         ) from None
     header, *rows = rows
+    if len(header) == 1 and len(header[0].split()) == len(following.split()) > 1:
+        raise DataError(
+            f"{path.name}: the columns are separated by blanks ({header[0][:40]}). "
+            "Expected commas, tabs or semicolons. Replace the blanks."
+        )
     names, units = _header(path, [cell.strip() for cell in header])
     rows, numbers = _rectangle(path, names, rows, numbers[1:], delimiter)
     columns = zip(*rows, strict=True)
