@@ -16,8 +16,10 @@ from pendula.train import TrainState, gradient_step
 
 def net(layers):
     """The network with the given weights."""
-    blank = MLP(2, 2, width=32, depth=2, key=jax.random.key(0))
-    (w0, b0), (w1, b1), (w2, b2) = [tuple(map(jnp.asarray, pair)) for pair in layers]
+    # the weights are given: only the skeleton is made, nothing is drawn
+    make = lambda: MLP(2, 2, width=32, depth=2, key=jax.random.key(0))
+    blank = eqx.filter_eval_shape(make)
+    (w0, b0), (w1, b1), (w2, b2) = layers
     where = lambda m: (
         m.weight_in,
         m.bias_in,
@@ -26,7 +28,8 @@ def net(layers):
         m.weight_out,
         m.bias_out,
     )
-    return eqx.tree_at(where, blank, (w0, b0, w1[None], b1[None], w2, b2))
+    given = (w0, b0, w1[None], b1[None], w2, b2)
+    return eqx.tree_at(where, blank, jax.device_put(given))
 
 
 def predictor(name):
@@ -46,8 +49,8 @@ def predictor(name):
             ).ys
         )
     method = scheme(name)
-    dts = jnp.asarray(np.diff(times), jnp.float32)
-    zero = jnp.zeros((), jnp.float32)
+    dts = np.diff(times).astype(np.float32)
+    zero = np.zeros((), np.float32)
     return lambda model, y0: (
         rollout_steps(lambda t, y, u, c: model(y), y0, zero, dts, scheme=method).ys
     )
@@ -71,11 +74,12 @@ class Ours:
     def __init__(self, name, seed=0, inner=1):
         params, static = eqx.partition(net(problem.weights(seed)), eqx.is_inexact_array)
         self.loss = loss_function(name, static)
-        self.batch = jnp.asarray(problem.training())
-        self.held_out = jnp.asarray(problem.validation())
+        self.batch = jax.device_put(problem.training())
+        self.held_out = jax.device_put(problem.validation())
         transform = optax.adam(problem.LEARNING_RATE)
         self.update = gradient_step(self.loss, transform, inner=inner)
-        state = TrainState.start(params, transform.init(params), jax.random.key(0))
+        opt = jax.jit(transform.init)(params)
+        state = TrainState.start(params, opt, jax.random.key(0))
         self.state = state
         self.inner = inner
         self._error = jax.jit(lambda p, ys: jnp.sqrt(self.loss(p, ys, state.key)))

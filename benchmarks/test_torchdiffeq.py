@@ -32,7 +32,7 @@ from _ours import Ours
 SCHEMES = ("rk4_38", "heun", "dopri5")
 # Fixed schemes do the same arithmetic; adaptive ones agree to their tolerances.
 AGREE = {"rk4_38": 1e-5, "heun": 1e-5, "dopri5": 1e-3}
-ROUNDS, ITERATIONS, WARM = 20, 5, 5
+ITERATIONS, WARM = 5, 5
 
 pytestmark = [
     pytest.mark.filterwarnings("default"),
@@ -74,33 +74,34 @@ def agreement(name):
     return found
 
 
-def _about(benchmark, name, training, agreement, **more):
-    """What belongs beside a time: what was solved, how, and how well."""
+def _time(benchmark, request, name, training, agreement, **more):
+    """Warm up, time, and store what belongs beside a time: what was solved, how, and
+    how well."""
+    rounds = request.config.getoption("--rounds")
+    for _ in range(WARM):
+        training.step()
+    benchmark.pedantic(training.step, rounds=rounds, iterations=ITERATIONS)
     benchmark.extra_info.update(
         scheme=name,
         trajectories=16,
         samples=21,
         parameters=int(training.parameters().size),
-        updates=ITERATIONS * ROUNDS + WARM,
+        updates=ITERATIONS * rounds + WARM,
         validation=training.validation(),
         agreement=agreement,
         **more,
     )
-
-
-def test_ours(benchmark, name, agreement):
-    training = Ours(name)
-    for _ in range(WARM):
-        training.step()
-    benchmark.pedantic(training.step, rounds=ROUNDS, iterations=ITERATIONS)
-    _about(benchmark, name, training, agreement, side="ours")
     assert np.isfinite(training.validation())
+
+
+def test_ours(benchmark, request, name, agreement):
+    _time(benchmark, request, name, Ours(name), agreement, side="ours")
 
 
 @needs_torch
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
-def test_torchdiffeq(benchmark, name, agreement, threads, compiled):
+def test_torchdiffeq(benchmark, request, name, agreement, threads, compiled):
     import torch
     from _torch import Torch
 
@@ -110,19 +111,16 @@ def test_torchdiffeq(benchmark, name, agreement, threads, compiled):
     torch.set_num_threads(threads)
     try:
         training = Torch(name, compiled=compiled)
-        for _ in range(WARM):
-            training.step()
-        benchmark.pedantic(training.step, rounds=ROUNDS, iterations=ITERATIONS)
-        _about(
+        about = {"threads": threads, "compiled": compiled}
+        _time(
             benchmark,
+            request,
             name,
             training,
             agreement,
             side="torchdiffeq",
-            threads=threads,
-            compiled=compiled,
+            **about,
         )
-        assert np.isfinite(training.validation())
     finally:
         torch.set_num_threads(before)
         torch._dynamo.reset()

@@ -130,7 +130,9 @@ def run_parts(
     ledger.keep_only({row.id for row in found.rows})
     wanted: set[str] = set()
     for part in parts:
-        folder = scratch / f"{found.name}.{part.name}-{part.config(budget)}"
+        # absolute: parts start processes in other folders
+        name = f"{found.name}.{part.name}-{part.config(budget)}"
+        folder = (scratch / name).resolve()
         if again:
             shutil.rmtree(folder, ignore_errors=True)
         wanted |= _run_part(part, ledger, budget, folder, again, progress)

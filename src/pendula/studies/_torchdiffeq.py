@@ -83,8 +83,20 @@ _ROWS = (
     ),
     *_sides(_FIT, "a whole fit, import and compile included", "s"),
 )
-_FULL = {"seeds": [0, 1, 2, 3, 4], "threads": [1, 2], "enough": None, "select": None}
-_QUICK = {"seeds": [0], "threads": [1], "enough": 0.5, "select": "not compiled"}
+_FULL = {
+    "rounds": 20,
+    "select": None,
+    "seeds": [0, 1, 2, 3, 4],
+    "threads": [1, 2],
+    "enough": None,
+}
+_QUICK = {
+    "rounds": 2,
+    "select": "not compiled and not eager-2",
+    "seeds": [0],
+    "threads": [1],
+    "enough": 0.5,
+}
 
 
 @spine.part("vs_torchdiffeq", _ROWS, full=_FULL, quick=_QUICK)
@@ -122,6 +134,7 @@ def _steps(run: Run, folder: Path) -> Iterator[Claim]:
         command = [sys.executable, "-m", "pytest", "-o", "addopts=", "-q", "-p"]
         command += ["no:cacheprovider", str(folder / "test_torchdiffeq.py")]
         command += ["--benchmark-json", str(partial)]
+        command += ["--rounds", str(run.settings["rounds"])]
         if run.settings["select"]:
             command += ["-k", run.settings["select"]]
         _check(command, folder)
