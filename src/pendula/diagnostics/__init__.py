@@ -3,6 +3,17 @@
 Everything here takes arrays and callables; how a model was trained it cannot know.
 """
 
+from ._baseline import (
+    AbstractBaseline as AbstractBaseline,
+    AbstractFittedBaseline as AbstractFittedBaseline,
+    Mean as Mean,
+    Persistence as Persistence,
+)
+from ._baselines import (
+    BASELINES as BASELINES,
+    baseline as baseline,
+    fit_baselines as fit_baselines,
+)
 from ._confounded import confounded as confounded, is_confounded as is_confounded
 from ._finding import Finding as Finding
 from ._growth import (
@@ -20,6 +31,11 @@ from ._intervals import (
     held_out_coverage as held_out_coverage,
 )
 from ._invariants import Drift as Drift, drift as drift
+from ._linear import FittedLinear as FittedLinear, Linear as Linear
+from ._polynomial import (
+    FittedPolynomial as FittedPolynomial,
+    SparsePolynomial as SparsePolynomial,
+)
 from ._residuals import (
     autocorrelation as autocorrelation,
     autocorrelation_time as autocorrelation_time,
