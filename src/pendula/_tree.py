@@ -8,6 +8,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 
@@ -79,7 +80,13 @@ def stack(make: Callable[[PRNGKeyArray], Any], keys: PRNGKeyArray) -> Any:
 
 def member(ensemble: Any, index: int | Array) -> Any:
     """One member of a stacked ensemble."""
-    return jax.tree.map(lambda x: x[index] if eqx.is_array(x) else x, ensemble)
+
+    def pick(leaf: Any) -> Any:
+        if isinstance(leaf, np.ndarray):
+            return np.asarray(leaf[index])  # an array still where a scalar is left
+        return leaf[index] if eqx.is_array(leaf) else leaf
+
+    return jax.tree.map(pick, ensemble)
 
 
 def num_parameters(model: Any) -> int:

@@ -8,7 +8,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int8, PRNGKeyArray, Shaped
 
 
-AnyArray: TypeAlias = Array | np.ndarray  # where NumPy arrays may come in or go out
+AnyArray: TypeAlias = (
+    Array | np.ndarray | np.generic
+)  # where NumPy may come in or go out
 State: TypeAlias = Float[Array, "dim"]
 Time: TypeAlias = Float[Array, ""]
 Control: TypeAlias = Float[Array, "ctrl"]

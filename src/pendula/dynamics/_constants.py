@@ -7,11 +7,12 @@ from typing import Literal
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from .._errors import ConfigError
 from .._registry import register
 from .._tree import Fixed
+from .._types import AnyArray
 
 
 Sign = Literal["any", "positive"]
@@ -21,10 +22,10 @@ Sign = Literal["any", "positive"]
 class Given(Fixed):
     """A constant that is known: never trained."""
 
-    number: Float[Array, ""]
+    number: Float[AnyArray, ""]
 
     @property
-    def value(self) -> Float[Array, ""]:
+    def value(self) -> Float[AnyArray, ""]:
         """The constant itself."""
         return self.number
 
@@ -33,8 +34,8 @@ class Given(Fixed):
 class PriorWidth(Fixed):
     """Mean and standard deviation of a Gaussian prior on a raw parameter."""
 
-    mean: Float[Array, ""]
-    sd: Float[Array, ""]
+    mean: Float[AnyArray, ""]
+    sd: Float[AnyArray, ""]
 
 
 @register("module")
@@ -48,7 +49,7 @@ class Free(eqx.Module):
     **Raises:** `ConfigError` for a positive constant whose start is not positive.
     """
 
-    raw: Float[Array, ""]
+    raw: Float[AnyArray, ""]
     prior: PriorWidth
     start: Given
     scale: Given
@@ -73,14 +74,14 @@ class Free(eqx.Module):
         )
 
     @property
-    def value(self) -> Float[Array, ""]:
+    def value(self) -> Float[AnyArray, ""]:
         """The constant itself."""
         if self.sign == "positive":
             # A runaway trial step must not overflow: e^60 is far beyond physics.
             return self.start.value * jnp.exp(jnp.clip(self.raw, -60.0, 60.0))
         return self.start.value + self.scale.value * self.raw
 
-    def prior_residual(self) -> Float[Array, ""]:
+    def prior_residual(self) -> Float[AnyArray, ""]:
         """Whitened distance from the prior."""
         return (self.raw - self.prior.mean) / self.prior.sd
 

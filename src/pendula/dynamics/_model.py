@@ -80,4 +80,5 @@ class Model(eqx.Module):
 def weighted_residual(model: Model, y0: State, item: Any, weight: Any) -> Array:
     """(prediction - observation) x weight where observed, 0 elsewhere, raveled."""
     prediction = model.predict(y0, item.t0, item.dts, item.us, item.context)
+    weight = jnp.broadcast_to(jnp.asarray(weight, prediction.dtype), prediction.shape)
     return jnp.ravel(jnp.where(item.mask, (prediction - item.ys) * weight, 0.0))

@@ -10,7 +10,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from .._tree import prior_residual
 from ..data import Batch, Trajectories
@@ -217,7 +217,7 @@ def _observed_spread(prepared: Prepared) -> np.ndarray:
 
 
 def correlation_time(
-    r: Float[Array, "item time obs"], mask: Float[Array, "item time obs"]
+    r: Float[Array, "item time obs"], mask: Bool[Array, "item time obs"]
 ) -> Float[Array, ""]:
     """Integrated autocorrelation time of residuals in samples, mean over channels:
     what `diagnostics.autocorrelation_time` measures, inside the compiled step."""
@@ -276,7 +276,7 @@ def levenberg_stages(
         state = TrainState.start(pair, opt, key, members)
         return Stage("rates", 1, points.t.size, step, state, (static, points), 25, 1, 1)
 
-    def windows(length: int, name: str):
+    def windows(length: int, name: str, most: int):
         def make(params: Any) -> Stage:
             host = data.clips(length, every=prepared.every, dtype=dtype)
             starts = start_states(states, host, dtype)
@@ -308,14 +308,14 @@ def levenberg_stages(
             opt = levenberg_state(dtype, variance=1e-2, members=members)
             state = TrainState.start(pair, opt, key, members)
             return Stage(
-                name, length, int(starts.shape[1]), step, state, (static, items), steps or 60, 1, 1
+                name, length, int(starts.shape[1]), step, state, (static, items), steps or most, 1, 1
             )
 
         return make
 
     quarter = max(8, (window - 1) // 4 + 1)
-    out = [("rates", rates), (f"windows of {quarter}", windows(quarter, f"windows of {quarter}"))]
-    last = (f"windows of {window}", windows(window, f"windows of {window}"))
+    out = [("rates", rates), (f"windows of {quarter}", windows(quarter, f"windows of {quarter}", 20))]
+    last = (f"windows of {window}", windows(window, f"windows of {window}", 60))
     if warm:
         return [("refit on all data", last[1])]
     return [*out, last] if quarter < window else [out[0], last]
