@@ -40,7 +40,7 @@ from ..train import (
 from ._build import build_model, equation
 from ._config import FitConfig, to_dict
 from ._fitted import Fitted
-from ._judge import judge
+from ._judge import constants_found, judge
 from ._learned import Learned
 from ._model import Model, weighted_residual
 from ._posterior import posterior
@@ -261,6 +261,12 @@ class _Trainer:
             if done is not None and index < done[0]:
                 outcomes.append(Outcome(name, 0, 0, 0, 0.0, "before the resume", None, None))
                 continue
+            late = time.perf_counter() > self.deadline and index > 0
+            # Levenberg-Marquardt needs its last stage for the posterior.
+            if late and (method == "adam" or index < len(stages) - 1):
+                reason = f"skipped: the limit of {self.config.train.minutes:g} min"
+                outcomes.append(Outcome(name, 0, 0, 0, 0.0, reason, None, None))
+                continue
             stage = make(pair[0])
             pair, outcome = self.one(index, name, stage, done is not None)
             outcomes.append(outcome)
@@ -434,11 +440,13 @@ def _refit(fitted: Fitted, prepared: Prepared, config, trainer: _Trainer, dtype)
         "autocorrelation": tau,
         "train_end": float(data.ts.max()),
     }
+    fitted = dataclasses.replace(
+        fitted, ensemble=host, covariance=covariance, about=about
+    )
+    about["constants"] = constants_found(fitted)[1]
     report = fitted.report
     if report is not None:
-        report = {**report, "constants": constants}
-    return dataclasses.replace(
-        fitted, ensemble=host, covariance=covariance, about=about, report=report
-    )
+        report = {**report, "constants": about["constants"]}
+    return dataclasses.replace(fitted, about=about, report=report)
 
 
