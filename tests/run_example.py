@@ -173,10 +173,14 @@ def report() -> dict[str, Any]:
                 "unit": "rad",
             },
             "baselines": [
-                {"name": "linear", "rmse": 0.152, "ratio": 12.3},
-                {"name": "persistence", "rmse": 0.713, "ratio": 57.8},
+                {"name": "linear", "rmse": 0.152, "ratio": 0.081},
+                {"name": "persistence", "rmse": 0.713, "ratio": 0.0173},
             ],
-            "validation": {"rmse": 0.01234, "coverage": 0.887},
+            "validation": {
+                "horizon": [2.5, 5.0],
+                "median": [0.012, 0.02],
+                "unit": "rad",
+            },
         },
         "verdict": {
             "trust": True,
@@ -275,6 +279,7 @@ def write_demo(folder: Path) -> Path:
         curves |= {
             f"{name}/ts": ts,
             f"{name}/mean": mean[:, None],
+            f"{name}/truth": truth[:, None],
             f"{name}/low": (mean - half)[:, None],
             f"{name}/high": (mean + half)[:, None],
             f"{name}/trusted_to": np.array(8.0),
@@ -291,6 +296,7 @@ def write_demo(folder: Path) -> Path:
                 "status": "ok",
                 "start": 2.0,
                 "until": 12.0,
+                "trusted_to": 12.0,
                 "narrow_to": 12.0 if name == "with_physics" else 3.1,
                 "outside": 0.6,
                 "rmse": drift,

@@ -17,6 +17,7 @@ def fit(name, **changes):
         "status": "ok",
         "start": 0.0,
         "until": 10.0,
+        "trusted_to": 10.0,
         "narrow_to": 5.0,
         "outside": 0.1,
         "rmse": 0.1,

@@ -180,6 +180,7 @@ def describe(row: dict[str, Any], speed: Speed, *, with_phase: bool = True) -> s
     """A row of a training as one line: phase, step, losses, speed, time left."""
     parts = []
     step, total = row.get("step"), row.get("total")
+    total = total if total and total > 1 else None
     if step is not None and total:
         parts.append(f"step {step}/{total}")
     if row.get("loss") is None:

@@ -37,7 +37,7 @@ def doctor(*, talk: Talk = TALK) -> int:
     rows: dict[str, Any] = {
         "python": f"{platform.python_version()} on {platform.platform()}",
         "cpus": _cpus(),
-        "versions": _versions(),
+        "versions": versions(),
     }
     failed = []
     checks: dict[str, Callable[[], str]] = {
@@ -55,8 +55,8 @@ def doctor(*, talk: Talk = TALK) -> int:
         except (OSError, RuntimeError, ValueError) as error:
             rows[name] = f"FAILED: {error}"
             failed.append(name)
-    versions = ", ".join(f"{k} {v}" for k, v in rows["versions"].items())
-    lines = [f"{k:<9} {versions if k == 'versions' else v}" for k, v in rows.items()]
+    told = ", ".join(f"{k} {v}" for k, v in rows["versions"].items())
+    lines = [f"{k:<9} {told if k == 'versions' else v}" for k, v in rows.items()]
     verdict = f"failed: {', '.join(failed)}" if failed else "ready"
     console.result("\n".join([*lines, verdict]), {**rows, "failed": failed})
     return 1 if failed else 0
@@ -69,7 +69,7 @@ def _cpus() -> int:
     return os.cpu_count() or 1
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
     from importlib.metadata import PackageNotFoundError, version
 
     out = {}

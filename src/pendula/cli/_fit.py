@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +22,7 @@ from ._words import fit_text
 
 if TYPE_CHECKING:
     from ..data import Trajectories
+    from ..dynamics import Fitted
 
 # what a finished run leaves; --force replaces these and nothing else
 RESULTS = (
@@ -56,12 +59,14 @@ def fit(
     whole = load_data(data, reading, console)
     used = whole if train.train_until is None else _before(whole, train.train_until)
     console.say("loading the numerical libraries")
+    began = time.perf_counter()
     config = build_config(used, model, train)
+    loaded = time.perf_counter() - began
     folder = out or Path("runs") / _stem(data)
     existed = folder.exists()
     _check_folder(folder, resume, force)
     from ..dynamics import fit as run_fit
-    from ..report import write_run
+    from ..report import with_unseen, write_run
 
     console.log = folder / "log.txt"
     begun = False
@@ -94,7 +99,9 @@ def fit(
             console.say(f"stopped; go on with --resume (state in {folder}/resume)")
         raise
     if train.train_until is not None:
-        fitted = _score_rest(fitted, whole, train.train_until)
+        console.say(f"scoring what lies after {train.train_until:g}")
+        fitted = with_unseen(fitted, whole, train.train_until)
+    fitted = _named(fitted, data, loaded)
     console.say("writing the page")
     page = write_run(folder, fitted, command())
     report = fitted.report or {}
@@ -105,6 +112,21 @@ def fit(
     if open_:
         open_page(page)
     return 1 if _failed(report) else 0
+
+
+def _named(fitted: Fitted, data: tuple[str, ...], loaded: float) -> Fitted:
+    """The report with what only the program knows: the files' names, and how long
+    the libraries took to load."""
+    report = dict(fitted.report or {})
+    names = fitted.about["names"]
+    shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    report["title"] = f"{shown}: {', '.join(data[:3])}"
+    training = dict(report.get("training") or {})
+    training["seconds"] = {
+        **(training.get("seconds") or {}),
+        "import": round(loaded, 2),
+    }
+    return dataclasses.replace(fitted, report={**report, "training": training})
 
 
 def _stem(data: tuple[str, ...]) -> str:

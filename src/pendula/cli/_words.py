@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..report import interval, number, quantity
+from ..report import interval, number, quantity, verdict_words
 
 
 def fit_text(report: dict[str, Any], page: Path) -> str:
@@ -26,7 +26,7 @@ def score_lines(report: dict[str, Any]) -> list[str]:
     for row in scores.get("baselines") or []:
         lines.append(
             f"  {row.get('name')}: {quantity(row.get('rmse'), unit)}, "
-            f"{number(row.get('ratio'))} times the model's"
+            f"the model's is {number(row.get('ratio'))} of it"
         )
     return lines
 
@@ -44,6 +44,8 @@ def constant_lines(report: dict[str, Any]) -> list[str]:
 
 def verdict_lines(report: dict[str, Any]) -> list[str]:
     """The verdict and its reasons."""
-    verdict = report.get("verdict") or {}
-    lines = [str(verdict.get("text") or "no verdict: this run was not validated")]
-    return lines + [f"  {reason}" for reason in verdict.get("reasons") or []]
+    verdict = report.get("verdict")
+    if not verdict:
+        return ["no verdict: this run was not validated"]
+    text, reasons = verdict_words(verdict)
+    return [text, *(f"  {reason}" for reason in reasons)]

@@ -26,7 +26,7 @@ from ._data_words import (
     summary_facts as summary_facts,
 )
 from ._demo_page import choice_of as choice_of, demo_sections as demo_sections
-from ._fit_page import fit_sections as fit_sections
+from ._fit_page import fit_sections as fit_sections, verdict_words as verdict_words
 from ._numbers import (
     interval as interval,
     listing as listing,
@@ -42,6 +42,7 @@ from ._run_folder import (
     write_report as write_report,
 )
 from ._toml import to_toml as to_toml
+from ._unseen import with_unseen as with_unseen
 from ._write import (
     write_figures as write_figures,
     write_numbers as write_numbers,

@@ -17,6 +17,9 @@ from collections.abc import Sequence
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
+_FIRST = re.compile(r"(\.) (?=[A-Z])")
+
+
 def clean(text: object) -> str:
     """Plain text without characters that a page cannot hold."""
     return _CONTROL.sub("�", str(text))
@@ -163,9 +166,12 @@ class Verdict(AbstractBlock):
             False: ("bad", "✕"),
             None: ("open", "?"),
         }[self.trust]
+        # the first sentence is the verdict, the others are what goes with it
+        first, _, rest = _FIRST.sub(r"\1\n", self.text, count=1).partition("\n")
+        more = f'<p class="more">{escape(rest)}</p>' if rest else ""
         return (
             f'<div class="verdict {kind}"><span class="sign" aria-hidden="true">{sign}'
-            f"</span><div><p>{escape(self.text)}</p>{Points(self.reasons).html()}"
+            f"</span><div><p>{escape(first)}</p>{more}{Points(self.reasons).html()}"
             "</div></div>"
         )
 

@@ -50,8 +50,9 @@ def choose(fits: Sequence[dict[str, Any]], unit: str, time_unit: str) -> Choice:
     validation; the truth is not asked.
 
     **Arguments:** `fits`: for each `name`, `label`, `trust` (of its verdict),
-    `status`, `start`, `until`, `narrow_to`, `outside` (share of states outside the
-    training range), `rmse`, `coverage`.
+    `status`, `start`, `until`, `trusted_to` (start and the verdict's horizon),
+    `narrow_to`, `outside` (share of states outside the training range), `rmse`,
+    `coverage`.
     """
     able = [f for f in fits if f["trust"] and f["status"] == "ok" and f["narrow_to"]]
     best = max(able, key=lambda f: f["narrow_to"], default=None)
@@ -67,12 +68,12 @@ def choose(fits: Sequence[dict[str, Any]], unit: str, time_unit: str) -> Choice:
     if best is None:
         text = f"Trust none of the fits ({listing([f['label'] for f in fits])}) here."
         return Choice(None, text, tuple(reasons))
-    until = quantity(best["narrow_to"], time_unit)
+    until = quantity(min(best["narrow_to"], best["trusted_to"]), time_unit)
     text = f"Trust the fit {best['label']}, up to {until}."
     for f in fits:
         if f is best:
             continue
-        end = f["narrow_to"] if f in able else None
+        end = min(f["narrow_to"], f["trusted_to"]) if f in able else None
         text += (
             f" Do not trust the one {f['label']}"
             f"{f' beyond {quantity(end, time_unit)}' if end else ''}."

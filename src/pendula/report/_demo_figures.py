@@ -60,21 +60,21 @@ def comparison_figure(run: Run) -> Figure | None:
 
 def error_figure(run: Run) -> Figure | None:
     """Distance from the truth over time, log scale, of every fit and baseline."""
-    truth = run.array("truth/ys")
-    if truth is None:
+    curves = {}
+    for fit in fits_of(run):
+        part = run.group(f"{fit['name']}/")
+        if "truth" in part:
+            curves[str(fit["label"])] = (part["ts"], part["mean"] - part["truth"])
+    for name, mean in run.group("baseline/").items():
+        curves[name] = (run.arrays["truth/ts"], mean - run.arrays["truth/ys"])
+    if not curves:
         return None
-    ts = run.arrays["truth/ts"]
-    curves = {f["label"]: run.array(f"{f['name']}/mean") for f in fits_of(run)}
-    curves |= run.group("baseline/")
     with drawing():
         figure, axes = canvas(WIDE, 3.0)
         ax = axes[0, 0]
         colours = (MODEL, *OTHERS)
-        for k, (name, mean) in enumerate(curves.items()):
-            if mean is None:
-                continue
-            error = np.abs(np.reshape(mean, truth.shape) - truth).max(axis=1)
-            x, y = thin(ts, _envelope(error))
+        for k, (name, (ts, error)) in enumerate(curves.items()):
+            x, y = thin(ts, _envelope(np.abs(error).max(axis=1)))
             dash = "-" if k == 0 else DASHES[(k - 1) % len(DASHES)]
             ax.plot(x, y, color=colours[k % 5], linestyle=dash, label=label(name))
         log_axis(ax)

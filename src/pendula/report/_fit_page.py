@@ -20,7 +20,7 @@ from ._blocks import (
 from ._channels import time_unit
 from ._draw import to_svg
 from ._forecast_figure import data_figure, enlarged_figure, forecast_figure
-from ._numbers import interval, number, quantity
+from ._numbers import interval, quantity
 from ._run_folder import Run
 from ._tables import (
     baseline_table,
@@ -32,6 +32,7 @@ from ._tables import (
     model_facts,
     phases_table,
     time_facts,
+    validation_table,
     versions_table,
 )
 from ._toml import to_toml
@@ -70,9 +71,16 @@ def verdict_block(report: dict[str, Any]) -> Verdict:
     verdict = report.get("verdict")
     if not verdict:
         return Verdict(None, "No verdict: this run was not validated.")
+    return Verdict(bool(verdict.get("trust")), *verdict_words(verdict))
+
+
+def verdict_words(verdict: dict[str, Any]) -> tuple[str, list[str]]:
+    """The verdict's text without the reasons that it repeats, and the reasons."""
     text = str(verdict.get("text") or "")
     reasons = [str(reason) for reason in verdict.get("reasons") or []]
-    return Verdict(bool(verdict.get("trust")), text, reasons)
+    for reason in reasons:
+        text = text.replace(reason, "")
+    return " ".join(text.split()), reasons
 
 
 def headline_block(report: dict[str, Any]) -> list[AbstractBlock]:
@@ -116,8 +124,7 @@ def forecast_caption(run: Run) -> str:
     trusted = run.number("forecast/trusted_to")
     if trusted is not None and trusted < ts[-1]:
         parts.append(
-            f"Hatched: beyond {quantity(trusted, unit)}, the longest horizon "
-            "validated, the band rests on the ensemble alone."
+            f"Hatched: beyond {quantity(trusted, unit)}, where the verdict's horizon ends."
         )
     mean = run.array("forecast/mean")
     if mean is not None and mean.ndim > 1 and mean.shape[1] > 4:
@@ -177,17 +184,10 @@ def _rollouts(run: Run) -> Section:
             "since the start.",
         ),
     ]
-    scores = (run.report.get("scores") or {}).get("validation") or {}
-    rows = [(str(k), number(v)) for k, v in scores.items() if _is_plain(v)]
-    if rows:
-        blocks += [Heading("Scores on the validation data"), Facts(rows)]
+    blocks.append(validation_table(run))
     return Section(
         "Rollouts: forecast against truth, growth of errors", blocks, "Rollouts"
     )
-
-
-def _is_plain(value: Any) -> bool:
-    return isinstance(value, int | float | str) and not isinstance(value, bool)
 
 
 def _trust(run: Run) -> Section:

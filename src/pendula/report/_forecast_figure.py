@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 MAX_CHANNELS = 4  # drawn; the arrays hold all
 CROWDED = 14  # cycles beyond which a curve is also shown enlarged
 SHOWN = 6  # cycles of an enlarged part
-BEYOND = "90 % band, of the ensemble alone"
+BEYOND = "90 % band, beyond the verdict"
 
 
 def forecast_figure(run: Run) -> Figure | None:
@@ -169,8 +169,8 @@ def draw_forecast(
     shown = window or (-np.inf, np.inf)
     if curves["data"] is not None and shown[0] < start < shown[1]:
         mark_time(ax, start, "forecast starts" if j == 0 else "")
-    until = curves["until"]
-    if until is not None and max(start, shown[0]) < until < min(ts[-1], shown[1]):
+    until = curves["trusted_to"]
+    if max(start, shown[0]) < until < min(ts[-1], shown[1]):
         text = f"trusted to {number(until)} {time_unit(run)}"
         mark_time(ax, until, text if j == 0 else "")
 
@@ -221,7 +221,7 @@ def legend_above(figure: Figure, ax: Axes) -> None:
         [p[0] for p in pairs],
         [p[1] for p in pairs],
         loc="outside upper left",
-        ncols=len(pairs) if len(pairs) <= 6 else 4,
+        ncols=len(pairs) if len(pairs) <= 6 + (BEYOND not in labels) else 4,
     )
 
 
@@ -250,22 +250,9 @@ def _curves(run: Run) -> dict[str, Any] | None:
         "baselines": dict(zip(told, packed[4 : 4 + len(told)], strict=True)),
         "truth": None if truth is None else packed[-1],
         "trusted_to": np.inf if trusted is None else trusted,
-        "until": _until(run, float(ts[0])),
         "data": _before(run, float(ts[0])),
         "channels": channels(run, mean.shape[1]),
     }
-
-
-def _until(run: Run, start: float) -> float | None:
-    """The time up to which the verdict trusts this forecast."""
-    verdict = run.report.get("verdict") or {}
-    ahead = verdict.get("trust_to")
-    if not verdict.get("trust") or not isinstance(ahead, int | float):
-        return None
-    split = run.number("data/split_time")
-    # the forecast starts at the sample before its first time
-    near = split is not None and abs(split - start) < 0.05 * max(ahead, 1e-12)
-    return float(ahead) + (split if near and split is not None else start)
 
 
 def _before(run: Run, start: float) -> tuple[np.ndarray, np.ndarray] | None:
@@ -297,7 +284,7 @@ def _parts(run: Run, curves: dict[str, Any], j: int) -> list[tuple[float, float]
     cycle = span / cycles
     width = SHOWN * cycle
     first = max(float(begin), float(ts[0]) - cycle)
-    until = curves["until"] or np.inf
+    until = curves["trusted_to"]
     inside = ts[0] + width < until < ts[-1] - 0.2 * width
     last = min(float(ts[-1]), until + 0.5 * width) if inside else float(ts[-1])
     if last - width <= first + 0.8 * width:  # they would show much the same

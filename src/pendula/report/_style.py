@@ -30,13 +30,15 @@ h2 .k{color:var(--muted);font-weight:400;margin-right:6px}
 section:first-of-type h2{font-size:13px;font-weight:400;color:var(--muted);
 margin:0 0 12px}section:first-of-type h2 .k{margin-right:0}
 h3{font-size:14px;margin:24px 0 6px;font-weight:650}
-p{margin:0 0 8px;max-width:76ch}p,li,dd,td{overflow-wrap:anywhere}
+p{margin:0 0 8px;max-width:76ch}p,li,dd{overflow-wrap:anywhere}
+td{overflow-wrap:break-word}
 .quiet,figcaption,caption{color:var(--muted);font-size:13px;line-height:1.45}
 ul{margin:4px 0 8px;padding-left:18px}li{margin:2px 0;max-width:90ch}
 header p,.verdict p,.headline p{margin:0}
 .verdict{display:flex;gap:14px;align-items:flex-start;border-left:5px solid;
 border-radius:3px;padding:10px 16px;margin:0 0 18px}
 .verdict p{font-size:17px;line-height:1.35;font-weight:600;max-width:none}
+.verdict .more{font-size:13.5px;font-weight:400;margin-top:4px}
 .verdict ul{font-size:13.5px;margin:5px 0 0}.verdict li{max-width:none}
 .verdict .sign{font-size:19px;line-height:1.2;font-weight:700}
 .verdict.good{border-color:var(--good);background:var(--goodbg)}

@@ -12,11 +12,12 @@ from ._run_folder import Run
 
 
 def baseline_table(report: dict[str, Any]) -> Table:
-    """The model's error beside each baseline's, on the same samples."""
+    """The model's error beside each baseline's, on the same samples, and the ratio
+    of the two."""
     scores = report.get("scores") or {}
     head = scores.get("headline") or {}
     unit = head.get("unit")
-    rows = [["this model", quantity(head.get("value"), unit), "1"]] if head else []
+    rows = [["this model", quantity(head.get("value"), unit), ""]] if head else []
     rows += [
         [
             str(row.get("name")),
@@ -26,9 +27,9 @@ def baseline_table(report: dict[str, Any]) -> Table:
         for row in scores.get("baselines") or []
     ]
     return Table(
-        ("forecast", "error", "to model"),
+        ("forecast", "error", "model / it"),
         rows,
-        "Error on the same samples, and as a multiple of the model's",
+        "Error on the same samples, and the model's as a share of it",
         mark=0 if head else None,
     )
 
@@ -100,7 +101,19 @@ def phases_table(report: dict[str, Any]) -> Table:
 def time_facts(report: dict[str, Any]) -> Facts:
     """Where the wall time went."""
     seconds = (report.get("training") or {}).get("seconds") or {}
-    return Facts([(f"time: {k}", quantity(v, "s")) for k, v in seconds.items()])
+    return Facts(
+        [(f"time: {k}", quantity(v, "s")) for k, v in seconds.items() if v is not None]
+    )
+
+
+def validation_table(run: Run) -> Table:
+    """The median error by horizon."""
+    scores = (run.report.get("scores") or {}).get("validation") or {}
+    pairs = zip(scores.get("horizon") or [], scores.get("median") or [], strict=False)
+    unit = scores.get("unit")
+    rows = [[quantity(h, time_unit(run)), quantity(m, unit)] for h, m in pairs]
+    caption = "Median error on the validation data up to each horizon"
+    return Table(("horizon", "error"), rows, caption, words=())
 
 
 def coverage_table(run: Run) -> Table:
@@ -113,7 +126,7 @@ def coverage_table(run: Run) -> Table:
             n = "" if count is None else number(int(count[k]))
             rows.append([quantity(float(h), time_unit(run)), percent(s), n])
     caption = "Validation samples inside the 90 % band"
-    return Table(("horizon to", "inside", "samples"), rows, caption, words=())
+    return Table(("horizon", "inside", "samples"), rows, caption, words=())
 
 
 def constants_table(report: dict[str, Any]) -> list[AbstractBlock]:

@@ -77,14 +77,9 @@ def growth_figure(run: Run) -> Figure | None:
 
 
 def error_unit(run: Run) -> str:
-    """The unit of the errors in `growth/...`: the headline's where the channels
-    share one, else errors are in standard deviations of each channel."""
-    units = {unit for _, unit in channels(run, _dim(run))}
-    told = run.report.get("scores") or {}
-    told = told.get("growth_unit")
-    if told is not None:
-        return str(told)
-    return units.pop() if len(units) == 1 else "1"
+    """The unit of the errors in `growth/...`: that of the validation scores."""
+    scores = (run.report.get("scores") or {}).get("validation") or {}
+    return str(scores.get("unit") or "1")
 
 
 def trust_figure(run: Run) -> Figure | None:
@@ -209,11 +204,6 @@ def _correlation(ax: Axes, run: Run) -> None:
     ax.grid(False)
     ax.tick_params(length=0)
     ax.set_xlabel("correlation of the constants [1]")
-
-
-def _dim(run: Run) -> int:
-    mean = run.array("forecast/mean")
-    return 1 if mean is None or mean.ndim == 1 else mean.shape[1]
 
 
 def _log_if_positive(ax: Axes) -> None:
