@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 
@@ -26,7 +27,7 @@ def to_host(tree: Any) -> Any:
     silently become float32 at its next operation; keys are left alone."""
 
     def one(leaf: Any) -> Any:
-        if isinstance(leaf, jax.Array) and not jax.dtypes.issubdtype(
+        if isinstance(leaf, jax.Array) and not jnp.issubdtype(
             leaf.dtype, jax.dtypes.prng_key
         ):
             return np.asarray(leaf)
@@ -39,7 +40,7 @@ def cast(tree: Any, dtype: Any) -> Any:
     """Floating leaves of a pytree (NumPy or JAX) as NumPy arrays of ``dtype``."""
 
     def one(leaf: Any) -> Any:
-        if isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(
+        if isinstance(leaf, jax.Array) and jnp.issubdtype(
             leaf.dtype, jax.dtypes.prng_key
         ):
             return leaf

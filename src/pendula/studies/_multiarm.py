@@ -17,6 +17,7 @@ import numpy as np
 
 from ..data import Trajectories, dominant_period
 from ._claim import Claim
+from ._figures import error_bands
 from ._real_data import measured, real_data
 from ._row import Row
 from ._study import Run
@@ -177,16 +178,35 @@ def multiarm(run: Run) -> Iterator[Claim]:
         key = f"hybrid{seconds}"
         seeds = run.settings["seeds"]
         yield from _errors(run, key, data, seconds, run.settings["hybrid"], seeds)
-        found = [run.keep(f"{key}_{seed}", _lost) for seed in seeds]
+        found = [run.keep(_name(run, key, seconds, seed), _lost) for seed in seeds]
         covers = [min(f["cover"]) for f in found]
         yield run.row(f"{ID}.{key}_cover").measured(covers)
         if seconds == 20:
             share = float(np.mean([f["flagged"] for f in found]))
             yield run.row(f"{ID}.flags_damping").measured(share, n=len(found))
+    _figure(run, data)
     seeds = run.settings["seeds"]
     yield from _errors(run, "node20", data, 20, run.settings["node"], seeds)
-    lost = sum(int(run.keep(f"node20_{seed}", _lost)["diverged"]) for seed in seeds)
+    kept = [run.keep(_name(run, "node20", 20, seed), _lost) for seed in seeds]
+    lost = sum(int(found["diverged"]) for found in kept)
     yield run.row(f"{ID}.node20_diverged").measured(lost, n=len(seeds))
+
+
+def _figure(run: Run, data: Trajectories) -> None:
+    """Errors of the hybrids of the first seed within their bands."""
+    t, angle = data.ts[0], data.ys[0, :, 0]
+    shown = {}
+    for seconds in run.settings["seconds"]:
+        name = _name(run, f"hybrid{seconds}", seconds, run.settings["seeds"][0])
+        kept = run.keep(name, _lost)
+        mean = kept["mean"][:, 0]
+        shown[f"trained on {seconds} s"] = {
+            "ts": kept["ts"],
+            "error": np.interp(kept["ts"], t, angle) - mean,
+            "low": kept["low"][:, 0] - mean,
+            "high": kept["high"][:, 0] - mean,
+        }
+    error_bands(run.figures / "multiarm.svg", shown)
 
 
 def _lost() -> dict[str, Any]:
@@ -222,20 +242,28 @@ def _errors(
     seeds: list[int],
 ) -> Iterator[Claim]:
     """The two error rows of one model, the median over its seeds."""
-    short = run.settings.get("short", float(seconds))
     judged = run.settings["judged"] and key.startswith("hybrid")
+    trained = _trained(run, seconds)
     found = [
         run.keep(
-            f"{key}_{seed}",
-            lambda seed=seed: fitted_scores(
-                data, min(short, seconds), recipe, seed, judged=judged
-            ),
+            _name(run, key, seconds, seed),
+            lambda seed=seed: fitted_scores(data, trained, recipe, seed, judged=judged),
         )
         for seed in seeds
     ]
     for index, name in enumerate(_part_names(seconds)):
         errors = [float(f["rmse"][index]) for f in found]
         yield run.row(f"{ID}.{key}_rmse_{name}").measured(errors)
+
+
+def _trained(run: Run, seconds: int) -> float:
+    """How much of the record is trained on; less at the quick budget."""
+    return min(run.settings.get("short", np.inf), float(seconds))
+
+
+def _name(run: Run, key: str, seconds: int, seed: int) -> str:
+    """The kept step of one fit: what is trained on the same is the same fit."""
+    return f"{key.rstrip('0125')}_{_trained(run, seconds):g}_{seed}"
 
 
 def fitted_scores(

@@ -163,7 +163,15 @@ def _run_part(
         return set(table)
     progress(f"{name}: {len(table) - len(done)} of {len(table)} rows to measure")
     scratch.mkdir(parents=True, exist_ok=True)
-    run = Run(part.settings[budget], table, frozenset(done), scratch, progress, budget)
+    run = Run(
+        part.settings[budget],
+        table,
+        frozenset(done),
+        scratch,
+        ledger.path.parent,
+        progress,
+        budget,
+    )
     stamp = lambda seconds: Stamp(
         commit(), round(seconds, 1), machine(), budget, config
     )

@@ -15,6 +15,7 @@ import numpy as np
 from .._errors import DataError
 from ..data import Trajectories, part
 from ._claim import Claim
+from ._figures import envelopes
 from ._real_data import measured, real_data
 from ._row import Row
 from ._study import Run
@@ -70,6 +71,8 @@ MODELS: dict[str, tuple[dict[str, Any], str, str]] = {
     ),
 }
 HYBRID = recipe(True, 8, 3)
+_LAWS = tuple(k for k, (r, *_) in MODELS.items() if r["model"]["learn"] == "none")
+BINS = 200  # stretches of the arrow head in the figure
 TESTS = {
     "multisine_mv": "the multisine test part",
     "arrow32k_mv": "the arrow head without extrapolation",
@@ -144,6 +147,7 @@ def silverbox(run: Run) -> Iterator[Claim]:
     yield from _errors(
         run, data, "", run.settings["hybrid"], "spline", run.settings["seeds"]
     )
+    _figure(run, data)
 
 
 def _errors(
@@ -168,6 +172,23 @@ def _errors(
         yield run.row(f"{ID}.{prefix}{test}").measured(values)
 
 
+def _figure(run: Run, data: Trajectories) -> None:
+    """Errors of all models over the arrow head, first seed."""
+    seed = run.settings["seeds"][0]
+    curves = {
+        key: run.keep(f"{key}_{0 if key in _LAWS else seed}", _lost)["envelope"]
+        for key in [*run.settings["models"], "hybrid"]
+    }
+    t = part(data, "test_arrow").ts[0]
+    if run.settings["most"] is not None:
+        t = t[: run.settings["most"]]
+    envelopes(run.figures / "silverbox.svg", np.linspace(t[0], t[-1], BINS), curves)
+
+
+def _lost() -> dict[str, Any]:
+    raise AssertionError("a kept result was removed while the study ran")
+
+
 def training_part(train: Trajectories, samples: int) -> Trajectories:
     """The first samples of the training part, and nothing that tells of the rest."""
     cut = train.between(train.ts[0, 0], train.ts[0, samples - 1])
@@ -181,13 +202,14 @@ def simulated_errors(
     seed: int,
     samples: int,
     most: int | None = None,
-) -> dict[str, float]:
-    """Fit on the training part, simulate the test parts: RMSE in mV each."""
+) -> dict[str, Any]:
+    """Fit on the training part, simulate the test parts: RMSE in mV each, and the
+    `envelope` of the error on the arrow head."""
     from ..dynamics import fit, from_dict
 
     train = training_part(part(data, "train"), samples).replace(input_kind=kind)
     fitted = fit(None, train, from_dict(with_starts(recipe, train, seed)), judged=False)
-    out = {}
+    out: dict[str, Any] = {}
     for name, test in (("multisine_mv", "test_multisine"), ("arrow_mv", "test_arrow")):
         piece = part(data, test).replace(input_kind=kind)
         if most is not None:
@@ -197,6 +219,8 @@ def simulated_errors(
         out[name] = rms(error[SETTLE:])
         if name == "arrow_mv":
             out["arrow32k_mv"] = rms(error[SETTLE:32000])
+            stretches = np.array_split(np.abs(error), BINS)
+            out["envelope"] = np.array([stretch.max() for stretch in stretches])
     return out
 
 

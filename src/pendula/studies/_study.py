@@ -32,13 +32,15 @@ class Run:
 
     `settings`: the part's settings for this budget; `rows`: its table by id;
     `done`: ids that are measured with these settings already, so that the work for
-    them may be left out; `scratch`: a folder of its own whose files outlive a kill.
+    them may be left out; `scratch`: a folder of its own whose files outlive a kill;
+    `figures`: where figures go, beside the claims.
     """
 
     settings: Any
     rows: dict[str, Row]
     done: frozenset[str]
     scratch: Path
+    figures: Path
     progress: Progress
     budget: str = "full"
 

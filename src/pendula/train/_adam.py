@@ -20,7 +20,9 @@ Loss = Callable[[Any, Any, PRNGKeyArray], Float[Array, ""]]
 Estimator = Callable[[Loss, Any, Any, PRNGKeyArray], tuple[Float[Array, ""], Any]]
 
 
-def plain_gradient(loss: Loss, params: Any, batch: Any, key: PRNGKeyArray):
+def plain_gradient(
+    loss: Loss, params: Any, batch: Any, key: PRNGKeyArray
+) -> tuple[Float[Array, ""], Any]:
     """Value and gradient by reverse mode: the estimator that others replace."""
     return jax.value_and_grad(loss)(params, batch, key)
 
@@ -30,7 +32,11 @@ def adam_cosine(
 ) -> optax.GradientTransformation:
     """Adam with gradient-norm clipping and a cosine schedule to 1 % of `lr`."""
     schedule = optax.warmup_cosine_decay_schedule(
-        lr if warmup == 0 else 0.1 * lr, lr, warmup, max(num_steps, warmup + 1), 0.01 * lr
+        lr if warmup == 0 else 0.1 * lr,
+        lr,
+        warmup,
+        max(num_steps, warmup + 1),
+        0.01 * lr,
     )
     return optax.chain(optax.clip_by_global_norm(clip), optax.adam(schedule))
 
@@ -55,20 +61,22 @@ def gradient_step(
     A step whose loss or gradient is not finite is not applied and counted.
     """
 
-    def update(params, opt, bad, batch, key):
+    def update(
+        params: Any, opt: Any, bad: Array, batch: Any, key: PRNGKeyArray
+    ) -> tuple:
         value, grads = estimator(loss, params, batch, key)
         good = jnp.isfinite(value) & all_finite(grads)
         # Optax mixes its int32 counter with Python floats.
         with jax.numpy_dtype_promotion("standard"):
             updates, new_opt = transform.update(grads, opt, params)
             new = optax.apply_updates(params, updates)
-        keep = lambda a, b: jnp.where(good, a, b)  # noqa: E731 - used twice
+        keep = lambda a, b: jnp.where(good, a, b)
         params = jax.tree.map(keep, new, params)
         opt = jax.tree.map(keep, new_opt, opt)
         norm = optax.tree_utils.tree_norm(grads)
         return params, opt, jnp.where(good, 0, bad + 1), value, norm
 
-    def once(carry, _, batch):
+    def once(carry: tuple, _: None, batch: Any) -> tuple[tuple, tuple]:
         params, opt, bad, key, step = carry
         sub = jax.random.fold_in(key, step)
         if members is None:
@@ -101,4 +109,6 @@ def init_opt(
     transform: optax.GradientTransformation, params: Any, members: int | None = None
 ) -> Any:
     """The optimiser's state, one a member."""
-    return transform.init(params) if members is None else jax.vmap(transform.init)(params)
+    return (
+        transform.init(params) if members is None else jax.vmap(transform.init)(params)
+    )

@@ -19,27 +19,28 @@ from ._state import TrainState
 
 
 def _plain(value: Any) -> Any:
-    """Host numbers for JSON; one value a member becomes a list."""
-    array = np.asarray(value)
-    if array.ndim == 0:
-        return array.item()
-    return array.tolist()
+    """Host numbers; one value a member becomes a list."""
+    return np.asarray(value).tolist()
+
+
+def _json(value: Any) -> Any:
+    """What is not finite becomes null: JSON has no NaN."""
+    if isinstance(value, list):
+        return [_json(v) for v in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 class KeepBest(AbstractCallback):
     """Scores the parameters and keeps the best ones (per member) in the state.
 
     `score(params) -> scalar` or `"member"`, lower is better; it is compiled by
-    the caller. A score that is not finite never wins.
+    the caller. A score that is not finite never wins. The row gains `validation`.
     """
 
-    def __init__(self, score: Callable[[Any], Array], every: int = 1) -> None:
-        self.score, self.every, self.count = score, every, 0
+    def __init__(self, score: Callable[[Any], Array]) -> None:
+        self.score = score
 
     def __call__(self, state: TrainState, row: Info) -> TrainState:
-        self.count += 1
-        if (self.count - 1) % self.every:
-            return state
         value = self.score(state.params)
         row["validation"] = jax.device_get(value)
         better = jnp.isfinite(value) & (value < state.score)
@@ -57,7 +58,8 @@ class KeepBest(AbstractCallback):
 
 class MetricsLog(AbstractCallback):
     """One JSON line per logging interval in `metrics.jsonl`; seconds go to
-    `timing.jsonl`, so that the first file is the same for the same seed.
+    `timing.jsonl`, so that the first file is the same for the same seed. A value
+    that is not finite is written as null.
 
     A resumed run drops the lines behind the step it resumes from.
     """
@@ -70,10 +72,12 @@ class MetricsLog(AbstractCallback):
         self.began = time.perf_counter()
 
     def __call__(self, state: TrainState, row: Info) -> TrainState:
-        plain = {k: _plain(v) for k, v in row.items()}
+        plain = {k: _json(_plain(v)) for k, v in row.items()}
         step = plain.pop("step")
         seconds = time.perf_counter() - self.began
-        _append(self.folder / "metrics.jsonl", {"phase": self.phase, "step": step, **plain})
+        _append(
+            self.folder / "metrics.jsonl", {"phase": self.phase, "step": step, **plain}
+        )
         _append(
             self.folder / "timing.jsonl",
             {"phase": self.phase, "step": step, "seconds": round(seconds, 3)},

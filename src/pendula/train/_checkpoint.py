@@ -8,18 +8,22 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import CheckpointError
+from .._files import replacing
 from ._run import AbstractCallback, Info
-from ._serial import load_state, save_state
+from ._serial import is_whole, load_state, save_state
 from ._state import TrainState
 
 
 class Checkpoint(AbstractCallback):
     """Writes the training state to `folder` every `seconds` and at the end, the
-    last two kept. `phase` numbers the stages of a fit."""
+    last two kept. `phase` numbers the stages of a fit. What a killed run left half
+    written is removed."""
 
     def __init__(self, folder: Path, phase: int, seconds: float = 10.0) -> None:
         self.folder, self.phase, self.seconds = Path(folder), phase, seconds
         self.last = time.perf_counter()
+        for half in self.folder.glob(".*.safetensors"):
+            half.unlink()
 
     def __call__(self, state: TrainState, row: Info) -> TrainState:
         if time.perf_counter() - self.last >= self.seconds:
@@ -40,11 +44,12 @@ class Checkpoint(AbstractCallback):
 
 
 def latest(folder: Path) -> tuple[int, Path] | None:
-    """(phase, file) of the newest checkpoint in a folder, or None."""
-    files = sorted(Path(folder).glob("state-*.safetensors"))
-    if not files:
-        return None
-    return int(files[-1].name.split("-")[1]), files[-1]
+    """(phase, file) of the newest checkpoint in a folder that can be read, or None."""
+    for path in sorted(Path(folder).glob("state-*-*.safetensors"), reverse=True):
+        phase = path.name.split("-")[1]
+        if phase.isdecimal() and is_whole(path):
+            return int(phase), path
+    return None
 
 
 def resume(
@@ -68,8 +73,8 @@ def check_same(folder: Path, identity: dict[str, Any]) -> None:
     path = Path(folder) / "identity.json"
     text = json.dumps(identity, sort_keys=True)
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        with replacing(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
     elif path.read_text(encoding="utf-8") != text:
         raise CheckpointError(
             f"{folder} belongs to a fit with other settings or data. Resume with the "

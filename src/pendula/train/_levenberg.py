@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
+from .._tree import all_finite
 from ._run import Info, Step
 from ._state import TrainState
 
@@ -32,9 +33,9 @@ class LevenbergState(eqx.Module):
     """Damping and variance of the residuals, both updated on success, and the number
     of steps in a row that gained next to nothing."""
 
-    damping: Float[Array, ""]
-    variance: Float[Array, ""]
-    still: Float[Array, ""]
+    damping: Float[Array, "*member"]
+    variance: Float[Array, "*member"]
+    still: Float[Array, "*member"]
 
 
 class Normal(eqx.Module):
@@ -59,8 +60,8 @@ def normal_equations(
     under `vmap` (the tangents of one stretch share its primal rollout)."""
     flat, unravel = ravel_pytree(params)
 
-    def one(s, item):
-        def f(pair):
+    def one(s: Array, item: Any) -> tuple[Array, ...]:
+        def f(pair: tuple) -> tuple[Array, Array]:
             r = residual(unravel(pair[0]), pair[1], item)
             return r, r
 
@@ -75,15 +76,17 @@ def _solve(matrix: Array, rhs: Array) -> Array:
     return jax.scipy.linalg.cho_solve(jax.scipy.linalg.cho_factor(matrix), rhs)
 
 
-def _eliminate(normal: Normal, prior_a: Array, prior_g: Array, variance, mu):
+def _eliminate(
+    normal: Normal, prior_a: Array, prior_g: Array, variance: Array, mu: Array
+) -> tuple[Array, Array]:
     """Damped step (dp, ds) by elimination of the local unknowns."""
     # Start states have no prior; the data hold them well.
-    scale = lambda m: m + 1e-6 * mu * jnp.diag(jnp.diag(m)) + _floor(m)  # noqa: E731 - used twice
+    scale = lambda m: m + 1e-6 * mu * jnp.diag(jnp.diag(m)) + _floor(m)
     a = normal.a / variance + prior_a
     g = normal.gp / variance + prior_g
     a = a + mu * jnp.diag(_metric(prior_a, a)) + _floor(a)
 
-    def one(b, c, gs):
+    def one(b: Array, c: Array, gs: Array) -> tuple[Array, ...]:
         c = scale(c)
         cb = _solve(c, b.T)
         return b @ cb, b @ _solve(c, gs), cb
@@ -137,23 +140,26 @@ def levenberg_step(
     grows and nothing moves. $\sigma^2$ is `variance`, or re-estimated from the
     residuals after every success (`num_residuals(items)` counts the observed
     values), times `inflation(residuals "item residual", items)`: correlated
-    residuals count for fewer samples. A step whose relative gain is below `tolerance` counts as standing
-    still. With `has_static` the batch is `(static, items)`, and `residual` and
-    `prior` get the pair `(params, static)`: what is fixed may differ between members.
+    residuals count for fewer samples. A step whose relative gain is below
+    `tolerance` counts as standing still. With `has_static` the batch is
+    `(static, items)`, and `residual` and `prior` get the pair `(params, static)`:
+    what is fixed may differ between members.
 
     **Source:** Levenberg 1944, Marquardt 1963; elimination as in bundle
     adjustment (Triggs et al. 2000, section 6).
     """
 
-    def one(pair, opt: LevenbergState, bad, static, items):
+    def one(
+        pair: tuple, opt: LevenbergState, bad: Array, static: Any, items: Any
+    ) -> tuple[tuple, LevenbergState, Array, Info]:
         params, local = pair
         flat, unravel = ravel_pytree(params)
         full = (lambda p: (p, static)) if has_static else (lambda p: p)
 
-        def on_full(p, s, item):
+        def on_full(p: Any, s: Array, item: Any) -> Array:
             return residual(full(p), s, item)
 
-        def objective(p, s):
+        def objective(p: Any, s: Array) -> tuple[Array, tuple]:
             r = jax.vmap(on_full, in_axes=(None, 0, 0))(p, s, items)
             pi = prior(full(p))
             rss = jnp.sum(r * r)
@@ -167,7 +173,7 @@ def levenberg_step(
         prior_a, prior_g = jpi.T @ jpi, jpi.T @ pi
         now = 0.5 * normal.rss / opt.variance + 0.5 * jnp.sum(pi * pi)
 
-        def trial(factor):
+        def trial(factor: Array) -> tuple:
             mu = opt.damping * factor
             dp, ds = _eliminate(normal, prior_a, prior_g, opt.variance, mu)
             cost, sums = objective(unravel(flat + dp), local + ds)
@@ -177,8 +183,8 @@ def levenberg_step(
         costs, (rsss, inflated), dps, dss = jax.vmap(trial)(factors)
         k = jnp.argmin(costs)
         better = costs[k] < now
-        finite = jnp.isfinite(now) & jnp.isfinite(normal.gp).all()
-        pick = lambda new, old: jnp.where(better & finite, new, old)  # noqa: E731 - short
+        finite = jnp.isfinite(now) & all_finite((normal.gp, normal.gs))
+        pick = lambda new, old: jnp.where(better & finite, new, old)
         params = unravel(pick(flat + dps[k], flat))
         local = pick(local + dss[k], local)
         n = num_residuals(items)
@@ -189,7 +195,9 @@ def levenberg_step(
             found = jnp.maximum(inflated[k] / n, lowest)
             var = jnp.where(better & finite, found, var)
         damping = jnp.where(better, opt.damping * factors[k] * 0.5, opt.damping * 100.0)
-        gain = jnp.where(better, (now - costs[k]) / jnp.maximum(jnp.abs(now), 1e-30), 0.0)
+        gain = jnp.where(
+            better, (now - costs[k]) / jnp.maximum(jnp.abs(now), 1e-30), 0.0
+        )
         new_opt = LevenbergState(
             jnp.clip(damping, 1e-8, 1e12),
             var,
@@ -207,7 +215,9 @@ def levenberg_step(
     def step(state: TrainState, batch: Any) -> tuple[TrainState, Info]:
         static, items = batch if has_static else (None, batch)
         if members is None:
-            pair, opt, bad, info = one(state.params, state.opt, state.bad, static, items)
+            pair, opt, bad, info = one(
+                state.params, state.opt, state.bad, static, items
+            )
         else:
             # One member after the other: each is a batched rollout already.
             pair, opt, bad, info = jax.lax.map(
@@ -222,11 +232,15 @@ def levenberg_step(
 
 
 def levenberg_state(
-    dtype: Any, *, damping: float = 1e3, variance: float = 1.0, members: int | None = None
+    dtype: Any,
+    *,
+    damping: float = 1e3,
+    variance: float = 1.0,
+    members: int | None = None,
 ) -> LevenbergState:
     """The state before the first step."""
     shape = () if members is None else (members,)
-    full = lambda v: jnp.full(shape, v, dtype)  # noqa: E731 - three uses
+    full = lambda v: jnp.full(shape, v, dtype)
     return LevenbergState(full(damping), full(variance), full(0.0))
 
 
@@ -239,7 +253,7 @@ def posterior_covariance(
     normal = normal_equations(residual, params, local, items)
     jpi = jax.jacfwd(lambda p: prior(unravel(p)))(flat)
 
-    def one(b, c):
+    def one(b: Array, c: Array) -> Array:
         return b @ _solve(c + _floor(c), b.T)
 
     schur = normal.a

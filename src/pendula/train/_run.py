@@ -18,7 +18,7 @@ Info = dict[str, Any]
 Step = Callable[[TrainState, Any], tuple[TrainState, Info]]
 
 
-class StopTraining(Exception):  # noqa: N818 - a signal, not an error
+class StopTraining(Exception):
     """Raised by a callback to end a training early; its text is the reason."""
 
 
@@ -60,30 +60,51 @@ def run(
     - `batches`: `batches(k)` gives the batch of step k (so that a resumed run
       sees the same ones), or one batch used at every step.
     - `callbacks`: called every `log_every` steps and after the last one.
-    - `max_bad`: non-finite steps in a row after which the training stops.
-    - `inner`: updates that one call of `step` makes (the state counts updates).
+    - `max_bad`: non-finite steps in a row after which the training stops (in an
+      ensemble: when every member has them; one bad member does not stop the rest).
+    - `inner`: updates that one call of `step` makes (the state counts updates);
+      `num_steps` is passed by up to `inner - 1` when it is no multiple.
 
     **Returns:** the last state and the reason why the loop ended (`"done"`, or
     the text of the `StopTraining`). A state that is already at `num_steps` comes
     back unchanged.
     **Raises:** `ConfigError` for a step count that makes no sense.
+    **Behaviour:** when the loop is interrupted (Ctrl-C, an error) between a step and
+    its callbacks, the callbacks' `close` gets the state before that step: what is
+    saved there has been seen by all of them, so that a resumed run is the same.
+
+    ```python
+    >>> import equinox as eqx, jax, jax.numpy as jnp
+    >>> from pendula.train import TrainState, run
+    >>> def step(state, batch):  # one step of Newton's iteration for a square root
+    ...     x = 0.5 * (state.params + batch / state.params)
+    ...     at = lambda s: (s.params, s.step)
+    ...     return eqx.tree_at(at, state, (x, state.step + 1)), {"loss": x * x - batch}
+    >>> state = TrainState.start(jnp.asarray(1.0), None, jax.random.key(0))
+    >>> state, reason = run(step, state, jnp.asarray(2.0), num_steps=6)
+    >>> round(float(state.params), 5), reason
+    (1.41421, 'done')
+
+    ```
     """
-    if num_steps < 0 or log_every < 1:
-        raise ConfigError(
-            f"num_steps is {num_steps} and log_every {log_every}; they must be at "
-            "least 0 and 1."
-        )
+    least = {"num_steps": 0, "log_every": 1, "max_bad": 1, "inner": 1}
+    given = (num_steps, log_every, max_bad, inner)
+    for (name, low), value in zip(least.items(), given, strict=True):
+        if value < low:
+            raise ConfigError(f"{name} is {value}; it must be at least {low}.")
     get = batches if callable(batches) else lambda _: batches
     reason: str | None = None
     k = int(state.step)
+    settled = state
     try:
         while k < num_steps:
             state, info = step(state, get(k))
             k += inner
             if k % log_every >= inner and k < num_steps:
+                settled = state
                 continue
             row: Info = {"step": k, **jax.device_get(info)}
-            if int(np.max(jax.device_get(state.bad))) >= max_bad:
+            if int(np.min(jax.device_get(state.bad))) >= max_bad:
                 for callback in callbacks:
                     state = callback(state, row)
                 raise NonFinite(
@@ -93,13 +114,14 @@ def run(
                 )
             for callback in callbacks:
                 state = callback(state, row)
+            settled = state
         reason = "done"
     except StopTraining as stop:
-        reason = str(stop)
+        reason, settled = str(stop), state
     finally:
         for callback in callbacks:
-            callback.close(state, reason)
-    return state, reason
+            callback.close(settled, reason)
+    return state, str(reason)
 
 
 def finish(state: TrainState) -> Any:

@@ -28,8 +28,11 @@ class TrainState(eqx.Module):
     bad: Int[Array, "*member"]
 
     @classmethod
-    def start(cls, params: Any, opt: Any, key: PRNGKeyArray, members: int | None = None):
-        """A state before its first step."""
+    def start(
+        cls, params: Any, opt: Any, key: PRNGKeyArray, members: int | None = None
+    ) -> TrainState:
+        """A state before its first step; with `members` every array of `params` and
+        `opt` has a leading axis of that size."""
         shape = () if members is None else (members,)
         return cls(
             params,

@@ -1,0 +1,82 @@
+"""Figures beside the claims: small SVG files, the same bytes for the same numbers."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._files import replacing
+
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# distinguishable without colour vision (Okabe, Ito 2008)
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#000000")
+POINTS = 800
+
+
+@contextlib.contextmanager
+def figure(path: Path, rows: int, height: float) -> Iterator[list[Axes]]:
+    """Axes below each other with a common time axis, written to `path` at the end."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    style: dict[Any, Any] = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": path.name,
+        "font.size": 9.0,
+    }
+    with mpl.rc_context(style):
+        fig, axes = plt.subplots(
+            rows, 1, figsize=(7.0, height), sharex=True, layout="constrained"
+        )
+        try:
+            yield list(np.atleast_1d(axes))
+            with replacing(path) as temporary:
+                fig.savefig(temporary, metadata={"Date": None})
+        finally:
+            plt.close(fig)
+
+
+def error_bands(path: Path, runs: Mapping[str, Mapping[str, np.ndarray]]) -> None:
+    """Error of free runs over time within their 90 % bands, one panel a run.
+
+    **Arguments:** `runs`: title -> `ts` `"time"`, `error`, `low`, `high` `"time"`
+    (the band about the forecast's mean).
+    """
+    with figure(path, len(runs), 1.0 + 1.5 * len(runs)) as axes:
+        for ax, (title, run) in zip(axes, runs.items(), strict=True):
+            every = slice(None, None, max(1, len(run["ts"]) // POINTS))
+            t = run["ts"][every]
+            ax.fill_between(
+                t,
+                run["low"][every],
+                run["high"][every],
+                color=COLOURS[0],
+                alpha=0.25,
+                linewidth=0,
+                label="90 % band",
+            )
+            ax.plot(t, run["error"][every], color=COLOURS[4], linewidth=0.7)
+            ax.set_ylabel(f"error [rad]\n{title}")
+            ax.margins(x=0)
+        axes[0].legend(loc="upper left", frameon=False)
+        axes[-1].set_xlabel("t [s]")
+
+
+def envelopes(path: Path, t: np.ndarray, largest: Mapping[str, np.ndarray]) -> None:
+    """Largest absolute error in equal stretches of time, one curve a model."""
+    with figure(path, 1, 3.2) as (ax,):
+        for colour, (name, values) in zip(COLOURS, largest.items(), strict=False):
+            ax.semilogy(t, values, color=colour, linewidth=1.0, label=name)
+        ax.set_ylabel("largest |error| [mV]")
+        ax.set_xlabel("t [s]")
+        ax.margins(x=0)
+        ax.legend(frameon=False, ncols=2, fontsize=8)
