@@ -10,7 +10,6 @@ from cyclopts import Parameter
 from ._console import Console
 from ._options import READING, TALK, Reading, Talk
 from ._reading import load_data
-from ._words import constant_lines, score_lines, verdict_lines
 
 
 def check(
@@ -30,6 +29,7 @@ def check(
     measured = load_data(data, reading, console) if data else None
     console.say(f"reading {run}")
     from ..report import read_run
+    from ._words import constant_lines, score_lines, verdict_lines
 
     report = read_run(run).report
     verdict = report.get("verdict") or {}

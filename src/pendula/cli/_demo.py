@@ -16,7 +16,6 @@ from .._errors import ConfigError
 from ._console import Console, command
 from ._open import open_page
 from ._options import TALK, Talk
-from ._words import verdict_lines
 
 
 if TYPE_CHECKING:
@@ -142,6 +141,7 @@ def _one(
     """Fit once, forecast the wide swing; its line in the report, and its curves."""
     from ..dynamics import fit
     from ..report import write_run
+    from ._words import verdict_lines
 
     began = time.monotonic()
     with console.training() as tell:

@@ -17,7 +17,6 @@ from ._fit_options import MODEL, TRAIN, ModelOptions, TrainOptions, build_config
 from ._open import open_page
 from ._options import READING, TALK, Reading, Talk
 from ._reading import load_data
-from ._words import fit_text
 
 
 if TYPE_CHECKING:
@@ -67,6 +66,7 @@ def fit(
     _check_folder(folder, resume, force)
     from ..dynamics import fit as run_fit
     from ..report import with_unseen, write_run
+    from ._words import fit_text
 
     console.log = folder / "log.txt"
     begun = False

@@ -124,7 +124,8 @@ def forecast_caption(run: Run) -> str:
     trusted = run.number("forecast/trusted_to")
     if trusted is not None and trusted < ts[-1]:
         parts.append(
-            f"Hatched: beyond {quantity(trusted, unit)}, where the verdict's horizon ends."
+            f"Hatched: beyond {quantity(trusted, unit)}, where the verdict's horizon "
+            "ends."
         )
     mean = run.array("forecast/mean")
     if mean is not None and mean.ndim > 1 and mean.shape[1] > 4:

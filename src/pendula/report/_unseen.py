@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._errors import Status
-from ..diagnostics import fit_baselines
 from ._draw import MAX_POINTS
 from ._numbers import number
 
@@ -27,6 +26,8 @@ def with_unseen(fitted: Fitted, whole: Trajectories, until: float) -> Fitted:
     the one from the validation data. **Arguments:** `whole`: the data with the
     unseen part. **Returns:** `fitted` unchanged where nothing lies after `until`.
     """
+    from ..diagnostics import fit_baselines  # SciPy: only where it is needed
+
     rows = [i for i in range(whole.num) if whole.ts[i].max() > until]
     data = fitted.match(whole)
     found = {i: fitted.forecast(data, start=until, trajectory=i) for i in rows}
@@ -112,8 +113,8 @@ def _scores(
     text = (
         f"root mean square error of {', '.join(names)} from {number(until)} to "
         f"{number(end)} {clock}, one free run, samples that the fit never saw "
-        f"(interval: bootstrap over tenths of the run); {number(100 * share)} % of them "
-        "lie inside the 90 % band"
+        f"(interval: bootstrap over tenths of the run); {number(100 * share)} % of "
+        "them lie inside the 90 % band"
     )
     table = []
     for name, paths in rivals.items():
