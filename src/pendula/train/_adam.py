@@ -76,7 +76,7 @@ def gradient_step(
         norm = optax.tree_utils.tree_norm(grads)
         return params, opt, jnp.where(good, 0, bad + 1), value, norm
 
-    def once(carry: tuple, _: None, batch: Any) -> tuple[tuple, tuple]:
+    def once(carry: tuple, _: Any, batch: Any) -> tuple[tuple, tuple]:
         params, opt, bad, key, step = carry
         sub = jax.random.fold_in(key, step)
         if members is None:

@@ -221,7 +221,8 @@ def levenberg_step(
         else:
             # One member after the other: each is a batched rollout already.
             pair, opt, bad, info = jax.lax.map(
-                lambda x: one(*x, items), (state.params, state.opt, state.bad, static)
+                lambda x: one(x[0], x[1], x[2], x[3], items),
+                (state.params, state.opt, state.bad, static),
             )
         new = TrainState(
             pair, opt, state.key, state.best, state.score, state.step + 1, bad
