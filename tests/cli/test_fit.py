@@ -1,0 +1,193 @@
+"""From a CSV file to a forecast through the program: one small fit, everything after.
+
+A spring of unknown stiffness; the truth is known. One member, two compiles.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import dataclasses
+import io
+import json
+import tomllib
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import pendula
+from pendula.cli import main
+from pendula.data import read
+from pendula.dynamics import FitConfig, from_dict
+from pendula.report import read_run, with_unseen
+
+
+def call(*argv):
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = main([str(part) for part in argv])
+    return SimpleNamespace(status=status, out=out.getvalue(), err=err.getvalue())
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with data of a spring (k/m = 4) and a run fitted to them."""
+    folder = tmp_path_factory.mktemp("spring ü")
+    with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PENDULA_SMALL", "1")
+        options = ["--num", 3, "--duration", 6, "--dt", 0.1, "--observe", "q"]
+        more = ["--set", "stiffness=4", "--noise", 0.005, "--quiet"]
+        made = call("simulate", "harmonic", "--out", "spring.csv", *options, *more)
+        assert made.status == 0, made.err
+        known = ["--known", "spring", "--free", "k", "--learn", "none"]
+        train = ["--members", 1, "--method", "levenberg", "--seed", 3]
+        fitted = call("fit", "spring.csv", *known, *train)
+        assert fitted.status == 0, fitted.err
+        yield SimpleNamespace(folder=folder, fit=fitted, run=folder / "runs" / "spring")
+
+
+@pytest.fixture
+def at_place(place, monkeypatch):
+    monkeypatch.chdir(place.folder)
+    return place
+
+
+def test_the_run_is_complete(place):
+    names = {path.name for path in place.run.iterdir()}
+    assert names == {
+        "config.toml",
+        "metrics.jsonl",
+        "timing.jsonl",
+        "model.safetensors",
+        "resume",
+        "arrays.npz",
+        "report.json",
+        "report.html",
+        "log.txt",
+    }
+    run = read_run(place.run)
+    assert run.report["title"] == "q: spring.csv"
+    assert run.report["reproduce"]["command"].startswith("pendula fit spring.csv ")
+    assert run.report["training"]["seconds"]["import"] >= 0
+    assert run.metrics
+    text = (place.run / "config.toml").read_text(encoding="utf-8")
+    config = from_dict(tomllib.loads(text), FitConfig)
+    assert (config.seed, config.train.members) == (3, 1)
+    assert config.model.known[0].free == ("k",)
+    assert "loading" not in (place.run / "report.html").read_text(encoding="utf-8")
+    assert "rates" in (place.run / "log.txt").read_text(encoding="utf-8")
+
+
+def test_what_the_fit_says(place):
+    """Results on stdout, progress on stderr; the constant is found."""
+    assert place.fit.out.startswith("error ")
+    assert "persistence: " in place.fit.out
+    assert place.fit.out.rstrip().endswith("report.html")
+    assert place.fit.err.splitlines()[0] == "reading spring.csv"
+    assert "rates: step 0/" in place.fit.err
+    (constant,) = read_run(place.run).report["constants"]
+    assert constant["name"] == "k"
+    # the interval is 90 %; three widths hold for every seed that was tried
+    half = 0.5 * (constant["high"] - constant["low"])
+    assert abs(constant["value"] - 4.0) < 3 * half + 0.02
+
+
+def test_forecast_writes_what_it_says(at_place):
+    done = call(
+        "forecast",
+        "runs/spring",
+        "--from",
+        "spring.csv",
+        "--start",
+        3,
+        "--out",
+        "f.csv",
+    )
+    assert done.status == 0, done.err
+    assert done.out.rstrip().endswith("f.csv")
+    with open("f.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    head = ["trajectory", "t [s]", "q [m]", "q_low [m]", "q_high [m]", "q_measured [m]"]
+    assert list(rows[0]) == [*head, "outside", "validated"]
+    assert {row["trajectory"] for row in rows} == {"0", "1", "2"}
+    mean, truth = (
+        np.array([float(row[k]) for row in rows]) for k in ("q [m]", "q_measured [m]")
+    )
+    assert np.sqrt(np.mean((mean - truth) ** 2)) < 0.05
+    assert call(
+        "forecast", "runs/spring", "--from", "spring.csv", "--out", "f.csv"
+    ).status
+    found = call(
+        "forecast", "runs/spring", "--from", "spring.csv", "--start", 3, "--json", "-q"
+    )
+    curves = json.loads(found.out)["forecasts"]
+    assert [float(x[0]) for x in curves[0]["mean"]] == pytest.approx(
+        [float(row["q [m]"]) for row in rows if row["trajectory"] == "0"]
+    )
+    assert found.err == ""
+
+
+def test_score_and_check(at_place):
+    done = call("score", "runs/spring", "spring.csv", "--start", 3)
+    assert done.status == 0, done.err
+    assert "error over all: " in done.out
+    scores = json.loads(call("score", "runs/spring", "spring.csv", "--json").out)
+    assert len(scores["trajectories"]) == 3
+    trust = read_run(at_place.run).report["verdict"]["trust"]
+    plain = call("check", "runs/spring")
+    assert plain.status == (0 if trust else 1)
+    found = json.loads(call("check", "runs/spring", "spring.csv", "--json").out)
+    assert len(found["data"]) == 3
+
+
+def test_check_fails_on_data_of_another_spring(at_place):
+    """The control: a stiffer spring is not this model's."""
+    options = ["--num", 1, "--duration", 6, "--dt", 0.1, "--observe", "q", "--quiet"]
+    call("simulate", "harmonic", "--out", "other.csv", *options, "--set", "stiffness=9")
+    done = call("check", "runs/spring", "other.csv", "--json", "-q")
+    assert done.status == 1
+    assert json.loads(done.out)["data"][0]["holds"] is False
+
+
+def test_the_page_is_the_same_when_made_again(at_place):
+    before = (at_place.run / "report.html").read_bytes()
+    assert call("report", "runs/spring").status == 0
+    assert (at_place.run / "report.html").read_bytes() == before
+
+
+def test_unseen_samples_are_scored_by_hand(at_place):
+    """Headline and baseline of the part that a fit never saw, against the plain
+    sums over the forecasts."""
+    run = read_run(at_place.run)
+    fitted = dataclasses.replace(
+        pendula.load(at_place.run), report=run.report, arrays=run.arrays
+    )
+    whole = read("spring.csv")
+    found = with_unseen(fitted, whole, 3.0)
+    errors = [fitted.forecast(whole, start=3.0, trajectory=i).error() for i in range(3)]
+    rmse = np.sqrt(np.mean(np.concatenate(errors) ** 2))
+    head = found.report["scores"]["headline"]
+    assert head["value"] == pytest.approx(rmse)
+    assert head["low"] <= head["value"] <= head["high"]
+    held = [whole.ys[i, 31:, 0] - whole.ys[i, 30, 0] for i in range(3)]
+    named = {row["name"]: row["rmse"] for row in found.report["scores"]["baselines"]}
+    assert named["persistence"] == pytest.approx(np.sqrt(np.mean(np.square(held))))
+    assert found.arrays["data/split_time"] == 3.0
+    assert found.arrays["forecast/ts"][0] > 3.0
+    assert found.report["verdict"] == run.report["verdict"]
+    assert with_unseen(fitted, whole, 100.0) is fitted
+
+
+def test_an_interrupt_says_how_to_go_on(at_place, monkeypatch):
+    """Ctrl-C at the first row of the training; the state is kept."""
+
+    def stop(row, speed):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pendula.cli._console.describe", stop)
+    options = ["--known", "spring", "--learn", "none", "--free", "k", "--members", 1]
+    done = call("fit", "spring.csv", "--out", "stopped", *options)
+    assert done.status == 130
+    assert "--resume" in done.err
+    assert (at_place.folder / "stopped").is_dir()
