@@ -39,7 +39,7 @@ _FULL = {
     "options": ["--method", "adam", "--members", "2"],
 }
 _QUICK = {
-    "points": [0.5],
+    "points": [0.2, 0.5, 0.8],
     "duration": 6.0,
     "options": [
         *["--method", "adam", "--members", "1", "--steps", "400"],
