@@ -7,13 +7,19 @@ figures are drawn without a display, and slow tests run in the order of
 
 from __future__ import annotations
 
+import atexit
+import hashlib
 import os
+import platform
+import shutil
 import signal
+import tempfile
 import time
 from pathlib import Path
 from typing import ClassVar
 
 import jax
+import jaxlib
 import matplotlib
 import pytest
 
@@ -25,6 +31,37 @@ matplotlib.use("Agg")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_num_cpu_devices", 2)
+
+
+def _program_cache() -> str:
+    """Where compiled programs are kept: tests that compile the same one share it.
+
+    Below `PENDULA_CACHE_DIR` they stay for the next run, in a folder of their own for
+    each kind of machine and version (entries must not move between machines); without
+    it they last as long as this run, for all its worker processes.
+    """
+    kept = os.environ.get("PENDULA_CACHE_DIR")
+    if kept:
+        machine = "/".join([*platform.uname()[4:], _processor(), jaxlib.__version__])
+        digest = hashlib.sha256(machine.encode()).hexdigest()[:16]
+        return str(Path(kept) / f"jax-{digest}")
+    if "PENDULA_TEST_PROGRAMS" not in os.environ:
+        folder = tempfile.mkdtemp(prefix="pendula-programs-")
+        os.environ["PENDULA_TEST_PROGRAMS"] = folder  # worker processes inherit it
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return os.environ["PENDULA_TEST_PROGRAMS"]
+
+
+def _processor() -> str:
+    """What the processor can do, as far as the system tells."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    told = {line for line in lines if line.startswith(("model name", "flags"))}
+    return " ".join(sorted(told))
+
+
+jax.config.update("jax_compilation_cache_dir", _program_cache())
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 
 
 def _data_folder() -> Path | None:

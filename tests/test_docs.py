@@ -82,7 +82,17 @@ def _run_program(arguments: list[str]) -> None:
 RUNNING = [page for page in PAGES if {"python", "sh"} & {k for k, _ in _blocks(page)}]
 
 
-@pytest.mark.parametrize("page", RUNNING, ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(
+            page,
+            id=page.name,
+            marks=[] if page.name == "README.md" else pytest.mark.slow,
+        )
+        for page in RUNNING
+    ],
+)
 def test_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The blocks of a page run in order in one folder and one namespace: `python` as
     it stands, `pendula` commands of `sh` blocks; `make` targets must exist."""

@@ -17,11 +17,12 @@ FOLDER = Path(__file__).parent.parent / "examples"
     ("name", "left"),
     [
         ("01_pendulum.py", {"pendulum.png"}),
-        (
+        pytest.param(
             "02_your_own_csv.py",
             {"measured.csv", "measured.png", "measured.safetensors"},
+            marks=pytest.mark.slow,
         ),
-        ("03_how_far_to_trust.py", {"trust.png"}),
+        pytest.param("03_how_far_to_trust.py", {"trust.png"}, marks=pytest.mark.slow),
     ],
 )
 def test_example(
