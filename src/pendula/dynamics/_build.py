@@ -12,6 +12,7 @@ from jaxtyping import PRNGKeyArray
 
 from .._errors import ConfigError
 from .._registry import lookup
+from .._tree import num_parameters
 from ..nn import MLP
 from ._config import KnownConfig, ModelConfig
 from ._constants import Free, Given
@@ -53,6 +54,7 @@ def build_model(
     """
     learn = _resolve(config, plan)
     terms: list[AbstractField] = [_known(k, plan) for k in config.known]
+    _check_terms(config, plan, ranges, learn)
     has_input_law = any(k.term == "input" for k in config.known)
     ctrl = 0 if has_input_law else len(ranges.input_mean)
     maker = _Maker(config, plan, ranges, ctrl, key)
@@ -67,17 +69,58 @@ def build_model(
     else:
         force = terms[0] if len(terms) == 1 else Sum(tuple(terms))
         field = SecondOrder(force, plan.n)
-    return Model(field, plan.observed, plan.dim, config.scheme, substeps)
+    model = Model(field, plan.observed, plan.dim, config.scheme, substeps)
+    if num_parameters(model) == 0:
+        raise ConfigError(
+            "there is nothing to find: every constant is given and nothing is learned. "
+            "Name the unknown constants with --free, or let the model learn something."
+        )
+    return model
+
+
+def _check_terms(config: ModelConfig, plan: Layout, ranges: Ranges, learn: str) -> None:
+    """Refuse laws without their input and rates that nobody gives."""
+    if any(k.term == "input" for k in config.known) and len(ranges.input_mean) == 0:
+        raise ConfigError(
+            'the known law "input" needs an input; the data have none. Name it with '
+            "--inputs, or leave the law out."
+        )
+    if plan.n and plan.first and learn != "force":
+        raise ConfigError(
+            f'channel "{plan.names[plan.first[0]]}" is of first order, and with learn '
+            f'"{learn}" nothing gives its rate. Use --learn force, or leave the channel '
+            "out."
+        )
+
+
+# Which learned terms a prior can be said of (after `potential` and `dissipative` have
+# turned a force into an energy or a drag).
+_MEANS = {
+    "zero_at_rest": ("force", "field", "energy"),
+    "odd": ("force", "field", "energy"),
+    "positive": ("force", "field"),
+    "bounded": ("force", "field"),
+    "potential": ("energy",),
+    "dissipative": ("energy", "drag", "friction"),
+}
+# What a prior of the force says of the energy.
+_OF_ENERGY = {"zero_at_rest": "flat_at_rest", "odd": "even"}
 
 
 def _resolve(config: ModelConfig, plan: Layout) -> str:
     learn = config.learn
-    if learn == "auto":
+    if learn == "auto" or (learn == "field" and plan.n):
         learn = "force" if plan.n else "field"
     if "potential" in config.priors and learn in ("force", "field"):
         learn = "energy"
     if "dissipative" in config.priors and learn == "force":
         learn = "drag"
+    for prior in config.priors:
+        if learn not in _MEANS[prior]:
+            raise ConfigError(
+                f'the prior "{prior}" says nothing about a learned "{learn}"; it is for '
+                f"{', '.join(_MEANS[prior])}. Leave it out, or learn one of these."
+            )
     if learn != "field" and learn != "none" and plan.n == 0:
         raise ConfigError(
             f'learn "{learn}" needs second-order channels; these are of first order. '
@@ -88,7 +131,7 @@ def _resolve(config: ModelConfig, plan: Layout) -> str:
             f'the known law "{config.known[0].term}" acts on accelerations, but the '
             "channels are of first order. Use --order second."
         )
-    return "force" if learn == "field" and plan.n else learn
+    return learn
 
 
 def _known(known: KnownConfig, plan: Layout) -> Known:
@@ -152,13 +195,12 @@ class _Maker:
         join = lambda a, b: jnp.asarray(np.concatenate([a[pick], b[: len(used)]]))  # noqa: E731 - five uses
         rest = np.zeros(self.plan.dim)
         if c.rest:
-            if len(c.rest) != self.plan.n + len(self.plan.first):
+            if len(c.rest) != len(self.plan.names):
                 raise ConfigError(
-                    f"model.rest has {len(c.rest)} values; the model has "
-                    f"{self.plan.n + len(self.plan.first)} channels that can rest."
+                    f"model.rest has {len(c.rest)} values; expected one for each of the "
+                    f"channels {', '.join(self.plan.names)}."
                 )
-            rest[: self.plan.n] = c.rest[: self.plan.n]
-            rest[2 * self.plan.n :] = c.rest[self.plan.n :]
+            rest[np.asarray(self.plan.observed)] = c.rest
         scale = SlotScale(
             mean=join(r.mean, r.input_mean),
             scale=join(r.scale, r.input_scale),
@@ -167,7 +209,7 @@ class _Maker:
             low=join(r.low, r.input_low),
             high=join(r.high, r.input_high),
             precision=jnp.asarray(float(c.precision)),
-            bounds=jnp.asarray([0.0, 1.0]),
+            bounds=jnp.asarray(c.bounds or (0.0, 1.0), float),
         )
         return Learned(net, scale, takes, used, angle, priors)
 
@@ -184,7 +226,8 @@ class _Maker:
             return [self.slot(everything, r.rate, priors=plain)]
         if learn == "energy":
             size = np.array([float(np.max(r.rate[:n] * r.scale[:n]))])
-            potential = self.slot(tuple(range(n)), size, inputs=False, priors=plain)
+            of_energy = tuple(_OF_ENERGY[p] for p in plain)
+            potential = self.slot(tuple(range(n)), size, inputs=False, priors=of_energy)
             terms: list[AbstractField] = [Conservative(potential, n, extra)]
             if "dissipative" in self.config.priors:
                 terms.append(self._drag())

@@ -6,11 +6,21 @@ import dataclasses
 from typing import Any
 
 from .._errors import ConfigError, nearest
+from ..nn import activation
+from ..solve import scheme
 
 
 Learn = ("auto", "field", "force", "energy", "drag", "friction", "none")
 Order = ("auto", "first", "second")
 Method = ("auto", "adam", "levenberg")
+Priors = (
+    "zero_at_rest",
+    "odd",
+    "positive",
+    "bounded",
+    "potential",
+    "dissipative",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +47,11 @@ class ModelConfig:
     factor on a classical friction law), `none`. `auto`: the force of a
     second-order system, the field of a first-order one."""
     priors: tuple[str, ...] = ()
-    """`zero_at_rest`, `odd`, `positive`, `bounded`, `potential`, `dissipative`."""
+    """Built into the learned term: `zero_at_rest`, `odd`, `positive`, `bounded` for a
+    force or field (the first two also for an energy, where they hold for its force);
+    `potential` turns a force into an energy, `dissipative` adds or makes a drag."""
+    bounds: tuple[float, ...] = ()
+    """Lowest and highest value of a `bounded` term, in its own units."""
     known: tuple[KnownConfig, ...] = ()
     """Known terms that are added to the learned one."""
     order: str = "auto"
@@ -106,6 +120,10 @@ class FitConfig:
 
     def __post_init__(self) -> None:
         choice("model.learn", self.model.learn, Learn)
+        for prior in self.model.priors:
+            choice("model.priors", prior, Priors)
+        activation(self.model.activation)
+        scheme(self.model.scheme)
         choice("model.order", self.model.order, Order)
         choice("train.method", self.train.method, Method)
         choice("train.start", self.train.start, ("free", "local"))
@@ -128,9 +146,11 @@ class FitConfig:
             "train.steps": self.train.steps,
             "train.window": self.train.window,
             "every": self.every,
+            "seed": self.seed,
         }.items():
-            if value < 0:
+            if not value >= 0:
                 raise ConfigError(f"{name} is {value}; it must not be negative.")
+        _check_bounds(self.model)
         if not 0 < self.validation < 0.9:
             raise ConfigError(
                 f"validation is {self.validation}; it must lie between 0 and 0.9."
@@ -140,6 +160,23 @@ class FitConfig:
                 f"train.clips is {list(self.train.clips)}; every clip needs at least "
                 "2 samples."
             )
+
+
+def _check_bounds(model: ModelConfig) -> None:
+    """Bounds and the prior that uses them come together."""
+    if ("bounded" in model.priors) != bool(model.bounds):
+        raise ConfigError(
+            f"model.priors is {list(model.priors)} and model.bounds "
+            f"{list(model.bounds)}; the prior bounded and its two bounds come together, "
+            "as in model.bounds = [-1.0, 1.0]."
+        )
+    if model.bounds and not (
+        len(model.bounds) == 2 and model.bounds[0] < model.bounds[1]
+    ):
+        raise ConfigError(
+            f"model.bounds is {list(model.bounds)}; expected the lowest and the highest "
+            "value, as in [-1.0, 1.0]."
+        )
 
 
 def choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
@@ -168,6 +205,13 @@ def from_dict(values: dict[str, Any], kind: type = FitConfig, where: str = "") -
                 f"{', '.join(fields)}."
             )
         done[key] = _convert(value, str(fields[key].type), path)
+    for name, field in fields.items():
+        needed = (
+            field.default is dataclasses.MISSING
+            and field.default_factory is dataclasses.MISSING
+        )
+        if needed and name not in done:
+            raise ConfigError(f"{where or 'the configuration'} needs {name}.")
     return kind(**done)
 
 
@@ -176,10 +220,18 @@ def _convert(value: Any, annotation: str, path: str) -> Any:
     if annotation in tables:
         return from_dict(value, tables[annotation], path)
     if annotation == "tuple[KnownConfig, ...]":
+        if not isinstance(value, list | tuple):
+            raise ConfigError(
+                f"{path} must be a list of tables; write [[{path}]] above each."
+            )
         return tuple(
             from_dict(v, KnownConfig, f"{path}[{i}]") for i, v in enumerate(value)
         )
     if annotation == "dict[str, float]":
+        if not isinstance(value, dict):
+            raise ConfigError(
+                f"{path} must be a table of numbers, as in {{w2 = 64.0}}."
+            )
         return {k: _convert(v, "float", f"{path}.{k}") for k, v in value.items()}
     if annotation.startswith("tuple["):
         inner = annotation[6:].split(",")[0]
@@ -190,10 +242,13 @@ def _convert(value: Any, annotation: str, path: str) -> Any:
     if isinstance(value, bool) != (annotation == "bool") or not isinstance(
         value, expected
     ):
-        raise ConfigError(
-            f"{path} is {value!r}; expected {annotation}. Write it without quotes, "
-            "or see the documentation of the setting."
-        )
+        how = {
+            "str": "a text. Write it in quotes",
+            "int": "a whole number. Write it without quotes and without a point",
+            "float": "a number. Write it without quotes",
+            "bool": "true or false. Write it without quotes",
+        }
+        raise ConfigError(f"{path} is {value!r}; expected {how[annotation]}.")
     return float(value) if annotation == "float" else value
 
 
@@ -209,5 +264,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return [_plain(v) for v in value]
     return value
-
-

@@ -46,7 +46,15 @@ class Free(eqx.Module):
     $c = c_0 + s\,r$; the raw parameter r starts at 0 and has a Gaussian prior of
     mean 0 and width `sd` (decades are 2.3 wide on the log scale).
 
-    **Raises:** `ConfigError` for a positive constant whose start is not positive.
+    **Raises:** `ConfigError` for a start that is not finite, or not positive where
+    the constant is.
+
+    ```python
+    >>> from pendula.dynamics import Free
+    >>> round(float(Free.make(9.81, "positive").value), 2)
+    9.81
+
+    ```
     """
 
     raw: Float[AnyArray, ""]
@@ -57,10 +65,17 @@ class Free(eqx.Module):
 
     @classmethod
     def make(
-        cls, start: float, sign: Sign = "any", *, scale: float | None = None, sd: float = 5.0
+        cls,
+        start: float,
+        sign: Sign = "any",
+        *,
+        scale: float | None = None,
+        sd: float = 5.0,
     ) -> Free:
         """A free constant near `start`; `scale` is its natural size (default:
         `start`, or 1 when that is 0)."""
+        if not np.isfinite(start):
+            raise ConfigError(f"a constant starts at {start}; it must be finite.")
         if sign == "positive" and not start > 0:
             raise ConfigError(
                 f"a positive constant starts at {start:g}; its start must be > 0."
@@ -70,7 +85,11 @@ class Free(eqx.Module):
         size = abs(start) if scale is None and start else (scale or 1.0)
         put = lambda v: jnp.asarray(float(v))  # noqa: E731 - five uses
         return cls(
-            put(0.0), PriorWidth(put(0.0), put(sd)), Given(put(start)), Given(put(size)), sign
+            put(0.0),
+            PriorWidth(put(0.0), put(sd)),
+            Given(put(start)),
+            Given(put(size)),
+            sign,
         )
 
     @property

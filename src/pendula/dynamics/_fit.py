@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._errors import DivergedError
+from .._errors import ConfigError, DivergedError
 from .._precision import precision, to_host
 from .._tree import (
     member,
@@ -50,6 +50,7 @@ from ._stages import Stage, adam_stages, levenberg_stages, start_states
 
 LEVENBERG_UP_TO = 400  # parameters; beyond, the normal matrix costs more than it gains
 CHECK_EVERY = 5.0  # seconds between checkpoints
+REFIT = 90  # number of the phase that takes the held-out data in
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,8 +73,14 @@ def choose_method(config: FitConfig, model: Model | None) -> str:
         return config.train.method
     if model is not None:
         return "levenberg" if num_parameters(model) <= LEVENBERG_UP_TO else "adam"
-    small = config.model.width**2 * max(config.model.depth - 1, 0) + 4 * config.model.width
-    return "levenberg" if config.model.learn == "none" or small <= LEVENBERG_UP_TO else "adam"
+    small = (
+        config.model.width**2 * max(config.model.depth - 1, 0) + 4 * config.model.width
+    )
+    return (
+        "levenberg"
+        if config.model.learn == "none" or small <= LEVENBERG_UP_TO
+        else "adam"
+    )
 
 
 def fit(
@@ -115,6 +122,8 @@ def fit(
     ```
     """
     config = FitConfig() if config is None else config
+    if resume and out is None:
+        raise ConfigError("resume needs the run folder to go on from: give out.")
     began = time.perf_counter()
     method = choose_method(config, model)
     dtype = np.dtype(config.dtype if config.dtype != "auto" else "float32")
@@ -146,14 +155,16 @@ def fit(
     return fitted
 
 
-def _open_folder(folder: Path, resume: bool, config: FitConfig, data: Trajectories) -> None:
+def _open_folder(
+    folder: Path, resume: bool, config: FitConfig, data: Trajectories
+) -> None:
     """Make the run folder ready: identity recorded, old traces gone unless resumed."""
     if not resume:
         for name in ("metrics.jsonl", "timing.jsonl", "resume/identity.json"):
             (folder / name).unlink(missing_ok=True)
-        for old in (folder / "resume").glob("state-*.safetensors"):
+        for old in (folder / "resume").rglob("state-*.safetensors"):
             old.unlink()
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(repr((data.names, data.input_names)).encode())
     for array in (data.ts, data.ys, data.mask, data.us):
         if array is not None:
             digest.update(np.ascontiguousarray(array).tobytes())
@@ -166,10 +177,14 @@ def _open_folder(folder: Path, resume: bool, config: FitConfig, data: Trajectori
 def _members(model: Model | None, prepared: Prepared, config: FitConfig, method: str):
     """The stacked ensemble: fresh weights for each, and prior precisions spread
     over the members (Levenberg-Marquardt)."""
+    if model is not None:
+        _check_fits(model, prepared)
     count = config.train.members
     spread = np.ones(count)
     if method == "levenberg" and count > 1:
-        spread = np.geomspace(config.train.spread**-0.5, config.train.spread**0.5, count)
+        spread = np.geomspace(
+            config.train.spread**-0.5, config.train.spread**0.5, count
+        )
     made = []
     for i in range(count):
         key = jax.random.fold_in(jax.random.key(config.seed), i)
@@ -182,10 +197,28 @@ def _members(model: Model | None, prepared: Prepared, config: FitConfig, method:
         made.append(_with_precision(one, float(spread[i])))
     dtype = jnp.zeros(()).dtype
     made = [
-        jax.tree.map(lambda x: jnp.asarray(x, dtype) if eqx.is_inexact_array(x) else x, m)
+        jax.tree.map(
+            lambda x: jnp.asarray(x, dtype) if eqx.is_inexact_array(x) else x, m
+        )
         for m in made
     ]
     return jax.tree.map(lambda *xs: jnp.stack(xs), *made)
+
+
+def _check_fits(model: Model, prepared: Prepared) -> None:
+    """A model of the caller's must have the state that the data are read as."""
+    plan = prepared.plan
+    if (model.dim, model.observed) != (plan.dim, plan.observed):
+        raise ConfigError(
+            f"the model has a state of size {model.dim} and observes entries "
+            f"{list(model.observed)}; the data are read as a state "
+            f"({', '.join(plan.state_names)}) with {list(plan.observed)} observed. "
+            "Choose model.order, or give the model that state."
+        )
+    if num_parameters(model) == 0:
+        raise ConfigError(
+            "the model has nothing to find: no network, no free constant."
+        )
 
 
 def _with_precision(model: Model, factor: float) -> Model:
@@ -225,30 +258,38 @@ class _Trainer:
         params, static = split_trainable(ensemble)
         c, p = self.config.train, self.prepared
         if method == "levenberg":
-            return params, static, levenberg_stages(
-                p,
+            return (
                 params,
                 static,
-                self.key,
-                dtype=self.dtype,
-                window=self.window(),
-                steps=c.steps,
-                members=c.members,
+                levenberg_stages(
+                    p,
+                    params,
+                    static,
+                    self.key,
+                    dtype=self.dtype,
+                    window=self.window(),
+                    steps=c.steps,
+                    members=c.members,
+                ),
             )
         shared = member(static, 0)
-        return params, static, adam_stages(
-            p,
+        return (
             params,
-            shared,
-            self.key,
-            dtype=self.dtype,
-            clips=c.clips,
-            steps=c.steps,
-            batch=c.batch,
-            lr=c.lr,
-            members=c.members,
-            free_starts=c.start == "free",
-            validate=lambda index: self._validation(shared, index),
+            static,
+            adam_stages(
+                p,
+                params,
+                shared,
+                self.key,
+                dtype=self.dtype,
+                clips=c.clips,
+                steps=c.steps,
+                batch=c.batch,
+                lr=c.lr,
+                members=c.members,
+                free_starts=c.start == "free",
+                validate=lambda index: self._validation(shared, index),
+            ),
         )
 
     def train(self, ensemble: Model, method: str):
@@ -259,7 +300,9 @@ class _Trainer:
         done = latest(self.folder / "resume") if self.folder and self.resume else None
         for index, (name, make) in enumerate(stages):
             if done is not None and index < done[0]:
-                outcomes.append(Outcome(name, 0, 0, 0, 0.0, "before the resume", None, None))
+                outcomes.append(
+                    Outcome(name, 0, 0, 0, 0.0, "before the resume", None, None)
+                )
                 continue
             late = time.perf_counter() > self.deadline and index > 0
             # Levenberg-Marquardt needs its last stage for the posterior.
@@ -277,8 +320,11 @@ class _Trainer:
         """One stage through the loop."""
         began = time.perf_counter()
         state, ended = stage.state, None
+        # The refit has a folder of its own: were its checkpoints the newest, the
+        # judged ensemble would be gone.
+        place = "resume" if index < REFIT else "resume/refit"
         if self.folder is not None and resumed:
-            found = resume_state(self.folder / "resume", index, stage.state)
+            found = resume_state(self.folder / place, index, stage.state)
             if found is not None:
                 state, ended = found
         last: dict[str, Any] = {}
@@ -299,7 +345,7 @@ class _Trainer:
         if "still" in jax.eval_shape(stage.step, state, stage.items)[1]:
             callbacks.append(Plateau())
         if self.folder is not None:
-            callbacks.append(Checkpoint(self.folder / "resume", index, CHECK_EVERY))
+            callbacks.append(Checkpoint(self.folder / place, index, CHECK_EVERY))
         if ended is None:
             state, ended = run(
                 stage.step,
@@ -356,7 +402,9 @@ class _Trainer:
         return lambda pair: score(pair, starts, items)
 
 
-def _package(prepared: Prepared, config: FitConfig, ensemble: Model, dtype, method) -> Fitted:
+def _package(
+    prepared: Prepared, config: FitConfig, ensemble: Model, dtype, method
+) -> Fitted:
     """The ensemble with what must be known to use it."""
     host = to_host(ensemble)
     finite = [
@@ -371,7 +419,11 @@ def _package(prepared: Prepared, config: FitConfig, ensemble: Model, dtype, meth
     p = prepared
     period = p.period if np.isfinite(p.period) else 0.0
     step = p.sampling * p.every
-    history = max(3.0 * period, 24 * step) if method == "levenberg" else max(period, 16 * step)
+    history = (
+        max(3.0 * period, 24 * step)
+        if method == "levenberg"
+        else max(period, 16 * step)
+    )
     shortest = float((p.train.ts[:, -1] - p.train.ts[:, 0]).min())
     ys = np.where(p.train.mask, p.train.ys, np.nan).reshape(-1, p.train.dim)
     spread = np.nanstd(ys, axis=0)
@@ -407,7 +459,9 @@ def _package(prepared: Prepared, config: FitConfig, ensemble: Model, dtype, meth
     return Fitted(host, about)
 
 
-def _refit(fitted: Fitted, prepared: Prepared, config, trainer: _Trainer, dtype) -> Fitted:
+def _refit(
+    fitted: Fitted, prepared: Prepared, config, trainer: _Trainer, dtype
+) -> Fitted:
     """Judged on held-out data, the model then takes those in too: a warm start of
     a few iterations; intervals and verdict stay those of the judged model."""
     data = prepared.whole
@@ -429,7 +483,7 @@ def _refit(fitted: Fitted, prepared: Prepared, config, trainer: _Trainer, dtype)
             warm=True,
         )
         stage = make(params)
-        pair, _ = trainer.one(90, name, stage, False)
+        pair, _ = trainer.one(REFIT, name, stage, trainer.resume)
         host = to_host(eqx.combine(pair[0], static))
         covariance, constants, tau = posterior(
             host, prepared, "levenberg", pair[1], stage.items, dtype
@@ -448,5 +502,3 @@ def _refit(fitted: Fitted, prepared: Prepared, config, trainer: _Trainer, dtype)
     if report is not None:
         report = {**report, "constants": about["constants"]}
     return dataclasses.replace(fitted, about=about, report=report)
-
-

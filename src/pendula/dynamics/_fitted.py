@@ -72,8 +72,20 @@ class Fitted:
         )
 
     def predict(self, y: Any, u: Any = None, t: float = 0.0) -> np.ndarray:
-        """The right-hand side dy/dt `"dim"` at a state, mean of the members."""
+        """The right-hand side dy/dt `"dim"` at a state `"dim"` and input `"ctrl"`,
+        mean of the members.
+
+        **Raises:** `ShapeError` for a state or input that does not fit, `DataError`
+        for an input too few or too many.
+        """
         y = self._state(y)
+        self._check_inputs(u is not None)
+        if u is not None and np.shape(u) != (len(self.about["input_names"]),):
+            raise ShapeError(
+                f"an input has shape {np.shape(u)}; expected "
+                f"({len(self.about['input_names'])},): "
+                f"{', '.join(self.about['input_names'])}."
+            )
         with precision(self.dtype):
             y = jnp.asarray(y)
             u = None if u is None else jnp.asarray(np.asarray(u, self.dtype))
@@ -86,22 +98,33 @@ class Fitted:
     def simulate(self, y0: Any, ts: Any, us: Any = None, *, refine: int = 1) -> Rollout:
         """Roll every member out from one state `"dim"`; arrays gain `"member"`.
 
-        `us` are inputs at `ts`, `"time ctrl"`, run as in training. **Raises:**
-        `ShapeError` for a state that does not fit.
+        `ts` `"time"` must increase; `us` are inputs at `ts`, `"time ctrl"`, run as in
+        training; `refine` multiplies the steps between two times. **Raises:**
+        `ShapeError` for a state, times or inputs that do not fit, `DataError` for
+        inputs too few or too many.
         """
         y0 = self._state(y0)
         ts = np.asarray(ts, np.float64)
+        if ts.ndim != 1 or len(ts) < 2 or not np.all(np.diff(ts) > 0):
+            raise ShapeError(
+                f"times of shape {ts.shape}; expected at least two that increase."
+            )
+        self._check_inputs(us is not None)
         path = None
         if us is not None:
             us = np.asarray(us, np.float64)
             us = us[:, None] if us.ndim == 1 else us
+            expected = (len(ts), len(self.about["input_names"]))
+            if us.shape != expected:
+                raise ShapeError(f"inputs have shape {us.shape}; expected {expected}.")
             path = input_path(ts, us, self.about["input_kind"]).astype(self.dtype)
-        self._check_inputs(path is not None)
         with precision(self.dtype):
             dts = jnp.asarray(np.diff(ts), self.dtype)
             t0 = jnp.asarray(ts[0], self.dtype)
             path = None if path is None else jnp.asarray(path)
-            out = _simulate(cast(self.ensemble, self.dtype), jnp.asarray(y0), t0, dts, path, refine)
+            out = _simulate(
+                cast(self.ensemble, self.dtype), jnp.asarray(y0), t0, dts, path, refine
+            )
             return to_host(out)
 
     def _state(self, y: Any) -> np.ndarray:
@@ -144,7 +167,14 @@ class Fitted:
         n = int(data.lengths[0])
         ts = data.ts[0, :n]
         history = float(self.about["history"])
-        start = min(ts[0] + history, ts[-1]) if start is None else float(start)
+        start = float(min(ts[0] + history, ts[-1]) if start is None else start)
+        end = ts[-1] if until is None else float(until)
+        if not (ts[0] < start <= ts[-1] and end > start):
+            raise DataError(
+                f"a forecast from {start:g} to {end:g} cannot be made: the data run "
+                f"from {ts[0]:g} to {ts[-1]:g}, and a history is {history:g} long. "
+                "Choose --start inside the data and --until after it."
+            )
         first = int(np.searchsorted(ts, max(start - history, ts[0]) - 1e-9))
         last = int(np.searchsorted(ts, start + 1e-9))
         if last - first < 4 or data.mask[0, first:last].any(1).sum() < 4:
@@ -261,14 +291,17 @@ class Fitted:
             half = 1.6449 * np.sqrt(var)
             return mean, mean - half, mean + half, np.sqrt(var)
         lag = np.maximum(horizon, 0.0)
-        bands = [
-            self.intervals.band(lag, m, v) for m, v in zip(mean, var, strict=True)
-        ]
+        bands = [self.intervals.band(lag, m, v) for m, v in zip(mean, var, strict=True)]
         low, high = (np.stack(side) for side in zip(*bands, strict=True))
         return mean, low, high, np.sqrt(var)
 
-    def score(self, data: Trajectories, *, start: float | None = None) -> dict[str, Any]:
-        """Free-run errors on every trajectory of `data`: RMSE, coverage, statuses."""
+    def score(
+        self, data: Trajectories, *, start: float | None = None
+    ) -> dict[str, Any]:
+        """Free-run errors on every trajectory of `data`: RMSE, coverage, statuses.
+
+        **Raises:** `DataError` as `forecast` does.
+        """
         rows = []
         for i in range(data.num):
             f = self.forecast(data, start=start, trajectory=i)
@@ -282,7 +315,8 @@ class Fitted:
                     "status": Status(int(f.status.max())).name,
                 }
             )
-        total = float(np.sqrt(np.mean([r["rmse"] ** 2 for r in rows])))
+        measured = [r["rmse"] ** 2 for r in rows if not np.isnan(r["rmse"])]
+        total = float(np.sqrt(np.mean(measured))) if measured else float("nan")
         return {"rmse": total, "trajectories": rows}
 
     def summary(self) -> str:
@@ -327,9 +361,11 @@ def _resample(data: Trajectories, first: int, grid: np.ndarray) -> Trajectories:
     ys[hit] = values[at[hit]]
     us = None
     if data.us is not None:
-        us = np.stack(
-            [np.interp(grid, ts, data.us[0, first:n, j]) for j in range(data.ctrl)], 1
-        )
+        path = input_path(ts, data.us[0, first:n], data.input_kind)
+        k = np.clip(np.searchsorted(ts, grid, side="right") - 1, 0, len(path) - 1)
+        powers = (grid - ts[k])[:, None] ** np.arange(4)
+        us = np.einsum("kp,kpj->kj", powers, path[k])
+        us[hit] = data.us[0, first:n][at[hit]]  # held inputs jump at a sample
     out = Trajectories.from_arrays(grid, ys, us)
     return dataclasses.replace(
         data, ts=out.ts, ys=out.ys, mask=out.mask, us=out.us, labels=data.labels

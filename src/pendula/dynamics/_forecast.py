@@ -72,19 +72,20 @@ def member_forecast(
         y0 = guess
     else:
         y0, inverse, mean_square = refine_start(model, guess, history, weight)
-    roll = model.steps(y0, future.t0, future.dts, future.us, future.context, refine=refine)
+    roll = model.steps(
+        y0, future.t0, future.dts, future.us, future.context, refine=refine
+    )
     obs = jax.vmap(model.observe)(roll.ys)
-    slots = slots_of(model.field)
     outside = jnp.zeros(roll.ys.shape[0], bool)
-    for slot in slots:
-        u = None
-        if slot.inputs:
-            u = jnp.concatenate([future.us[:, 0], future.us[-1:, 0]])
-        outside |= jax.vmap(lambda y, v, s=slot: s.outside(y, v, None), in_axes=(0, None if u is None else 0))(
-            roll.ys, u
-        )
+    us = None
+    if future.us is not None:
+        us = jnp.concatenate([future.us[:, 0], future.us[-1:, 0]])
+    for slot in slots_of(model.field):
+        outside |= jax.vmap(slot.outside, (0, 0, None))(roll.ys, us, future.context)
     if not with_variance or history is None:
-        return Spread(obs, roll.ys, jnp.zeros_like(obs), roll.status, roll.t_fail, outside)
+        return Spread(
+            obs, roll.ys, jnp.zeros_like(obs), roll.status, roll.t_fail, outside
+        )
     params, static = split_trainable(model)
     flat, unravel = ravel_pytree(params)
 
@@ -163,9 +164,13 @@ class Forecast:
         return self.mean - self.truth
 
     def rmse(self, after: float = -np.inf, until: float = np.inf) -> float:
-        """Root mean square error over `after < t <= until`, all channels."""
+        """Root mean square error over `after < t <= until`, all channels; NaN where
+        nothing was measured, infinite where every member failed."""
         inside = (self.ts > after) & (self.ts <= until)
-        return float(np.sqrt(np.nanmean(self.error()[inside] ** 2)))
+        seen = np.isfinite(self.truth[inside])
+        error = self.error()[inside][seen]
+        error = np.where(np.isnan(error), np.inf, error)
+        return float(np.sqrt(np.mean(error**2))) if len(error) else float("nan")
 
     def coverage(self, after: float = -np.inf, until: float = np.inf) -> float:
         """Share of measured values inside the band over `after < t <= until`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._errors import ConfigError, nearest
-from .._registry import lookup, register
+from .._registry import lookup, names, register
 from ._constants import Constant, Sign, constant
 from ._field import AbstractField
 
@@ -30,6 +31,9 @@ def known_law(name: str, law: Law) -> Law:
     """Register a law of your own under a name, so that models that use it can be
     saved (loading such a model needs the same registration first).
 
+    **Raises:** `ConfigError` for a name that another module has taken: a built-in
+    law is never replaced.
+
     ```python
     >>> import jax.numpy as jnp
     >>> from pendula.dynamics import Law, known_law
@@ -39,6 +43,14 @@ def known_law(name: str, law: Law) -> Law:
 
     ```
     """
+    if name in names("known"):
+        taken: Law = lookup("known", name)
+        owner = taken.value.__module__
+        if owner != law.value.__module__:
+            raise ConfigError(
+                f'the law "{name}" is already registered by {owner}. Choose another '
+                "name."
+            )
     register("known", name)(law)
     return law
 
@@ -112,6 +124,15 @@ class Known(AbstractField):
 
     **Shapes:** returns `"n + extra"`, zero but for coordinate `on`.
     **Raises:** `ConfigError` for unknown laws or constants, or missing ones.
+
+    ```python
+    >>> import jax.numpy as jnp
+    >>> from pendula.dynamics import Known
+    >>> law = Known("spring", k=4.0)
+    >>> law(jnp.zeros(()), jnp.array([0.5, 1.0]), None, None).tolist()
+    [-2.0]
+
+    ```
     """
 
     constants: dict[str, Constant]
@@ -152,9 +173,10 @@ class Known(AbstractField):
                     f'law "{law}": constant "{name}" has no value. Give '
                     f"{name}=NUMBER, or list it as free."
                 )
-            if sign == "positive" and not start > 0:
+            if not math.isfinite(start) or (sign == "positive" and not start > 0):
+                must = "> 0" if sign == "positive" else "finite"
                 raise ConfigError(
-                    f'law "{law}": {name} is {start:g}; it must be > 0.'
+                    f'law "{law}": {name} is {start:g}; it must be {must}.'
                 )
             self.constants[name] = constant(
                 start, free=name in free, sign=sign, scale=None if start else 1.0

@@ -71,6 +71,11 @@ def layout(
         raise ConfigError(f"{len(kinds)} kinds for {len(names)} channels.")
     positions = tuple(i for i, k in enumerate(kinds) if k == "second")
     velocity_of = {position: v for v, position in pairs.items()}
+    wrong = [
+        p for p in pairs.values() if not 0 <= p < len(kinds) or kinds[p] != "second"
+    ]
+    if wrong:
+        raise ConfigError(f"channel {wrong[0]} is no position, but has a velocity.")
     lost = [i for i, k in enumerate(kinds) if k == "velocity" and i not in pairs]
     if lost:
         raise ConfigError(

@@ -17,7 +17,10 @@ from ..nn import MLP
 from ._field import AbstractField
 
 
-PriorName = Literal["zero_at_rest", "odd", "positive", "bounded"]
+PriorName = Literal[
+    "zero_at_rest", "odd", "even", "flat_at_rest", "positive", "bounded"
+]
+_ALONE = {"positive", "bounded"}  # these leave no room for another
 
 
 @register("module")
@@ -67,6 +70,8 @@ class Learned(AbstractField):
     |---|---|
     | `zero_at_rest` | net(z) - net(z_rest) |
     | `odd` | (net(z) - net(-z)) / 2 about the rest state |
+    | `even` | (net(z) + net(-z)) / 2, for an energy whose force is odd |
+    | `flat_at_rest` | net(z) less its tangent at rest, for an energy at rest |
     | `positive` | softplus(net) |
     | `bounded` | lo + (hi - lo) sigmoid(net), the bounds in output units |
 
@@ -75,9 +80,23 @@ class Learned(AbstractField):
     **Arguments:** `net`: `MLP` of the right input size; `takes`: indices into
     the state; `inputs`: indices into u; `angle`: which of `takes` are angles;
     `uses_context`: whether the context joins the inputs.
-    **Raises:** `ConfigError` for priors that exclude each other.
+    **Shapes and units:** returns `"out"`, in the units of `scale.out`.
+    **Raises:** `ConfigError` for priors that are unknown or exclude each other, or a
+    network of the wrong size.
     **Source:** engineering of priors as in hybrid models; Kidger 2022,
     arXiv:2202.02435, section 2.
+
+    ```python
+    >>> import jax, jax.numpy as jnp
+    >>> from pendula.dynamics import Learned, SlotScale
+    >>> from pendula.nn import MLP
+    >>> net = MLP(2, 1, width=8, depth=1, key=jax.random.key(0))
+    >>> slot = Learned(net, SlotScale.unit(2, 1), takes=(0, 1), priors=("odd",))
+    >>> y = jnp.array([0.3, -0.2])
+    >>> bool(slot(0.0, y, None, None) == -slot(0.0, -y, None, None))
+    True
+
+    ```
     """
 
     net: MLP
@@ -95,13 +114,28 @@ class Learned(AbstractField):
                     f'prior "{prior}" is unknown.{nearest(prior, get_args(PriorName))}'
                     f" Allowed here: {', '.join(get_args(PriorName))}."
                 )
-        if {"positive", "bounded"} & set(self.priors) and len(self.priors) > 1:
+        both = set(self.priors)
+        if (_ALONE & both and len(both) > 1) or (
+            "odd" in both and both != {"odd"} and both != {"odd", "zero_at_rest"}
+        ):
             raise ConfigError(
-                f"priors {list(self.priors)} exclude each other: positive and bounded "
-                "stand alone."
+                f"priors {list(self.priors)} exclude each other. positive and bounded "
+                "stand alone; odd goes with zero_at_rest only."
             )
         if self.angle and len(self.angle) != len(self.takes):
-            raise ConfigError("angle needs one flag for each entry of takes.")
+            raise ConfigError(
+                f"angle has {len(self.angle)} flags for {len(self.takes)} entries of "
+                "takes; give one each, or none."
+            )
+        size = Learned.size(self.takes, self.inputs, self.angle)
+        if self.net.in_size < size or (
+            not self.uses_context and self.net.in_size != size
+        ):
+            raise ConfigError(
+                f"the network of a slot has {self.net.in_size} inputs; it takes "
+                f"{len(self.takes)} state entries ({sum(self.angle)} of them angles, "
+                f"which count twice) and {len(self.inputs)} inputs: {size}."
+            )
 
     @staticmethod
     def size(
@@ -145,6 +179,12 @@ class Learned(AbstractField):
             mirrored = self.encode(2.0 * self.scale.rest - x)
             return 0.5 * (self.net(z) - self.net(mirrored))
         value = self.net(z)
+        if "even" in self.priors:
+            value = 0.5 * (value + self.net(self.encode(2.0 * self.scale.rest - x)))
+        if "flat_at_rest" in self.priors:
+            at_rest = self.encode(self.scale.rest)
+            first, slope = jax.jvp(self.net, (at_rest,), (z - at_rest,))
+            value = value - first - slope
         if "zero_at_rest" in self.priors:
             value = value - self.net(self.encode(self.scale.rest))
         if "positive" in self.priors:

@@ -61,7 +61,7 @@ def rate_points(data: Trajectories, states: States, dtype: Any, most: int = 4000
     """The samples of the rate regression, thinned to at most `most`."""
     good = np.isfinite(states.ys).all(-1) & np.isfinite(states.rates).all(-1)
     index = np.argwhere(good)
-    index = index[:: max(1, len(index) // most)]
+    index = index[:: max(1, -(-len(index) // most))]
     i, k = index.T
     pack = lambda a: jnp.asarray(a[i, k][None], dtype)  # noqa: E731 - four uses
     return RatePoints(
@@ -126,12 +126,14 @@ def adam_stages(
 
     def rates(params: Any) -> Stage:
         def loss(pair, item, sub):
-            take = jax.random.randint(sub, (min(256, flat.t.shape[0]),), 0, flat.t.shape[0])
+            take = jax.random.randint(
+                sub, (min(256, flat.t.shape[0]),), 0, flat.t.shape[0]
+            )
             some = jax.tree.map(lambda x: x[take], item)
             r = rate_residual(eqx.combine(pair[0], static), some, weight)
             return jnp.mean(r * r)
 
-        count = 1500 if steps == 0 else steps
+        count = 1500 if steps == 0 else max(10, steps // 10 * 10)
         transform = adam_cosine(5e-3, count)
         pair = (params, jnp.zeros((members, 0), dtype))
         return Stage(
@@ -186,7 +188,9 @@ def adam_stages(
                 length,
                 number,
                 gradient_step(loss, transform, members=members, inner=inner),
-                TrainState.start(pair, init_opt(transform, pair, members), key, members),
+                TrainState.start(
+                    pair, init_opt(transform, pair, members), key, members
+                ),
                 items,
                 max(inner, count // inner * inner),
                 inner * max(1, count // inner // 15),
@@ -284,7 +288,9 @@ def levenberg_stages(
                 np.asarray(host.mask).sum((1, 2)) > starts.shape[1]
             )
             items = jax.tree.map(lambda x: jnp.asarray(np.asarray(x)[good]), host)
-            starts = jnp.asarray(np.broadcast_to(starts[good], (members, *starts[good].shape)))
+            starts = jnp.asarray(
+                np.broadcast_to(starts[good], (members, *starts[good].shape))
+            )
 
             def residual(pair, y0, item):
                 return weighted_residual(eqx.combine(*pair), y0, item, scale)
@@ -308,13 +314,24 @@ def levenberg_stages(
             opt = levenberg_state(dtype, variance=1e-2, members=members)
             state = TrainState.start(pair, opt, key, members)
             return Stage(
-                name, length, int(starts.shape[1]), step, state, (static, items), steps or most, 1, 1
+                name,
+                length,
+                int(starts.shape[1]),
+                step,
+                state,
+                (static, items),
+                steps or most,
+                1,
+                1,
             )
 
         return make
 
     quarter = max(8, (window - 1) // 4 + 1)
-    out = [("rates", rates), (f"windows of {quarter}", windows(quarter, f"windows of {quarter}", 20))]
+    out = [
+        ("rates", rates),
+        (f"windows of {quarter}", windows(quarter, f"windows of {quarter}", 20)),
+    ]
     last = (f"windows of {window}", windows(window, f"windows of {window}", 60))
     if warm:
         return [("refit on all data", last[1])]
