@@ -302,3 +302,31 @@ def test_a_row_s_name_is_checked(tmp_path):
     object.__setattr__(toy.study.parts["sums"], "measure", wrong)
     with pytest.raises(ConfigError, match=r'Did you mean "toy\.sums\.one"'):
         toy.run(tmp_path)
+
+
+def test_parts_that_run_beside_each_other_keep_each_other_s_rows(tmp_path):
+    one = Ledger(tmp_path / "toy", "toy", "full")
+    other = Ledger(tmp_path / "toy", "toy", "full")
+    one.put(Claim("toy.a.one", "One.", 1.0))
+    other.put(Claim("toy.b.two", "Two.", 2.0))
+    one.put(Claim("toy.a.three", "Three.", 3.0))
+    found = [claim.id for claim in read_claims(tmp_path)["toy"]]
+    assert found == ["toy.a.one", "toy.a.three", "toy.b.two"]
+
+
+def test_seconds_before_a_kill_count(tmp_path):
+    toy = Toy()
+
+    def slow(run):
+        run.keep("step", lambda: {"value": 1})
+        for row in ROWS:
+            yield run.row(row.id).measured(1.0)
+
+    object.__setattr__(toy.study.parts["sums"], "measure", slow)
+    toy.run(tmp_path)
+    (path,) = (tmp_path / "scratch").glob("*/step.npz")
+    np.savez(path, **{"value": 1, "seconds it took": 100.0})
+    (tmp_path / "results/toy/claims.json").unlink()
+    seconds = [claim.stamp.seconds for claim in toy.run(tmp_path)]
+    assert 100.0 <= seconds[0] < 110.0
+    assert max(seconds[1:]) < 10.0

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
-from collections.abc import Collection, Sequence
+import os
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +35,20 @@ class Ledger:
         self.study, self.budget = study, budget
         self.order = {key: i for i, key in enumerate(order)}
         self.rows: dict[str, Claim] = {}
-        if self.path.exists():
-            header, claims = read_file(self.path)
-            for name, own in (("study", study), ("budget", budget)):
-                if header[name] != own:
-                    raise DataError(
-                        f'{self.path} belongs to {name} "{header[name]}", not "{own}". '
-                        "Give another folder (--out)."
-                    )
-            self.rows = {claim.id: claim for claim in claims}
+        self.read()
+
+    def read(self) -> None:
+        """Take the rows that stand in the file now."""
+        if not self.path.exists():
+            return
+        header, claims = read_file(self.path)
+        for name, own in (("study", self.study), ("budget", self.budget)):
+            if header[name] != own:
+                raise DataError(
+                    f'{self.path} belongs to {name} "{header[name]}", not "{own}". '
+                    "Give another folder (--out)."
+                )
+        self.rows = {claim.id: claim for claim in claims}
 
     def claims(self) -> list[Claim]:
         """All rows in the order of the table."""
@@ -48,18 +56,23 @@ class Ledger:
         return sorted(self.rows.values(), key=place)
 
     def put(self, claim: Claim) -> None:
-        """Enter a row and write the file."""
-        self.rows[claim.id] = claim
-        self.write()
+        """Enter a row and write the file; rows that another process has entered
+        meanwhile stay."""
+        with locked(self.path):
+            self.read()
+            self.rows[claim.id] = claim
+            self._write()
 
     def keep_only(self, keys: Collection[str]) -> None:
         """Take out rows that the study no longer has."""
-        left = {key: claim for key, claim in self.rows.items() if key in keys}
-        if len(left) < len(self.rows):
-            self.rows = left
-            self.write()
+        with locked(self.path):
+            self.read()
+            left = {key: claim for key, claim in self.rows.items() if key in keys}
+            if len(left) < len(self.rows):
+                self.rows = left
+                self._write()
 
-    def write(self) -> None:
+    def _write(self) -> None:
         """Write the file, whole or not at all."""
         claims = self.claims()
         last = claims[-1].stamp if claims else None
@@ -75,6 +88,19 @@ class Ledger:
         text = json.dumps(body, indent=1, ensure_ascii=False, allow_nan=False)
         with replacing(self.path) as temporary:
             temporary.write_text(text + "\n", encoding="utf-8")
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """One process at a time: parts of a study may run beside each other. The lock
+    ends with the process that holds it, also when it is killed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def read_file(path: Path) -> tuple[dict[str, Any], list[Claim]]:

@@ -181,7 +181,9 @@ def _run_part(
             if claim.id not in table:
                 raise ConfigError(f"{name} gave the row {claim.id}, not in its table.")
             if claim.id not in done:
-                seconds = time.perf_counter() - began
+                # what was computed before a kill counts for the row that needs it
+                seconds = time.perf_counter() - began + sum(run.earlier.values())
+                run.earlier.update(dict.fromkeys(run.earlier, 0.0))
                 ledger.put(claim.stamped(stamp(seconds)))
                 done.add(claim.id)
                 progress(_line(claim))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from ._row import Row
 
 
 Progress = Callable[[str], None]
+_SECONDS = "seconds it took"
 
 
 class NotHere(PendulaError, RuntimeError):
@@ -33,7 +35,8 @@ class Run:
     `settings`: the part's settings for this budget; `rows`: its table by id;
     `done`: ids that are measured with these settings already, so that the work for
     them may be left out; `scratch`: a folder of its own whose files outlive a kill;
-    `figures`: where figures go, beside the claims.
+    `figures`: where figures go, beside the claims; `earlier`: seconds that kept
+    steps took when they were computed, by name.
     """
 
     settings: Any
@@ -43,6 +46,7 @@ class Run:
     figures: Path
     progress: Progress
     budget: str = "full"
+    earlier: dict[str, float] = dataclasses.field(default_factory=dict)
 
     def row(self, key: str) -> Row:
         """A row of the part's table.
@@ -70,13 +74,19 @@ class Run:
         arrays or numbers.
         """
         path = self.scratch / f"{name}.npz"
-        if not path.exists():
+        here = not path.exists()
+        if here:
             self.progress(f"{name}: computing")
+            began = time.perf_counter()
             arrays = {k: np.asarray(v) for k, v in compute().items()}
+            arrays[_SECONDS] = np.asarray(time.perf_counter() - began)
             with replacing(path) as temporary:
                 np.savez(temporary, allow_pickle=False, **arrays)
         with np.load(path, allow_pickle=False) as stored:
-            return {k: stored[k] for k in stored.files}
+            found = {k: stored[k] for k in stored.files}
+        seconds = float(found.pop(_SECONDS, 0.0))
+        self.earlier.setdefault(name, 0.0 if here else seconds)
+        return found
 
 
 Measure = Callable[[Run], Iterator[Claim]]
