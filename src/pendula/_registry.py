@@ -14,6 +14,7 @@ from ._errors import ConfigError, nearest
 
 T = TypeVar("T")
 _TABLES: dict[str, dict[str, Any]] = {}
+_WORDS = {"known": "law"}  # where the kind is no good noun in a sentence
 
 
 def register(kind: str, name: str | None = None) -> Callable[[T], T]:
@@ -43,7 +44,7 @@ def lookup(kind: str, name: str) -> Any:
     table = _TABLES.get(kind, {})
     if name not in table:
         raise ConfigError(
-            f'unknown {kind} "{name}".{nearest(name, table)} '
+            f'unknown {_WORDS.get(kind, kind)} "{name}".{nearest(name, table)} '
             f"Known: {', '.join(sorted(table)) or 'none'}."
         )
     return table[name]

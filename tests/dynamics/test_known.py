@@ -182,7 +182,9 @@ def test_sums_and_newtons_form():
 
 def test_layout_from_channels_to_states_and_back():
     """z, q0, v of q1, q1: the state is (q0, q1, v0, v1, z)."""
-    plan = layout(["z", "a", "w", "b"], ["first", "second", "velocity", "second"], {2: 3})
+    plan = layout(
+        ["z", "a", "w", "b"], ["first", "second", "velocity", "second"], {2: 3}
+    )
     assert (plan.n, plan.dim) == (2, 5)
     assert plan.positions == (1, 3)
     assert plan.velocities == (None, 2)

@@ -188,7 +188,7 @@ def choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
         )
 
 
-def from_dict(values: dict[str, Any], kind: type = FitConfig, where: str = "") -> Any:
+def from_dict(values: Any, kind: type = FitConfig, where: str = "") -> Any:
     """A configuration from nested tables (TOML), every key and type checked.
 
     **Raises:** `ConfigError` with the path of the field and the nearest name.
