@@ -120,7 +120,8 @@ def _named(fitted: Fitted, data: tuple[str, ...], loaded: float) -> Fitted:
     report = dict(fitted.report or {})
     names = fitted.about["names"]
     shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-    report["title"] = f"{shown}: {', '.join(data[:3])}"
+    files = [Path(d).name if Path(d).exists() else d for d in data[:3]]
+    report["title"] = f"{shown}: {', '.join(files)}"
     training = dict(report.get("training") or {})
     training["seconds"] = {
         **(training.get("seconds") or {}),

@@ -181,7 +181,8 @@ def draw_band(
     """The 90 % band, hatched beyond `until`. **Shapes:** all `"time"`."""
     known = t <= until
     # both parts share the sample between them, so that the band has no gap
-    beyond = ~known | np.roll(~known, -1) if len(t) > 1 else ~known
+    beyond = ~known
+    beyond[:-1] |= ~known[1:]
     if known.any():
         ax.fill_between(
             t,
@@ -320,7 +321,10 @@ def _limits(
 def _inside(ts: np.ndarray, window: tuple[float, float]) -> np.ndarray:
     keep = (ts >= window[0]) & (ts <= window[1])
     # one sample more on either side, so that lines reach the frame
-    return keep | np.roll(keep, 1) | np.roll(keep, -1) if keep.any() else keep
+    out = keep.copy()
+    out[1:] |= keep[:-1]
+    out[:-1] |= keep[1:]
+    return out
 
 
 def joined(t: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
