@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int8, PRNGKeyArray, Shaped
 
 
-AnyArray: TypeAlias = (
-    Array | np.ndarray | np.generic
-)  # where NumPy may come in or go out
+if TYPE_CHECKING:  # operators between the three are beyond type checkers
+    AnyArray: TypeAlias = Any
+else:
+    AnyArray = Array | np.ndarray | np.generic  # where NumPy may come in or go out
 State: TypeAlias = Float[Array, "dim"]
 Time: TypeAlias = Float[Array, ""]
 Control: TypeAlias = Float[Array, "ctrl"]
