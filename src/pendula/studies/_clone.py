@@ -58,9 +58,11 @@ _QUICK_TEST = {
 @spine.part("install", _INSTALL, full=_FULL, quick={"packages": False, "arguments": []})
 def install(run: Run) -> Iterator[Claim]:
     """A clone of its own, installed from nothing."""
-    folder, seconds = _install(run, _fresh(run))
+    folder = _fresh(run)
+    seconds = _install(run, folder)
     yield run.row("spine.install_seconds").measured(seconds)
-    size = sum(p.lstat().st_size for p in (folder / ".venv").rglob("*") if p.is_file())
+    files = (p for p in (folder / ".venv").rglob("*") if not p.is_symlink())
+    size = sum(512 * p.stat().st_blocks for p in files)
     yield run.row("spine.install_mb").measured(round(size / 1e6))
 
 
@@ -72,7 +74,7 @@ def install(run: Run) -> Iterator[Claim]:
 )
 def demo(run: Run) -> Iterator[Claim]:
     """`make demo` in a fresh clone whose install is not counted."""
-    folder, _ = _install(run, _fresh(run))
+    folder = _installed(run)
     seconds = _make(run, folder, "demo")
     page = folder / "runs" / "demo" / "report.html"
     if not page.is_file():
@@ -83,13 +85,13 @@ def demo(run: Run) -> Iterator[Claim]:
 @spine.part("test", _TEST, full=_FULL, quick=_QUICK_TEST)
 def test(run: Run) -> Iterator[Claim]:
     """`make test` in a fresh clone whose install is not counted."""
-    folder, _ = _install(run, _fresh(run))
+    folder = _installed(run)
     seconds = _make(run, folder, "test", *run.settings["arguments"])
     yield run.row("spine.test_seconds").measured(seconds)
 
 
-def _fresh(run: Run) -> Path:
-    """A clone of the checkout this code runs from.
+def _source() -> Path:
+    """The checkout this code runs from.
 
     **Raises:** `NotHere` without a checkout, git or make.
     """
@@ -99,7 +101,18 @@ def _fresh(run: Run) -> Path:
     for tool in ("git", "make"):
         if shutil.which(tool) is None:
             raise NotHere(f"{tool} is not installed here")
-    folder = run.scratch / "clone"
+    return source
+
+
+def _clone(run: Run) -> Path:
+    """Where the clone is that the three parts share."""
+    kind = "packages" if run.settings["packages"] else "bare"
+    return run.scratch.parent / f"spine.clone-{kind}"
+
+
+def _fresh(run: Run) -> Path:
+    """A new clone."""
+    source, folder = _source(), _clone(run)
     shutil.rmtree(folder, ignore_errors=True)
     subprocess.run(
         ["git", "clone", "--quiet", "--no-hardlinks", str(source), str(folder)],
@@ -109,14 +122,33 @@ def _fresh(run: Run) -> Path:
     return folder
 
 
-def _install(run: Run, folder: Path) -> tuple[Path, float]:
-    """`make install` in a clone; the folder and the seconds it took."""
+def _installed(run: Run) -> Path:
+    """A clone of this revision that is installed and has run nothing yet."""
+    source, folder = _source(), _clone(run)
+    if not (folder / ".venv" / ".test").exists() or _head(folder) != _head(source):
+        _install(run, _fresh(run))
+    shutil.rmtree(folder / "runs", ignore_errors=True)
+    return folder
+
+
+def _head(folder: Path) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(folder), "rev-parse", "HEAD"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return done.stdout.strip()
+
+
+def _install(run: Run, folder: Path) -> float:
+    """`make install` in a clone; the seconds it took."""
     # the interpreter behind a virtual environment, as a stranger would have it
     base = getattr(sys, "_base_executable", None) or sys.executable
     arguments = [f"PYTHON={base}"]
     if not run.settings["packages"]:
         arguments.append("PIP=true")
-    return folder, _make(run, folder, "install", *arguments)
+    return _make(run, folder, "install", *arguments)
 
 
 def _make(run: Run, folder: Path, target: str, *arguments: str) -> float:
