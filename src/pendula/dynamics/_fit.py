@@ -395,7 +395,7 @@ class _Trainer:
                 r = jax.vmap(weighted_residual, in_axes=(None, 0, 0, None))(
                     m, starts, items, weight
                 )
-                return jnp.sum(r * r) / jnp.maximum(jnp.sum(items.mask), 1)
+                return jnp.sum(r * r) / jnp.sum(items.mask, dtype=r.dtype).clip(1.0)
 
             return jax.vmap(one)(pair[0])
 

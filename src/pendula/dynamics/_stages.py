@@ -176,7 +176,7 @@ def adam_stages(
                 r = jax.vmap(weighted_residual, in_axes=(None, 0, 0, None))(
                     model, y0, some, scale
                 )
-                return jnp.sum(r * r) / jnp.maximum(jnp.sum(some.mask), 1)
+                return jnp.sum(r * r) / jnp.sum(some.mask, dtype=r.dtype).clip(1.0)
 
             count = steps or _budget(length, prepared.substeps, members)
             transform = adam_cosine(lr * 0.7**index, count)
