@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # distinguishable without colour vision (Okabe, Ito 2008)
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#000000")
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#000000", "#e69f00")
 POINTS = 800
 
 
@@ -74,7 +74,8 @@ def error_bands(path: Path, runs: Mapping[str, Mapping[str, np.ndarray]]) -> Non
 def envelopes(path: Path, t: np.ndarray, largest: Mapping[str, np.ndarray]) -> None:
     """Largest absolute error in equal stretches of time, one curve a model."""
     with figure(path, 1, 3.2) as (ax,):
-        for colour, (name, values) in zip(COLOURS, largest.items(), strict=False):
+        for index, (name, values) in enumerate(largest.items()):
+            colour = COLOURS[index % len(COLOURS)]
             ax.semilogy(t, values, color=colour, linewidth=1.0, label=name)
         ax.set_ylabel("largest |error| [mV]")
         ax.set_xlabel("t [s]")
