@@ -151,7 +151,7 @@ def test_dotted_options():
         ({"validation": 2.0}, "validation is 2"),
         ({"settings": ("train.lrr=1",)}, r'train\.lrr\. Did you mean "lr"'),
         ({"settings": ("trian.lr=1",)}, r'trian\. Did you mean "train"'),
-        ({"settings": ("train.lr=fast",)}, "train.lr is 'fast'; expected float"),
+        ({"settings": ("train.lr=fast",)}, "train.lr is 'fast'; expected a number"),
         ({"settings": ("train.lr=1", "train.lr.x=1")}, "a value and a table"),
         ({"preset": "smal"}, 'Did you mean "small"'),
     ],

@@ -97,12 +97,14 @@ def _clear(out: Path) -> None:
 
 def _worlds(seed: int) -> tuple[Trajectories, Trajectories, Trajectories]:
     """The records, the wide swing as it is measured, and the truth behind it."""
+    import numpy as np
+
     from ..systems import simulate, system
 
     world = system("pendulum", **CONSTANTS)
     seen = {**RECORD, "observe": "theta"}
-    records = simulate(world, num=len(STARTS), y0=STARTS, seed=seed, **seen)
-    wide = {**seen, "duration": UNTIL, "y0": WIDE, "seed": seed + 1}
+    records = simulate(world, num=len(STARTS), y0=np.array(STARTS), seed=seed, **seen)
+    wide = {**seen, "duration": UNTIL, "y0": np.array(WIDE), "seed": seed + 1}
     return records, simulate(world, **wide), simulate(world, **{**wide, "noise": 0.0})
 
 

@@ -70,6 +70,7 @@ def _cpus() -> int:
 
 
 def versions() -> dict[str, str]:
+    """Versions of everything that computes; "missing" where it is not installed."""
     from importlib.metadata import PackageNotFoundError, version
 
     out = {}

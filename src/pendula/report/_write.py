@@ -91,6 +91,14 @@ def write_numbers(
     """Write `report.json` and `arrays.npz`, and the page made from them.
 
     **Returns:** the path of the page.
+
+    ```python
+    >>> from pendula.report import write_numbers
+    >>> report = {"format": 1, "kind": "fit", "title": "A run without figures"}
+    >>> write_numbers("runs/empty", report, {}).name
+    'report.html'
+
+    ```
     """
     folder = Path(folder)
     write_arrays(folder / "arrays.npz", arrays)
