@@ -108,9 +108,14 @@ def test_free_constants_are_trained_and_given_ones_are_not():
 
 
 def test_a_law_of_ones_own_and_names_that_are_taken():
-    own = Law(lambda q, v, u, c: -c["a"] * q * v, {"a": ("any", "1")}, "-a q v")
-    known_law("tests_known_own", own)
-    known_law("tests_known_own", own)  # the same module may say it again
+    def define(factor):
+        value = lambda q, v, u, c: -factor * c["a"] * q * v
+        return Law(value, {"a": ("any", "1")}, "-a q v")
+
+    own = known_law("tests_known_own", define(1.0))
+    assert known_law("tests_known_own", define(1.0)) is own  # said again
+    with pytest.raises(ConfigError, match="with another content"):
+        known_law("tests_known_own", define(2.0))
     y = jnp.asarray([Q, V])
     assert_allclose(Known("tests_known_own", a=2.0)(T, y, None, None), [-2.0 * Q * V])
     with pytest.raises(ConfigError, match=r"already registered by pendula\.dynamics"):

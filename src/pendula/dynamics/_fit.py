@@ -30,6 +30,7 @@ from ..train import (
     MetricsLog,
     Plateau,
     Tell,
+    STOPPED,
     TimeLimit,
     check_same,
     finish,
@@ -42,9 +43,10 @@ from ._config import FitConfig, to_dict
 from ._fitted import Fitted
 from ._judge import constants_found, judge
 from ._learned import Learned
-from ._model import Model, weighted_residual
+from ._model import Model
 from ._posterior import posterior
 from ._prepare import Prepared, estimate_states, prepare
+from ._programs import validation_score
 from ._stages import Stage, adam_stages, levenberg_stages, start_states
 
 
@@ -139,9 +141,7 @@ def fit(
         trainer = _Trainer(prepared, config, dtype, folder, deadline, tell, resume)
         ensemble, locals_, items, outcomes = trainer.train(ensemble, method)
         fitted = _package(prepared, config, ensemble, dtype, method)
-        covariance, constants, tau = posterior(
-            fitted.ensemble, prepared, method, locals_, items, dtype
-        )
+        covariance, constants, tau = posterior(fitted.ensemble, method, locals_, items)
         fitted = dataclasses.replace(
             fitted,
             covariance=covariance,
@@ -327,6 +327,8 @@ class _Trainer:
             found = resume_state(self.folder / place, index, stage.state)
             if found is not None:
                 state, ended = found
+            if ended is not None and ended.startswith(STOPPED):
+                ended = None  # by the clock: a resumed fit is given more time
         last: dict[str, Any] = {}
         callbacks: list[AbstractCallback] = []
         if stage.score is not None:
@@ -342,7 +344,7 @@ class _Trainer:
         callbacks.append(
             TimeLimit(self.deadline, f"the limit of {self.config.train.minutes:g} min")
         )
-        if "still" in jax.eval_shape(stage.step, state, stage.items)[1]:
+        if "still" in eqx.filter_eval_shape(stage.step, state, stage.items)[1]:
             callbacks.append(Plateau())
         if self.folder is not None:
             callbacks.append(Checkpoint(self.folder / place, index, CHECK_EVERY))
@@ -388,18 +390,7 @@ class _Trainer:
         sd = np.where(p.train.mask, p.train.ys, np.nan).reshape(-1, p.train.dim)
         weight = jnp.asarray(1.0 / np.maximum(np.nanstd(sd, axis=0), 1e-12), self.dtype)
 
-        @eqx.filter_jit
-        def score(pair, starts, items):
-            def one(params):
-                m = eqx.combine(params, static)
-                r = jax.vmap(weighted_residual, in_axes=(None, 0, 0, None))(
-                    m, starts, items, weight
-                )
-                return jnp.sum(r * r) / jnp.sum(items.mask, dtype=r.dtype).clip(1.0)
-
-            return jax.vmap(one)(pair[0])
-
-        return lambda pair: score(pair, starts, items)
+        return lambda pair: validation_score(pair[0], static, starts, items, weight)
 
 
 def _package(
@@ -485,9 +476,7 @@ def _refit(
         stage = make(params)
         pair, _ = trainer.one(REFIT, name, stage, trainer.resume)
         host = to_host(eqx.combine(pair[0], static))
-        covariance, constants, tau = posterior(
-            host, prepared, "levenberg", pair[1], stage.items, dtype
-        )
+        covariance, constants, tau = posterior(host, "levenberg", pair[1], stage.items)
     about = {
         **fitted.about,
         "constants": constants,

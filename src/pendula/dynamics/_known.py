@@ -31,8 +31,8 @@ def known_law(name: str, law: Law) -> Law:
     """Register a law of your own under a name, so that models that use it can be
     saved (loading such a model needs the same registration first).
 
-    **Raises:** `ConfigError` for a name that another module has taken: a built-in
-    law is never replaced.
+    **Raises:** `ConfigError` for a name that stands for another law already:
+    programs compiled with it, and saved models, would silently change.
 
     ```python
     >>> import jax.numpy as jnp
@@ -45,14 +45,24 @@ def known_law(name: str, law: Law) -> Law:
     """
     if name in names("known"):
         taken: Law = lookup("known", name)
-        owner = taken.value.__module__
-        if owner != law.value.__module__:
+        if _content(taken) != _content(law):
             raise ConfigError(
-                f'the law "{name}" is already registered by {owner}. Choose another '
-                "name."
+                f'the law "{name}" ({taken.text}) is already registered by '
+                f"{getattr(taken.value, '__module__', 'another module')} with another "
+                "content. Choose another name."
             )
+        return taken
     register("known", name)(law)
     return law
+
+
+def _content(law: Law) -> tuple:
+    """What makes two laws the same, also when their definition is run again."""
+    function = law.value
+    code = getattr(function, "__code__", function)
+    cells = getattr(function, "__closure__", None) or ()
+    inside = [cell.cell_contents for cell in cells]
+    return code, getattr(function, "__defaults__", None), inside, law[1:]
 
 
 def _smooth_sign(v: Array, width: Array) -> Array:

@@ -11,22 +11,21 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from .._registry import lookup
-from .._tree import member, prior_residual, split_trainable
+from .._tree import member, split_trainable
 from ..diagnostics import autocorrelation_time
-from ..train import posterior_covariance
 from ._constants import Free
 from ._energy import Friction
 from ._field import terms_of
 from ._known import Known, Law
-from ._model import Model, weighted_residual
-from ._prepare import Prepared
+from ._model import Model
+from ._programs import window_covariances, window_residuals
 
 
 MOST = 400  # parameters for which a covariance is kept
 
 
 def posterior(
-    ensemble: Model, prepared: Prepared, method: str, local: Any, items: Any, dtype: Any
+    ensemble: Model, method: str, local: Any, items: Any
 ) -> tuple[np.ndarray | None, list[dict[str, Any]], float]:
     r"""Covariances of every member's parameters, its constants with intervals, and
     the residuals' autocorrelation time.
@@ -39,49 +38,20 @@ def posterior(
     ensemble = jax.tree.map(jnp.asarray, ensemble)
     if method != "levenberg":
         return None, constants(ensemble, None), 1.0
-    _, items = items
+    (_, scale), windows = items
     params, static = split_trainable(ensemble)
-    sd = np.where(prepared.train.mask, prepared.train.ys, np.nan)
-    sd = np.nanstd(sd.reshape(-1, prepared.train.dim), axis=0)
-    scale = jnp.asarray(1.0 / np.where(sd > 0, sd, 1.0), dtype)
-
-    def residual(pair, y0, item):
-        return weighted_residual(eqx.combine(*pair), y0, item, scale)
-
-    @eqx.filter_jit
-    def residuals(params, static, local):
-        return jax.lax.map(
-            lambda x: jax.vmap(residual, in_axes=(None, 0, 0))((x[0], x[1]), x[2], items),
-            (params, static, local),
-        )
-
-    r = np.asarray(residuals(params, static, local))
-    mask = np.asarray(items.mask)
+    fixed = (static, scale)
+    r = np.asarray(window_residuals(params, fixed, local, windows))
+    mask = np.asarray(windows.mask)
     count = mask.sum()
-    dim = prepared.train.dim
     taus = []
-    for j in range(dim):
+    for j in range(mask.shape[-1]):
         one = r.reshape(r.shape[0], *mask.shape)[..., j]
         for member_r in one:
             taus.append(autocorrelation_time(member_r, mask[..., j]))
     tau = float(np.median(taus))
     variance = jnp.asarray((r**2).sum((1, 2)) / count * tau)
-
-    @eqx.filter_jit
-    def covariances(params, static, local, variance):
-        def one(x):
-            p, s, loc, var = x
-            return posterior_covariance(
-                lambda q, y0, item: residual((q, s), y0, item),
-                lambda q: prior_residual(eqx.combine(q, s)),
-                (p, loc),
-                items,
-                var,
-            )
-
-        return jax.lax.map(one, (params, static, local, variance))
-
-    cov = np.asarray(covariances(params, static, local, variance))
+    cov = np.asarray(window_covariances(params, fixed, local, windows, variance))
     return cov, constants(ensemble, cov), tau
 
 
@@ -132,7 +102,9 @@ def constants(ensemble: Model, covariance: np.ndarray | None) -> list[dict[str, 
     if not listed:
         return []
     where = raw_indices(first)
-    raws = np.array([[float(n.raw) for *_, n in free_constants(take(i))] for i in range(members)])
+    raws = np.array(
+        [[float(n.raw) for *_, n in free_constants(take(i))] for i in range(members)]
+    )
     var = np.zeros_like(raws)
     if covariance is not None:
         var = covariance[:, where, where]
@@ -140,6 +112,7 @@ def constants(ensemble: Model, covariance: np.ndarray | None) -> list[dict[str, 
     sd = np.sqrt(raws.var(0) + var.mean(0))
     out = []
     for k, (name, law, unit, sign, node) in enumerate(listed):
+
         def value(raw, node=node, sign=sign):
             start, scale = float(node.start.value), float(node.scale.value)
             return start * np.exp(raw) if sign == "positive" else start + scale * raw

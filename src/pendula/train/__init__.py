@@ -7,6 +7,7 @@ from ._adam import (
     plain_gradient as plain_gradient,
 )
 from ._callbacks import (
+    STOPPED as STOPPED,
     KeepBest as KeepBest,
     MetricsLog as MetricsLog,
     Plateau as Plateau,

@@ -107,6 +107,9 @@ def _drop_behind(path: Path, phase: str, step: int) -> None:
     path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
 
 
+STOPPED = "stopped at step"  # how the reason of a time limit begins
+
+
 class TimeLimit(AbstractCallback):
     """Stops a training cleanly once a deadline has passed."""
 
@@ -115,7 +118,7 @@ class TimeLimit(AbstractCallback):
 
     def __call__(self, state: TrainState, row: Info) -> TrainState:
         if time.perf_counter() > self.deadline:
-            raise StopTraining(f"stopped at step {row['step']}: {self.text}")
+            raise StopTraining(f"{STOPPED} {row['step']}: {self.text}")
         return state
 
 
