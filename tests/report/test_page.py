@@ -325,6 +325,9 @@ def test_what_is_no_run_is_said(tmp_path):
     (folder / "report.json").write_text(json.dumps({**report, "format": 99}))
     with pytest.raises(CheckpointError, match=r"format 99.*newer Pendula"):
         write_page(folder)
+    (folder / "report.json").write_text(json.dumps({**report, "verdict": "yes"}))
+    with pytest.raises(CheckpointError, match="verdict is 'yes'; expected a dict"):
+        write_page(folder)
     (folder / "report.json").write_text("{")
     with pytest.raises(CheckpointError, match="cannot be read"):
         write_page(folder)

@@ -119,13 +119,12 @@ class _Lines:
 def _bar() -> Iterator[Callable[[dict[str, Any]], None]]:
     """A rich bar on stderr, one task a phase."""
     from rich.console import Console as RichConsole
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, TextColumn
 
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
+        BarColumn(bar_width=16),
         TextColumn("{task.fields[text]}"),
-        TimeElapsedColumn(),
     )
     with Progress(*columns, console=RichConsole(stderr=True)) as progress:
         tasks: dict[str, Any] = {}

@@ -17,21 +17,21 @@ from .._files import replacing
 
 FORMAT = 1  # of report.json
 
-# Every key a report has; a page can rely on them, `null` where one does not apply.
-KEYS = (
-    "format",
-    "kind",
-    "title",
-    "data",
-    "decisions",
-    "model",
-    "constants",
-    "training",
-    "scores",
-    "verdict",
-    "findings",
-    "reproduce",
-)
+# Every key a report has, and what is below it; null where one does not apply.
+KEYS: dict[str, type] = {
+    "format": int,
+    "kind": str,
+    "title": str,
+    "data": dict,
+    "decisions": list,
+    "model": dict,
+    "constants": list,
+    "training": dict,
+    "scores": dict,
+    "verdict": dict,
+    "findings": list,
+    "reproduce": dict,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,6 +108,12 @@ def _read_report(folder: Path) -> dict[str, Any]:
             f"{path}: written in format {version}, this version reads up to {FORMAT}. "
             "Install a newer Pendula."
         )
+    for key, kind in KEYS.items():
+        if not isinstance(report.get(key), kind | None):
+            raise CheckpointError(
+                f"{path}: {key} is {report[key]!r:.60}; expected a {kind.__name__}. "
+                "The file was changed; run `pendula fit` again."
+            )
     return {**dict.fromkeys(KEYS), **report}
 
 
