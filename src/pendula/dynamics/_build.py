@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -88,8 +89,8 @@ def _check_terms(config: ModelConfig, plan: Layout, ranges: Ranges, learn: str) 
     if plan.n and plan.first and learn != "force":
         raise ConfigError(
             f'channel "{plan.names[plan.first[0]]}" is of first order, and with learn '
-            f'"{learn}" nothing gives its rate. Use --learn force, or leave the channel '
-            "out."
+            f'"{learn}" nothing gives its rate. Use --learn force, or leave the '
+            "channel out."
         )
 
 
@@ -118,8 +119,8 @@ def _resolve(config: ModelConfig, plan: Layout) -> str:
     for prior in config.priors:
         if learn not in _MEANS[prior]:
             raise ConfigError(
-                f'the prior "{prior}" says nothing about a learned "{learn}"; it is for '
-                f"{', '.join(_MEANS[prior])}. Leave it out, or learn one of these."
+                f'the prior "{prior}" says nothing about a learned "{learn}"; it is '
+                f"for {', '.join(_MEANS[prior])}. Leave it out, or learn one of these."
             )
     if learn != "field" and learn != "none" and plan.n == 0:
         raise ConfigError(
@@ -147,13 +148,14 @@ def _known(known: KnownConfig, plan: Layout) -> Known:
             f'law "{known.term}" is to act on "{on[0]}", which is not a position. '
             f"Positions: {', '.join(names)}."
         )
+    constants: dict[str, Any] = dict(known.constants)
     return Known(
         known.term,
         plan.n,
         names.index(on[0]),
         free=known.free,
         extra=len(plan.first),
-        **known.constants,
+        **constants,
     )
 
 
@@ -192,13 +194,13 @@ class _Maker:
             activation=c.activation,
             key=jax.random.fold_in(self.key, index),
         )
-        join = lambda a, b: jnp.asarray(np.concatenate([a[pick], b[: len(used)]]))  # noqa: E731 - five uses
+        join = lambda a, b: jnp.asarray(np.concatenate([a[pick], b[: len(used)]]))
         rest = np.zeros(self.plan.dim)
         if c.rest:
             if len(c.rest) != len(self.plan.names):
                 raise ConfigError(
-                    f"model.rest has {len(c.rest)} values; expected one for each of the "
-                    f"channels {', '.join(self.plan.names)}."
+                    f"model.rest has {len(c.rest)} values; expected one for each of "
+                    f"the channels {', '.join(self.plan.names)}."
                 )
             rest[np.asarray(self.plan.observed)] = c.rest
         scale = SlotScale(

@@ -167,15 +167,15 @@ def _check_bounds(model: ModelConfig) -> None:
     if ("bounded" in model.priors) != bool(model.bounds):
         raise ConfigError(
             f"model.priors is {list(model.priors)} and model.bounds "
-            f"{list(model.bounds)}; the prior bounded and its two bounds come together, "
-            "as in model.bounds = [-1.0, 1.0]."
+            f"{list(model.bounds)}; the prior bounded and its two bounds come "
+            "together, as in model.bounds = [-1.0, 1.0]."
         )
     if model.bounds and not (
         len(model.bounds) == 2 and model.bounds[0] < model.bounds[1]
     ):
         raise ConfigError(
-            f"model.bounds is {list(model.bounds)}; expected the lowest and the highest "
-            "value, as in [-1.0, 1.0]."
+            f"model.bounds is {list(model.bounds)}; expected the lowest and the "
+            "highest value, as in [-1.0, 1.0]."
         )
 
 

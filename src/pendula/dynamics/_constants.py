@@ -83,7 +83,7 @@ class Free(eqx.Module):
         if not sd > 0:
             raise ConfigError(f"the prior width sd is {sd:g}; it must be > 0.")
         size = abs(start) if scale is None and start else (scale or 1.0)
-        put = lambda v: jnp.asarray(float(v))  # noqa: E731 - five uses
+        put = lambda v: jnp.asarray(float(v))
         return cls(
             put(0.0),
             PriorWidth(put(0.0), put(sd)),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -40,7 +42,7 @@ class Conservative(AbstractField):
                 f"{list(self.potential.inputs)}."
             )
 
-    def value(self, y, context) -> Float[Array, ""]:
+    def value(self, y: Any, context: Any) -> Float[Array, ""]:
         """V(q), zero at the slot's rest state."""
         slot = self.potential
         at_rest = jnp.zeros_like(y).at[: self.n].set(slot.scale.rest[: self.n])
@@ -48,7 +50,7 @@ class Conservative(AbstractField):
         v = slot(zero, y, None, context) - slot(zero, at_rest, None, context)
         return v[0]
 
-    def __call__(self, t, y, u, context):
+    def __call__(self, t: Any, y: Any, u: Any, context: Any) -> Any:
         force = -jax.grad(lambda y: self.potential(t, y, u, context)[0])(y)[: self.n]
         return jnp.concatenate([force, jnp.zeros(self.extra, y.dtype)])
 
@@ -68,7 +70,7 @@ class Dissipative(AbstractField):
     n: int = eqx.field(static=True)
     extra: int = eqx.field(static=True, default=0)
 
-    def __call__(self, t, y, u, context):
+    def __call__(self, t: Any, y: Any, u: Any, context: Any) -> Any:
         entries = self.factor(t, y, u, context)
         rows, cols = np.tril_indices(self.n)
         lower = jnp.zeros((self.n, self.n), y.dtype).at[rows, cols].set(entries)
@@ -102,7 +104,7 @@ class Friction(AbstractField):
     on: int = eqx.field(static=True, default=0)
     extra: int = eqx.field(static=True, default=0)
 
-    def __call__(self, t, y, u, context):
+    def __call__(self, t: Any, y: Any, u: Any, context: Any) -> Any:
         v = y[self.n + self.on]
         size = jnp.abs(v)
         force = (
@@ -117,7 +119,7 @@ class Friction(AbstractField):
         return jnp.zeros(self.n + self.extra, y.dtype).at[self.on].set(-force)
 
 
-def energy(field, y, context=None) -> Float[Array, ""] | None:
+def energy(field: Any, y: Any, context: Any = None) -> Float[Array, ""] | None:
     """The conserved part's energy per unit mass of a `SecondOrder` field, or None
     when some force neither comes from an energy nor only dissipates."""
     if not isinstance(field, SecondOrder):

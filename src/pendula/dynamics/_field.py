@@ -44,7 +44,7 @@ class Sum(AbstractField):
         if not self.terms:
             raise ConfigError("a Sum needs at least one term.")
 
-    def __call__(self, t, y, u, context):
+    def __call__(self, t: Any, y: Any, u: Any, context: Any) -> Any:
         total = self.terms[0](t, y, u, context)
         for term in self.terms[1:]:
             total = total + term(t, y, u, context)
@@ -78,7 +78,7 @@ class SecondOrder(AbstractField):
         if self.n < 1:
             raise ConfigError(f"SecondOrder needs n >= 1 coordinates; n is {self.n}.")
 
-    def __call__(self, t, y, u, context):
+    def __call__(self, t: Any, y: Any, u: Any, context: Any) -> Any:
         velocity = y[self.n : 2 * self.n]
         return jnp.concatenate([velocity, self.force(t, y, u, context)])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -89,9 +90,9 @@ class Fitted:
         with precision(self.dtype):
             y = jnp.asarray(y)
             u = None if u is None else jnp.asarray(np.asarray(u, self.dtype))
-            t = jnp.asarray(t, y.dtype)
+            now = jnp.asarray(t, y.dtype)
             rates = eqx.filter_vmap(
-                lambda m: m.field(t, y, u, None), in_axes=(eqx.if_array(0),)
+                lambda m: m.field(now, y, u, None), in_axes=(eqx.if_array(0),)
             )(cast(self.ensemble, self.dtype))
             return np.asarray(rates.mean(0))
 
@@ -207,7 +208,7 @@ class Fitted:
             truth[use],
         )
 
-    def _grid(self, ts: np.ndarray, start: float, until: float | None):
+    def _grid(self, ts: np.ndarray, start: float, until: float | None) -> Any:
         """Times of the rollout: the measured ones, thinned as in training, gaps
         filled, and on to `until`; `keep` marks what is reported."""
         every, step = int(self.about["every"]), float(self.about["step"])
@@ -227,7 +228,7 @@ class Fitted:
             grid = np.concatenate([grid, np.minimum(grid[-1] + more * step, until)])
         pieces = [grid[:1]]
         keep = [np.ones(1, bool)]
-        for a, b in zip(grid[:-1], grid[1:], strict=True):
+        for a, b in itertools.pairwise(grid):
             parts = max(1, int(np.ceil((b - a) / (1.5 * step))))
             pieces.append(a + (b - a) * np.arange(1, parts + 1) / parts)
             keep.append(np.arange(1, parts + 1) == parts)
@@ -248,7 +249,7 @@ class Fitted:
         self._check_inputs(data.us is not None)
         return data if data.names == names else data.channels(names)
 
-    def _run(self, history: Trajectories, future: Trajectories, refine: int):
+    def _run(self, history: Trajectories, future: Trajectories, refine: int) -> Any:
         """Members x trajectories: forecast from the beginnings `history`."""
         states = estimate_states(history, self.plan)
         guess = states.ys[:, 0].astype(self.dtype)
@@ -256,13 +257,18 @@ class Fitted:
             guess, history.full(self.dtype), future.full(self.dtype), refine
         )
 
-    def run_batches(self, guess, histories, futures, refine=1, with_variance=True):
+    def run_batches(
+        self,
+        guess: Any,
+        histories: Any,
+        futures: Any,
+        refine: Any = 1,
+        with_variance: Any = True,
+    ) -> Any:
         """`ensemble_forecast` on host arrays in the model's precision."""
         weight = 1.0 / np.asarray(self.about["spread"], self.dtype)
         with precision(self.dtype):
-            put = lambda tree: jax.tree.map(  # noqa: E731 - three uses
-                jnp.asarray, cast(tree, self.dtype)
-            )
+            put = lambda tree: jax.tree.map(jnp.asarray, cast(tree, self.dtype))
             return to_host(
                 ensemble_forecast(
                     put(self.ensemble),
@@ -276,7 +282,7 @@ class Fitted:
                 )
             )
 
-    def combine(self, out: Any, horizon: np.ndarray):
+    def combine(self, out: Any, horizon: np.ndarray) -> Any:
         """Mean, band and standard deviation `"start time obs"` of the members."""
         alive = (out.status < Status.diverged)[:, :, None, None]
         weight = alive / np.maximum(alive.sum(0, keepdims=True), 1)
@@ -324,7 +330,8 @@ class Fitted:
         a = self.about
         lines = [f"{' + '.join(a['terms'])}", f"state: {', '.join(a['state'])}"]
         lines += [
-            f"{c['name']} = {c['value']:.6g} [{c['low']:.6g}, {c['high']:.6g}] {c['unit']}"
+            f"{c['name']} = {c['value']:.6g} "
+            f"[{c['low']:.6g}, {c['high']:.6g}] {c['unit']}"
             for c in a.get("constants", [])
         ]
         if a.get("verdict"):
@@ -341,7 +348,7 @@ class Fitted:
 
 
 @eqx.filter_jit
-def _simulate(ensemble, y0, t0, dts, us, refine):
+def _simulate(ensemble: Any, y0: Any, t0: Any, dts: Any, us: Any, refine: Any) -> Any:
     return eqx.filter_vmap(
         lambda m: m.steps(y0, t0, dts, us, None, refine=refine),
         in_axes=(eqx.if_array(0),),

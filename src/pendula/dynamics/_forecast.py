@@ -68,6 +68,7 @@ def member_forecast(
     which stays sensible for networks, where samples of weights do not.
     **Source:** linearised Laplace: Immer, Korzepa, Bauer 2021, arXiv:2008.08400.
     """
+    inverse = mean_square = jnp.zeros(())
     if history is None:
         y0 = guess
     else:
@@ -89,11 +90,11 @@ def member_forecast(
     params, static = split_trainable(model)
     flat, unravel = ravel_pytree(params)
 
-    def run(p, s):
+    def run(p: Any, s: Any) -> Any:
         m = eqx.combine(unravel(p), static)
         return m.predict(s, future.t0, future.dts, future.us, future.context)
 
-    def beginning(p, s):
+    def beginning(p: Any, s: Any) -> Any:
         return weighted_residual(eqx.combine(unravel(p), static), s, history, weight)
 
     js = jax.jacfwd(run, argnums=1)(flat, y0)
@@ -122,7 +123,7 @@ def ensemble_forecast(
     """All members from all beginnings: every array gains `"member start"`."""
     arrays, rest = eqx.partition(ensemble, eqx.is_array)
 
-    def one(pair):
+    def one(pair: Any) -> Any:
         model, cov = eqx.combine(pair[0], rest), pair[1]
         return jax.vmap(
             lambda g, h, f: member_forecast(

@@ -10,7 +10,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from .._errors import Status
+from .._errors import DataError, Status
 from .._tree import member
 from ..data import Batch, Trajectories
 from ..diagnostics import (
@@ -31,6 +31,7 @@ from ._report import fill_report
 
 BINS = 8
 STARTS = 12  # forecast starts within one held-out stretch
+BEGINNING = 4  # fewest samples that a forecast begins with
 SHARE = 0.6  # of a held-out stretch that each of them runs over
 
 
@@ -127,15 +128,36 @@ def judge(
     )
 
 
+def _stretches(prepared: Prepared) -> tuple[int, int, int]:
+    """Used samples of the longest held-out record, stretches cut from each, and the
+    samples of one stretch."""
+    data, every = prepared.validation, prepared.every
+    longest = int((data.lengths.max() - 1) // every) + 1
+    per = STARTS if data.num == 1 else max(1, int(np.ceil(STARTS / data.num)))
+    return longest, per, longest if per == 1 else max(4, int(SHARE * longest))
+
+
+def check_held_out(prepared: Prepared) -> None:
+    """Before a training: whether there will be anything to judge it by.
+
+    **Raises:** `DataError` when the held-out part is too short.
+    """
+    longest, _, length = _stretches(prepared)
+    if min(length, longest) <= BEGINNING:
+        raise DataError(
+            f"the held-out part is too short to judge a forecast: {longest} samples "
+            f"are used of it, and a beginning alone takes {BEGINNING}. Give longer "
+            "records, or hold out more with --validation."
+        )
+
+
 def held_out_clips(fitted: Fitted, prepared: Prepared) -> tuple[Batch, int]:
     """Stretches of the held-out data and the number of their samples that are the
     history: long ones, several per trajectory."""
     data, every = prepared.validation, prepared.every
-    longest = int((data.lengths.max() - 1) // every) + 1
-    per = STARTS if data.num == 1 else max(1, int(np.ceil(STARTS / data.num)))
-    length = longest if per == 1 else max(4, int(SHARE * longest))
-    history = int(round(fitted.about["history"] / fitted.about["step"])) + 1
-    history = int(np.clip(history, 4, max(4, length // 2)))
+    longest, per, length = _stretches(prepared)
+    history = round(fitted.about["history"] / fitted.about["step"]) + 1
+    history = int(np.clip(history, BEGINNING, max(BEGINNING, length // 2)))
     slack = max(1, (longest - length) * every)
     stride = max(1, slack // max(per - 1, 1))
     return data.clips(length, stride, every=every, dtype=fitted.dtype), history
@@ -151,7 +173,12 @@ def run_trial(fitted: Fitted, prepared: Prepared) -> Trial:
     good = np.isfinite(guess).all(1) & (
         np.asarray(clips.mask)[:, :history].any(2).sum(1) >= 4
     )
-    pick = lambda tree: jax.tree.map(lambda x: np.asarray(x)[good], tree)  # noqa: E731 - short
+    if not good.any():
+        raise DataError(
+            "no held-out stretch has enough measured samples in its beginning to start "
+            "a forecast from. Give records with fewer gaps, or another --seed."
+        )
+    pick = lambda tree: jax.tree.map(lambda x: np.asarray(x)[good], tree)
     clips, guess, rows, first = pick(clips), guess[good], rows[good], first[good]
     begin = _cut(clips, history)
     out = fitted.run_batches(guess.astype(fitted.dtype), begin, clips)
@@ -169,7 +196,9 @@ def run_trial(fitted: Fitted, prepared: Prepared) -> Trial:
     use = slice(history, None)
     paths = _rivals(fitted, prepared, ts, rows, index, history)
     rivals = {
-        name: np.where(seen, np.where(np.isfinite(p), p, np.inf) - truth, np.nan)[:, use]
+        name: np.where(seen, np.where(np.isfinite(p), p, np.inf) - truth, np.nan)[
+            :, use
+        ]
         for name, p in paths.items()
     }
     halved = np.where(seen, mean_fine - mean, np.nan)
@@ -202,7 +231,9 @@ def _cut(clips: Batch, history: int) -> Batch:
     )
 
 
-def _rivals(fitted, prepared, ts, rows, index, history) -> dict[str, np.ndarray]:
+def _rivals(
+    fitted: Any, prepared: Any, ts: Any, rows: Any, index: Any, history: Any
+) -> dict[str, np.ndarray]:
     """Baselines fitted on the training part, run from the same histories."""
     data = prepared.validation
     train = _thin(prepared.train, prepared.every)

@@ -37,8 +37,9 @@ def known_law(name: str, law: Law) -> Law:
     ```python
     >>> import jax.numpy as jnp
     >>> from pendula.dynamics import Law, known_law
-    >>> quartic = Law(lambda q, v, u, c: -c["k5"] * q**5, {"k5": ("any", "1/s2")}, "-k5 q^5")
-    >>> known_law("quintic_spring_example", quartic).text
+    >>> force = lambda q, v, u, c: -c["k5"] * q**5
+    >>> quintic = Law(force, {"k5": ("any", "1/s2")}, "-k5 q^5")
+    >>> known_law("quintic_spring_example", quintic).text
     '-k5 q^5'
 
     ```
@@ -194,7 +195,7 @@ class Known(AbstractField):
         self.law, self.n, self.on = law, n, on
         self.channel, self.extra = channel, extra
 
-    def __call__(self, t, y, u, context):
+    def __call__(self, t: Any, y: Any, u: Any, context: Any) -> Any:
         entry: Law = lookup("known", self.law)
         c = {k: v.value for k, v in self.constants.items()}
         q, v = y[self.on], y[self.n + self.on]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import equinox as eqx
 import jax
@@ -147,7 +147,7 @@ class Learned(AbstractField):
         """The input size that the network needs."""
         return len(takes) + len(inputs) + context + sum(angle)
 
-    def features(self, y, u, context) -> Float[Array, "in"]:
+    def features(self, y: Any, u: Any, context: Any) -> Float[Array, "in"]:
         """The physical values x that the slot depends on (before sin and cos)."""
         parts = [y[np.asarray(self.takes, int)]]
         if self.inputs:
@@ -168,7 +168,7 @@ class Learned(AbstractField):
             [z[np.flatnonzero(~flags)], jnp.sin(turned), jnp.cos(turned)]
         )
 
-    def __call__(self, t, y, u, context):
+    def __call__(self, t: Any, y: Any, u: Any, context: Any) -> Any:
         x = self.features(y, u, context)
         return self.scale.out * self.shape(x)
 
@@ -194,7 +194,7 @@ class Learned(AbstractField):
             value = (low + (high - low) * jax.nn.sigmoid(value)) / self.scale.out
         return value
 
-    def outside(self, y, u, context) -> Bool[Array, ""]:
+    def outside(self, y: Any, u: Any, context: Any) -> Bool[Array, ""]:
         """Whether the slot is asked outside the range it visited in training
         (angles excepted: they repeat)."""
         x = self.features(y, u, context)

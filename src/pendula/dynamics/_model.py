@@ -71,7 +71,9 @@ class Model(eqx.Module):
             substeps=self.substeps * refine,
         )
 
-    def predict(self, y0, t0, dts, us=None, context=None) -> Float[Array, "time obs"]:
+    def predict(
+        self, y0: Any, t0: Any, dts: Any, us: Any = None, context: Any = None
+    ) -> Float[Array, "time obs"]:
         """Observations along a grid."""
         ys = self.steps(y0, t0, dts, us, context).ys
         return jax.vmap(self.observe)(ys)

@@ -96,7 +96,7 @@ def constant_covariance(fitted: Any) -> np.ndarray:
 def constants(ensemble: Model, covariance: np.ndarray | None) -> list[dict[str, Any]]:
     """The free constants: mean over members, 90 % interval of the mixture."""
     members = jax.tree.leaves(split_trainable(ensemble)[0])[0].shape[0]
-    take = lambda i: member(ensemble, i)  # noqa: E731 - twice
+    take = lambda i: member(ensemble, i)
     first = take(0)
     listed = free_constants(first)
     if not listed:
@@ -113,7 +113,7 @@ def constants(ensemble: Model, covariance: np.ndarray | None) -> list[dict[str, 
     out = []
     for k, (name, law, unit, sign, node) in enumerate(listed):
 
-        def value(raw, node=node, sign=sign):
+        def value(raw: Any, node: Any = node, sign: Any = sign) -> Any:
             start, scale = float(node.start.value), float(node.scale.value)
             return start * np.exp(raw) if sign == "positive" else start + scale * raw
 

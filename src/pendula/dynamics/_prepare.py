@@ -195,7 +195,9 @@ def _ranges(train: Trajectories, plan: Layout, states: States) -> Ranges:
     flags = [False] * dim
     for k, position in enumerate(plan.positions):
         flags[k] = train.angle[position]
-    out = np.concatenate([rates[:, plan.n : 2 * plan.n], rates[:, 2 * plan.n :]], axis=1)
+    out = np.concatenate(
+        [rates[:, plan.n : 2 * plan.n], rates[:, 2 * plan.n :]], axis=1
+    )
     return Ranges(
         ys.mean(0),
         scale,

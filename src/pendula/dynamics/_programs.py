@@ -95,7 +95,7 @@ def clips_by_gradient(
         some = jax.tree.map(lambda x: x[take], clips)
         y0 = starts[take]
         if free:
-            y0 = y0 + size * pair[1][take]
+            y0 = y0 + size[None] * pair[1][take]
         return clip_loss(eqx.combine(pair[0], static), y0, some, scale)
 
     transform = adam_cosine(lr, count)

@@ -101,7 +101,7 @@ def _equation(fitted: Fitted) -> str:
     return f"first order in {', '.join(state)}: rate = sum of the terms below"
 
 
-def _scores(trial: Any, about: dict[str, Any]):
+def _scores(trial: Any, about: dict[str, Any]) -> Any:
     """Headline error with its spread over starts, and the table of baselines."""
     scale = np.asarray(about["spread"])
     single = len(scale) == 1
@@ -130,7 +130,9 @@ def _scores(trial: Any, about: dict[str, Any]):
     return headline, table
 
 
-def _arrays(fitted, prepared, trial, panels, growth, rivals) -> dict[str, np.ndarray]:
+def _arrays(
+    fitted: Any, prepared: Any, trial: Any, panels: Any, growth: Any, rivals: Any
+) -> dict[str, np.ndarray]:
     """The numbers of every figure."""
     whole = prepared.whole
     n = int(whole.lengths[0])
@@ -148,7 +150,9 @@ def _arrays(fitted, prepared, trial, panels, growth, rivals) -> dict[str, np.nda
         "halving/ratio": np.asarray(panels["halving"]),
     }
     by_time = prepared.train.num == whole.num and whole.num == 1
-    out["data/split_time"] = np.asarray(prepared.train.ts[0].max() if by_time else np.nan)
+    out["data/split_time"] = np.asarray(
+        prepared.train.ts[0].max() if by_time else np.nan
+    )
     for name, one in rivals.items():
         out[f"growth/baseline_{name}"] = one.median * factor
     held = panels["coverage"]
@@ -171,7 +175,7 @@ def _shown(fitted: Fitted, trial: Any) -> dict[str, np.ndarray]:
     ahead = np.arange(len(real)) >= history
     use = np.flatnonzero(real & ahead)
     use = use[:: max(1, len(use) // MOST_POINTS)]
-    assert fitted.intervals is not None  # noqa: S101 - a judged fit has them
+    assert fitted.intervals is not None
     lag = trial.horizon[k, use - history]
     low, high = fitted.intervals.band(
         lag, trial.mean[k, use], trial.var[k, use - history]

@@ -37,15 +37,18 @@ class Stage:
     log_every: int
     inner: int
     score: Callable[[Any], Array] | None = None
+    settles: bool = False  # whether it ends when nothing is gained any more
 
 
-def rate_points(data: Trajectories, states: States, dtype: Any, most: int = 4000):
+def rate_points(
+    data: Trajectories, states: States, dtype: Any, most: int = 4000
+) -> Any:
     """The samples of the rate regression, thinned to at most `most`."""
     good = np.isfinite(states.ys).all(-1) & np.isfinite(states.rates).all(-1)
     index = np.argwhere(good)
     index = index[:: max(1, -(-len(index) // most))]
     i, k = index.T
-    pack = lambda a: jnp.asarray(a[i, k][None], dtype)  # noqa: E731 - four uses
+    pack = lambda a: jnp.asarray(a[i, k][None], dtype)
     return RatePoints(
         pack(data.ts),
         pack(states.ys),
@@ -82,7 +85,7 @@ def adam_stages(
     members: int,
     free_starts: bool,
     validate: Callable[[int], Callable[[Any], Array] | None],
-):
+) -> Any:
     """The gradient curriculum as (name, maker) pairs; a maker turns the shared
     parameters into a `Stage`, so that each stage starts where the last ended."""
     weight = rate_weight(prepared, dtype)
@@ -108,7 +111,7 @@ def adam_stages(
             inner,
         )
 
-    def curriculum(length: int, index: int):
+    def curriculum(length: int, index: int) -> Any:
         def make(params: Any) -> Stage:
             host = prepared.train.clips(
                 length,
@@ -179,7 +182,7 @@ def levenberg_stages(
     data: Trajectories | None = None,
     states: States | None = None,
     warm: bool = False,
-):
+) -> Any:
     """Rate regression, windows of a quarter, then whole windows, each by
     Levenberg-Marquardt with free start states. `static` is stacked too: the
     members differ in their prior precision. `warm` skips the first two."""
@@ -197,9 +200,11 @@ def levenberg_stages(
         opt = levenberg_state(dtype, variance=1.0, members=members)
         state = TrainState.start(pair, opt, key, members)
         batch = ((static, weight), points)
-        return Stage("rates", 1, points.t.size, step, state, batch, 25, 1, 1)
+        return Stage(
+            "rates", 1, points.t.size, step, state, batch, 25, 1, 1, settles=True
+        )
 
-    def windows(length: int, name: str, most: int):
+    def windows(length: int, name: str, most: int) -> Any:
         def make(params: Any) -> Stage:
             host = data.clips(length, every=prepared.every, dtype=dtype)
             starts = start_states(states, host, dtype)
@@ -225,6 +230,7 @@ def levenberg_stages(
                 steps or most,
                 1,
                 1,
+                settles=True,
             )
 
         return make

@@ -28,17 +28,19 @@ def refine_start(
     mean square; four dampings are tried at once in each iteration."""
     dim = guess.shape[0]
 
-    def residual(y0):
+    def residual(y0: Any) -> Any:
         r = weighted_residual(model, y0, item, weight)
         return jnp.where(jnp.isfinite(r), r, 1e6)
 
-    def once(y0, _):
+    def once(y0: Any, _: Any) -> Any:
         jac, r = jax.jacfwd(lambda y: (residual(y),) * 2, has_aux=True)(y0)
         h, g = jac.T @ jac, jac.T @ r
         floor = jnp.finfo(h.dtype).eps * 10 * (1e-30 + jnp.trace(h))
 
-        def trial(mu):
-            damped = h + mu * jnp.diag(jnp.diag(h)) + floor * jnp.eye(dim, dtype=h.dtype)
+        def trial(mu: Any) -> Any:
+            damped = (
+                h + mu * jnp.diag(jnp.diag(h)) + floor * jnp.eye(dim, dtype=h.dtype)
+            )
             new = y0 - jnp.linalg.solve(damped, g)
             cost = jnp.sum(residual(new) ** 2)
             return jnp.where(jnp.isfinite(cost), cost, jnp.inf), new

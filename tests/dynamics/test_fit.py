@@ -1,0 +1,388 @@
+"""From records to a judged fit: a damped pendulum with unknown constants. Fits of
+equal shape share their compiled programs, so that many of them cost little."""
+
+import dataclasses
+import json
+import logging
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from pendula._errors import CheckpointError, DataError, ShapeError
+from pendula._tree import split_trainable
+from pendula.data import Trajectories
+from pendula.dynamics import Fitted, fit, from_dict, load
+from pendula.nn import MLP
+from pendula.systems import simulate
+from pendula.train import save_tree
+
+
+W2, C = 9.81, 0.15
+CONFIG = from_dict(
+    {
+        "model": {
+            "learn": "none",
+            "known": [
+                {"term": "gravity_pendulum", "free": ["w2"], "constants": {"w2": 5.0}},
+                {"term": "viscous", "free": ["c"]},
+            ],
+        },
+        "train": {"members": 1},
+    }
+)
+
+
+SECOND = dataclasses.replace(
+    CONFIG, model=dataclasses.replace(CONFIG.model, order="second")
+)
+
+
+def record(seed=0, noise=0.02):
+    """The angle alone, 20 s of a swing of 0.9 rad."""
+    return simulate(
+        "pendulum",
+        duration=20.0,
+        dt=0.1,
+        noise=noise,
+        observe="theta",
+        seed=seed,
+        y0=[0.9, 0.0],
+        params={"damping": C},
+    )
+
+
+@pytest.fixture(scope="module")
+def told():
+    """What a fit said while it ran."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def swing(told) -> Fitted:
+    return fit(None, record(), CONFIG, tell=told.append, command="pendula fit x.csv")
+
+
+def constants(fitted):
+    return {c["name"]: c for c in fitted.about["constants"]}
+
+
+def test_constants_lie_in_their_own_intervals(swing):
+    found = constants(swing)
+    for name, truth in (("w2", W2), ("c", C)):
+        assert found[name]["low"] < truth < found[name]["high"]
+        width = found[name]["high"] - found[name]["low"]
+        assert width < 0.15 * truth
+        assert found[name]["unit"] in ("1/s2", "1/s")
+
+
+def test_intervals_hold_as_often_as_they_say():
+    """12 records of other noise, two constants each: 90 % of 24 is 21.6 +- 1.5; fewer
+    than 17 would be three standard deviations off."""
+    inside = 0
+    for seed in range(1, 13):
+        found = constants(fit(None, record(seed), CONFIG, judged=False))
+        for name, truth in (("w2", W2), ("c", C)):
+            inside += found[name]["low"] < truth < found[name]["high"]
+    assert inside >= 17
+
+
+def untrained(fitted):
+    """The same model with its constants where they started: w2 = 5, c = 1."""
+    params, static = split_trainable(fitted.ensemble)
+    start = eqx.combine(jax.tree.map(np.zeros_like, params), static)
+    return dataclasses.replace(fitted, ensemble=start, intervals=None)
+
+
+def test_a_fit_forecasts_and_an_untrained_model_does_not(swing):
+    truth = record(noise=0.0)
+    forecast = swing.forecast(record())
+    clean = truth.ys[0, np.searchsorted(truth.ts[0], forecast.ts - 1e-9)]
+    error = np.sqrt(np.mean((forecast.mean - clean) ** 2))
+    assert error < 0.02  # below the noise of one sample, 14 s ahead
+    assert forecast.rmse() < 0.03
+    assert 0.75 <= forecast.coverage() <= 1.0
+    assert forecast.start == pytest.approx(swing.about["history"])
+    assert forecast.ts[-1] == pytest.approx(20.0)
+    control = untrained(swing).forecast(record())
+    assert control.rmse() > 0.1
+    assert control.rmse() > 5 * forecast.rmse()
+
+
+def test_float64_is_kept_outside_any_scope(swing):
+    """NumPy float64 comes out, the same as inside a scope."""
+    outside = swing.forecast(record())
+    with jax.enable_x64(True):
+        inside = swing.forecast(record())
+    for name in ("mean", "low", "high", "sd", "members"):
+        value = getattr(outside, name)
+        assert isinstance(value, np.ndarray)
+        assert value.dtype == np.float64
+        assert_allclose(value, getattr(inside, name), rtol=1e-12, atol=1e-14)
+    rate = swing.predict([0.3, -0.2])
+    assert rate.dtype == np.float64
+    roll = swing.simulate([0.3, -0.2], np.linspace(0.0, 1.0, 11))
+    assert roll.ys.dtype == np.float64
+    assert {x.dtype for x in jax.tree.leaves(split_trainable(swing.ensemble)[0])} == {
+        np.dtype(np.float64)
+    }
+
+
+def test_right_hand_side_and_free_runs(swing):
+    w2, c = (constants(swing)[k]["value"] for k in ("w2", "c"))
+    q, v = 0.3, -0.2
+    exact = [v, -w2 * np.sin(q) - c * v]
+    assert_allclose(swing.predict([q, v]), exact, rtol=1e-9)
+    ts = np.array([0.0, 0.05, 0.2, 0.3, 0.5])
+    roll = swing.simulate([q, v], ts)
+    assert roll.ys.shape == (1, 5, 2)
+    assert roll.status.tolist() == [0]
+    fine = swing.simulate([q, v], ts, refine=4)
+    assert_allclose(roll.ys, fine.ys, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (
+            lambda f: f.predict([1.0]),
+            ShapeError,
+            "a state has shape (1,); expected (2,)",
+        ),
+        (lambda f: f.predict([1.0, 0.0], [1.0]), DataError, "inputs were given"),
+        (
+            lambda f: f.simulate([1.0, 0.0], [0.0, 1.0], [1.0, 1.0]),
+            DataError,
+            "fitted with inputs (none)",
+        ),
+        (lambda f: f.simulate([1.0, 0.0], [0.0, 0.0]), ShapeError, "that increase"),
+        (lambda f: f.simulate([1.0, 0.0], [1.0]), ShapeError, "at least two"),
+        (
+            lambda f: f.forecast(record().replace(names=("phi",))),
+            DataError,
+            'the model needs channel "theta"; the data have phi',
+        ),
+        (
+            lambda f: f.forecast(record(), start=-1.0),
+            DataError,
+            "a forecast from -1 to 20 cannot be made: the data run from 0 to 20",
+        ),
+        (lambda f: f.forecast(record(), start=25.0), DataError, "cannot be made"),
+        (
+            lambda f: f.forecast(record(), start=9.0, until=8.0),
+            DataError,
+            "a forecast from 9 to 8 cannot be made",
+        ),
+        (
+            lambda f: f.forecast(record(), start=0.15),
+            DataError,
+            "only 2 samples lie in the history",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_words(swing, call, error, words):
+    with pytest.raises(error) as found:
+        call(swing)
+    assert words in str(found.value)
+
+
+def test_forecasts_beyond_the_data_and_from_a_chosen_start(swing):
+    short = record().between(0.0, 8.0)
+    forecast = swing.forecast(short, start=7.0, until=12.0)
+    assert forecast.ts[0] == pytest.approx(7.1)
+    assert forecast.ts[-1] == pytest.approx(12.0)
+    measured = forecast.ts < 8.0 + 1e-9
+    assert np.isfinite(forecast.truth[measured]).all()
+    assert np.isnan(forecast.truth[~measured]).all()
+    assert np.all(np.diff(forecast.ts) > 0)
+    width = (forecast.high - forecast.low)[:, 0]
+    assert width[-1] > width[0]
+    assert np.all((forecast.low < forecast.mean) & (forecast.mean < forecast.high))
+
+
+def test_missing_samples_in_the_beginning_are_bridged(swing):
+    data = record()
+    mask = data.mask.copy()
+    mask[0, 5:30] = False
+    mask[0, 0] = False
+    holes = data.replace(mask=mask)
+    whole, bridged = swing.forecast(data), swing.forecast(holes)
+    assert_allclose(bridged.ts, whole.ts)
+    # fewer samples in the history: the start state is less certain, not wrong
+    assert np.max(np.abs(bridged.mean - whole.mean)) < 0.05
+
+
+def test_saved_and_loaded_it_forecasts_the_same_bits(swing, tmp_path):
+    path = swing.save(tmp_path / "run" / "model.safetensors")
+    again = load(path.parent)
+    assert again.about == json.loads(json.dumps(swing.about))
+    one, two = swing.forecast(record()), again.forecast(record())
+    for field in dataclasses.fields(one):
+        assert_array_equal(getattr(one, field.name), getattr(two, field.name))
+    assert again.summary() == swing.summary()
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+    assert load(again.save(tmp_path / "b.safetensors")).about == again.about
+
+
+def test_other_files_are_no_models(tmp_path):
+    save_tree(tmp_path / "net.safetensors", MLP(1, 1, 2, 1, key=jax.random.key(0)), {})
+    with pytest.raises(CheckpointError, match="does not hold a fitted model"):
+        load(tmp_path / "net.safetensors")
+    with pytest.raises(CheckpointError, match="does not exist"):
+        load(tmp_path)
+
+
+def test_summary_and_scores(swing):
+    text = swing.summary()
+    assert "-w2 sin(q - zero)" in text
+    assert "state: theta, dtheta/dt" in text
+    assert "w2 = 9." in text
+    assert swing.about["verdict"]["text"] in text
+    score = swing.score(record(3))
+    assert score["rmse"] < 0.04
+    (row,) = score["trajectories"]
+    assert row["status"] == "ok"
+    assert row["until"] == pytest.approx(20.0)
+    assert 0.7 <= row["coverage"] <= 1.0
+
+
+def test_verdict_trusts_a_fit_of_the_true_law(swing):
+    verdict = swing.about["verdict"]
+    assert verdict["trust"], verdict["text"]
+    assert verdict["trust_to"] > 0
+    baselines = {
+        row["name"]: row["ratio"] for row in swing.report["scores"]["baselines"]
+    }
+    assert baselines["persistence"] < 0.2
+    assert baselines["mean"] < 0.3
+
+
+def test_report_can_be_written_and_says_what_was_done(swing):
+    report = json.loads(json.dumps(swing.report, allow_nan=False))
+    assert report["reproduce"]["command"] == "pendula fit x.csv"
+    assert from_dict(report["reproduce"]["config"]) == CONFIG
+    assert report["model"]["parameters"] == 2
+    assert report["training"]["phases"][0]["name"] == "rates"
+    assert all(isinstance(a, np.ndarray) for a in swing.arrays.values())
+    assert {"data/ts", "forecast/mean", "growth/model_median"} <= set(swing.arrays)
+
+
+def test_progress_names_phases_in_order(swing, told):
+    indices = [row["index"] for row in told]
+    assert indices == sorted(indices)
+    assert told[0]["phase"] == "rates"
+    assert {"judging on held-out data", "refit on all data"} <= {
+        r["phase"] for r in told
+    }
+    assert all(np.isfinite(r["loss"]).all() for r in told if "loss" in r)
+
+
+def weights(fitted):
+    return [*jax.tree.leaves(fitted.ensemble), fitted.covariance]
+
+
+def test_the_same_seed_gives_the_same_bits(tmp_path):
+    runs = [
+        fit(None, record(), CONFIG, out=tmp_path / name, judged=False)
+        for name in ("a", "b")
+    ]
+    for x, y in zip(*map(weights, runs), strict=True):
+        assert_array_equal(x, y)
+    logs = [(tmp_path / name / "metrics.jsonl").read_bytes() for name in ("a", "b")]
+    assert logs[0] == logs[1]
+    assert len(logs[0].splitlines()) > 10
+
+
+class Stop:
+    """Ctrl-C at one step of one phase."""
+
+    def __init__(self, phase, step):
+        self.at = (phase, step)
+
+    def __call__(self, row):
+        if "loss" in row and (row["index"], row["step"]) == self.at:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Uninterrupted fits, unjudged and judged, with their logs."""
+    done = {}
+    for judged in (False, True):
+        folder = tmp_path_factory.mktemp("whole")
+        fitted = fit(None, record(), CONFIG, out=folder, judged=judged)
+        done[judged] = fitted, (folder / "metrics.jsonl").read_bytes()
+    return done
+
+
+@pytest.mark.parametrize("at", [(0, 3), (1, 5), (2, 1), (99, 2)])
+def test_interrupted_and_resumed_is_uninterrupted(whole, tmp_path, at):
+    """In each phase, in the refit too: weights, covariance and log to the same bits;
+    a finished fit that is resumed is the same once more."""
+    judged = at[0] == 99
+    fitted, log = whole[judged]
+    go = lambda **more: fit(None, record(), CONFIG, out=tmp_path, judged=judged, **more)
+    with pytest.raises(KeyboardInterrupt):
+        go(tell=Stop(*at))
+    for _ in range(2):
+        other = go(resume=True)
+        for x, y in zip(weights(fitted), weights(other), strict=True):
+            assert_array_equal(x, y)
+        assert other.about == fitted.about
+        assert (tmp_path / "metrics.jsonl").read_bytes() == log
+    left = sorted(p.name for p in tmp_path.rglob("*") if p.is_file())
+    assert not [name for name in left if name.startswith(".")]
+
+
+def test_a_run_is_resumed_with_its_own_data_and_settings_only(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        fit(None, record(), CONFIG, out=tmp_path, tell=Stop(0, 3))
+    other = dataclasses.replace(CONFIG, seed=1)
+    for data, config in ((record(), other), (record(1), CONFIG)):
+        with pytest.raises(CheckpointError, match="other settings or data"):
+            fit(None, data, config, out=tmp_path, resume=True)
+    fresh = fit(None, record(1), CONFIG, out=tmp_path, judged=False)
+    alone = fit(None, record(1), CONFIG, judged=False)
+    for x, y in zip(weights(fresh), weights(alone), strict=True):
+        assert_array_equal(x, y)
+
+
+def test_a_second_fit_of_equal_shape_traces_nothing(swing, caplog):
+    """Other data, other start values: every program is there already."""
+    text = {"w2": 7.0}
+    known = [
+        dataclasses.replace(k, constants=text if k.term == "gravity_pendulum" else {})
+        for k in CONFIG.model.known
+    ]
+    model = dataclasses.replace(CONFIG.model, known=tuple(known))
+    other = dataclasses.replace(CONFIG, model=model)
+    with jax.log_compiles(True), caplog.at_level(logging.DEBUG, logger="jax"):
+        fit(None, record(5), other).forecast(record(5))
+    assert "Finished tracing" not in caplog.text
+    with jax.log_compiles(True), caplog.at_level(logging.DEBUG, logger="jax"):
+        jax.jit(lambda x: x + 1)(jnp.ones(7))
+    assert "Finished tracing" in caplog.text  # a trace would have been seen
+
+
+def test_too_little_data_is_a_sentence():
+    for number in (2, 3, 5, 8):
+        ts = np.arange(float(number))
+        for data in (
+            Trajectories.from_arrays(ts, np.sin(ts)),
+            Trajectories.from_arrays([ts, ts], [np.sin(ts), np.cos(ts)]),
+        ):
+            with pytest.raises(DataError, match=r"[Gg]ive|Leave|Use"):
+                fit(None, data, SECOND)
+
+
+@pytest.mark.slow
+def test_a_constant_channel_gives_finite_numbers():
+    """Nothing moves: nothing can be learned, but nothing breaks either."""
+    ts = np.linspace(0.0, 10.0, 101)
+    data = Trajectories.from_arrays(ts, np.full((101, 1), 2.0))
+    fitted = fit(None, data, SECOND, judged=False)
+    assert np.isfinite(fitted.predict([2.0, 0.0])).all()
+    assert np.isfinite(fitted.forecast(data).mean).all()
