@@ -11,7 +11,6 @@ from ._errors import (
 )
 from .data import (
     Trajectories as Trajectories,
-    open_data as load_data,
     read as read,
 )
 from .dynamics import FitConfig as FitConfig, Fitted as Fitted, fit as fit, load as load

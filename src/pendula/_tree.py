@@ -51,7 +51,9 @@ def nodes(model: Any, has: str) -> list[Any]:
 def prior_residual(model: Any) -> Float[Array, "prior"]:
     """All whitened prior residuals of a model, one vector: the negative log prior
     is half its squared norm (plus a constant)."""
-    parts = [jnp.ravel(node.prior_residual()) for node in nodes(model, "prior_residual")]
+    parts = [
+        jnp.ravel(node.prior_residual()) for node in nodes(model, "prior_residual")
+    ]
     parts = [p for p in parts if p.size]
     return jnp.concatenate(parts) if parts else jnp.zeros((0,))
 
