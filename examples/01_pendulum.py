@@ -15,9 +15,9 @@ world = Pendulum(damping=0.1)
 records = {"duration": 10.0, "dt": 0.05, "observe": "theta"}
 data = pendula.simulate(world, num=3, noise=0.01, seed=0, **records)
 
-# %% Model: theta'' = -w2 sin(theta) + network(theta, theta'), w2 to be found
+# %% Model: theta'' = -w2 sin(theta) - D(theta, theta') theta', w2 and D >= 0 unknown
 gravity = KnownConfig("gravity_pendulum", on=("theta",), free=("w2",))
-config = pendula.FitConfig(ModelConfig(known=(gravity,)))
+config = pendula.FitConfig(ModelConfig(known=(gravity,), learn="drag", width=8))
 
 # %% Fit: an ensemble of five; hidden velocities and start states are found along
 fitted = pendula.fit(None, data, config)

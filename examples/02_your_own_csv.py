@@ -1,7 +1,9 @@
 """A CSV of your own, and what you know of it.
 
-The file here is written by the example itself; put the name of yours in its place. On
-the shell the same is `pendula fit measured.csv --known spring --free k --learn drag`.
+The file here is written by the example itself; put the name of yours in its place. The
+same on the shell:
+
+    pendula fit measured.csv --known spring --free k --learn drag --width 8
 """
 
 # %% Data: any CSV with a time column; units in brackets, empty cells are missing values
@@ -22,7 +24,7 @@ if not FILE.exists():
     made = pendula.simulate(
         world,
         y0=[1.0, 0.0],
-        duration=20.0,
+        duration=40.0,
         dt=0.1,
         observe="q",
         noise=0.01,
@@ -35,7 +37,7 @@ for decision in data.origin["decisions"]:
 
 # %% Model: a spring whose stiffness is to be found, and a friction that is learned
 spring = KnownConfig("spring", free=("k",))
-model = ModelConfig(known=(spring,), learn="drag", priors=("dissipative",))
+model = ModelConfig(known=(spring,), learn="drag", width=8)
 
 # %% Fit: the last 20 % of the record are held out
 fitted = pendula.fit(None, data, pendula.FitConfig(model))

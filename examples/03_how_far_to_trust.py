@@ -11,15 +11,15 @@ from pendula.dynamics import KnownConfig, ModelConfig
 
 
 records = {"duration": 10.0, "dt": 0.05, "observe": "theta", "noise": 0.01}
-starts = [[0.4, 0.0], [0.7, 0.0], [1.0, 0.0], [0.6, 1.0]]
-data = pendula.simulate("pendulum", num=4, y0=starts, **records)
+starts = [[0.5, 0.0], [0.9, 0.0], [1.0, 0.0], [0.6, 1.0], [0.9, -1.0]]
+data = pendula.simulate("pendulum", num=5, y0=starts, **records)
 large = pendula.simulate("pendulum", y0=[2.2, 0.0], seed=1, **records)
 
 # %% Model: nothing known, and gravity known
 gravity = KnownConfig("gravity_pendulum", free=("w2",))
 models = {
-    "nothing known": ModelConfig(),
-    "gravity known": ModelConfig(known=(gravity,)),
+    "nothing known": ModelConfig(width=8),
+    "gravity known": ModelConfig(known=(gravity,), learn="drag", width=8),
 }
 
 # %% Fit, simulate, judge: the verdict is about swings like those of the training
