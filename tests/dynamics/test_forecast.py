@@ -110,7 +110,7 @@ def test_variance_of_a_linear_model_is_that_of_monte_carlo():
     out = ensemble_forecast(
         many,
         jnp.asarray(covariance)[None],
-        jnp.zeros((1, 2)),
+        jnp.zeros((1, 1, 2)),
         stack(batch(history, noisy[:, None])),
         stack(batch(future, np.full((25, 1), np.nan))),
         jnp.asarray(weight),

@@ -11,15 +11,16 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 from .._errors import CheckpointError, DataError, ShapeError, Status
 from .._precision import cast, precision, to_host
 from .._registry import register
-from ..data import Trajectories, input_path
+from ..data import Batch, Trajectories, input_path
 from ..diagnostics import Conformal
 from ..solve import Rollout
 from ..train import load_tree, save_tree
-from ._forecast import Forecast, ensemble_forecast
+from ._forecast import Forecast, Spread, ensemble_forecast
 from ._layout import Layout
 from ._model import Model
 from ._prepare import estimate_states
@@ -259,16 +260,21 @@ class Fitted:
 
     def run_batches(
         self,
-        guess: Any,
-        histories: Any,
-        futures: Any,
-        refine: Any = 1,
-        with_variance: Any = True,
-    ) -> Any:
-        """`ensemble_forecast` on host arrays in the model's precision."""
+        guess: Float[np.ndarray, "*member start dim"],
+        histories: Batch | None,
+        futures: Batch,
+        refine: int = 1,
+        with_variance: bool = True,
+    ) -> Spread:
+        """`ensemble_forecast` on host arrays in the model's precision; `guess` is the
+        same for all members, or one each."""
         weight = 1.0 / np.asarray(self.about["spread"], self.dtype)
+        guess = np.broadcast_to(guess, (self.members, *np.shape(guess)[-2:]))
+
+        def put(tree: Any) -> Any:
+            return jax.tree.map(jnp.asarray, cast(tree, self.dtype))
+
         with precision(self.dtype):
-            put = lambda tree: jax.tree.map(jnp.asarray, cast(tree, self.dtype))
             return to_host(
                 ensemble_forecast(
                     put(self.ensemble),

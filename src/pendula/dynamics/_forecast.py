@@ -97,14 +97,16 @@ def member_forecast(
     def beginning(p: Any, s: Any) -> Any:
         return weighted_residual(eqx.combine(unravel(p), static), s, history, weight)
 
-    js = jax.jacfwd(run, argnums=1)(flat, y0)
-    var = mean_square * jnp.einsum("tos,sr,tor->to", js, inverse, js)
-    if covariance is not None:
-        jp = jax.jacfwd(run)(flat, y0)
-        hp = jax.jacfwd(beginning)(flat, y0)
-        hs = jax.jacfwd(beginning, argnums=1)(flat, y0)
+    if covariance is None:
+        js = jax.jacfwd(run, argnums=1)(flat, y0)
+        extra = jnp.zeros((), js.dtype)
+    else:
+        both = (0, 1)
+        jp, js = jax.jacfwd(run, argnums=both)(flat, y0)
+        hp, hs = jax.jacfwd(beginning, argnums=both)(flat, y0)
         total = jp - js @ (inverse @ (hs.T @ hp))
-        var = var + jnp.einsum("top,pq,toq->to", total, covariance, total)
+        extra = jnp.einsum("top,pq,toq->to", total, covariance, total)
+    var = mean_square * jnp.einsum("tos,sr,tor->to", js, inverse, js) + extra
     var = jnp.where(jnp.isfinite(var), var, jnp.inf)
     return Spread(obs, roll.ys, var, roll.status, roll.t_fail, outside)
 
@@ -113,25 +115,26 @@ def member_forecast(
 def ensemble_forecast(
     ensemble: Model,
     covariance: Any,
-    guesses: Float[Array, "start dim"],
+    guesses: Float[Array, "member start dim"],
     histories: Any,
     futures: Any,
     weight: Float[Array, "obs"],
     refine: int = 1,
     with_variance: bool = True,
 ) -> Spread:
-    """All members from all beginnings: every array gains `"member start"`."""
+    """All members from all beginnings: every array gains `"member start"`. Without
+    `histories` the guesses are the start states."""
     arrays, rest = eqx.partition(ensemble, eqx.is_array)
 
-    def one(pair: Any) -> Any:
-        model, cov = eqx.combine(pair[0], rest), pair[1]
+    def one(x: tuple) -> Spread:
+        model, cov, starts = eqx.combine(x[0], rest), x[1], x[2]
         return jax.vmap(
             lambda g, h, f: member_forecast(
                 model, cov, g, h, f, weight, refine=refine, with_variance=with_variance
             )
-        )(guesses, histories, futures)
+        )(starts, histories, futures)
 
-    return jax.lax.map(one, (arrays, covariance))
+    return jax.lax.map(one, (arrays, covariance, guesses))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -182,7 +182,8 @@ def run_trial(fitted: Fitted, prepared: Prepared) -> Trial:
     clips, guess, rows, first = pick(clips), guess[good], rows[good], first[good]
     begin = _cut(clips, history)
     out = fitted.run_batches(guess.astype(fitted.dtype), begin, clips)
-    fine = fitted.run_batches(guess.astype(fitted.dtype), begin, clips, 2, False)
+    # the start states are the same: only the free run is repeated at half the step
+    fine = fitted.run_batches(out.ys[:, :, 0], None, clips, 2, False)
     index = first[:, None] + every * np.arange(clips.ys.shape[1])
     index = np.minimum(index, data.lengths[rows][:, None] - 1)
     ts = data.ts[rows[:, None], index]
