@@ -11,6 +11,7 @@ from ._errors import (
 )
 from .data import (
     Trajectories as Trajectories,
+    open_data as load_data,  # noqa: F401 - public under this name
     read as read,
 )
 from .dynamics import FitConfig as FitConfig, Fitted as Fitted, fit as fit, load as load
