@@ -58,10 +58,9 @@ def slot(takes, out, *, angle=(), priors=(), inputs=(), low=-2.0, high=2.0):
 
 def drawn(model, seed):
     """The model with random weights of size 1: far off the usual start."""
-    leaves, tree = jax.tree.flatten(eqx.filter(model, eqx.is_inexact_array))
-    keys = jax.random.split(jax.random.key(seed), len(leaves))
-    new = [jax.random.normal(k, x.shape) for k, x in zip(keys, leaves, strict=True)]
-    return jax.tree.unflatten(tree, new)
+    rng = np.random.default_rng(seed)
+    arrays = eqx.filter(model, eqx.is_inexact_array)
+    return jax.tree.map(lambda x: rng.normal(size=x.shape), arrays)
 
 
 def with_weights(term, path, seed):
