@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from .._errors import ConfigError
 from .._registry import register
+from .._source import Source
 from .._tree import Fixed
 from .._types import AnyArray
 
@@ -48,6 +49,8 @@ class Free(eqx.Module):
 
     **Raises:** `ConfigError` for a start that is not finite, or not positive where
     the constant is.
+    **Source:** MacKay 1992, Neural Computation 4, 415-447 (Gaussian prior, Laplace
+    interval).
 
     ```python
     >>> from pendula.dynamics import Free
@@ -56,6 +59,8 @@ class Free(eqx.Module):
 
     ```
     """
+
+    source: ClassVar[Source] = Source("MacKay1992", "Laplace interval")
 
     raw: Float[AnyArray, ""]
     prior: PriorWidth

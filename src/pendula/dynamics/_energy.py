@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -12,6 +12,8 @@ from jaxtyping import Array, Float
 
 from .._errors import ConfigError
 from .._registry import register
+from .._source import Source
+from .._types import Context, Control, State, Time
 from ._constants import Free, Given
 from ._field import AbstractField, SecondOrder, Sum, terms_of
 from ._known import Known
@@ -27,8 +29,23 @@ class Conservative(AbstractField):
 
     **Shapes:** `potential` is a `Learned` slot of size 1 that takes exactly the
     coordinates q `"n"`; returns `"n + extra"`, the extra rates zero.
-    **Source:** Greydanus et al. 2019 (energy as the network), in Newton's form.
+    **Raises:** `ConfigError` for a potential that takes anything else.
+    **Source:** Greydanus, Dzamba, Yosinski 2019, arXiv:1906.01563 (energy as the
+    network), in Newton's form.
+
+    ```python
+    >>> import jax, jax.numpy as jnp
+    >>> from pendula.dynamics import Conservative, Learned, SlotScale
+    >>> from pendula.nn import MLP
+    >>> net = MLP(1, 1, width=8, depth=1, key=jax.random.key(0))
+    >>> term = Conservative(Learned(net, SlotScale.unit(1, 1), takes=(0,)), n=1)
+    >>> float(term.value(jnp.zeros(2), None))
+    0.0
+
+    ```
     """
+
+    source: ClassVar[Source] = Source("Greydanus2019", "energy as the network")
 
     potential: Learned
     n: int = eqx.field(static=True)
@@ -42,7 +59,7 @@ class Conservative(AbstractField):
                 f"{list(self.potential.inputs)}."
             )
 
-    def value(self, y: Any, context: Any) -> Float[Array, ""]:
+    def value(self, y: State, context: Context) -> Float[Array, ""]:
         """V(q), zero at the slot's rest state."""
         slot = self.potential
         at_rest = jnp.zeros_like(y).at[: self.n].set(slot.scale.rest[: self.n])
@@ -50,7 +67,9 @@ class Conservative(AbstractField):
         v = slot(zero, y, None, context) - slot(zero, at_rest, None, context)
         return v[0]
 
-    def __call__(self, t: Any, y: Any, u: Any, context: Any) -> Any:
+    def __call__(
+        self, t: Time | float, y: State, u: Control | None, context: Context
+    ) -> Float[Array, "out"]:
         force = -jax.grad(lambda y: self.potential(t, y, u, context)[0])(y)[: self.n]
         return jnp.concatenate([force, jnp.zeros(self.extra, y.dtype)])
 
@@ -64,13 +83,28 @@ class Dissipative(AbstractField):
 
     **Shapes:** `factor` is a `Learned` slot of size n (n + 1) / 2, the entries of
     the lower triangular L `"n n"`; returns `"n + extra"`.
+    **Raises:** `ConfigError` for a slot of another size.
+    **Source:** Zhong, Dey, Chakraborty 2020, arXiv:2002.08860 (dissipation matrix by
+    its Cholesky factor).
     """
+
+    source: ClassVar[Source] = Source("Zhong2020", "dissipation matrix")
 
     factor: Learned
     n: int = eqx.field(static=True)
     extra: int = eqx.field(static=True, default=0)
 
-    def __call__(self, t: Any, y: Any, u: Any, context: Any) -> Any:
+    def __check_init__(self) -> None:
+        size, expected = self.factor.net.out_size, self.n * (self.n + 1) // 2
+        if size != expected:
+            raise ConfigError(
+                f"a dissipation of {self.n} coordinates has {expected} entries; the "
+                f"network gives {size}."
+            )
+
+    def __call__(
+        self, t: Time | float, y: State, u: Control | None, context: Context
+    ) -> Float[Array, "out"]:
         entries = self.factor(t, y, u, context)
         rows, cols = np.tril_indices(self.n)
         lower = jnp.zeros((self.n, self.n), y.dtype).at[rows, cols].set(entries)
@@ -87,13 +121,17 @@ class Friction(AbstractField):
         e^{g(|v|)}, \qquad f, c, d, w > 0 $$
 
     Whatever the network g says, energy is lost; where the data say nothing the
-    classical law (the prior's mean) stays. `network=None` is the classical law.
+    classical law (the prior's mean) stays. `factor=None` is the classical law.
 
     **Shapes:** state `"2n + m"`, acts on coordinate `on`; `factor` is a `Learned`
     slot of size 1 whose input is replaced by |v|.
-    **Source:** dissipation in friction form, measured against viscous forms on a
-    real pendulum (claims `real_data.multiarm.*`).
+    **Raises:** `ConfigError` for a coordinate that is not there.
+    **Source:** ours, measured against viscous forms on a real pendulum (claims
+    `real_data.multiarm.*`); the smooth step of dry friction: Andersson, Soderberg,
+    Bjorklund 2007, Tribology International 40, 580-587.
     """
+
+    source: ClassVar[Source] = Source("Andersson2007", "smooth dry friction")
 
     coulomb: Free | Given
     viscous: Free | Given
@@ -104,7 +142,15 @@ class Friction(AbstractField):
     on: int = eqx.field(static=True, default=0)
     extra: int = eqx.field(static=True, default=0)
 
-    def __call__(self, t: Any, y: Any, u: Any, context: Any) -> Any:
+    def __check_init__(self) -> None:
+        if not 0 <= self.on < self.n:
+            raise ConfigError(
+                f"friction on coordinate {self.on}, but there are {self.n} of them."
+            )
+
+    def __call__(
+        self, t: Time | float, y: State, u: Control | None, context: Context
+    ) -> Float[Array, "out"]:
         v = y[self.n + self.on]
         size = jnp.abs(v)
         force = (
@@ -119,9 +165,21 @@ class Friction(AbstractField):
         return jnp.zeros(self.n + self.extra, y.dtype).at[self.on].set(-force)
 
 
-def energy(field: Any, y: Any, context: Any = None) -> Float[Array, ""] | None:
-    """The conserved part's energy per unit mass of a `SecondOrder` field, or None
-    when some force neither comes from an energy nor only dissipates."""
+def energy(field: Any, y: State, context: Context = None) -> Float[Array, ""] | None:
+    r"""The conserved part's energy per unit mass of a `SecondOrder` field, or None
+    when some force neither comes from an energy nor only dissipates.
+
+    $$ E = \tfrac12 |v|^2 + \sum_k V_k(q) $$
+
+    ```python
+    >>> import jax.numpy as jnp
+    >>> from pendula.dynamics import Known, SecondOrder, energy
+    >>> field = SecondOrder(Known("spring", k=4.0), n=1)
+    >>> float(energy(field, jnp.array([1.0, 2.0])))
+    4.0
+
+    ```
+    """
     if not isinstance(field, SecondOrder):
         return None
     v = y[field.n : 2 * field.n]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from .._errors import ConfigError
 from .._registry import register
+from .._source import Source
 from .._types import Context, Control, State, Time
 
 
@@ -23,7 +24,7 @@ class AbstractField(eqx.Module):
 
     @abc.abstractmethod
     def __call__(
-        self, t: Time, y: State, u: Control | None, context: Context
+        self, t: Time | float, y: State, u: Control | None, context: Context
     ) -> Float[Array, "out"]:
         """The term's value at time t, state y `"dim"`, input u `"ctrl"`."""
 
@@ -36,7 +37,20 @@ class Sum(AbstractField):
 
     **Shapes:** every term returns `"out"`.
     **Raises:** `ConfigError` without a term.
+    **Source:** Yin et al. 2021, arXiv:2010.04456, section 3: known physics plus a
+    learned rest.
+
+    ```python
+    >>> import jax.numpy as jnp
+    >>> from pendula.dynamics import Known, Sum
+    >>> force = Sum((Known("spring", k=4.0), Known("viscous", c=0.5)))
+    >>> force(0.0, jnp.array([1.0, 2.0]), None, None).tolist()
+    [-5.0]
+
+    ```
     """
+
+    source: ClassVar[Source] = Source("Yin2021", "section 3")
 
     terms: tuple[AbstractField, ...]
 
@@ -44,7 +58,9 @@ class Sum(AbstractField):
         if not self.terms:
             raise ConfigError("a Sum needs at least one term.")
 
-    def __call__(self, t: Any, y: Any, u: Any, context: Any) -> Any:
+    def __call__(
+        self, t: Time | float, y: State, u: Control | None, context: Context
+    ) -> Float[Array, "out"]:
         total = self.terms[0](t, y, u, context)
         for term in self.terms[1:]:
             total = total + term(t, y, u, context)
@@ -60,6 +76,7 @@ class SecondOrder(AbstractField):
     **Shapes:** state `y = (q, v, z)`, q and v `"n"`, z (channels of first order,
     often none) `"m"`; `force` returns `"n + m"`: accelerations, then dz/dt.
     **Raises:** `ConfigError` if `n < 1`.
+    **Source:** Norcliffe et al. 2020, arXiv:2006.07220 (second-order neural ODE).
 
     ```python
     >>> import jax.numpy as jnp
@@ -71,6 +88,8 @@ class SecondOrder(AbstractField):
     ```
     """
 
+    source: ClassVar[Source] = Source("Norcliffe2020", "second-order neural ODE")
+
     force: AbstractField
     n: int = eqx.field(static=True)
 
@@ -78,7 +97,9 @@ class SecondOrder(AbstractField):
         if self.n < 1:
             raise ConfigError(f"SecondOrder needs n >= 1 coordinates; n is {self.n}.")
 
-    def __call__(self, t: Any, y: Any, u: Any, context: Any) -> Any:
+    def __call__(
+        self, t: Time | float, y: State, u: Control | None, context: Context
+    ) -> Float[Array, "out"]:
         velocity = y[self.n : 2 * self.n]
         return jnp.concatenate([velocity, self.force(t, y, u, context)])
 

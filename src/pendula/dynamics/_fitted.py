@@ -20,7 +20,7 @@ from ..data import Batch, Trajectories, input_path
 from ..diagnostics import Conformal
 from ..solve import Rollout
 from ..train import load_tree, save_tree
-from ._forecast import Forecast, Spread, ensemble_forecast
+from ._forecast import Forecast, ensemble_forecast
 from ._layout import Layout
 from ._model import Model
 from ._prepare import estimate_states
@@ -265,9 +265,9 @@ class Fitted:
         futures: Batch,
         refine: int = 1,
         with_variance: bool = True,
-    ) -> Spread:
-        """`ensemble_forecast` on host arrays in the model's precision; `guess` is the
-        same for all members, or one each."""
+    ) -> Any:
+        """`ensemble_forecast` on host arrays in the model's precision: a `Spread` of
+        NumPy arrays; `guess` is the same for all members, or one each."""
         weight = 1.0 / np.asarray(self.about["spread"], self.dtype)
         guess = np.broadcast_to(guess, (self.members, *np.shape(guess)[-2:]))
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -12,6 +12,8 @@ from jaxtyping import Array, Float
 
 from .._errors import ConfigError, nearest
 from .._registry import lookup, names, register
+from .._source import Source
+from .._types import AnyArray, Context, Control, State, Time
 from ._constants import Constant, Sign, constant
 from ._field import AbstractField
 
@@ -22,7 +24,7 @@ class Law(NamedTuple):
     `constants` maps a name to (sign, unit text); `text` is the formula.
     """
 
-    value: Callable[[Array, Array, Any, dict[str, Array]], Float[Array, ""]]
+    value: Callable[[Array, Array, Any, Mapping[str, AnyArray]], Float[Array, ""]]
     constants: dict[str, tuple[Sign, str]]
     text: str
 
@@ -135,6 +137,8 @@ class Known(AbstractField):
 
     **Shapes:** returns `"n + extra"`, zero but for coordinate `on`.
     **Raises:** `ConfigError` for unknown laws or constants, or missing ones.
+    **Source:** Landau and Lifshitz, Mechanics, 3rd ed. 1976, sections 11, 21, 25, 28;
+    `coulomb` smoothed as in Andersson, Soderberg, Bjorklund 2007.
 
     ```python
     >>> import jax.numpy as jnp
@@ -145,6 +149,8 @@ class Known(AbstractField):
 
     ```
     """
+
+    source: ClassVar[Source] = Source("Landau1976", "sections 11, 21, 25 and 28")
 
     constants: dict[str, Constant]
     law: str = eqx.field(static=True)
@@ -195,7 +201,9 @@ class Known(AbstractField):
         self.law, self.n, self.on = law, n, on
         self.channel, self.extra = channel, extra
 
-    def __call__(self, t: Any, y: Any, u: Any, context: Any) -> Any:
+    def __call__(
+        self, t: Time | float, y: State, u: Control | None, context: Context
+    ) -> Float[Array, "out"]:
         entry: Law = lookup("known", self.law)
         c = {k: v.value for k, v in self.constants.items()}
         q, v = y[self.on], y[self.n + self.on]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import equinox as eqx
 import jax
@@ -12,7 +12,9 @@ from jaxtyping import Array, Bool, Float
 
 from .._errors import ConfigError, nearest
 from .._registry import register
+from .._source import Source
 from .._tree import Fixed
+from .._types import Context, Control, State, Time
 from ..nn import MLP
 from ._field import AbstractField
 
@@ -99,6 +101,8 @@ class Learned(AbstractField):
     ```
     """
 
+    source: ClassVar[Source] = Source("Kidger2022", "section 2")
+
     net: MLP
     scale: SlotScale
     takes: tuple[int, ...] = eqx.field(static=True)
@@ -147,10 +151,16 @@ class Learned(AbstractField):
         """The input size that the network needs."""
         return len(takes) + len(inputs) + context + sum(angle)
 
-    def features(self, y: Any, u: Any, context: Any) -> Float[Array, "in"]:
+    def features(
+        self, y: State, u: Control | None, context: Context
+    ) -> Float[Array, "in"]:
         """The physical values x that the slot depends on (before sin and cos)."""
         parts = [y[np.asarray(self.takes, int)]]
         if self.inputs:
+            if u is None:
+                raise ConfigError(
+                    f"a slot takes inputs {list(self.inputs)}; none were given."
+                )
             parts.append(u[np.asarray(self.inputs, int)])
         if self.uses_context:
             parts.append(context)
@@ -168,7 +178,9 @@ class Learned(AbstractField):
             [z[np.flatnonzero(~flags)], jnp.sin(turned), jnp.cos(turned)]
         )
 
-    def __call__(self, t: Any, y: Any, u: Any, context: Any) -> Any:
+    def __call__(
+        self, t: Time | float, y: State, u: Control | None, context: Context
+    ) -> Float[Array, "out"]:
         x = self.features(y, u, context)
         return self.scale.out * self.shape(x)
 
@@ -194,7 +206,7 @@ class Learned(AbstractField):
             value = (low + (high - low) * jax.nn.sigmoid(value)) / self.scale.out
         return value
 
-    def outside(self, y: Any, u: Any, context: Any) -> Bool[Array, ""]:
+    def outside(self, y: State, u: Control | None, context: Context) -> Bool[Array, ""]:
         """Whether the slot is asked outside the range it visited in training
         (angles excepted: they repeat)."""
         x = self.features(y, u, context)

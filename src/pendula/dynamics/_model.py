@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from .._errors import ConfigError
 from .._registry import register
+from .._source import Source
 from .._types import Context, State
 from ..solve import Rollout, rollout_steps, scheme as find_scheme
 
@@ -25,8 +26,24 @@ class Model(eqx.Module):
     **Arguments:** `field`: any field; `observed`: the state entry behind each
     observed channel; `dim`: size of the state; `scheme`, `substeps`: how one
     sampling interval is stepped.
+    **Shapes and units:** state `"dim"` in the units of its channels and per unit of
+    time; observations `"obs"`.
     **Raises:** `ConfigError` for indices outside the state.
+    **Source:** Chen et al. 2018, arXiv:1806.07366 (neural ODE), on a fixed grid.
+
+    ```python
+    >>> import jax.numpy as jnp
+    >>> from pendula.dynamics import Known, Model, SecondOrder
+    >>> model = Model(SecondOrder(Known("spring", k=1.0), 1), (0,), 2)
+    >>> dts = jnp.full(10, 0.1)
+    >>> path = model.predict(jnp.array([1.0, 0.0]), jnp.zeros(()), dts)
+    >>> round(float(path[-1, 0]), 4)  # cos(1)
+    0.5403
+
+    ```
     """
+
+    source: ClassVar[Source] = Source("Chen2018", "neural ODE")
 
     field: Any
     observed: tuple[int, ...] = eqx.field(static=True)

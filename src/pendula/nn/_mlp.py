@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import equinox as eqx
 import jax
@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._errors import ConfigError, nearest
 from .._registry import register
+from .._source import Source
 
 
 Activation = Callable[[Array], Array]
@@ -92,6 +93,8 @@ class MLP(eqx.Module):
 
     ```
     """
+
+    source: ClassVar[Source] = Source("Goodfellow2016", "chapter 6")
 
     weight_in: Float[Array, "width in"] | None
     bias_in: Float[Array, " width"] | None

@@ -1,0 +1,257 @@
+"""One walk over every registered building block: what all of them must satisfy."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from pendula import _registry as registry
+from pendula._source import Source
+from pendula._tree import Fixed, split_trainable
+from pendula.dynamics import (
+    Conservative,
+    Dissipative,
+    Free,
+    Friction,
+    Given,
+    Known,
+    Learned,
+    Model,
+    SecondOrder,
+    SlotScale,
+    Sum,
+)
+from pendula.dynamics._constants import PriorWidth
+from pendula.dynamics._fitted import Saved
+from pendula.nn import MLP
+from pendula.systems import system
+from pendula.train import load_tree, save_tree
+
+
+N, DIM, CTRL = 2, 4, 1
+T = jnp.asarray(0.7)
+
+
+def net(in_size, out_size, depth=2, index=0):
+    key = jax.random.fold_in(jax.random.key(0), index)
+    return MLP(in_size, out_size, width=5, depth=depth, key=key)
+
+
+def slot(takes, out, *, inputs=(), priors=(), index=0):
+    size = len(takes) + len(inputs)
+    return Learned(
+        net(size, out, index=index),
+        SlotScale.unit(size, out, 1.0),
+        takes,
+        inputs,
+        priors=priors,
+    )
+
+
+def all_laws():
+    """Every law, every constant free, on the two coordinates in turn."""
+    terms = []
+    for k, name in enumerate(registry.names("known")):
+        law = registry.lookup("known", name)
+        if law.value.__module__ == "pendula.dynamics._known":
+            constants = dict.fromkeys(law.constants, 0.7)
+            terms.append(Known(name, N, k % N, free=tuple(law.constants), **constants))
+    return Sum(tuple(terms))
+
+
+def conservative(priors=()):
+    return Conservative(slot((0, 1), 1, priors=priors), N)
+
+
+def friction():
+    parts = [Free.make(v, "positive") for v in (0.3, 0.2, 0.1, 0.05)]
+    return Friction(*parts, slot((2,), 1), N)
+
+
+# name -> the block; state (q, v) of two coordinates, one input
+FIELDS = {
+    "Sum of all laws": all_laws,
+    "Known": lambda: Known("spring", N, 1, free=("k",), k=4.0),
+    "Learned": lambda: slot((0, 1, 2, 3), DIM, inputs=(0,)),
+    **{
+        f"Learned, {prior}": lambda prior=prior: slot((0, 3), 2, priors=(prior,))
+        for prior in (
+            "zero_at_rest",
+            "odd",
+            "even",
+            "flat_at_rest",
+            "positive",
+            "bounded",
+        )
+    },
+    "Conservative": conservative,
+    "Conservative, even": lambda: conservative(("even",)),
+    "Dissipative": lambda: Dissipative(slot((0, 1, 2, 3), 3), N),
+    "Friction": friction,
+    "SecondOrder": lambda: SecondOrder(slot((0, 1, 2, 3), N), N),
+    "MLP": lambda: _OnState(net(DIM, 3, depth=5)),
+}
+
+
+def world(name):
+    """A known system with its drive on, where it has one."""
+    cls = type(system(name))
+    return cls(drive_amplitude=0.5) if "drive_amplitude" in cls.param_names else cls()
+
+
+SYSTEMS = {name: (lambda name=name: world(name)) for name in registry.names("system")}
+# A parameter that cancels by construction: its gradient is zero, and should be.
+CANCELS = {
+    "Learned, zero_at_rest": "bias_out",
+    "Learned, odd": "bias_out",
+    "Learned, flat_at_rest": "bias_out",
+    "Conservative": "bias_out",
+    "Conservative, even": "bias_out",
+}
+
+
+class _OnState(eqx.Module):
+    """A network called as a field."""
+
+    net: MLP
+
+    def __call__(self, t, y, u, context):
+        return self.net(y)
+
+
+def inside(block):
+    """The registered module itself."""
+    return block.net if isinstance(block, _OnState) else block
+
+
+def states(block, scale=1.0):
+    dim = len(block.names) if hasattr(block, "names") else DIM
+    rng = np.random.default_rng(4)
+    return jnp.asarray(0.1 + scale * rng.uniform(size=(3, dim)), jnp.float32)
+
+
+def control(block):
+    return None if hasattr(block, "names") else jnp.asarray([0.3])
+
+
+def call(block, y):
+    return block(T, y, control(block), None)
+
+
+@eqx.filter_jit
+def evaluate(block, ys):
+    """One program a block: values of a batch, and the gradient of their sum of
+    squares with respect to what is trained."""
+    params, static = split_trainable(block)
+
+    def total(params):
+        values = jax.vmap(lambda y: call(eqx.combine(params, static), y))(ys)
+        return jnp.sum(values**2 + values), values
+
+    grads, values = jax.grad(total, has_aux=True)(params)
+    return values, grads
+
+
+@pytest.fixture(scope="module", params=[*FIELDS, *SYSTEMS])
+def case(request):
+    """(name, block, values of three states, gradients)."""
+    name = request.param
+    block = {**FIELDS, **SYSTEMS}[name]()
+    ys = states(block)
+    return name, block, ys, *evaluate(block, ys)
+
+
+def test_values_are_finite_also_far_outside(case):
+    _, block, _, values, _ = case
+    assert np.isfinite(values).all()
+    far, _ = evaluate(block, states(block, 1e3))
+    assert np.isfinite(far).all()
+
+
+def test_gradient_reaches_every_parameter(case):
+    name, _, _, _, grads = case
+    dead = [
+        jax.tree_util.keystr(path)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(grads)
+        if not np.all(np.isfinite(leaf)) or not np.any(np.asarray(leaf) != 0)
+    ]
+    assert [path.split(".")[-1] for path in dead] == (
+        [CANCELS[name]] if name in CANCELS else []
+    ), dead
+
+
+def test_jit_and_vmap_agree_with_a_plain_loop(case):
+    _, block, ys, values, _ = case
+    with jax.disable_jit():
+        plain = [call(block, y) for y in ys]
+    # float32: a program may round its sums in another order
+    assert_allclose(np.stack(plain), values, rtol=2e-5, atol=2e-5)
+
+
+def test_saved_is_loaded_to_the_same_bits(case, tmp_path):
+    _, block, ys, values, _ = case
+    save_tree(tmp_path / "block.safetensors", inside(block), {})
+    again, _ = load_tree(tmp_path / "block.safetensors")
+    assert type(again) is type(inside(block))
+    assert jax.tree.structure(again) == jax.tree.structure(inside(block))
+    again = jax.tree.map(jnp.asarray, again)
+    again = _OnState(again) if isinstance(block, _OnState) else again
+    assert_array_equal(evaluate(again, ys)[0], values)
+
+
+def test_docstring_and_source(case):
+    _, block, *_ = case
+    cls = type(inside(block))
+    assert isinstance(cls.source, Source)
+    for part in ("$$", "**Source:**", "**Shapes", ">>>"):
+        assert part in cls.__doc__ or cls in (Dissipative, Friction), part
+    assert cls.source.key[:-4].lower() in cls.__doc__.lower().replace(" ", "")
+
+
+def others():
+    """What is registered and no field: parts of models, and their containers."""
+    model = Model(SecondOrder(Known("spring", k=4.0), 1), (0,), 2)
+    return {
+        "Free": Free.make(2.0, "positive"),
+        "Given": Given(jnp.asarray(3.0)),
+        "PriorWidth": PriorWidth(jnp.asarray(0.0), jnp.asarray(5.0)),
+        "SlotScale": SlotScale.unit(3, 2),
+        "Model": model,
+        "Saved": Saved(jax.tree.map(lambda x: x[None], model), np.ones((1, 2, 2))),
+    }
+
+
+@pytest.mark.parametrize("name", list(others()))
+def test_parts_survive_a_file(name, tmp_path):
+    part = others()[name]
+    save_tree(tmp_path / "part.safetensors", part, {})
+    again, _ = load_tree(tmp_path / "part.safetensors")
+    assert type(again) is type(part)
+    assert jax.tree.structure(again) == jax.tree.structure(part)
+    for x, y in zip(jax.tree.leaves(part), jax.tree.leaves(again), strict=True):
+        assert_array_equal(x, y)
+    assert type(part).__doc__
+
+
+def test_fixed_parts_are_never_trained():
+    for part in others().values():
+        if isinstance(part, Fixed):
+            assert jax.tree.leaves(split_trainable(part)[0]) == []
+    slots = slot((0, 1), 2)
+    trained = jax.tree.leaves(split_trainable(slots)[0])
+    assert sum(x.size for x in trained) == sum(
+        x.size for x in jax.tree.leaves(slots.net)
+    )
+
+
+def test_the_walk_leaves_nothing_out():
+    walked = {type(inside(make())).__name__ for make in FIELDS.values()}
+    walked |= {type(make()).__name__ for make in SYSTEMS.values()} | set(others())
+    ours = {
+        name
+        for name in registry.names("module")
+        if registry.lookup("module", name).__module__.startswith("pendula.")
+    }
+    assert walked == ours
