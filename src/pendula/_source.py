@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
     """A place in the literature, carried by every component as `source`.
 
-    **Arguments:** `key`: the work's BibTeX key, author and year; `where`: the
-    equation, table or section there.
+    **Arguments:** `key`: the work's key, author and year, one of `WORKS`; `where`:
+    the equation, table or section there.
 
     ```python
     >>> from pendula._source import Source
@@ -25,3 +26,63 @@ class Source:
 
     def __str__(self) -> str:
         return f"{self.key}, {self.where}" if self.where else self.key
+
+
+WORKS: dict[str, str] = {
+    "Andersson2007": "Andersson, Soderberg, Bjorklund 2007, Tribology International "
+    "40, 580-587",
+    "Chen2018": "Chen, Rubanova, Bettencourt, Duvenaud 2018, Neural ordinary "
+    "differential equations, arXiv:1806.07366",
+    "Goodfellow2016": "Goodfellow, Bengio, Courville 2016, Deep Learning, MIT Press",
+    "Greydanus2019": "Greydanus, Dzamba, Yosinski 2019, Hamiltonian neural networks, "
+    "arXiv:1906.01563",
+    "Guckenheimer1983": "Guckenheimer, Holmes 1983, Nonlinear Oscillations, Dynamical "
+    "Systems, and Bifurcations of Vector Fields, Springer",
+    "Hairer1993": "Hairer, Norsett, Wanner 1993, Solving Ordinary Differential "
+    "Equations I, 2nd ed., Springer",
+    "Hairer2006": "Hairer, Lubich, Wanner 2006, Geometric Numerical Integration, "
+    "2nd ed., Springer",
+    "Immer2021": "Immer, Korzepa, Bauer 2021, Improving predictions of Bayesian neural "
+    "nets via local linearization, arXiv:2008.08400",
+    "Kidger2022": "Kidger 2022, On neural differential equations, arXiv:2202.02435",
+    "Kingma2015": "Kingma, Ba 2015, Adam: a method for stochastic optimization, "
+    "arXiv:1412.6980",
+    "Landau1976": "Landau, Lifshitz 1976, Mechanics, 3rd ed., Butterworth-Heinemann",
+    "Lee2023": "Lee, Barber, Willett 2023, Distribution-free inference with "
+    "hierarchical data, arXiv:2306.06342",
+    "Lorenz1963": "Lorenz 1963, Journal of the Atmospheric Sciences 20, 130-141",
+    "MacKay1992": "MacKay 1992, Neural Computation 4, 415-447",
+    "Norcliffe2020": "Norcliffe, Bodnar, Day, Simidjievski, Lio 2020, On second order "
+    "behaviour in augmented neural ODEs, arXiv:2006.07220",
+    "Triggs2000": "Triggs, McLauchlan, Hartley, Fitzgibbon 2000, Bundle adjustment: a "
+    "modern synthesis, LNCS 1883",
+    "Volterra1926": "Volterra 1926, Nature 118, 558-560",
+    "Yin2021": "Yin et al. 2021, Augmenting physical models with deep networks for "
+    "complex dynamics forecasting, arXiv:2010.04456",
+    "Zhong2020": "Zhong, Dey, Chakraborty 2020, Dissipative SymODEN, arXiv:2002.08860",
+}
+"""Every work that a component names, in one line each."""
+
+
+def cite(source: Source) -> str:
+    """The work in words, with the place in it.
+
+    ```python
+    >>> from pendula._source import Source, cite
+    >>> cite(Source("Volterra1926", "pages 558-560"))
+    'Volterra 1926, Nature 118, 558-560 (pages 558-560)'
+
+    ```
+    """
+    work = WORKS[source.key]
+    return f"{work} ({source.where})" if source.where else work
+
+
+def citations(sources: Iterable[Source]) -> list[str]:
+    """One line a work, sorted, with all places in it."""
+    places: dict[str, list[str]] = {}
+    for source in sources:
+        kept = places.setdefault(source.key, [])
+        if source.where and source.where not in kept:
+            kept.append(source.where)
+    return sorted(cite(Source(key, "; ".join(where))) for key, where in places.items())

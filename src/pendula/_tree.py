@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from ._source import Source
+
 
 class Fixed(eqx.Module):
     """Marker: the arrays below are part of a model but never trained (scales,
@@ -46,6 +48,20 @@ def nodes(model: Any, has: str) -> list[Any]:
 
     jax.tree.flatten(model, is_leaf=visit)
     return found
+
+
+def sources_of(tree: Any) -> list[Source]:
+    """The sources of all modules of a pytree, each once, outermost first."""
+    found: dict[Source, None] = {}
+
+    def look(node: Any) -> bool:
+        source = getattr(type(node), "source", None)
+        if isinstance(node, eqx.Module) and isinstance(source, Source):
+            found.setdefault(source)
+        return False
+
+    jax.tree.flatten(tree, is_leaf=look)
+    return list(found)
 
 
 def prior_residual(model: Any) -> Float[Array, "prior"]:

@@ -266,6 +266,14 @@ def test_report_can_be_written_and_says_what_was_done(swing):
     assert from_dict(report["reproduce"]["config"]) == CONFIG
     assert report["model"]["parameters"] == 2
     assert report["training"]["phases"][0]["name"] == "rates"
+    assert report["training"]["phases"][-1]["name"] == "refit on all data"
+    seconds = report["training"]["seconds"]
+    assert seconds["compile"] > 0
+    assert seconds["run"] > 0
+    cited = " ".join(report["reproduce"]["citations"])
+    for work in ("Landau", "Chen", "Hairer", "Triggs", "Immer", "Lee"):
+        assert work in cited
+    assert "Kingma" not in cited  # Adam was not used
     assert all(isinstance(a, np.ndarray) for a in swing.arrays.values())
     assert {"data/ts", "forecast/mean", "growth/model_median"} <= set(swing.arrays)
 

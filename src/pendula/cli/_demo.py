@@ -244,8 +244,8 @@ def _report(
     """The report of the comparison, as the page reads it."""
     import numpy as np
 
+    from .._machine import cores, revision, versions
     from ..data import summary
-    from ._doctor import versions
 
     persistence = arrays["baseline/persistence"] - arrays["truth/ys"]
     seen = np.where(records.mask, records.ys, np.nan)
@@ -269,7 +269,8 @@ def _report(
             "seed": seed,
             "platform": platform.platform(),
             "device": "cpu" if "jax" not in sys.modules else _device(),
-            "cpus": os.cpu_count(),
+            "cpus": cores(),
+            "revision": revision(),
             "versions": versions(),
             "seconds": round(seconds, 1),
         },

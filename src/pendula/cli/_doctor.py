@@ -4,30 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from .._machine import cores, versions
 from ._console import Console
 from ._options import TALK, Talk
-
-
-PACKAGES = (
-    "pendula",
-    "jax",
-    "jaxlib",
-    "equinox",
-    "diffrax",
-    "optax",
-    "optimistix",
-    "lineax",
-    "numpy",
-    "scipy",
-    "matplotlib",
-    "safetensors",
-)
 
 
 def doctor(*, talk: Talk = TALK) -> int:
@@ -36,7 +20,7 @@ def doctor(*, talk: Talk = TALK) -> int:
     console.say("looking at this machine")
     rows: dict[str, Any] = {
         "python": f"{platform.python_version()} on {platform.platform()}",
-        "cpus": _cpus(),
+        "cpus": cores(),
         "versions": versions(),
     }
     failed = []
@@ -60,26 +44,6 @@ def doctor(*, talk: Talk = TALK) -> int:
     verdict = f"failed: {', '.join(failed)}" if failed else "ready"
     console.result("\n".join([*lines, verdict]), {**rows, "failed": failed})
     return 1 if failed else 0
-
-
-def _cpus() -> int:
-    """Cores that this process may use."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def versions() -> dict[str, str]:
-    """Versions of everything that computes; "missing" where it is not installed."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    out = {}
-    for name in PACKAGES:
-        try:
-            out[name] = version(name)
-        except PackageNotFoundError:
-            out[name] = "missing"
-    return out
 
 
 def _devices() -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from .._errors import ConfigError, DataError
+from .._source import Source
 from ._bins import place, upper_edges
 from ._shapes import aligned
 
@@ -56,6 +57,8 @@ class Conformal:
 
     ```
     """
+
+    source: ClassVar[Source] = Source("Lee2023", "section 3")
 
     until: np.ndarray
     horizon: np.ndarray

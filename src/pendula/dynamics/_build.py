@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import equinox as eqx
@@ -19,6 +20,7 @@ from ._config import KnownConfig, ModelConfig
 from ._constants import Free, Given
 from ._energy import Conservative, Dissipative, Friction
 from ._field import AbstractField, SecondOrder, Sum
+from ._first_guess import Guess
 from ._known import Known, Law
 from ._layout import Layout
 from ._learned import Learned, SlotScale
@@ -48,13 +50,18 @@ def build_model(
     ranges: Ranges,
     substeps: int,
     key: PRNGKeyArray,
+    guesses: Mapping[int, Mapping[str, Guess]] | None = None,
 ) -> Model:
-    """A fresh model (float dtype of the surrounding scope).
+    """A fresh model (float dtype of the surrounding scope); `guesses` are the starts
+    of free constants that have no value.
 
     **Raises:** `ConfigError` for combinations that make no sense.
     """
     learn = _resolve(config, plan)
-    terms: list[AbstractField] = [_known(k, plan) for k in config.known]
+    guesses = guesses or {}
+    terms: list[AbstractField] = [
+        _known(k, plan, guesses.get(i, {})) for i, k in enumerate(config.known)
+    ]
     _check_terms(config, plan, ranges, learn)
     has_input_law = any(k.term == "input" for k in config.known)
     ctrl = 0 if has_input_law else len(ranges.input_mean)
@@ -135,7 +142,7 @@ def _resolve(config: ModelConfig, plan: Layout) -> str:
     return learn
 
 
-def _known(known: KnownConfig, plan: Layout) -> Known:
+def _known(known: KnownConfig, plan: Layout, guesses: Mapping[str, Guess]) -> Known:
     names = [plan.names[p] for p in plan.positions]
     on = known.on or (names[0],)
     if len(on) != 1:
@@ -148,13 +155,15 @@ def _known(known: KnownConfig, plan: Layout) -> Known:
             f'law "{known.term}" is to act on "{on[0]}", which is not a position. '
             f"Positions: {', '.join(names)}."
         )
-    constants: dict[str, Any] = dict(known.constants)
+    starts = {name: guess.start for name, guess in guesses.items()}
+    constants: dict[str, Any] = {**starts, **known.constants}
     return Known(
         known.term,
         plan.n,
         names.index(on[0]),
         free=known.free,
         extra=len(plan.first),
+        scales={name: guess.scale for name, guess in guesses.items()},
         **constants,
     )
 

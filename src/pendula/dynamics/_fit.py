@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._compile_clock import CompileClock
 from .._errors import ConfigError, DivergedError
 from .._precision import precision, to_host
 from .._tree import (
@@ -136,27 +137,48 @@ def fit(
     prepared = prepare(data, config, method)
     if judged:
         check_held_out(prepared)
-    with precision(dtype):
-        ensemble = _members(model, prepared, config, method)
-        folder = None if out is None else Path(out)
-        if folder is not None:
-            _open_folder(folder, resume, config, data)
-        deadline = began + 60.0 * config.train.minutes
-        trainer = _Trainer(prepared, config, dtype, folder, deadline, tell, resume)
-        ensemble, locals_, items, outcomes = trainer.train(ensemble, method)
-        fitted = _package(prepared, config, ensemble, dtype, method)
-        covariance, constants, tau = posterior(fitted.ensemble, method, locals_, items)
-        fitted = dataclasses.replace(
-            fitted,
-            covariance=covariance,
-            about={**fitted.about, "constants": constants, "autocorrelation": tau},
-        )
-    trained = time.perf_counter()
-    if judged:
-        fitted = judge(fitted, prepared, outcomes, trained - began, command, tell)
-    if judged and config.train.refit and method == "levenberg":
-        fitted = _refit(fitted, prepared, config, trainer, dtype)
-    return fitted
+    with CompileClock() as clock:
+        with precision(dtype):
+            ensemble = _members(model, prepared, config, method)
+            folder = None if out is None else Path(out)
+            if folder is not None:
+                _open_folder(folder, resume, config, data)
+            deadline = began + 60.0 * config.train.minutes
+            trainer = _Trainer(prepared, config, dtype, folder, deadline, tell, resume)
+            ensemble, locals_, items, outcomes = trainer.train(ensemble, method)
+            fitted = _package(prepared, config, ensemble, dtype, method)
+            covariance, constants, tau = posterior(
+                fitted.ensemble, method, locals_, items
+            )
+            fitted = dataclasses.replace(
+                fitted,
+                covariance=covariance,
+                about={**fitted.about, "constants": constants, "autocorrelation": tau},
+            )
+        if judged:
+            fitted = judge(fitted, prepared, command, tell)
+        if judged and config.train.refit and method == "levenberg":
+            fitted, outcome = _refit(fitted, prepared, config, trainer, dtype)
+            outcomes = [*outcomes, outcome]
+    seconds = time.perf_counter() - began
+    return _with_training(fitted, outcomes, seconds, clock.seconds)
+
+
+def _with_training(
+    fitted: Fitted, outcomes: list[Outcome], seconds: float, compiling: float
+) -> Fitted:
+    """The report of a judged fit with its phases and where its time went."""
+    if fitted.report is None:
+        return fitted
+    training = {
+        "phases": [dataclasses.asdict(o) for o in outcomes],
+        "seconds": {
+            "import": None,
+            "compile": round(compiling, 2),
+            "run": round(max(seconds - compiling, 0.0), 2),
+        },
+    }
+    return dataclasses.replace(fitted, report={**fitted.report, "training": training})
 
 
 def _open_folder(
@@ -196,7 +218,12 @@ def _members(
         key = jax.random.fold_in(jax.random.key(config.seed), i)
         if model is None:
             one = build_model(
-                config.model, prepared.plan, prepared.ranges, prepared.substeps, key
+                config.model,
+                prepared.plan,
+                prepared.ranges,
+                prepared.substeps,
+                key,
+                prepared.guesses,
             )
         else:
             one = reinitialise(model, key)
@@ -467,7 +494,7 @@ def _package(
 
 def _refit(
     fitted: Fitted, prepared: Prepared, config: Any, trainer: _Trainer, dtype: Any
-) -> Fitted:
+) -> tuple[Fitted, Outcome]:
     """Judged on held-out data, the model then takes those in too: a warm start of
     a few iterations; intervals and verdict stay those of the judged model."""
     data = prepared.whole
@@ -489,7 +516,7 @@ def _refit(
             warm=True,
         )
         stage = make(params)
-        pair, _ = trainer.one(REFIT, name, stage, trainer.resume)
+        pair, outcome = trainer.one(REFIT, name, stage, trainer.resume)
         host = to_host(eqx.combine(pair[0], static))
         covariance, constants, tau = posterior(host, "levenberg", pair[1], stage.items)
     about = {
@@ -505,4 +532,4 @@ def _refit(
     report = fitted.report
     if report is not None:
         report = {**report, "constants": about["constants"]}
-    return dataclasses.replace(fitted, about=about, report=report)
+    return dataclasses.replace(fitted, about=about, report=report), outcome

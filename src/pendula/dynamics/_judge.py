@@ -6,11 +6,10 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-import equinox as eqx
 import jax
 import numpy as np
 
-from .._errors import DataError, Status
+from .._errors import DataError
 from .._tree import member
 from ..data import Batch, Trajectories
 from ..diagnostics import (
@@ -22,8 +21,8 @@ from ..diagnostics import (
     is_confounded,
     verdict,
 )
-from ._energy import energy
 from ._fitted import Fitted
+from ._panels import energy_findings
 from ._posterior import constant_covariance, free_constants
 from ._prepare import Prepared, estimate_states
 from ._report import fill_report
@@ -42,7 +41,8 @@ class Trial:
     `horizon` `"start time"` since the end of the history, `error`, `var`, `mean`,
     `truth` `"start time obs"`; `rivals`: baseline -> error; `halved`: change by half
     the step, `outside` `"start time"` share of members, `status`, `t_fail`
-    `"member start"`.
+    `"member start"`; `states`, `refined` `"start time dim"` of the middle member, the
+    second at half the step.
     """
 
     horizon: np.ndarray
@@ -57,13 +57,13 @@ class Trial:
     outside: np.ndarray
     status: np.ndarray
     t_fail: np.ndarray
+    states: np.ndarray
+    refined: np.ndarray
 
 
 def judge(
     fitted: Fitted,
     prepared: Prepared,
-    outcomes: list[Any],
-    seconds: float,
     command: str,
     tell: Callable[[dict[str, Any]], None] | None,
 ) -> Fitted:
@@ -123,8 +123,9 @@ def judge(
         "factor": factor,
         "unit": fitted.about["units"][0] if one_unit else "share of the spread",
     }
+    drifts = energy_findings(fitted, trial)
     return fill_report(
-        fitted, prepared, trial, panels, [*findings, *found], outcomes, seconds, command
+        fitted, prepared, trial, panels, [*findings, *drifts, *found], command
     )
 
 
@@ -216,6 +217,8 @@ def run_trial(fitted: Fitted, prepared: Prepared) -> Trial:
         out.outside.mean(0)[:, use],
         out.status,
         out.t_fail,
+        out.ys[fitted.members // 2],
+        fine.ys[fitted.members // 2],
     )
 
 
@@ -287,17 +290,3 @@ def constants_found(fitted: Fitted) -> tuple[list[Any], list[dict[str, Any]]]:
         for c, name, e in zip(constants, names, entangled, strict=True)
     ]
     return found, marked
-
-
-def invariant_energy(fitted: Fitted, ys: np.ndarray) -> np.ndarray | None:
-    """Energy along states `"time dim"` of the middle member, where there is one."""
-    model = member(fitted.ensemble, fitted.members // 2)
-    first = energy(model.field, jax.numpy.asarray(ys[0]))
-    if first is None:
-        return None
-    return np.asarray(eqx.filter_jit(jax.vmap(lambda y: energy(model.field, y)))(ys))
-
-
-def worst(status: np.ndarray) -> Status:
-    """The worst status of an array."""
-    return Status(int(np.max(status)))

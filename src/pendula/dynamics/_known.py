@@ -118,7 +118,8 @@ known_law(
 )
 known_law("constant", Law(lambda q, v, u, c: c["g"], {"g": ("any", "")}, "g"))
 
-_STARTS = {"width": 0.05, "zero": 0.0}
+# What stands for a constant of these names when nobody gives one.
+STARTS = {"width": 0.05, "zero": 0.0}
 
 
 @register("module")
@@ -132,7 +133,8 @@ class Known(AbstractField):
       `viscous`, `quadratic_drag`, `coulomb`, `input`, `constant`, or your own).
     - `n`: number of coordinates; `on`: the coordinate the law acts on; `channel`:
       the input it uses; `extra`: first-order channels behind the accelerations.
-    - `free`: names of constants to be found; their given values are the start.
+    - `free`: names of constants to be found; their given values are the start;
+      `scales`: their natural sizes (default: the size of the start).
     - further keywords: the constants, e.g. `w2=64.0` [1/s^2].
 
     **Shapes:** returns `"n + extra"`, zero but for coordinate `on`.
@@ -168,6 +170,7 @@ class Known(AbstractField):
         free: tuple[str, ...] | list[str] = (),
         channel: int = 0,
         extra: int = 0,
+        scales: Mapping[str, float] | None = None,
         **constants: float,
     ) -> None:
         entry: Law = lookup("known", law)
@@ -182,7 +185,7 @@ class Known(AbstractField):
             raise ConfigError(f'law "{law}": on={on}, but there are {n} coordinates.')
         self.constants = {}
         for name, (sign, _) in entry.constants.items():
-            start = constants.get(name, _STARTS.get(name))
+            start = constants.get(name, STARTS.get(name))
             if start is None and name in free:
                 start = 1.0
             if start is None:
@@ -195,8 +198,9 @@ class Known(AbstractField):
                 raise ConfigError(
                     f'law "{law}": {name} is {start:g}; it must be {must}.'
                 )
+            scale = (scales or {}).get(name, abs(start) or 1.0)
             self.constants[name] = constant(
-                start, free=name in free, sign=sign, scale=None if start else 1.0
+                start, free=name in free, sign=sign, scale=scale
             )
         self.law, self.n, self.on = law, n, on
         self.channel, self.extra = channel, extra

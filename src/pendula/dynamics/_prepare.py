@@ -18,6 +18,7 @@ from ..data import (
 )
 from ._build import Ranges
 from ._config import FitConfig
+from ._first_guess import Guess, first_guesses
 from ._layout import Layout, layout
 
 
@@ -52,6 +53,7 @@ class Prepared:
     sampling: float
     decisions: tuple[dict[str, str], ...]
     split: dict[str, Any]
+    guesses: dict[int, dict[str, Guess]]
 
 
 def prepare(data: Trajectories, config: FitConfig, method: str) -> Prepared:
@@ -96,6 +98,8 @@ def prepare(data: Trajectories, config: FitConfig, method: str) -> Prepared:
     )
     states = estimate_states(train, plan)
     ranges = _ranges(train, plan, states)
+    guesses = first_guesses(config.model, plan, states.ys, states.rates, train.us)
+    decisions += _starts_said(config, guesses)
     substeps = config.model.substeps
     if substeps == 0:
         step = sampling * every
@@ -118,7 +122,24 @@ def prepare(data: Trajectories, config: FitConfig, method: str) -> Prepared:
         sampling,
         tuple(decisions),
         info,
+        guesses,
     )
+
+
+def _starts_said(
+    config: FitConfig, guesses: dict[int, dict[str, Guess]]
+) -> list[dict[str, str]]:
+    """The starts of unknown constants, as decisions."""
+    return [
+        {
+            "what": f"start of {name} ({config.model.known[i].term})",
+            "choice": f"{guess.start:.4g}",
+            "why": "least squares on the estimated accelerations",
+            "option": f"--constant {name}=VALUE",
+        }
+        for i, found in guesses.items()
+        for name, guess in found.items()
+    ]
 
 
 def _plan(data: Trajectories, config: FitConfig, decisions: list) -> Layout:

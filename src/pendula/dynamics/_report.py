@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import platform
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import jax
 import numpy as np
 
+from .._machine import cores, revision, versions
+from .._source import Source, citations
+from .._tree import sources_of
 from ..data import summary
+from ..diagnostics import Conformal
+from ..solve import scheme as find_scheme
 from ._fitted import Fitted
+from ._panels import energies, visited
 from ._posterior import constant_covariance
 from ._prepare import Prepared
 
 
 MOST_POINTS = 2000
-PACKAGES = ("pendula", "jax", "jaxlib", "equinox", "diffrax", "optax", "numpy", "scipy")
 
 
 def fill_report(
@@ -27,8 +30,6 @@ def fill_report(
     trial: Any,
     panels: dict[str, Any],
     findings: list[Any],
-    outcomes: list[Any],
-    seconds: float,
     command: str,
 ) -> Fitted:
     """Attach `.report` (JSON-able) and `.arrays` (NumPy) to a judged fit."""
@@ -36,6 +37,7 @@ def fill_report(
     name = " and ".join(about["names"][:3])
     growth, rivals = panels["growth"], panels["rivals"]
     headline, table = _scores(trial, about)
+    slot, axes = visited(fitted, prepared)
     report = {
         "format": 1,
         "kind": "fit",
@@ -48,12 +50,10 @@ def fill_report(
             "parameters": about["parameters"],
             "members": about["members"],
             "state": about["state"],
+            "visited": [{"name": name, "unit": unit} for name, unit in axes],
         },
         "constants": about["constants"],
-        "training": {
-            "phases": [dataclasses.asdict(o) for o in outcomes],
-            "seconds": {"import": None, "compile": None, "run": seconds},
-        },
+        "training": {},  # filled in when the fit is over
         "scores": {
             "headline": headline,
             "baselines": table,
@@ -72,24 +72,30 @@ def fill_report(
             "seed": about["seed"],
             "platform": platform.platform(),
             "device": str(jax.devices()[0]),
-            "cpus": os.cpu_count(),
-            "revision": None,
-            "citations": [],
+            "cpus": cores(),
+            "revision": revision(),
+            "citations": citations(_sources(fitted)),
         },
     }
-    arrays = _arrays(fitted, prepared, trial, panels, growth, rivals)
+    arrays = _arrays(fitted, prepared, trial, panels, growth, rivals) | slot
     return dataclasses.replace(fitted, report=report, arrays=arrays)
 
 
-def versions() -> dict[str, str]:
-    """Versions of the packages that a result depends on."""
-    out = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            out[package] = version(package)
-        except PackageNotFoundError:
-            out[package] = "not installed"
-    return out
+# Where the ways of training come from.
+_TRAINING = {
+    "adam": Source("Kingma2015", "algorithm 1"),
+    "levenberg": Source("Triggs2000", "section 6"),
+}
+
+
+def _sources(fitted: Fitted) -> list[Source]:
+    """What the fit used: terms, scheme, training, bands."""
+    found = sources_of(fitted.ensemble)
+    found.append(find_scheme(fitted.ensemble.scheme).source)
+    found.append(_TRAINING[fitted.about["method"]])
+    if fitted.covariance is not None:
+        found.append(Source("Immer2021", "linearised Laplace"))
+    return [*found, Conformal.source]
 
 
 def _equation(fitted: Fitted) -> str:
@@ -192,6 +198,10 @@ def _shown(fitted: Fitted, trial: Any) -> dict[str, np.ndarray]:
     out["forecast/trusted_to"] = np.asarray(start + (trust_to or 0.0))
     for name, path in trial.rival_paths.items():
         out[f"forecast/baseline_{name}"] = path[k, use]
+    if np.isfinite(trial.states[k]).all():
+        values = energies(fitted, trial.states[k : k + 1])
+        if values is not None:
+            out |= {"energy/ts": out["forecast/ts"], "energy/value": values[0, use]}
     return out
 
 

@@ -13,6 +13,7 @@ from ._blocks import (
     Headline,
     Listing,
     Picture,
+    Points,
     Section,
     Text,
     Verdict,
@@ -198,7 +199,8 @@ def _trust(run: Run) -> Section:
         "halving/ratio": "change of the forecast when the step is halved, relative to "
         "its error",
         "energy/value": "the model's energy along the forecast",
-        "slot/visited": "where the learned term was exercised in training",
+        "slot/visited": "what the learned term saw in training (of two inputs the "
+        "first two, dark: often)",
         "constants/correlation": "correlation of the constants",
     }
     there = [text for key, text in shown.items() if run.array(key) is not None]
@@ -230,12 +232,13 @@ def _reproduce(run: Run) -> Section:
                 ("device", told.get("device")),
                 ("CPUs", None if told.get("cpus") is None else str(told["cpus"])),
                 ("revision", told.get("revision")),
-                ("sources", "; ".join(cited) or None),
             ]
         )
     )
     if config:
         blocks.append(Listing(to_toml(config), "Configuration, resolved (config.toml)"))
+    if cited:
+        blocks += [Heading("What this run rests on"), Points(cited)]
     blocks.append(versions_table(run.report))
     blocks.append(
         Text(

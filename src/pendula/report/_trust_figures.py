@@ -165,14 +165,25 @@ def _energy(ax: Axes, run: Run) -> None:
 
 def _slot(ax: Axes, run: Run) -> None:
     x, visited = run.arrays["slot/x"], run.arrays["slot/visited"]
-    if len(x) == len(visited) + 1:  # edges of the bins
-        centre, width = 0.5 * (x[1:] + x[:-1]), np.diff(x)
-    else:
-        centre, width = x, np.full(len(x), np.median(np.diff(x)) if len(x) > 1 else 1.0)
-    ax.bar(centre, visited, width, color=MODEL, alpha=0.6, linewidth=0)
-    name, unit = channels(run, 1)[0]
+    y = run.array("slot/y")
+    (name, unit), *more = visited_axes(run)
     ax.set_xlabel(label(axis_label(f"{name}, input of the learned term", unit)))
-    ax.set_ylabel("samples seen in training [1]")
+    if y is None:
+        ax.stairs(visited, x, fill=True, color=MODEL, alpha=0.6)
+        ax.set_ylabel("samples seen in training [1]")
+        return
+    seen = np.where(visited > 0, visited, np.nan)
+    ax.pcolormesh(x, y, seen.T, cmap="Blues", vmin=0.0, edgecolors="none")
+    ax.grid(False)
+    second = more[0] if more else ("second input", "")
+    ax.set_ylabel(label(axis_label(*second)))
+
+
+def visited_axes(run: Run) -> list[tuple[str, str]]:
+    """Names and units of the inputs of the first learned term."""
+    rows = (run.report.get("model") or {}).get("visited") or []
+    found = [(str(r.get("name", "")), str(r.get("unit") or "")) for r in rows]
+    return found or channels(run, 1)
 
 
 def _correlation(ax: Axes, run: Run) -> None:

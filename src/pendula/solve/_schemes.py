@@ -5,12 +5,13 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
 from .._errors import ConfigError, ShapeError
 from .._registry import lookup, register
+from .._source import Source
 from .._types import Context, Control, State, Time
 
 
@@ -23,6 +24,7 @@ class AbstractScheme(abc.ABC):
 
     name: str
     order: int
+    source: ClassVar[Source]
 
     @abc.abstractmethod
     def step(
@@ -51,6 +53,8 @@ class Tableau(AbstractScheme):
     **Source:** Hairer, Norsett, Wanner, Solving Ordinary Differential
     Equations I, section II.1.
     """
+
+    source: ClassVar[Source] = Source("Hairer1993", "section II.1")
 
     name: str
     order: int
@@ -120,6 +124,8 @@ class Leapfrog(AbstractScheme):
     **Source:** Hairer, Lubich, Wanner, Geometric Numerical Integration, 2nd ed.
     2006, section I.1.4; the predicted velocity is ours.
     """
+
+    source: ClassVar[Source] = Source("Hairer2006", "section I.1.4")
 
     name: str = "leapfrog"
     order: int = 2

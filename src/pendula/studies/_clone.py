@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .._errors import DivergedError
+from .._machine import checkout
 from ._claim import Claim
-from ._machine import checkout
 from ._row import Row
 from ._spine import spine
 from ._study import NotHere, Run

@@ -12,8 +12,8 @@ from typing import Any
 
 from .._errors import DataError
 from .._files import replacing
+from .._machine import machine, versions
 from ._claim import Claim
-from ._machine import machine, versions
 
 
 FILE = "claims.json"

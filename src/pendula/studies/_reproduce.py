@@ -10,11 +10,11 @@ from importlib import import_module
 from pathlib import Path
 
 from .._errors import ConfigError, nearest
+from .._machine import machine, revision
 from .._registry import lookup
 from ._claim import Claim, Stamp
 from ._docs import write_docs
 from ._ledger import Ledger
-from ._machine import commit, machine
 from ._study import NotHere, Part, Progress, Run, Study
 
 
@@ -173,7 +173,7 @@ def _run_part(
         budget,
     )
     stamp = lambda seconds: Stamp(
-        commit(), round(seconds, 1), machine(), budget, config
+        revision(), round(seconds, 1), machine(), budget, config
     )
     began = time.perf_counter()
     try:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import DivergedError
+from .._machine import checkout
 from ._claim import Claim
-from ._machine import checkout
 from ._row import Row
 from ._spine import spine
 from ._study import NotHere, Run

@@ -5,19 +5,37 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-from importlib import metadata
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 
-PACKAGES = ("pendula", "jax", "jaxlib", "equinox", "diffrax", "optax", "numpy", "scipy")
+# What a number may depend on
+PACKAGES = (
+    "pendula",
+    "jax",
+    "jaxlib",
+    "equinox",
+    "diffrax",
+    "optax",
+    "optimistix",
+    "lineax",
+    "numpy",
+    "scipy",
+    "matplotlib",
+    "safetensors",
+)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+    return here or os.cpu_count() or 1
 
 
 def machine() -> str:
     """Processor, cores that this process may use, system and Python, one line."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
-    cores = cores or os.cpu_count() or 1
     name = f"{platform.system()} {platform.machine()}"
-    return f"{cores} x {_processor()}, {name}, Python {platform.python_version()}"
+    return f"{cores()} x {_processor()}, {name}, Python {platform.python_version()}"
 
 
 def _processor() -> str:
@@ -31,18 +49,25 @@ def _processor() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions of the packages that make the numbers."""
-    return {name: metadata.version(name) for name in PACKAGES}
+    """Versions of Python and of everything that computes; "missing" where a package
+    is not installed."""
+    out = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            out[name] = version(name)
+        except PackageNotFoundError:
+            out[name] = "missing"
+    return out
 
 
 def checkout() -> Path | None:
     """The folder of the source tree that this code runs from; None when it is
     installed without one."""
-    folder = Path(__file__).resolve().parents[3]
+    folder = Path(__file__).resolve().parents[2]
     return folder if (folder / "pyproject.toml").is_file() else None
 
 
-def commit() -> str | None:
+def revision() -> str | None:
     """The revision of the source tree, with a `+` when its code has been changed
     since; None outside a git checkout."""
     folder = checkout()
