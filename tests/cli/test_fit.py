@@ -10,11 +10,14 @@ import csv
 import dataclasses
 import io
 import json
+import shutil
 import tomllib
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 import pendula
 from pendula.cli import main
@@ -44,7 +47,9 @@ def place(tmp_path_factory):
         train = ["--members", 1, "--method", "levenberg", "--seed", 3]
         fitted = call("fit", "spring.csv", *known, *train)
         assert fitted.status == 0, fitted.err
-        yield SimpleNamespace(folder=folder, fit=fitted, run=folder / "runs" / "spring")
+        run = folder / "runs" / "spring"
+        options = [*known, *train]
+        yield SimpleNamespace(folder=folder, fit=fitted, run=run, options=options)
 
 
 @pytest.fixture
@@ -167,15 +172,78 @@ def test_unseen_samples_are_scored_by_hand(at_place):
     assert with_unseen(fitted, whole, 100.0) is fitted
 
 
-def test_an_interrupt_says_how_to_go_on(at_place, monkeypatch):
-    """Ctrl-C at the first row of the training; the state is kept."""
+def test_an_interrupted_fit_is_resumed_to_the_same_bits(at_place):
+    """Ctrl-C in the second phase of the training: the state is kept, the program says
+    how to go on, and the same command with --resume ends where the whole fit did."""
+    from pendula import dynamics
 
-    def stop(row, speed):
-        raise KeyboardInterrupt
+    real = dynamics.fit
 
-    monkeypatch.setattr("pendula.cli._console.describe", stop)
-    options = ["--known", "spring", "--learn", "none", "--free", "k", "--members", 1]
-    done = call("fit", "spring.csv", "--out", "stopped", *options)
+    def interrupted(*args, tell, **options):
+        def stop(row):
+            tell(row)
+            if row["phase"].startswith("windows") and row["step"] == 3:
+                raise KeyboardInterrupt
+
+        return real(*args, tell=stop, **options)
+
+    command = ["fit", "spring.csv", "--out", "stopped", *at_place.options]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dynamics, "fit", interrupted)
+        done = call(*command)
     assert done.status == 130
     assert "--resume" in done.err
-    assert (at_place.folder / "stopped").is_dir()
+    stopped = at_place.folder / "stopped"
+    assert not (stopped / "model.safetensors").exists()
+    assert call(*command).status == 2  # neither resumed nor replaced by accident
+    done = call(*command, "--resume")
+    assert done.status == 0, done.err
+    for name in ("model.safetensors", "metrics.jsonl"):
+        assert (stopped / name).read_bytes() == (at_place.run / name).read_bytes(), name
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:-1]), "truncated"),
+        (lambda path: _retold(path, format=99), "this version reads up to"),
+        (lambda path: _renamed(path), "elsewhere.Model"),
+        (lambda path: path.unlink(), "does not exist"),
+    ],
+    ids=["truncated", "newer", "another class", "gone"],
+)
+@pytest.mark.parametrize("command", ["forecast", "score", "check"])
+def test_damaged_models_are_refused(at_place, tmp_path, command, damage, words):
+    run = tmp_path / "run"
+    shutil.copytree(at_place.run, run)
+    damage(run / "model.safetensors")
+    before = sorted(tmp_path.rglob("*"))
+    data = ["--from", "spring.csv"] if command == "forecast" else ["spring.csv"]
+    done = call(command, run, *data)
+    assert done.status == 2
+    assert done.out == ""
+    last = done.err.strip().splitlines()[-1]
+    assert last.startswith("pendula: ")
+    assert words in last
+    assert "model.safetensors" in last
+    assert "Traceback" not in done.err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def _description(path):
+    """The description and the tensors of a model file."""
+    with safe_open(str(path), framework="numpy") as opened:
+        meta = json.loads(opened.metadata()["pendula"])
+        return meta, {k: opened.get_tensor(k) for k in opened.keys()}  # noqa: SIM118 - not a dict
+
+
+def _retold(path, **changes):
+    """The same tensors under a changed description."""
+    meta, tensors = _description(path)
+    save_file(tensors, path, metadata={"pendula": json.dumps({**meta, **changes})})
+
+
+def _renamed(path):
+    """A file whose model is of a class that nobody here knows."""
+    tree = _description(path)[0]["tree"]
+    _retold(path, tree={**tree, "module": "elsewhere.Model"})

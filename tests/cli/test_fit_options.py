@@ -254,19 +254,6 @@ def test_a_folder_that_cannot_be_written(pendula, tmp_path, swing):
     assert "cannot be written" in done.err
 
 
-@pytest.mark.parametrize("command", ["forecast", "score", "check"])
-def test_damaged_models(pendula, tmp_path, swing, command):
-    run = tmp_path / "run"
-    run.mkdir()
-    (run / "model.safetensors").write_bytes(b"\x08\x00\x00\x00\x00\x00\x00\x00{}")
-    (run / "report.json").write_text('{"format": 1, "kind": "fit"}')
-    data = ["--from", "swing.csv"] if command == "forecast" else ["swing.csv"]
-    done = pendula(command, "run", *data)
-    assert done.status == 2
-    assert "model.safetensors" in done.err
-    assert "Traceback" not in done.err
-
-
 def test_forecast_refuses_before_it_reads(pendula, tmp_path, swing):
     (tmp_path / "there.csv").write_text("x")
     done = pendula("forecast", "run", "--from", "swing.csv", "--out", "there.csv")
