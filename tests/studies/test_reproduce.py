@@ -238,7 +238,7 @@ def test_every_study_has_a_table_of_its_own():
                 assert row.target is None or row.tried
     assert [p.name for _, parts in select("all") for p in parts] == [
         *["resume", "install", "demo", "test", "help", "vs_torchdiffeq"],
-        *["multiarm", "silverbox"],
+        *["multiarm", "multiarm_settings", "silverbox"],
     ]
 
 

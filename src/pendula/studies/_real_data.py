@@ -10,8 +10,10 @@ from ._study import NotHere, study
 
 real_data = study(
     "real_data",
-    "Fits to measured systems; every choice is made on the training part, the scores "
-    "are free runs over what the model has never seen.",
+    "Fits to measured systems: nothing is fitted to what lies after the training part, "
+    "the scores are free runs over it. The form of the models and their windows are "
+    "those that had worked on these records before; what hangs on them is measured in "
+    "`multiarm_settings`.",
 )
 
 

@@ -208,7 +208,9 @@ def simulated_errors(
     from ..dynamics import fit, from_dict
 
     train = training_part(part(data, "train"), samples).replace(input_kind=kind)
-    fitted = fit(None, train, from_dict(with_starts(recipe, train, seed)), judged=False)
+    config = {**copy.deepcopy(recipe), "seed": seed}
+    config["train"]["window"] = WINDOW * float(np.diff(train.ts[0, :2])[0])
+    fitted = fit(None, train, from_dict(config), judged=False)
     out: dict[str, Any] = {}
     for name, test in (("multisine_mv", "test_multisine"), ("arrow_mv", "test_arrow")):
         piece = part(data, test).replace(input_kind=kind)
@@ -230,8 +232,8 @@ def simulate_from_start(fitted: Any, data: Trajectories) -> np.ndarray:
     from scipy.optimize import least_squares
 
     ts, us, ys = data.ts[0], _inputs(data), data.ys[0, :, 0]
-    # the state in units of one size: y, and dy/dt over the natural rate
-    rate = np.array([1.0, np.sqrt(_law(data)["k"])])
+    # the state in units of one size: y, and dy/dt over the two's ratio
+    rate = np.array([1.0, np.std(np.gradient(ys, ts)) / np.std(ys)])
 
     def run(state: np.ndarray, stop: int) -> np.ndarray:
         rolled = fitted.simulate(state * rate, ts[:stop], us[:stop])
@@ -249,43 +251,3 @@ def _inputs(data: Trajectories) -> np.ndarray:
     if data.us is None:
         raise DataError("the Silverbox is driven, but these data have no input.")
     return data.us[0]
-
-
-def with_starts(
-    recipe: dict[str, Any], train: Trajectories, seed: int
-) -> dict[str, Any]:
-    """The recipe with a seed, the window in seconds, and every constant started at
-    a linear regression on the training part."""
-    out = copy.deepcopy(recipe)
-    out["seed"] = seed
-    out["train"]["window"] = WINDOW * float(np.diff(train.ts[0, :2])[0])
-    law = _law(train)
-    for known in out["model"]["known"]:
-        known["on"] = [train.names[0]]
-        known["constants"] = {name: law[name] for name in known["free"]}
-    return out
-
-
-def _law(data: Trajectories) -> dict[str, float]:
-    r"""Rough constants of $y'' = -k y - c y' + b u + g - k_3 y^3$ by regression of y
-    on its two delays, the input's three, a constant and the cube.
-
-    The two poles z of the discrete law are $e^{s h}$; the cube's coefficient is
-    that of a double integrator, $-k_3 h^2$.
-    """
-    y, u = data.ys[0, :, 0], _inputs(data)[:, 0]
-    dt = float(np.diff(data.ts[0, :2])[0])
-    delayed = [y[1:-1], y[:-2], u[2:], u[1:-1], u[:-2], np.ones(len(y) - 2)]
-    table = np.stack([*delayed, y[1:-1] ** 3], axis=1)
-    size = np.linalg.norm(table, axis=0)
-    theta = np.linalg.lstsq(table / size, y[2:], rcond=None)[0] / size
-    poles = np.log(np.roots([1.0, -theta[0], -theta[1]]).astype(complex)) / dt
-    k = float((poles[0] * poles[1]).real)
-    gain = 1.0 - theta[0] - theta[1]
-    return {
-        "k": k,
-        "c": float(-(poles[0] + poles[1]).real),
-        "b": float(k * theta[2:5].sum() / gain),
-        "g": float(k * theta[5] / gain),
-        "k3": float(-theta[6] / dt**2),
-    }
