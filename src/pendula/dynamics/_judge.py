@@ -72,13 +72,22 @@ def judge(
         tell({"phase": "judging on held-out data", "index": 98, "total": 1, "step": 0})
     trial = run_trial(fitted, prepared)
     scale = np.asarray(fitted.about["spread"])
-    intervals = Conformal.calibrate(trial.horizon, trial.error, trial.var, bins=BINS)
+    runs = np.isfinite(trial.error).any((0, 1)).all()  # in every channel some
+    intervals = None
+    if runs:
+        intervals = Conformal.calibrate(
+            trial.horizon, trial.error, trial.var, bins=BINS
+        )
     growth = error_growth(trial.error / scale, trial.horizon, BINS)
     rivals = {
         name: error_growth(e / scale, trial.horizon, growth.until)
         for name, e in trial.rivals.items()
     }
-    held = held_out_coverage(trial.horizon, trial.error, trial.var, bins=growth.until)
+    held = None
+    if runs:
+        held = held_out_coverage(
+            trial.horizon, trial.error, trial.var, bins=growth.until
+        )
     share = np.full(len(growth.until), np.nan) if held is None else held.share
     change = error_growth(trial.halved / scale, trial.horizon, growth.until)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -95,7 +104,7 @@ def judge(
         covered=share,
         sampling=prepared.sampling,
         count=None if held is None else held.count,
-        halving=halving,
+        halving=halving if runs else None,
         outside=outside,
         statuses=trial.status.max(1),
         t_fail=np.min(trial.t_fail, axis=1),
