@@ -35,7 +35,7 @@ def test_status_1_and_a_page_that_says_why(pendula, tmp_path):
     run = read_run(tmp_path / "runs" / "wall")
     rates, *rest = run.report["training"]["phases"]
     assert rates["reason"].startswith(NOT_FINITE)
-    assert "trajectory 1 from s" in rates["reason"]
+    assert "trajectory 1 from " in rates["reason"]
     assert "encountered in sqrt, at test_not_finite.py, line" in rates["reason"]
     # the last phase of Levenberg-Marquardt gives the covariance: it is not skipped
     assert [p["reason"].startswith("skipped") for p in rest[:-1]] == [True] * (
@@ -44,6 +44,8 @@ def test_status_1_and_a_page_that_says_why(pendula, tmp_path):
     assert "refit on all data" not in {p["name"] for p in rest}
     assert run.report["verdict"]["trust"] is False
     assert "Do not trust this forecast" in run.report["verdict"]["text"]
+    stopped = "The training stopped on values that are not finite, in its rates."
+    assert stopped in run.report["verdict"]["text"]
     page = (run.folder / "report.html").read_text(encoding="utf-8")
     assert "loss or gradient not finite" in page
     assert (run.folder / "model.safetensors").exists()

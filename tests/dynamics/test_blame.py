@@ -60,8 +60,8 @@ def test_the_first_bad_sample_is_named(records):
     assert name == "rates"
     assert reason.startswith(NOT_FINITE)
     assert "Lower the learning rate" in reason  # the advice
-    assert "The first is the loss of trajectory 1 from s " in reason
-    assert float(reason.split("from s ")[1].split()[0]) == pytest.approx(
+    assert "The first is the loss of trajectory 1 from " in reason
+    assert float(reason.split("trajectory 1 from ")[1].split()[0]) == pytest.approx(
         beyond, abs=0.2
     )
     assert [why for _, why in others] == ["skipped: a phase before stopped"]

@@ -41,7 +41,7 @@ def blame(stage: Stage, params: Any, bad: np.ndarray, *, debug: bool) -> str:
     what = "the gradient" if np.isfinite(value[k]) else "the loss"
     place = f"trajectory {data.labels[int(look.rows[k])]} " if data.num > 1 else ""
     text = (
-        f"The first is {what} of {place}from {data.time_unit} {look.times[k]:.6g} on "
+        f"The first is {what} of {place}from {look.times[k]:.6g} {data.time_unit} on "
         f"({len(wrong)} of {len(value)} cases)."
     )
     return f"{text} {_operation(look, k)}".strip() if debug else text

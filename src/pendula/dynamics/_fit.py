@@ -125,13 +125,21 @@ def fit(
                 about={**fitted.about, "constants": constants, "autocorrelation": tau},
             )
         if judged:
-            fitted = judge(fitted, prepared, command, tell)
-        whole = not any(o.reason.startswith(NOT_FINITE) for o in outcomes)
+            fitted = judge(fitted, prepared, command, tell, _notes(outcomes))
+        whole = not _notes(outcomes)
         if judged and whole and config.train.refit and method == "levenberg":
             fitted, outcome = _refit(fitted, prepared, config, trainer, dtype)
             outcomes = [*outcomes, outcome]
     seconds = time.perf_counter() - began
     return _with_training(fitted, outcomes, seconds, clock.seconds)
+
+
+def _notes(outcomes: list[Outcome]) -> list[str]:
+    """What the verdict says of a training that did not end as it should."""
+    lost = [o.name for o in outcomes if o.reason.startswith(NOT_FINITE)]
+    if not lost:
+        return []
+    return [f"The training stopped on values that are not finite, in its {lost[0]}."]
 
 
 def _with_training(

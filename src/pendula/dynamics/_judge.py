@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -66,8 +66,10 @@ def judge(
     prepared: Prepared,
     command: str,
     tell: Callable[[dict[str, Any]], None] | None,
+    notes: Sequence[str] = (),
 ) -> Fitted:
-    """Score, intervals, verdict, report: everything that is said about a fit."""
+    """Score, intervals, verdict, report: everything that is said about a fit; `notes`
+    are sentences of the training that belong to the verdict."""
     if tell is not None:
         tell({"phase": "judging on held-out data", "index": 98, "total": 1, "step": 0})
     trial = run_trial(fitted, prepared)
@@ -110,7 +112,7 @@ def judge(
         t_fail=np.min(trial.t_fail, axis=1),
         unit=fitted.about["units"][0] if one_unit else "of the spread",
         time_unit=fitted.about["time_unit"],
-        notes=[f.text for f in found if f.verdict == "bad"],
+        notes=[*notes, *(f.text for f in found if f.verdict == "bad")],
     )
     about = {
         **fitted.about,
