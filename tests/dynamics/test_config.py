@@ -6,7 +6,7 @@ import tomllib
 import numpy as np
 import pytest
 
-import pendula.dynamics._fit as fit_module
+import pendula.dynamics._trainer as trainer_module
 from pendula._errors import ConfigError
 from pendula.data import Trajectories
 from pendula.dynamics import (
@@ -159,7 +159,7 @@ def no_training(monkeypatch):
     def trained(*args, **kwargs):
         raise AssertionError("a training began")
 
-    monkeypatch.setattr(fit_module, "run", trained)
+    monkeypatch.setattr(trainer_module, "run", trained)
 
 
 def model_of(**settings):

@@ -48,6 +48,10 @@ def fit(
     open_: Annotated[
         bool, Parameter(name="--open", help="Open the page where there is a display.")
     ] = False,
+    debug_nans: Annotated[
+        bool,
+        Parameter(help="When a training stops on NaN, name the operation it is from."),
+    ] = False,
     reading: Reading = READING,
     model: ModelOptions = MODEL,
     train: TrainOptions = TRAIN,
@@ -88,6 +92,7 @@ def fit(
                 resume=resume,
                 tell=tell,
                 command=command(),
+                debug_nans=debug_nans,
             )
     except (PendulaError, ValueError):
         # refused before any training: nothing half-written stays
@@ -184,5 +189,7 @@ def _clear(folder: Path) -> None:
 
 def _failed(report: dict[str, Any]) -> bool:
     """Whether the training stopped on values that are not finite."""
+    from ..train import NOT_FINITE
+
     phases = (report.get("training") or {}).get("phases") or []
-    return any("not finite" in str(phase.get("reason")) for phase in phases)
+    return any(str(p.get("reason")).startswith(NOT_FINITE) for p in phases)

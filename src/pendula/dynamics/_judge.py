@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -66,19 +66,30 @@ def judge(
     prepared: Prepared,
     command: str,
     tell: Callable[[dict[str, Any]], None] | None,
+    notes: Sequence[str] = (),
 ) -> Fitted:
-    """Score, intervals, verdict, report: everything that is said about a fit."""
+    """Score, intervals, verdict, report: everything that is said about a fit; `notes`
+    are sentences of the training that belong to the verdict."""
     if tell is not None:
         tell({"phase": "judging on held-out data", "index": 98, "total": 1, "step": 0})
     trial = run_trial(fitted, prepared)
     scale = np.asarray(fitted.about["spread"])
-    intervals = Conformal.calibrate(trial.horizon, trial.error, trial.var, bins=BINS)
+    runs = np.isfinite(trial.error).any((0, 1)).all()  # in every channel some
+    intervals = None
+    if runs:
+        intervals = Conformal.calibrate(
+            trial.horizon, trial.error, trial.var, bins=BINS
+        )
     growth = error_growth(trial.error / scale, trial.horizon, BINS)
     rivals = {
         name: error_growth(e / scale, trial.horizon, growth.until)
         for name, e in trial.rivals.items()
     }
-    held = held_out_coverage(trial.horizon, trial.error, trial.var, bins=growth.until)
+    held = None
+    if runs:
+        held = held_out_coverage(
+            trial.horizon, trial.error, trial.var, bins=growth.until
+        )
     share = np.full(len(growth.until), np.nan) if held is None else held.share
     change = error_growth(trial.halved / scale, trial.horizon, growth.until)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -95,13 +106,13 @@ def judge(
         covered=share,
         sampling=prepared.sampling,
         count=None if held is None else held.count,
-        halving=halving,
+        halving=halving if runs else None,
         outside=outside,
         statuses=trial.status.max(1),
         t_fail=np.min(trial.t_fail, axis=1),
         unit=fitted.about["units"][0] if one_unit else "of the spread",
         time_unit=fitted.about["time_unit"],
-        notes=[f.text for f in found if f.verdict == "bad"],
+        notes=[*notes, *(f.text for f in found if f.verdict == "bad")],
     )
     about = {
         **fitted.about,

@@ -118,7 +118,9 @@ def _scores(trial: Any, about: dict[str, Any]) -> Any:
         return factor * np.sqrt(np.nanmean((error / scale) ** 2, axis=(1, 2)))
 
     ours = per_start(trial.error)
-    low, value, high = np.quantile(ours, [0.1, 0.5, 0.9])
+    # between a number and infinity there is nothing to interpolate
+    method = "linear" if np.isfinite(ours).all() else "inverted_cdf"
+    low, value, high = np.quantile(ours, [0.1, 0.5, 0.9], method=method)
     horizon = float(np.nanmax(trial.horizon))
     headline = {
         "text": f"median error of free runs over {horizon:.4g} {about['time_unit']}, "
@@ -181,11 +183,12 @@ def _shown(fitted: Fitted, trial: Any) -> dict[str, np.ndarray]:
     ahead = np.arange(len(real)) >= history
     use = np.flatnonzero(real & ahead)
     use = use[:: max(1, len(use) // MOST_POINTS)]
-    assert fitted.intervals is not None
-    lag = trial.horizon[k, use - history]
-    low, high = fitted.intervals.band(
-        lag, trial.mean[k, use], trial.var[k, use - history]
-    )
+    lag, mean = trial.horizon[k, use - history], trial.mean[k, use]
+    var = trial.var[k, use - history]
+    if fitted.intervals is None:  # no free run was finite
+        low = high = np.full_like(mean, np.nan)
+    else:
+        low, high = fitted.intervals.band(lag, mean, var)
     out = {
         "forecast/ts": trial.ts[k, use],
         "forecast/truth": trial.truth[k, use],

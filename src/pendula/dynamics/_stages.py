@@ -11,8 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from .._tree import member as one_of
 from ..data import Batch, Trajectories
 from ..train import Step, TrainState, init_opt, levenberg_state
+from ._look import Look, look_at_clips, look_at_rates
 from ._prepare import Prepared, States
 from ._programs import (
     RatePoints,
@@ -38,16 +40,14 @@ class Stage:
     inner: int
     score: Callable[[Any], Array] | None = None
     settles: bool = False  # whether it ends when nothing is gained any more
+    look: Callable[[Any, int], Look] | None = None  # one member, case by case
 
 
 def rate_points(
     data: Trajectories, states: States, dtype: Any, most: int = 4000
 ) -> Any:
     """The samples of the rate regression, thinned to at most `most`."""
-    good = np.isfinite(states.ys).all(-1) & np.isfinite(states.rates).all(-1)
-    index = np.argwhere(good)
-    index = index[:: max(1, -(-len(index) // most))]
-    i, k = index.T
+    i, k = rate_index(states, most)
     pack = lambda a: jnp.asarray(a[i, k][None], dtype)
     return RatePoints(
         pack(data.ts),
@@ -56,6 +56,14 @@ def rate_points(
         None if data.us is None else pack(data.us),
         jnp.ones((1, len(i)), bool),
     )
+
+
+def rate_index(states: States, most: int = 4000) -> tuple[np.ndarray, np.ndarray]:
+    """Trajectory and sample of each point of the rate regression."""
+    good = np.isfinite(states.ys).all(-1) & np.isfinite(states.rates).all(-1)
+    index = np.argwhere(good)
+    i, k = index[:: max(1, -(-len(index) // most))].T
+    return i, k
 
 
 def rate_weight(prepared: Prepared, dtype: Any) -> Array:
@@ -109,6 +117,13 @@ def adam_stages(
             count,
             100,
             inner,
+            look=lambda pair, k: look_at_rates(
+                (one_of(pair[0], k), static),
+                points,
+                weight,
+                prepared.train,
+                rate_index(prepared.states),
+            ),
         )
 
     def curriculum(length: int, index: int) -> Any:
@@ -130,6 +145,13 @@ def adam_stages(
             step, transform = clips_by_gradient(
                 lr * 0.7**index, count, members, inner, batch, free_starts
             )
+            begin = jnp.asarray(starts)
+
+            def look(pair: Any, k: int) -> Look:
+                moved = begin + size[None] * pair[1][k] if free_starts else begin
+                mine = (one_of(pair[0], k), static)
+                return look_at_clips(mine, moved, items, scale, prepared.train)
+
             extra = (members, number, starts.shape[1]) if free_starts else (members, 0)
             pair = (params, jnp.zeros(extra, dtype))
             return Stage(
@@ -140,11 +162,12 @@ def adam_stages(
                 TrainState.start(
                     pair, init_opt(transform, pair, members), key, members
                 ),
-                (static, items, jnp.asarray(starts), scale, size),
+                (static, items, begin, scale, size),
                 max(inner, count // inner * inner),
                 inner * max(1, count // inner // 15),
                 inner,
                 validate(index),
+                look=look,
             )
 
         return make
@@ -200,8 +223,24 @@ def levenberg_stages(
         opt = levenberg_state(dtype, variance=1.0, members=members)
         state = TrainState.start(pair, opt, key, members)
         batch = ((static, weight), points)
+
+        def look(pair: Any, k: int) -> Look:
+            mine = (one_of(pair[0], k), one_of(static, k))
+            index = rate_index(states, 2000)
+            return look_at_rates(mine, points, weight[k], data, index)
+
         return Stage(
-            "rates", 1, points.t.size, step, state, batch, 25, 1, 1, settles=True
+            "rates",
+            1,
+            points.t.size,
+            step,
+            state,
+            batch,
+            25,
+            1,
+            1,
+            settles=True,
+            look=look,
         )
 
     def windows(length: int, name: str, most: int) -> Any:
@@ -220,6 +259,11 @@ def levenberg_stages(
             pair = (params, starts)
             opt = levenberg_state(dtype, variance=1e-2, members=members)
             state = TrainState.start(pair, opt, key, members)
+
+            def look(pair: Any, k: int) -> Look:
+                mine = (one_of(pair[0], k), one_of(static, k))
+                return look_at_clips(mine, pair[1][k], items, scale[k], data)
+
             return Stage(
                 name,
                 length,
@@ -231,6 +275,7 @@ def levenberg_stages(
                 1,
                 1,
                 settles=True,
+                look=look,
             )
 
         return make

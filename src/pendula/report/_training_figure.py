@@ -36,7 +36,7 @@ def training_figure(run: Run) -> Figure | None:
     """Loss over step, one thin line a member and its median; beside it what else
     was logged. None when nothing was."""
     table = training_table(run)
-    if table is None:
+    if table is None or not np.isfinite(table["values"].get("loss", np.nan)).any():
         return None
     extra = [
         name for name in EXTRA if np.isfinite(table["values"].get(name, np.nan)).any()

@@ -27,6 +27,7 @@ from ._levenberg import (
     posterior_covariance as posterior_covariance,
 )
 from ._run import (
+    NOT_FINITE as NOT_FINITE,
     AbstractCallback as AbstractCallback,
     NonFinite as NonFinite,
     Step as Step,

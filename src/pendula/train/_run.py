@@ -35,6 +35,9 @@ class AbstractCallback(abc.ABC):
         from outside (Ctrl-C, an error)."""
 
 
+NOT_FINITE = "loss or gradient not finite"  # how the reason of such a stop begins
+
+
 class NonFinite(StopTraining):
     """Loss or gradient stayed not finite; the advice is part of the text."""
 
@@ -108,7 +111,7 @@ def run(
                 for callback in callbacks:
                     state = callback(state, row)
                 raise NonFinite(
-                    f"loss or gradient not finite for {max_bad} steps in a row at "
+                    f"{NOT_FINITE} for {max_bad} steps in a row at "
                     f"step {k}; the best weights so far are kept. Lower the learning "
                     "rate, shorten the clips, or look for outliers in the data."
                 )

@@ -1,0 +1,258 @@
+"""Runs the phases of one fit through the one loop."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._tree import member, split_trainable
+from ..train import (
+    NOT_FINITE,
+    STOPPED,
+    AbstractCallback,
+    Checkpoint,
+    KeepBest,
+    MetricsLog,
+    Plateau,
+    Tell,
+    TimeLimit,
+    finish,
+    latest,
+    resume as resume_state,
+    run,
+)
+from ._blame import blame
+from ._config import FitConfig
+from ._model import Model
+from ._prepare import Prepared, estimate_states
+from ._programs import validation_score
+from ._stages import Stage, adam_stages, levenberg_stages, start_states
+
+
+CHECK_EVERY = 5.0  # seconds between checkpoints
+REFIT = 99  # number of the phase that takes the held-out data in
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What one phase came to, for the report."""
+
+    name: str
+    steps: int
+    clip: int
+    clips: int
+    seconds: float
+    reason: str
+    loss: float | None
+    validation: float | None
+
+
+class Trainer:
+    """Runs the stages of one fit through `train.run`."""
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        config: FitConfig,
+        dtype: np.dtype,
+        folder: Path | None,
+        deadline: float,
+        tell: Callable[[dict[str, Any]], None] | None,
+        resume: bool,
+        debug_nans: bool,
+    ) -> None:
+        self.prepared, self.config, self.dtype = prepared, config, dtype
+        self.folder, self.deadline, self.tell = folder, deadline, tell
+        self.resume, self.debug_nans = resume, debug_nans
+        self.key = jax.random.fold_in(jax.random.key(config.seed), 1_000_003)
+
+    def window(self) -> int:
+        """Samples (thinned) of one stretch of Levenberg-Marquardt."""
+        p = self.prepared
+        step = p.sampling * p.every
+        length = self.config.train.window
+        longest = int((p.train.lengths.max() - 1) // p.every) + 1
+        if length == 0:
+            length = 3 * p.period if np.isfinite(p.period) else step * (longest - 1) / 4
+        return int(np.clip(round(length / step) + 1, 4, longest))
+
+    def stages(self, ensemble: Model, method: str) -> Any:
+        """(name, maker) pairs and the static part of the ensemble."""
+        params, static = split_trainable(ensemble)
+        c, p = self.config.train, self.prepared
+        if method == "levenberg":
+            return (
+                params,
+                static,
+                levenberg_stages(
+                    p,
+                    params,
+                    static,
+                    self.key,
+                    dtype=self.dtype,
+                    window=self.window(),
+                    steps=c.steps,
+                    members=c.members,
+                ),
+            )
+        shared = member(static, 0)
+        return (
+            params,
+            static,
+            adam_stages(
+                p,
+                params,
+                shared,
+                self.key,
+                dtype=self.dtype,
+                clips=c.clips,
+                steps=c.steps,
+                batch=c.batch,
+                lr=c.lr,
+                members=c.members,
+                free_starts=c.start == "free",
+                validate=lambda index: self._validation(shared, index),
+            ),
+        )
+
+    def train(self, ensemble: Model, method: str) -> Any:
+        """All stages; (ensemble, local states of the last, its items, outcomes)."""
+        params, static, stages = self.stages(ensemble, method)
+        outcomes: list[Outcome] = []
+        pair, stage = (params, None), None
+        done = latest(self.folder / "resume") if self.folder and self.resume else None
+        for index, (name, make) in enumerate(stages):
+            if done is not None and index < done[0]:
+                outcomes.append(
+                    Outcome(name, 0, 0, 0, 0.0, "before the resume", None, None)
+                )
+                continue
+            reason = self._skips(outcomes) if index else None
+            # Levenberg-Marquardt needs its last stage for the posterior.
+            if reason and (method == "adam" or index < len(stages) - 1):
+                outcomes.append(Outcome(name, 0, 0, 0, 0.0, reason, None, None))
+                continue
+            stage = make(pair[0])
+            pair, outcome = self.one(index, name, stage, done is not None)
+            outcomes.append(outcome)
+        assert stage is not None
+        return eqx.combine(pair[0], static), pair[1], stage.items, outcomes
+
+    def _skips(self, outcomes: list[Outcome]) -> str | None:
+        """Why the phases that are left do not run, if so."""
+        if any(o.reason.startswith(NOT_FINITE) for o in outcomes):
+            return "skipped: a phase before stopped"
+        if time.perf_counter() > self.deadline:
+            return f"skipped: the limit of {self.config.train.minutes:g} min"
+        return None
+
+    def one(self, index: int, name: str, stage: Stage, resumed: bool) -> Any:
+        """One stage through the loop."""
+        began = time.perf_counter()
+        state, ended = stage.state, None
+        # The refit has a folder of its own: were its checkpoints the newest, the
+        # judged ensemble would be gone.
+        place = "resume" if index < REFIT else "resume/refit"
+        if self.folder is not None and resumed:
+            found = resume_state(self.folder / place, index, stage.state)
+            if found is not None:
+                state, ended = found
+            if ended is not None and ended.startswith(STOPPED):
+                ended = None  # by the clock: a resumed fit is given more time
+        last: dict[str, Any] = {}
+        callbacks = self._callbacks(index, name, stage, int(state.step), place, last)
+        if ended is None:
+            state, ended = run(
+                stage.step,
+                state,
+                stage.items,
+                callbacks,
+                num_steps=stage.num_steps,
+                log_every=stage.log_every,
+                inner=stage.inner,
+            )
+        if ended.startswith(NOT_FINITE):
+            told = blame(
+                stage,
+                state.params,
+                np.atleast_1d(state.bad),
+                debug=self.debug_nans,
+            )
+            ended = f"{ended} {told}".strip()
+        pair = finish(state)
+
+        def pick(key: str) -> float | None:
+            values = np.atleast_1d(np.asarray(last.get(key, []), float))
+            values = values[np.isfinite(values)]
+            return float(np.median(values)) if len(values) else None
+
+        return pair, Outcome(
+            name,
+            int(state.step),
+            stage.clip,
+            stage.clips,
+            time.perf_counter() - began,
+            ended,
+            pick("loss"),
+            pick("validation"),
+        )
+
+    def _callbacks(
+        self,
+        index: int,
+        name: str,
+        stage: Stage,
+        step: int,
+        place: str,
+        last: dict[str, Any],
+    ) -> list[AbstractCallback]:
+        """What looks at a stage: score, progress, log, limits, checkpoints. `last`
+        keeps the latest row, also the one at which a limit stops the stage."""
+        out: list[AbstractCallback] = []
+        if stage.score is not None:
+            out.append(KeepBest(stage.score))
+        out.append(Tell(last.update))
+        tell = self.tell
+        if tell is not None:
+            head = {"phase": name, "index": index, "total": stage.num_steps}
+            out.append(Tell(lambda row: tell({**head, **row})))
+            tell({**head, "step": step})
+        if self.folder is not None:
+            out.append(MetricsLog(self.folder, name, step))
+        out.append(
+            TimeLimit(self.deadline, f"the limit of {self.config.train.minutes:g} min")
+        )
+        if stage.settles:
+            out.append(Plateau())
+        if self.folder is not None:
+            out.append(Checkpoint(self.folder / place, index, CHECK_EVERY))
+        return out
+
+    def _validation(self, static: Any, index: int) -> Any:
+        """Mean squared error on validation clips of the longest length, compiled."""
+        p = self.prepared
+        longest = int((p.validation.lengths.max() - 1) // p.every) + 1
+        length = min(max(self.config.train.clips), longest)
+        if length < 4:
+            return None
+        host = p.validation.clips(
+            length, max(1, (length - 1) * p.every // 2), every=p.every, dtype=self.dtype
+        )
+        states = estimate_states(p.validation, p.plan)
+        starts = start_states(states, host, self.dtype)
+        good = np.flatnonzero(np.isfinite(starts).all(1))
+        good = good[:: max(1, len(good) // 32)]
+        items = jax.tree.map(lambda x: jnp.asarray(np.asarray(x)[good]), host)
+        starts = jnp.asarray(starts[good])
+        sd = np.where(p.train.mask, p.train.ys, np.nan).reshape(-1, p.train.dim)
+        weight = jnp.asarray(1.0 / np.maximum(np.nanstd(sd, axis=0), 1e-12), self.dtype)
+
+        return lambda pair: validation_score(pair[0], static, starts, items, weight)
