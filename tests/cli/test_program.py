@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import signal
 
 import numpy as np
 import pytest
 
 import run_example
 from pendula.cli._app import COMMANDS, DATA
-from pendula.cli._console import Speed, describe
+from pendula.cli._console import Console, Speed, describe
 from pendula.cli._list import MODELS
-from pendula.cli._options import pairs, real
+from pendula.cli._options import Talk, pairs, real
 from pendula.data import read
 from pendula.dynamics._config import Learn
 
@@ -216,3 +218,26 @@ def test_progress_says_phase_step_losses_speed_and_time_left():
     assert text.startswith("clips of 8: step 20/100, loss 0.3, validation 0.5, ")
     assert text.endswith(" s left")
     assert "steps/s" in text
+
+
+def test_an_interrupt_that_was_swallowed_is_raised_at_the_next_row(capsys):
+    """As when it comes inside a callback that ignores exceptions."""
+    before = signal.getsignal(signal.SIGINT)
+    taken = []
+
+    def train(rows, interrupted_after):
+        with Console(Talk(quiet=True)).training() as tell:
+            for row in range(rows):
+                tell({"step": row})
+                taken.append(row)
+                if row == interrupted_after:
+                    with contextlib.suppress(KeyboardInterrupt):
+                        signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(rows=4, interrupted_after=1)
+    assert taken == [0, 1]
+    assert signal.getsignal(signal.SIGINT) is before
+    with pytest.raises(KeyboardInterrupt):
+        train(rows=2, interrupted_after=1)  # no row follows
+    train(rows=2, interrupted_after=None)

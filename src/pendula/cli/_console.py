@@ -6,12 +6,14 @@ import contextlib
 import json
 import math
 import shlex
+import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from ._options import Talk
@@ -72,6 +74,17 @@ class Console:
     def training(self) -> Iterator[Callable[[dict[str, Any]], None]]:
         """A function to hand the rows of a training to; it draws while the block
         runs."""
+        with _heard() as check, self._drawing() as draw:
+
+            def tell(row: dict[str, Any]) -> None:
+                check()
+                draw(row)
+
+            yield tell
+            check()
+
+    @contextlib.contextmanager
+    def _drawing(self) -> Iterator[Callable[[dict[str, Any]], None]]:
         if self.talk.quiet:
             yield lambda row: None
         elif sys.stderr.isatty():
@@ -80,6 +93,31 @@ class Console:
         else:
             with _Lines(self.say) as lines:
                 yield lines.tell
+
+
+@contextlib.contextmanager
+def _heard() -> Iterator[Callable[[], None]]:
+    """A function that raises a Ctrl-C which was lost: one that comes while Python is
+    in a callback of a compiled library is printed there and ignored."""
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None
+        return
+    pressed = False
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal pressed
+        pressed = True
+        raise KeyboardInterrupt
+
+    def check() -> None:
+        if pressed:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield check
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class _Lines:

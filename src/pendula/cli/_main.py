@@ -11,6 +11,7 @@ import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from types import TracebackType
+from typing import NoReturn
 
 from .._errors import DivergedError, PendulaError, PendulaWarning
 from ._console import ARGUMENTS
@@ -44,7 +45,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     if argv is None:
         sys.excepthook = _last_word
-        argv = sys.argv[1:]
+        status = main(sys.argv[1:])
+        if status == INTERRUPTED:
+            _leave(status)
+        return status
     typed = ARGUMENTS.set(tuple(argv))
     tokens = _settings(list(argv))
     debug = "--debug" in tokens
@@ -76,6 +80,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _refuse(text, error, debug, USAGE)
         finally:
             ARGUMENTS.reset(typed)
+
+
+def _leave(status: int) -> NoReturn:
+    """End the process at once. A compilation that Ctrl-C broke off leaves objects of
+    the compiler behind whose clean-up at Python's own end can crash."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(status)
 
 
 def _settings(tokens: list[str]) -> list[str]:
