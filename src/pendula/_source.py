@@ -33,6 +33,10 @@ WORKS: dict[str, str] = {
     "40, 580-587",
     "Chen2018": "Chen, Rubanova, Bettencourt, Duvenaud 2018, Neural ordinary "
     "differential equations, arXiv:1806.07366",
+    "Daniels2015": "Daniels, Nemenman 2015, Efficient inference of parsimonious "
+    "phenomenological models of cellular dynamics, PLoS ONE 10, e0119821",
+    "Fisher1937": "Fisher 1937, Annals of Eugenics 7, 355-369",
+    "FitzHugh1961": "FitzHugh 1961, Biophysical Journal 1, 445-466",
     "Goodfellow2016": "Goodfellow, Bengio, Courville 2016, Deep Learning, MIT Press",
     "Greydanus2019": "Greydanus, Dzamba, Yosinski 2019, Hamiltonian neural networks, "
     "arXiv:1906.01563",
@@ -48,14 +52,20 @@ WORKS: dict[str, str] = {
     "Kingma2015": "Kingma, Ba 2015, Adam: a method for stochastic optimization, "
     "arXiv:1412.6980",
     "Landau1976": "Landau, Lifshitz 1976, Mechanics, 3rd ed., Butterworth-Heinemann",
+    "LeVeque2007": "LeVeque 2007, Finite Difference Methods for Ordinary and Partial "
+    "Differential Equations, SIAM",
     "Lee2023": "Lee, Barber, Willett 2023, Distribution-free inference with "
     "hierarchical data, arXiv:2306.06342",
     "Lorenz1963": "Lorenz 1963, Journal of the Atmospheric Sciences 20, 130-141",
     "MacKay1992": "MacKay 1992, Neural Computation 4, 415-447",
     "Norcliffe2020": "Norcliffe, Bodnar, Day, Simidjievski, Lio 2020, On second order "
     "behaviour in augmented neural ODEs, arXiv:2006.07220",
+    "Prigogine1968": "Prigogine, Lefever 1968, Journal of Chemical Physics 48, "
+    "1695-1700",
+    "Selkov1968": "Selkov 1968, European Journal of Biochemistry 4, 79-86",
     "Triggs2000": "Triggs, McLauchlan, Hartley, Fitzgibbon 2000, Bundle adjustment: a "
     "modern synthesis, LNCS 1883",
+    "VanDerPol1926": "Van der Pol 1926, Philosophical Magazine 2, 978-992",
     "Volterra1926": "Volterra 1926, Nature 118, 558-560",
     "Yin2021": "Yin et al. 2021, Augmenting physical models with deep networks for "
     "complex dynamics forecasting, arXiv:2010.04456",

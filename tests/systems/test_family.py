@@ -32,8 +32,25 @@ def nearby(world):
     return world.initial(jax.random.key(3)), context
 
 
-def test_the_five_worlds_of_the_design_are_here():
-    assert {"harmonic", "pendulum", "duffing", "lotka_volterra", "lorenz"} <= {*NAMES}
+def test_the_worlds_of_the_design_are_here():
+    assert {*NAMES} >= {
+        "brusselator",
+        "double_pendulum",
+        "duffing",
+        "fitzhugh_nagumo",
+        "glycolytic",
+        "harmonic",
+        "heat",
+        "kepler",
+        "kpp",
+        "lorenz",
+        "lotka_volterra",
+        "n_link_pendulum",
+        "pendulum",
+        "selkov",
+        "spring_bodies",
+        "van_der_pol",
+    }
 
 
 def test_description_is_complete(world):

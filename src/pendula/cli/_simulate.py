@@ -41,7 +41,9 @@ def simulate(
     seed: Annotated[int, Parameter(help="Of starts, times, noise, losses.")] = 0,
     settings: Annotated[
         tuple[str, ...],
-        Parameter(name="--set", help="Constants of the system: length=0.5."),
+        Parameter(
+            name="--set", help="Constants and options of the system: length=0.5."
+        ),
     ] = (),
     force: Annotated[bool, Parameter(help="Replace an existing file.")] = False,
     talk: Talk = TALK,
@@ -56,12 +58,16 @@ def simulate(
         raise ConfigError(
             f'{out}: cannot write "{out.suffix}" files. Endings: .csv, .tsv, .npz.'
         )
-    constants = {k: real(v, f"--set {k}") for k, v in pairs(settings, "--set").items()}
+    given = pairs(settings, "--set")
     y0 = None if start is None else [real(v, "--start") for v in start.split(",")]
     console.say(f"simulating {system}")
     from ..data import write
-    from ..systems import simulate as make, system as find
+    from ..systems import simulate as make, system as find, words
 
+    texts = words(system)
+    constants = {
+        k: v if k in texts else real(v, f"--set {k}") for k, v in given.items()
+    }
     data = make(
         find(system, **constants),
         num=num,

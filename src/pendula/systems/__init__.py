@@ -1,15 +1,29 @@
 """Worlds we know: simulators with ground truth, and how they are observed."""
 
+from ._brusselator import Brusselator as Brusselator
+from ._double_pendulum import DoublePendulum as DoublePendulum
 from ._duffing import Duffing as Duffing
+from ._fitzhugh_nagumo import FitzHughNagumo as FitzHughNagumo
+from ._glycolysis import GlycolyticOscillator as GlycolyticOscillator
 from ._harmonic import Harmonic as Harmonic
+from ._heat import Heat as Heat
+from ._kepler import Kepler as Kepler
+from ._kpp import KPP as KPP
 from ._lorenz import Lorenz as Lorenz
 from ._lotka_volterra import LotkaVolterra as LotkaVolterra
+from ._n_link_pendulum import NLinkPendulum as NLinkPendulum
 from ._observe import Observation as Observation
 from ._pendulum import Pendulum as Pendulum
+from ._selkov import Selkov as Selkov
 from ._simulate import simulate as simulate
+from ._spring_bodies import SpringBodies as SpringBodies
 from ._system import (
     AbstractSystem as AbstractSystem,
     check_constants as check_constants,
+    choice as choice,
     constant as constant,
+    count as count,
     system as system,
+    words as words,
 )
+from ._van_der_pol import VanDerPol as VanDerPol

@@ -144,6 +144,7 @@ def simulate(
             "constants": dict(
                 zip(world.param_names, world.context().tolist(), strict=True)
             ),
+            "options": world.options(),
             "seed": int(seed),
             "observation": dataclasses.asdict(observation),
             "scheme": "rk4",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import dataclasses
 from typing import Any, TypeAlias
 
 import equinox as eqx
@@ -30,22 +31,14 @@ class AbstractSystem(eqx.Module):
     recompile) and are kept in float64 until they meet a state, whose dtype they
     take. What varies in a family of systems is the `context`: None means the
     module's own constants, otherwise an array `"param"` of all constants in the
-    order of `param_names`.
+    order of `param_names`. What changes the shape or the kind of the state (a number
+    of links, a boundary condition) is a static field, its `options`; names and units
+    then depend on them.
 
     **Shapes and units**: state `"dim"` with one name and unit per component, input
     `"ctrl"` or None.
     """
 
-    names: eqx.AbstractClassVar[tuple[str, ...]]
-    """Names of the state's components."""
-    units: eqx.AbstractClassVar[tuple[str, ...]]
-    """Their units."""
-    angle: eqx.AbstractClassVar[tuple[bool, ...]]
-    """Which of them are angles."""
-    input_names: eqx.AbstractClassVar[tuple[str, ...]]
-    """Names of the inputs; empty for a system that takes none."""
-    input_units: eqx.AbstractClassVar[tuple[str, ...]]
-    """Their units."""
     param_names: eqx.AbstractClassVar[tuple[str, ...]]
     """Names of the constants: the order of a `context`."""
     time_unit: eqx.AbstractClassVar[str]
@@ -58,6 +51,33 @@ class AbstractSystem(eqx.Module):
     """Whether y = (q, v) with dq/dt = v: leapfrog then applies."""
     source: eqx.AbstractClassVar[Source]
     """Where the equations come from."""
+
+    # Properties, so that a class may have them once for all or let them depend on its
+    # options.
+    @property
+    @abc.abstractmethod
+    def names(self) -> tuple[str, ...]:
+        """Names of the state's components."""
+
+    @property
+    @abc.abstractmethod
+    def units(self) -> tuple[str, ...]:
+        """Their units."""
+
+    @property
+    @abc.abstractmethod
+    def angle(self) -> tuple[bool, ...]:
+        """Which of them are angles."""
+
+    @property
+    @abc.abstractmethod
+    def input_names(self) -> tuple[str, ...]:
+        """Names of the inputs; empty for a system that takes none."""
+
+    @property
+    @abc.abstractmethod
+    def input_units(self) -> tuple[str, ...]:
+        """Their units."""
 
     @abc.abstractmethod
     def __call__(
@@ -101,24 +121,34 @@ class AbstractSystem(eqx.Module):
             )
         return tuple(values)
 
-    def force(self, u: Control | None, like: State) -> Float[Array, ""]:
-        """The single input in the dtype of `like`, 0 when there is none.
+    def push(self, u: Control | None, like: State) -> Float[Array, " ctrl"]:
+        """All inputs in the dtype of `like`, 0 when there are none.
 
-        **Raises:** `ShapeError` if `u` does not hold exactly one value.
+        **Raises:** `ShapeError` if `u` does not hold one value an input.
         """
+        wanted = (len(self.input_names),)
         if u is None:
-            return jnp.zeros((), like.dtype)
-        if jnp.shape(u) != (1,):
+            return jnp.zeros(wanted, like.dtype)
+        if jnp.shape(u) != wanted:
+            told = zip(self.input_names, self.input_units, strict=True)
             raise ShapeError(
                 f"{type(self).__name__}: the input has shape {jnp.shape(u)}; expected "
-                f"(1,), {self.input_names[0]} in {self.input_units[0]}."
+                f"{wanted}, {', '.join(f'{name} in {unit}' for name, unit in told)}."
             )
-        return jnp.asarray(u, like.dtype)[0]
+        return jnp.asarray(u, like.dtype)
+
+    def force(self, u: Control | None, like: State) -> Float[Array, ""]:
+        """The input of a system that has one: `push` as a number."""
+        return self.push(u, like)[0]
 
     def context(self) -> Float[np.ndarray, " param"]:
         """The module's own constants as a float64 `context`."""
         own = [getattr(self, name) for name in self.param_names]
         return np.asarray([float(value) for value in own], np.float64)
+
+    def options(self) -> dict[str, int | str]:
+        """The static fields by name: what shapes the state."""
+        return {name: getattr(self, name) for name in _options(type(self))}
 
 
 def as_constant(value: Any) -> Any:
@@ -136,6 +166,47 @@ def as_constant(value: Any) -> Any:
 def constant(default: float) -> Any:
     """Field declaration of a scalar constant with a default."""
     return eqx.field(default=default, converter=as_constant)
+
+
+def count(name: str, default: int, least: int, most: int) -> Any:
+    """Field declaration of a number that shapes the state, from `least` to `most`."""
+
+    def check(value: Any) -> int:
+        # a whole number from the command line comes as a float
+        whole = isinstance(value, (int, float)) and float(value).is_integer()
+        if isinstance(value, bool) or not whole or not least <= value <= most:
+            raise ConfigError(
+                f"{name} is {value!r}; it must be a whole number from {least} to "
+                f"{most}."
+            )
+        return int(value)
+
+    return eqx.field(default=default, converter=check, static=True)
+
+
+def choice(name: str, default: str, *others: str) -> Any:
+    """Field declaration of one of several kinds."""
+    allowed = (default, *others)
+
+    def check(value: Any) -> str:
+        if value not in allowed:
+            raise ConfigError(
+                f'{name} is "{value}"; it must be one of: {", ".join(allowed)}.'
+                f"{nearest(str(value), allowed)}"
+            )
+        return value
+
+    return eqx.field(default=default, converter=check, static=True)
+
+
+def words(which: str) -> tuple[str, ...]:
+    """Names of the options of a registered system whose value is a word."""
+    fields = dataclasses.fields(lookup("system", which))
+    return tuple(f.name for f in fields if isinstance(f.default, str))
+
+
+def _options(kind: type[AbstractSystem]) -> tuple[str, ...]:
+    return tuple(f.name for f in dataclasses.fields(kind) if f.metadata.get("static"))
 
 
 def check_constants(
@@ -171,10 +242,11 @@ def check_constants(
             raise ConfigError(f"{owner}: {name} is {number:g}; it must be {rule}.")
 
 
-def system(which: str | AbstractSystem, **constants: ArrayLike) -> AbstractSystem:
+def system(which: str | AbstractSystem, **constants: ArrayLike | str) -> AbstractSystem:
     """A known system by its registered name, or the system itself.
 
-    **Arguments:** `constants`: values of its fields, when built by name.
+    **Arguments:** `constants`: values of its constants and options, when built by
+    name.
     **Raises:** `ConfigError` for an unknown name or constant, with the nearest.
 
     ```python
@@ -192,11 +264,11 @@ def system(which: str | AbstractSystem, **constants: ArrayLike) -> AbstractSyste
             )
         return which
     kind = lookup("system", which)
+    known = (*kind.param_names, *_options(kind))
     for name in constants:
-        if name not in kind.param_names:
+        if name not in known:
             raise ConfigError(
-                f'system "{which}" has no constant "{name}".'
-                f"{nearest(name, kind.param_names)} It has: "
-                f"{', '.join(kind.param_names)}."
+                f'system "{which}" has no constant "{name}".{nearest(name, known)} It '
+                f"has: {', '.join(known)}."
             )
     return kind(**constants)
