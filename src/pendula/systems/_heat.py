@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -141,9 +141,11 @@ class Heat(AbstractSystem):
         rate = 4.0 * diffusivity / spacing**2
         decay = np.exp(-rate * np.sin(0.5 * np.pi * wave / (n - 1)) ** 2 * s)
         if self.boundary == _rod.NEUMANN:
-            return fft.idct(fft.dct(y0, type=1) * decay, type=1, axis=1)
+            waves: Any = fft.dct(y0, type=1)
+            return np.asarray(fft.idct(waves * decay, type=1, axis=1))
         line = y0[0] + (y0[-1] - y0[0]) * np.linspace(0.0, 1.0, n)
         if n == 3:  # one inner node: SciPy's sine transform needs two
             return line + (y0 - line) * decay[:, 1:2]
-        waves = fft.dst((y0 - line)[1:-1], type=1) * decay[:, 1:-1]
-        return line + np.pad(fft.idst(waves, type=1, axis=1), ((0, 0), (1, 1)))
+        waves = fft.dst((y0 - line)[1:-1], type=1)
+        inner: Any = fft.idst(waves * decay[:, 1:-1], type=1, axis=1)
+        return line + np.pad(inner, ((0, 0), (1, 1)))

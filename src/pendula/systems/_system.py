@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import equinox as eqx
 import jax
@@ -39,6 +39,18 @@ class AbstractSystem(eqx.Module):
     `"ctrl"` or None.
     """
 
+    # A property where it depends on options
+    names: ClassVar[tuple[str, ...]]
+    """Names of the state's components."""
+    units: ClassVar[tuple[str, ...]]
+    """Their units."""
+    angle: ClassVar[tuple[bool, ...]]
+    """Which of them are angles."""
+    input_names: ClassVar[tuple[str, ...]]
+    """Names of the inputs; empty for a system that takes none."""
+    input_units: ClassVar[tuple[str, ...]]
+    """Their units."""
+    # The same for all of a kind
     param_names: eqx.AbstractClassVar[tuple[str, ...]]
     """Names of the constants: the order of a `context`."""
     time_unit: eqx.AbstractClassVar[str]
@@ -51,33 +63,6 @@ class AbstractSystem(eqx.Module):
     """Whether y = (q, v) with dq/dt = v: leapfrog then applies."""
     source: eqx.AbstractClassVar[Source]
     """Where the equations come from."""
-
-    # Properties, so that a class may have them once for all or let them depend on its
-    # options.
-    @property
-    @abc.abstractmethod
-    def names(self) -> tuple[str, ...]:
-        """Names of the state's components."""
-
-    @property
-    @abc.abstractmethod
-    def units(self) -> tuple[str, ...]:
-        """Their units."""
-
-    @property
-    @abc.abstractmethod
-    def angle(self) -> tuple[bool, ...]:
-        """Which of them are angles."""
-
-    @property
-    @abc.abstractmethod
-    def input_names(self) -> tuple[str, ...]:
-        """Names of the inputs; empty for a system that takes none."""
-
-    @property
-    @abc.abstractmethod
-    def input_units(self) -> tuple[str, ...]:
-        """Their units."""
 
     @abc.abstractmethod
     def __call__(
