@@ -4,6 +4,7 @@ what has a docstring. They read the source; only two tests run any of it."""
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 import subprocess
 import sys
@@ -174,19 +175,23 @@ def test_sizes() -> None:
     assert long == []
 
 
-def _documented_abstract_methods() -> set[str]:
-    """Names of methods whose meaning an abstract class tells."""
-    return {
-        method.name
-        for tree in TREES.values()
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ClassDef) and node.name.startswith("Abstract")
-        for method in node.body
-        if isinstance(method, ast.FunctionDef) and ast.get_docstring(method)
-    }
+def _documented_in_abstract_classes() -> Iterator[str]:
+    """Names of methods and attributes whose meaning an abstract class tells; the text
+    of an attribute is the string that follows it."""
+    for tree in TREES.values():
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.ClassDef):
+                continue
+            if not node.name.startswith("Abstract"):
+                continue
+            for one, after in itertools.pairwise([*node.body, None]):
+                if isinstance(one, ast.FunctionDef) and ast.get_docstring(one):
+                    yield one.name
+                if isinstance(one, ast.AnnAssign) and isinstance(after, ast.Expr):
+                    yield one.target.id
 
 
-ABSTRACT = _documented_abstract_methods()
+ABSTRACT = set(_documented_in_abstract_classes())
 
 
 def _undocumented(tree: ast.Module) -> Iterator[str]:
@@ -210,8 +215,8 @@ def _undocumented(tree: ast.Module) -> Iterator[str]:
 
 
 def test_docstrings() -> None:
-    """Modules, public classes, functions and methods say what they are; a method
-    that fulfils an abstract one need not repeat it."""
+    """Modules, public classes, functions and methods say what they are; what
+    fulfils something abstract need not repeat it."""
     missing = [
         f"{_id(path)}: {name}" for path in FILES for name in _undocumented(TREES[path])
     ]

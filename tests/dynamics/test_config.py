@@ -209,6 +209,8 @@ SPRING = {"term": "spring", "on": ["q"], "free": ["k"]}
         ({"priors": ["positive", "odd"]}, "q", "exclude each other"),
         ({"rest": [0.0, 1.0]}, "q", "model.rest has 2 values; expected one for each"),
         ({"learn": "energy"}, "qz", 'channel "z" is of first order'),
+        ({"order": "first", "scheme": "leapfrog"}, "q", 'model.scheme is "leapfrog"'),
+        ({"scheme": "yoshida4"}, "qz", 'model.scheme is "yoshida4"'),
     ],
 )
 def test_models_that_make_no_sense_are_refused_before_any_training(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pendula import _registry as registry
-from pendula._errors import ConfigError, ShapeError
+from pendula._errors import ConfigError, ShapeError, Status
 from pendula.data import input_path
 from pendula.solve import LEAPFROG, Tableau, rollout, rollout_steps, scheme
 
@@ -33,6 +33,13 @@ def driven(t, y, u, context):
     return jnp.stack([v, a])
 
 
+def undamped(t, y, u, context):
+    """The same without what depends on v."""
+    q, v = y
+    qe, _ = exact(t)
+    return jnp.stack([v, -4 * jnp.cos(2 * t) + 2 - (q**3 - qe**3)])
+
+
 def slope(errors, ratio=2.0):
     """The order that each halving of the step shows."""
     errors = np.asarray(errors)
@@ -42,6 +49,7 @@ def slope(errors, ratio=2.0):
 @pytest.mark.parametrize("name", SCHEMES)
 def test_order_on_a_time_dependent_field(name):
     method = scheme(name)
+    field = undamped if name == "yoshida4" else driven
     # four step sizes, padded with steps of length 0 to one shape: one compile
     counts = np.array([16, 32, 64, 128]) * (4 if method.order == 1 else 1)
     dts = np.zeros((4, counts[-1]))
@@ -50,7 +58,7 @@ def test_order_on_a_time_dependent_field(name):
     run = jax.jit(
         jax.vmap(
             lambda d: rollout_steps(
-                driven, exact(0.0), jnp.zeros(()), d, scheme=method
+                field, exact(0.0), jnp.zeros(()), d, scheme=method
             ).ys[-1]
         )
     )
@@ -117,9 +125,10 @@ def quartic(t, y, u, context):
     return jnp.concatenate([v, q - q**3 - 0.5 * q[::-1]])
 
 
-def test_leapfrog_is_symplectic_and_reversible():
+@pytest.mark.parametrize("name", ["leapfrog", "yoshida4", "implicit_midpoint"])
+def test_geometric_schemes_are_symplectic_and_reversible(name):
     y0 = jnp.array([0.3, -0.8, 0.5, 0.1])
-    step = lambda y, h: LEAPFROG.step(
+    step = lambda y, h: scheme(name).step(
         quartic, jnp.zeros(()), y, jnp.asarray(h), lambda s: None, None
     )
     jacobian = jax.jacfwd(lambda y: step(y, 0.1))(y0)
@@ -139,6 +148,63 @@ def test_leapfrog_bounds_the_energy_error_where_heun_drifts():
     # bound of the oscillation: relative h^2/4, over 60 periods
     assert np.abs(energy["leapfrog"] - 1).max() < 0.1**2 / 4 * 1.01
     assert energy["heun"][-1] > 1.09
+
+
+def twisted(t, y, u, context):
+    """Hamilton's equations of H = (1 + q^2)(1 + p^2) / 2: not separable."""
+    q, p = y
+    return jnp.stack([(1 + q**2) * p, -(1 + p**2) * q])
+
+
+def test_implicit_midpoint_bounds_an_energy_that_is_not_separable():
+    ts = np.arange(2001) * 0.1
+    run = jax.jit(lambda y: rollout(twisted, y, ts, scheme="implicit_midpoint").ys)
+    q, p = np.asarray(run(jnp.array([0.8, 0.0]))).T
+    energy = 0.5 * (1 + q**2) * (1 + p**2)
+    drift = np.abs(energy / energy[0] - 1)
+    assert drift.max() < 5e-3
+    assert drift[-200:].max() < 1.05 * drift[:200].max()
+
+
+def test_implicit_midpoint_keeps_quadratic_invariants_to_its_tolerance():
+    """Euler's equations of a free rigid body: energy and spin are quadratic."""
+    inertia = jnp.array([1.0, 2.0, 3.5])
+    field = lambda t, y, u, c: jnp.cross(y, y / inertia)
+    run = jax.jit(lambda y: rollout(field, y, ts, scheme="implicit_midpoint").ys)
+    ts = np.arange(201) * 0.3
+    ys = np.asarray(run(jnp.array([0.3, 1.0, 0.4])))
+    for weight in (np.ones(3), 1 / np.asarray(inertia)):
+        value = ys**2 @ weight
+        np.testing.assert_allclose(value, value[0], rtol=1e-12)
+
+
+def test_implicit_midpoint_is_stable_on_stiff_decay_and_differentiable():
+    def end(rate):
+        field = lambda t, y, u, c: -rate * y
+        return rollout(field, jnp.ones(1), ts, scheme="implicit_midpoint").ys[-1, 0]
+
+    ts = np.array([0.0, 0.1, 0.2])
+    value, slope_ = jax.jit(jax.value_and_grad(end))(1e4)
+    shrink = (1 - 500.0) / (1 + 500.0)
+    assert float(value) == pytest.approx(shrink**2, rel=1e-10)
+    assert float(slope_) == pytest.approx(2 * shrink * -0.1 / 501.0**2, rel=1e-8)
+
+
+def test_an_implicit_step_without_solution_is_a_status():
+    """y' = y + h (1 + m^2) with m the middle has no real solution for large h."""
+    field = lambda t, y, u, c: 1 + y**2
+    out = rollout(field, jnp.zeros(1), [0.0, 5.0], scheme="implicit_midpoint")
+    assert int(out.status) == Status.non_finite_state
+    assert np.isnan(out.ys[-1]).all()
+
+
+def test_yoshida_has_order_three_with_damping():
+    errors = []
+    for count in (32, 64, 128):
+        ts = np.linspace(0.0, 1.0, count + 1)
+        out = rollout(driven, exact(0.0), ts, scheme="yoshida4")
+        errors.append(np.abs(out.ys[-1] - exact(1.0)).max())
+    assert np.all(np.abs(slope(errors) - 3) < 0.3), errors
 
 
 def test_leapfrog_refuses_states_that_are_no_positions_and_velocities():

@@ -35,10 +35,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     >>> main(["list", "schemes"]) == 0
     euler
     heun
+    implicit_midpoint
     leapfrog
     midpoint
     rk4
     rk4_38
+    yoshida4
     True
 
     ```

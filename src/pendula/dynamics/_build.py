@@ -16,6 +16,7 @@ from .._errors import ConfigError
 from .._registry import lookup
 from .._tree import num_parameters
 from ..nn import MLP
+from ..solve import scheme
 from ._config import KnownConfig, ModelConfig
 from ._constants import Free, Given
 from ._energy import Conservative, Dissipative, Friction
@@ -87,7 +88,14 @@ def build_model(
 
 
 def _check_terms(config: ModelConfig, plan: Layout, ranges: Ranges, learn: str) -> None:
-    """Refuse laws without their input and rates that nobody gives."""
+    """Refuse laws without their input, rates that nobody gives, and schemes that would
+    take the state for something else."""
+    if scheme(config.scheme).needs_second_order and (plan.first or not plan.n):
+        raise ConfigError(
+            f'model.scheme is "{config.scheme}", for positions and their velocities; '
+            f"in the state ({', '.join(plan.state_names)}) not all are. Set it to "
+            '"rk4", or model.order to "second".'
+        )
     if any(k.term == "input" for k in config.known) and len(ranges.input_mean) == 0:
         raise ConfigError(
             'the known law "input" needs an input; the data have none. Name it with '

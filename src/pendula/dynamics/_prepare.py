@@ -16,6 +16,7 @@ from ..data import (
     noise_estimate,
     split,
 )
+from ..solve import scheme
 from ._build import Ranges
 from ._config import FitConfig
 from ._first_guess import Guess, first_guesses
@@ -106,7 +107,7 @@ def prepare(data: Trajectories, config: FitConfig, method: str) -> Prepared:
         substeps = 1
         if np.isfinite(period):
             substeps = max(1, int(np.ceil(2 * np.pi * step / period / MAX_PHASE)))
-        if config.model.scheme in ("euler", "midpoint", "heun", "leapfrog"):
+        if scheme(config.model.scheme).order < 4:
             substeps *= 4
     return Prepared(
         data,

@@ -1,5 +1,11 @@
 """Time integration: fixed-grid rollouts and the Diffrax gateway."""
 
+from ._geometric import (
+    IMPLICIT_MIDPOINT as IMPLICIT_MIDPOINT,
+    YOSHIDA4 as YOSHIDA4,
+    ImplicitMidpoint as ImplicitMidpoint,
+    Yoshida4 as Yoshida4,
+)
 from ._grid import linear_path as linear_path
 from ._integrate import integrate as integrate
 from ._rollout import (

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int, Int8
 from .._errors import ConfigError, Status
 from .._types import Context, State, Time
 from ._grid import all_finite, as_grid, as_path, as_state, polynomial, safe
-from ._schemes import RK4, AbstractScheme, Field, Leapfrog, scheme as find_scheme
+from ._schemes import RK4, AbstractScheme, Field, scheme as find_scheme
 
 
 class Rollout(eqx.Module):
@@ -133,7 +133,8 @@ def rollout(
     $$ \dot y = f(t, y, u(t), c), \qquad y(t_0) = y_0 $$
 
     For smooth, sampled data: Heun or RK4 with one step per sample. For long
-    horizons with a conserved energy: leapfrog. For stiff problems, or where
+    horizons with a conserved energy: leapfrog or Yoshida's scheme, and the implicit
+    midpoint rule where the state is not (q, v). For stiff problems, or where
     accuracy and not the sampling limits the step: `integrate`.
 
     **Arguments:**
@@ -168,10 +169,10 @@ def rollout(
         if count is not None and count < 1:
             raise ConfigError(f"{name} is {count}; it must be at least 1.")
     method = find_scheme(scheme)
-    if isinstance(method, Leapfrog) and not getattr(field, "second_order", True):
+    if method.needs_second_order and not getattr(field, "second_order", True):
         raise ConfigError(
-            f"leapfrog cannot step {type(field).__name__}: its state is not (q, v) "
-            "with dq/dt = v. Use another scheme."
+            f"{method.name} cannot step {type(field).__name__}: its state is not "
+            "(q, v) with dq/dt = v. Use another scheme."
         )
     y0 = as_state(y0)
     t0, _, dts = as_grid(ts, y0.dtype)

@@ -25,6 +25,8 @@ class AbstractScheme(abc.ABC):
     name: str
     order: int
     source: ClassVar[Source]
+    needs_second_order: ClassVar[bool] = False
+    """Whether the state must be (q, v) with dq/dt = v."""
 
     @abc.abstractmethod
     def step(
@@ -126,6 +128,7 @@ class Leapfrog(AbstractScheme):
     """
 
     source: ClassVar[Source] = Source("Hairer2006", "section I.1.4")
+    needs_second_order: ClassVar[bool] = True
 
     name: str = "leapfrog"
     order: int = 2
@@ -180,7 +183,8 @@ for _scheme in (EULER, MIDPOINT, HEUN, RK4, RK4_38, LEAPFROG):
 
 def scheme(which: str | AbstractScheme) -> AbstractScheme:
     """A scheme by its name (``"euler"``, ``"midpoint"``, ``"heun"``, ``"rk4"``,
-    ``"rk4_38"``, ``"leapfrog"``), or the scheme itself.
+    ``"rk4_38"``, ``"leapfrog"``, ``"yoshida4"``, ``"implicit_midpoint"``), or the
+    scheme itself.
 
     **Raises:** `ConfigError` with the nearest name.
 
