@@ -15,6 +15,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from pendula._errors import CheckpointError, DataError, ShapeError
 from pendula._tree import split_trainable
 from pendula.data import Trajectories
+from pendula.diagnostics import equilibria
 from pendula.dynamics import Fitted, fit, from_dict, load
 from pendula.nn import MLP
 from pendula.systems import simulate
@@ -129,6 +130,20 @@ def test_float64_is_kept_outside_any_scope(swing):
     assert {x.dtype for x in jax.tree.leaves(split_trainable(swing.ensemble)[0])} == {
         np.dtype(np.float64)
     }
+
+
+def test_its_field_is_looked_at_like_that_of_a_known_system(swing):
+    """Hanging is a stable focus with the fitted constants, upright a saddle."""
+    hanging, upright = equilibria(swing.model().field, [-1, -1], [4, 1], num=16)
+    w2, c = (found["value"] for found in swing.about["constants"])
+    assert_allclose(hanging.y, 0.0, atol=1e-9)
+    assert_allclose(upright.y, [np.pi, 0.0], atol=1e-9)
+    assert (hanging.kind, upright.kind) == ("stable focus", "saddle")
+    turn = np.sqrt(w2 - 0.25 * c**2)
+    wanted = [-0.5 * c + 1j * turn, -0.5 * c - 1j * turn]
+    assert_allclose(hanging.eigenvalues, wanted, rtol=1e-6)
+    with pytest.raises(ShapeError, match="there is no member 1"):
+        swing.model(1)
 
 
 def test_right_hand_side_and_free_runs(swing):

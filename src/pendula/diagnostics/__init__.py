@@ -15,6 +15,7 @@ from ._baselines import (
     fit_baselines as fit_baselines,
 )
 from ._confounded import confounded as confounded, is_confounded as is_confounded
+from ._equilibria import Equilibrium as Equilibrium, equilibria as equilibria
 from ._finding import Finding as Finding
 from ._growth import (
     Growth as Growth,
@@ -31,7 +32,14 @@ from ._intervals import (
     held_out_coverage as held_out_coverage,
 )
 from ._invariants import Drift as Drift, drift as drift
+from ._limit_cycle import LimitCycle as LimitCycle, limit_cycle as limit_cycle
 from ._linear import FittedLinear as FittedLinear, Linear as Linear
+from ._lyapunov import (
+    Divergence as Divergence,
+    Exponents as Exponents,
+    divergence as divergence,
+    lyapunov_exponents as lyapunov_exponents,
+)
 from ._polynomial import (
     FittedPolynomial as FittedPolynomial,
     SparsePolynomial as SparsePolynomial,
@@ -39,5 +47,10 @@ from ._polynomial import (
 from ._residuals import (
     autocorrelation as autocorrelation,
     autocorrelation_time as autocorrelation_time,
+)
+from ._statistics import (
+    Statistics as Statistics,
+    compare_statistics as compare_statistics,
+    power_spectrum as power_spectrum,
 )
 from ._verdict import Limits as Limits, Verdict as Verdict, verdict as verdict

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from .._errors import CheckpointError, DataError, ShapeError, Status
 from .._precision import cast, precision, to_host
 from .._registry import register
+from .._tree import member
 from ..data import Batch, Trajectories, input_path
 from ..diagnostics import Conformal
 from ..solve import Rollout
@@ -72,6 +73,20 @@ class Fitted:
             tuple(d["first"]),
             tuple(self.about["names"]),
         )
+
+    def model(self, index: int | None = None) -> Model:
+        """One member of the ensemble, by default the middle one; its `.field` can stand
+        wherever a known system can, as in `pendula.diagnostics.equilibria`.
+
+        **Raises:** `ShapeError` for a member that is not there.
+        """
+        index = self.members // 2 if index is None else index
+        if not 0 <= index < self.members:
+            raise ShapeError(
+                f"there is no member {index}; the ensemble has {self.members}, counted "
+                "from 0."
+            )
+        return member(self.ensemble, index)
 
     def predict(self, y: Any, u: Any = None, t: float = 0.0) -> np.ndarray:
         """The right-hand side dy/dt `"dim"` at a state `"dim"` and input `"ctrl"`,

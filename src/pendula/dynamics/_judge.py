@@ -10,7 +10,6 @@ import jax
 import numpy as np
 
 from .._errors import DataError
-from .._tree import member
 from ..data import Batch, Trajectories
 from ..diagnostics import (
     Conformal,
@@ -290,7 +289,7 @@ def constants_found(fitted: Fitted) -> tuple[list[Any], list[dict[str, Any]]]:
     if fitted.covariance is None or not constants:
         return [], constants
     names = [f"{c['name']} ({c['law']})" for c in constants]
-    listed = free_constants(member(fitted.ensemble, fitted.members // 2))
+    listed = free_constants(fitted.model())
     values = np.array([float(node.value) for *_, node in listed])
     covariance = constant_covariance(fitted)
     found = confounded(covariance, names, values)

@@ -9,7 +9,6 @@ import jax
 import numpy as np
 
 from .._precision import precision
-from .._tree import member
 from ..diagnostics import Finding, drift
 from ._energy import Dissipative, Friction, energy
 from ._field import terms_of
@@ -28,7 +27,7 @@ LOSING = ("viscous", "quadratic_drag", "coulomb")
 def energies(fitted: Fitted, ys: np.ndarray) -> np.ndarray | None:
     """Energy of the middle member along states `"start time dim"`, `"start time"`;
     None where a force neither comes from an energy nor only dissipates."""
-    model = _middle(fitted)
+    model = fitted.model()
     with precision(fitted.dtype):
         if energy(model.field, jax.numpy.asarray(ys[0, 0])) is None:
             return None
@@ -39,10 +38,6 @@ def energies(fitted: Fitted, ys: np.ndarray) -> np.ndarray | None:
 @eqx.filter_jit
 def _energies(field: Any, ys: Any) -> Any:
     return jax.vmap(jax.vmap(lambda y: energy(field, y)))(ys)
-
-
-def _middle(fitted: Fitted) -> Model:
-    return member(fitted.ensemble, fitted.members // 2)
 
 
 def loses_energy(model: Model) -> bool:
@@ -75,7 +70,7 @@ def energy_findings(fitted: Fitted, trial: Any) -> list[Finding]:
     scale = float(np.max(0.5 * np.sum(speed**2, axis=-1)))
     if not scale > 0:
         return []
-    losing = loses_energy(_middle(fitted))
+    losing = loses_energy(fitted.model())
     name, key = (
         ("the energy upwards (friction only takes it away)", "energy.rise")
         if losing
@@ -95,7 +90,7 @@ def visited(fitted: Fitted, prepared: Prepared) -> tuple[dict[str, Any], list[An
     """A histogram of what the first learned term saw in training, over its first
     input or its first two: `slot/visited`, edges `slot/x` (and `slot/y`); and
     (name, unit) of these axes."""
-    model = _middle(fitted)
+    model = fitted.model()
     slots = slots_of(model.field)
     if not slots:
         return {}, []

@@ -1,0 +1,182 @@
+"""Periodic motion of a field, and whether it attracts."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .._errors import ConfigError, ShapeError
+from .._precision import precision
+from ..solve import rollout_steps
+from ._equilibria import Field, frozen
+
+
+STEPS = 1024  # RK4 steps around the cycle: closes to about 1e-10 for a smooth one
+CLOSED = 1e-7  # of the cycle's size
+NEWTON = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class LimitCycle:
+    """A periodic motion.
+
+    **Shapes and units:** `period` [time]; `ts` `"time"` and `ys` `"time dim"` once
+    around; `multipliers` `"dim-1"`, complex, the largest first: the factors by which
+    one turn multiplies small distances from the cycle; `trivial`: the multiplier along
+    it, 1 but for the error of the integration.
+    """
+
+    period: float
+    ts: np.ndarray
+    ys: np.ndarray
+    multipliers: np.ndarray
+    trivial: float
+
+    @property
+    def is_stable(self) -> bool:
+        """Whether every motion nearby ends on it."""
+        return bool(np.all(np.abs(self.multipliers) < 1.0))
+
+
+def limit_cycle(
+    field: Field,
+    y0: ArrayLike,
+    duration: float,
+    *,
+    dt: float,
+    u: ArrayLike | None = None,
+    context: Any = None,
+) -> LimitCycle | None:
+    r"""The periodic motion that a start runs into, closed by Newton's method.
+
+    $$ \varphi_T(y) = y, \quad f(y_*) \cdot (y - y_*) = 0, \qquad
+       M = \partial \varphi_T / \partial y $$
+
+    The multipliers are the eigenvalues of M without the one of the direction of
+    motion.
+
+    **Arguments:**
+    - `field`: `field(t, y, u, context) -> dy`, autonomous.
+    - `y0`: a start `"dim"`; `duration`: long enough to reach the cycle and then go
+      around it twice, in steps of `dt`, which RK4 must resolve.
+    - `u`, `context`: held fixed.
+
+    **Returns:** `LimitCycle` in float64; None when the motion leaves the finite
+    numbers, comes to rest or does not come back to where it was.
+    **Raises:** `ShapeError`, `ConfigError`.
+    **Behaviour:** finds attracting cycles; repelling ones attract with the field
+    reversed. In a conservative field every orbit is closed and the multipliers say so
+    (they are 1).
+    **Source:** Guckenheimer and Holmes 1983, section 1.5; shooting: Hairer, Norsett,
+    Wanner, Solving Ordinary Differential Equations I, section I.15.
+
+    ```python
+    >>> from pendula.diagnostics import limit_cycle
+    >>> from pendula.systems import VanDerPol
+    >>> cycle = limit_cycle(VanDerPol(), [0.5, 0.0], 60.0, dt=0.02)
+    >>> round(cycle.period, 5), cycle.is_stable
+    (6.66329, True)
+
+    ```
+    """
+    y0 = np.asarray(y0, np.float64)
+    if y0.ndim != 1 or len(y0) < 2:
+        raise ShapeError(f"y0 has shape {y0.shape}; expected (dim,), dim at least 2.")
+    if not (np.isfinite(dt) and dt > 0 and np.isfinite(duration) and duration > 4 * dt):
+        raise ConfigError(
+            f"duration is {duration:g} in steps of {dt:g}; both must be above 0, and "
+            "the duration many steps long."
+        )
+    with precision(np.float64):
+        at = frozen(field, u, context)
+        dts = jnp.full(int(np.ceil(duration / dt)), dt)
+        ys = np.asarray(jax.jit(lambda y, h: _flow(at, y, h))(jnp.asarray(y0), dts))
+        guess = _return(ys, np.asarray(at(jnp.asarray(ys[-1]))), dt)
+        if guess is None:
+            return None
+        found = _close(at, ys[-1], guess, np.ptp(ys[-int(guess / dt) - 2 :], axis=0))
+        if found is None:
+            return None
+        y, period = found
+        steps = jnp.full(STEPS, period / STEPS)
+        around, turn = _monodromy(at, jnp.asarray(y), steps)
+        along = np.asarray(at(jnp.asarray(y)))
+    return _cycle(np.asarray(around), np.asarray(turn), along, period)
+
+
+def _flow(at: Any, y: Any, dts: Any) -> Any:
+    """States `"time dim"` from y on."""
+    return rollout_steps(lambda t, y, u, c: at(y), y, jnp.zeros(()), dts).ys
+
+
+def _return(ys: np.ndarray, along: np.ndarray, dt: float) -> float | None:
+    """Time since the motion last passed through where it ends, in the same direction;
+    None when it did not, or rests."""
+    size = np.ptp(ys, axis=0)
+    late = np.ptp(ys[-len(ys) // 4 :], axis=0)
+    if not np.isfinite(ys).all() or np.all(late <= 1e-6 * size):
+        return None
+    weight = 1.0 / np.where(size > 0, size, 1.0) ** 2
+    height = (ys - ys[-1]) @ (along * weight)
+    up = np.flatnonzero((height[:-1] < 0) & (height[1:] >= 0))
+    far = np.sqrt(((ys[up] - ys[-1]) ** 2) @ weight)
+    near = up[(far < 0.2) & (up < len(ys) - 3)]
+    if not len(near):
+        return None
+    k = near[-1]
+    part = height[k] / (height[k] - height[k + 1])
+    return float(dt * (len(ys) - 1 - k - part))
+
+
+def _close(
+    at: Any, start: np.ndarray, period: float, size: np.ndarray
+) -> tuple[np.ndarray, float] | None:
+    """Newton's method for a state and a period that close; None when it does not."""
+    size = np.where(size > 0, size, 1.0)
+    shares = jnp.full(STEPS, 1.0 / STEPS)
+    anchor = jnp.asarray(start)
+    across = at(anchor) / jnp.asarray(size) ** 2
+
+    def gap(z: Any) -> Any:
+        y, span = z[:-1], z[-1]
+        end = _flow(at, y, span * shares)[-1]
+        phase = across @ (y - anchor) / jnp.sqrt(across @ across)
+        return jnp.append((end - y) / size, phase)
+
+    solve = jax.jit(lambda z: (gap(z), jax.jacfwd(gap)(z)))
+    z = jnp.append(anchor, period)
+    for _ in range(NEWTON):
+        miss, slope = solve(z)
+        step = np.linalg.lstsq(np.asarray(slope), np.asarray(miss), rcond=1e-10)[0]
+        z = z - jnp.asarray(step)
+        if not np.isfinite(step).all() or not 0.5 < float(z[-1]) / period < 2.0:
+            return None
+        if np.abs(step[:-1] / size).max() < 1e-11:
+            break
+    if not np.abs(np.asarray(solve(z)[0])).max() < CLOSED:
+        return None
+    return np.asarray(z[:-1]), float(z[-1])
+
+
+def _monodromy(at: Any, y: Any, dts: Any) -> tuple[Any, Any]:
+    """Once around, and the Jacobian of the end in the start."""
+    run = lambda y: _flow(at, y, dts)
+    return jax.jit(lambda y: (run(y), jax.jacfwd(lambda y: run(y)[-1])(y)))(y)
+
+
+def _cycle(
+    ys: np.ndarray, turn: np.ndarray, along: np.ndarray, period: float
+) -> LimitCycle:
+    """Multipliers: on the directions across the motion, so that the one along it goes
+    out exactly."""
+    basis = np.linalg.qr(np.column_stack([along, np.eye(len(along))]))[0]
+    inner = basis.T @ turn @ basis
+    values = np.linalg.eigvals(inner[1:, 1:])
+    values = values[np.argsort(-np.abs(values))]
+    ts = np.linspace(0.0, period, len(ys))
+    return LimitCycle(period, ts, ys, values, float(inner[0, 0]))
