@@ -102,7 +102,7 @@ def test_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     names: dict = {"__name__": page.stem}
     for language, text in _blocks(page):
         if language == "python":
-            exec(compile(text, f"{page.name}", "exec"), names)
+            exec(compile(text, page.name, "exec", dont_inherit=True), names)
         for command in _commands(text) if language == "sh" else []:
             if command[0] == "pendula":
                 _run_program(command[1:])

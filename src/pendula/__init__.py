@@ -31,6 +31,7 @@ _PUBLIC = {
     "PendulaError": ("pendula._errors", "PendulaError"),
     "PendulaWarning": ("pendula._errors", "PendulaWarning"),
     "ShapeError": ("pendula._errors", "ShapeError"),
+    "Source": ("pendula._source", "Source"),
     "Status": ("pendula._errors", "Status"),
     "Trajectories": ("pendula.data", "Trajectories"),
     "fit": ("pendula.dynamics", "fit"),

@@ -9,6 +9,7 @@ from ._errors import (
     ShapeError as ShapeError,
     Status as Status,
 )
+from ._source import Source as Source
 from .data import (
     Trajectories as Trajectories,
     open_data as load_data,  # noqa: F401 - public under this name
