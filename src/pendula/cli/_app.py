@@ -74,6 +74,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
 }
 DATA: dict[str, tuple[str, str, str]] = {
     "list": ("_data:list_", "The named data sets.", "pendula data list"),
+    "fetch": (
+        "_data:fetch",
+        "Download a data file once, check it, keep it with its licence.",
+        'pendula data fetch URL --sha256 HASH --licence "CC BY 4.0"',
+    ),
 }
 
 EPILOGUE = (

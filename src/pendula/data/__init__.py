@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ._arrays import read_mat as read_mat, read_npz as read_npz
+from ._cache import cache_folder as cache_folder
 from ._csv import read_csv as read_csv
 from ._decisions import Decision as Decision
+from ._fetch import fetch as fetch
 from ._inputs import (
     InputKind as InputKind,
     check_input_kind as check_input_kind,
@@ -21,7 +23,6 @@ from ._local import (
     local_states as local_states,
 )
 from ._named import (
-    cache_folder as cache_folder,
     load as load,
     named as named,
     open_data as open_data,

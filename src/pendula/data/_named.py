@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from .._errors import DataError, nearest
+from ._cache import cache_folder, fetched, fetched_folder, fetched_record
 from ._csv import read_csv
 from ._read import read
 from ._trajectories import Trajectories
@@ -267,20 +267,6 @@ NAMED: dict[str, Named] = {
 }
 
 
-def cache_folder() -> Path:
-    """The user's cache folder: `PENDULA_CACHE_DIR`, or `pendula` in the platform's
-    place for caches."""
-    given = os.environ.get("PENDULA_CACHE_DIR")
-    if given:
-        return Path(given).expanduser()
-    if sys.platform == "darwin":
-        return Path("~/Library/Caches/pendula").expanduser()
-    if sys.platform == "win32" and "LOCALAPPDATA" in os.environ:
-        return Path(os.environ["LOCALAPPDATA"]) / "pendula"
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "pendula"
-
-
 def _places() -> list[Path]:
     """Folders that may hold the sets: the one `PENDULA_DATA` names, its `real/`,
     and the cache's data folder."""
@@ -314,7 +300,24 @@ def named() -> list[dict[str, Any]]:
                 "path": None if place is None else str(place / entry.files[0]),
             }
         )
+    for name, record in fetched().items():
+        path = fetched_folder() / name / record["file"]
+        out.append(
+            {
+                "name": name,
+                "about": f"fetched from {record['url']}",
+                "licence": record["licence"],
+                "citation": record["url"],
+                "present": path.is_file(),
+                "path": str(path),
+            }
+        )
     return out
+
+
+def _nearest(name: str) -> str:
+    """A hint at the set that may have been meant."""
+    return nearest(name, [*NAMED, *fetched()])
 
 
 def load(name: str, **options: Any) -> Trajectories:
@@ -327,9 +330,12 @@ def load(name: str, **options: Any) -> Trajectories:
     README.md that states it.
     **Raises:** `DataError` for an unknown name, and for a set that is not there.
     """
+    record = fetched_record(name)
+    if name not in NAMED and record is not None:
+        return _load_fetched(name, record, options)
     if name not in NAMED:
         raise DataError(
-            f'there is no data set "{name}".{nearest(name, NAMED)} `pendula data list` '
+            f'there is no data set "{name}".{_nearest(name)} `pendula data list` '
             "shows all."
         )
     entry = NAMED[name]
@@ -367,6 +373,17 @@ def load(name: str, **options: Any) -> Trajectories:
     )
 
 
+def _load_fetched(
+    name: str, record: dict[str, str], options: dict[str, Any]
+) -> Trajectories:
+    """A set that `fetch` brought, with the licence it was given there."""
+    data = read(fetched_folder() / name / record["file"], **options)
+    told = {"named": name, "citation": record["url"]}
+    return data.replace(
+        licence=data.licence or record["licence"], origin={**data.origin, **told}
+    )
+
+
 def _systems(
     entry: Named, labels: tuple[str, ...]
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
@@ -393,12 +410,12 @@ def open_data(
     if isinstance(path_or_name, str | Path):
         path, text = Path(path_or_name), str(path_or_name)
         if not path.exists():
-            if text in NAMED:
+            if text in NAMED or fetched_record(text) is not None:
                 return load(text, **options)
             if not path.suffix:
                 raise DataError(
                     f'"{text}" is neither a file nor a folder nor a named data set.'
-                    f"{nearest(text, NAMED)} Check the path; `pendula data list` shows "
+                    f"{_nearest(text)} Check the path; `pendula data list` shows "
                     "the sets."
                 )
     return read(path_or_name, **options)

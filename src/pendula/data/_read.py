@@ -16,6 +16,7 @@ from ._trajectories import Trajectories
 
 TEXT = (".csv", ".tsv", ".txt")
 ARRAYS: dict[str, Callable[..., Trajectories]] = {".npz": read_npz, ".mat": read_mat}
+ENDINGS = (*TEXT, *ARRAYS)
 
 
 def read(path: str | Path | Iterable[str | Path], **options: Any) -> Trajectories:
@@ -54,10 +55,9 @@ def _files(path: str | Path | Iterable[str | Path]) -> list[Path]:
             raise DataError("no file given. At least one is needed.")
         return found
     path = Path(path)
-    known = (*TEXT, *ARRAYS)
     if path.is_dir():
         # .txt in a folder is more often a note than a table
-        endings = [ending for ending in known if ending != ".txt"]
+        endings = [ending for ending in ENDINGS if ending != ".txt"]
         found = sorted(
             p for p in path.iterdir() if p.is_file() and p.suffix.lower() in endings
         )
@@ -67,12 +67,12 @@ def _files(path: str | Path | Iterable[str | Path]) -> list[Path]:
                 f"{', '.join(endings)}. Check the path."
             )
         return found
-    if path.suffix.lower() not in known and path.exists():
+    if path.suffix.lower() not in ENDINGS and path.exists():
         raise DataError(
             f'{path}: files ending in "{path.suffix}" are not read.'
-            f"{nearest(path.suffix.lower(), known)} Expected {', '.join(known)}. "
+            f"{nearest(path.suffix.lower(), ENDINGS)} Expected {', '.join(ENDINGS)}. "
             "Convert the file, or rename it if it is CSV."
         )
-    if path.suffix.lower() not in known:
+    if path.suffix.lower() not in ENDINGS:
         read_bytes(path)  # raises: there is no such file
     return [path]
