@@ -33,11 +33,11 @@ def test_a_double_well_has_two_centres_and_a_saddle():
 
 
 def test_every_kind_is_told():
-    made = lambda a, b: lambda t, y, u, c: jnp.stack([a * y[0], b * y[1]])
+    field = lambda t, y, u, c: c * y
     kinds = {(-1.0, -2.0): "sink", (1.0, 2.0): "source", (1.0, -2.0): "saddle"}
     kinds[0.0, -1.0] = "degenerate"
     for (a, b), kind in kinds.items():
-        found = equilibria(made(a, b), [-1, -1], [1, 1], num=8)
+        found = equilibria(field, [-1, -1], [1, 1], num=8, context=np.array([a, b]))
         assert {rest.kind for rest in found} == {kind}
         assert (len(found) == 1) == (kind != "degenerate")
     rest = equilibria(VanDerPol(), [-1, -1], [1, 1], num=8)

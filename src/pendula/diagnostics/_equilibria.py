@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -101,25 +102,36 @@ def equilibria(
     sobol = qmc.Sobol(len(low), rng=np.random.default_rng(seed))
     starts = low + (high - low) * sobol.random_base2(int(np.ceil(np.log2(num))))
     with precision(np.float64):
-        at = frozen(field, u, context)
-        found, gaps = _search(at, jnp.asarray(starts), jnp.asarray(high - low))
+        ends, miss = _search(*held(field, u, context), starts, high - low)
+        found, gaps = np.asarray(ends), np.nan_to_num(np.asarray(miss), nan=np.inf)
         inside = np.all((found >= low) & (found <= high), axis=1)
         rests = _distinct(found[inside & (gaps < SOLVED)], high - low)
+        at = frozen(field, u, context)
         slopes = np.asarray(jax.vmap(jax.jacfwd(at))(jnp.asarray(rests)))
     return [_judge(y, slope) for y, slope in zip(rests, slopes, strict=True)]
+
+
+def held(field: Field, u: ArrayLike | None, context: Any) -> tuple[Any, Any, Any]:
+    """Field, input and context as float64 JAX values; for use inside that scope."""
+    u = None if u is None else np.asarray(u, np.float64)
+    put = lambda x: jnp.asarray(x) if isinstance(x, np.ndarray) else x
+    return jax.tree.map(put, cast((field, u, context), np.float64))
 
 
 def frozen(field: Field, u: ArrayLike | None, context: Any) -> Callable[[Any], Any]:
     """y -> dy at t = 0 with the input and the context held, all in float64; for use
     inside that scope."""
-    u = None if u is None else np.asarray(u, np.float64)
-    put = lambda x: jnp.asarray(x) if isinstance(x, np.ndarray) else x
-    field, u, context = jax.tree.map(put, cast((field, u, context), np.float64))
+    field, u, context = held(field, u, context)
     return lambda y: field(jnp.zeros(()), y, u, context)
 
 
-def _search(at: Callable, starts: Any, width: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Ends of the search and |f| there, relative to its size over the starts."""
+@eqx.filter_jit
+def _search(
+    field: Field, u: Any, context: Any, starts: Any, width: Any
+) -> tuple[Any, Any]:
+    """Ends of the search and |f| there, relative to its size over the starts; other
+    constants of the same field do not compile again."""
+    at = lambda y: field(jnp.zeros(()), y, u, context)
     size = jnp.sqrt(jnp.mean(jax.vmap(at)(starts) ** 2, axis=0))
     size = jnp.where(size > 0, size, 1.0)
 
@@ -138,8 +150,7 @@ def _search(at: Callable, starts: Any, width: Any) -> tuple[np.ndarray, np.ndarr
         end = jnp.where(gap(better) < gap(end), better, end)
         return end * width, gap(end)
 
-    ends, gaps = jax.jit(jax.vmap(one))(starts)
-    return np.asarray(ends), np.nan_to_num(np.asarray(gaps), nan=np.inf)
+    return jax.vmap(one)(starts)
 
 
 def _distinct(found: np.ndarray, width: np.ndarray) -> np.ndarray:
