@@ -13,16 +13,17 @@ import small_mode
 FOLDER = Path(__file__).parent.parent / "examples"
 
 
+# The README's example, of the same kind, is run by the fast tests.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "left"),
     [
         ("01_pendulum.py", {"pendulum.png"}),
-        pytest.param(
+        (
             "02_your_own_csv.py",
             {"measured.csv", "measured.png", "measured.safetensors"},
-            marks=pytest.mark.slow,
         ),
-        pytest.param("03_how_far_to_trust.py", {"trust.png"}, marks=pytest.mark.slow),
+        ("03_how_far_to_trust.py", {"trust.png"}),
     ],
 )
 def test_example(

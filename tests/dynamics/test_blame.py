@@ -67,6 +67,7 @@ def test_the_first_bad_sample_is_named(records):
     assert [why for _, why in others] == ["skipped: a phase before stopped"]
 
 
+@pytest.mark.slow
 def test_the_operation_is_named_where_asked(records):
     settings = config("test_root", "levenberg", k=1.0)
     fitted = fit(None, records, settings, debug_nans=True)
@@ -74,6 +75,7 @@ def test_the_operation_is_named_where_asked(records):
     assert "invalid value (nan) encountered in sqrt, at test_blame.py, line" in reason
 
 
+@pytest.mark.slow
 def test_a_slope_that_is_not_finite_is_a_gradient(records):
     settings = config("test_edge", "adam", c=1.0)
     fitted = fit(None, records, settings, debug_nans=True)
