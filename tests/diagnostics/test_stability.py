@@ -45,6 +45,7 @@ def test_every_kind_is_told():
     assert len(equilibria(lambda t, y, u, c: 1 + y**2, [-1, -1], [1, 1], num=8)) == 0
 
 
+@pytest.mark.slow
 def test_lorenz_and_the_pendulum_rest_where_theory_says():
     found = equilibria(Lorenz(), [-20, -20, -5], [20, 20, 40])
     r = np.sqrt(8 / 3 * 27)
@@ -77,6 +78,7 @@ def test_van_der_pols_multiplier_is_liouvilles():
     np.testing.assert_allclose(cycle.ys[-1], cycle.ys[0], atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("world", "start", "duration", "dt"),
     [
@@ -92,6 +94,7 @@ def test_self_excited_systems_have_attracting_cycles(world, start, duration, dt)
     assert cycle.trivial == pytest.approx(1.0, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_three_dimensions_and_a_closed_orbit():
     """Hopf's normal form with a third direction that decays at rate 0.3: multipliers
     exp(-2 T) and exp(-0.3 T), T = 2 pi."""

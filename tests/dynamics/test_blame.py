@@ -50,6 +50,7 @@ def phases(fitted):
     return [(p["name"], p["reason"]) for p in fitted.report["training"]["phases"]]
 
 
+@pytest.mark.slow
 def test_the_first_bad_sample_is_named(records):
     settings = config("test_root", "adam", k=1.0)
     train = prepare(records, settings, "adam").train

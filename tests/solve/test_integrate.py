@@ -143,6 +143,7 @@ def test_an_event_stops_at_its_time():
     assert np.isnan(out.ys[5:]).all()
 
 
+@pytest.mark.slow
 def test_gradient_equals_central_differences():
     ts = np.linspace(0, 2, 6)
     us = jnp.asarray(np.cos(ts)[:, None])

@@ -90,6 +90,7 @@ def test_nerve_fires_with_the_current_and_rests_without():
     assert v - v**3 / 3 == pytest.approx((v + 0.7) / 0.8, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_the_spike_trains_have_the_period_of_the_docstring():
     for tau, period in ((0.08, 39.5), (0.02, 122)):
         world = FitzHughNagumo(tau=tau)

@@ -66,6 +66,7 @@ def test_even_growth_is_logistic():
     np.testing.assert_allclose(data.ys[0], np.tile(wanted[:, None], 5), atol=3e-8)
 
 
+@pytest.mark.slow
 def test_fronts_run_as_the_closed_form_says_with_order_two():
     """Front at x = 20 of 60, run for 10 times 1/r, away from both ends."""
     gaps = []
