@@ -49,11 +49,12 @@ def test_linear_fields_have_their_eigenvalues():
 
 
 def test_neighbours_in_a_record_of_lorenz_part_at_its_exponent(lorenz):
-    """Rosenstein's own margin on this system is some ten percent."""
-    out = divergence(lorenz[0][:, 0], 0.05)
-    assert out.exponent == pytest.approx(0.906, rel=0.2)
-    assert out.error < 0.1
-    assert out.growth[-1] > out.growth[0] + 2
+    """The three channels give 0.87 to 0.97 against 0.906."""
+    for channel in lorenz[0].T:
+        out = divergence(channel, 0.05)
+        assert out.exponent == pytest.approx(0.906, rel=0.2)
+        assert out.error < 0.1
+        assert out.growth[-1] > out.growth[0] + 2
 
 
 def test_neighbours_in_a_periodic_record_stay():

@@ -27,8 +27,9 @@ class Yoshida4(AbstractScheme):
 
     **Shapes:** `"dim"` even, first half q, second half v.
     **Raises:** `ShapeError` for an odd number of components.
-    **Behaviour / good values:** six evaluations a step against two of leapfrog; better
-    from relative energy errors of about 1e-4 down. The field is also asked a third of
+    **Behaviour / good values:** six evaluations a step against two of leapfrog. On a
+    pendulum that swings to 2 rad both cost the same at a relative energy error near
+    1e-2; below, this is the better one. The field is also asked a third of
     a step before and after the step, where inputs are continued by their polynomial.
     **Source:** Yoshida 1990, Physics Letters A 150, 262-268, equation 2.11; Hairer,
     Lubich, Wanner, Geometric Numerical Integration, section II.4.
