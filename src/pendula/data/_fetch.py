@@ -74,18 +74,18 @@ def fetch(
             f'the set "{name}" is here already, from {known["url"]}, with another '
             f"checksum. Choose another --name, or remove {path.parent}."
         )
-    if known is None or not path.is_file() or _digest(path) != sha256:
-        try:
+    record = {"file": file, "url": url, "sha256": sha256, "licence": licence.strip()}
+    try:
+        if known is None or not path.is_file() or _digest(path) != sha256:
             with replacing(path) as temporary:
                 _download(url, temporary, sha256, tell)
-        except OSError as error:
-            raise DataError(
-                f"{path}: the file cannot be written ({error.strerror}). Free the "
-                "space, or set PENDULA_CACHE_DIR to another folder."
-            ) from None
-    record = {"file": file, "url": url, "sha256": sha256, "licence": licence.strip()}
-    with replacing(path.parent / "source.json") as temporary:
-        temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        with replacing(path.parent / "source.json") as temporary:
+            temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise DataError(
+            f"{path}: the file cannot be written ({error.strerror}). Free the space, "
+            "or set PENDULA_CACHE_DIR to another folder."
+        ) from None
     return path
 
 

@@ -330,10 +330,10 @@ def load(name: str, **options: Any) -> Trajectories:
     README.md that states it.
     **Raises:** `DataError` for an unknown name, and for a set that is not there.
     """
-    record = fetched_record(name)
-    if name not in NAMED and record is not None:
-        return _load_fetched(name, record, options)
     if name not in NAMED:
+        record = fetched_record(name)
+        if record is not None:
+            return _load_fetched(name, record, options)
         raise DataError(
             f'there is no data set "{name}".{_nearest(name)} `pendula data list` '
             "shows all."
