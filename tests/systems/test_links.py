@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from pendula._errors import ConfigError
+from pendula.diagnostics import lyapunov_exponents
 from pendula.systems import DoublePendulum, NLinkPendulum, Pendulum, simulate
 
 
@@ -76,6 +77,13 @@ def test_small_swings_are_the_modes(links):
         ys = simulate(world, y0=start, ts=ts).ys[0]
         turn = 1e-5 * np.cos(rate * ts)[:, None] * shape
         np.testing.assert_allclose(ys[:, :links], turn, atol=1e-11)
+
+
+def test_the_double_pendulum_is_as_chaotic_as_its_docstring_says():
+    world = DoublePendulum()
+    out = lyapunov_exponents(world, world.initial(), 0.005, 60000, count=1)
+    assert out.values[0] == pytest.approx(0.17, abs=0.05)
+    assert out.errors[0] < 0.03
 
 
 def test_energy_is_lost_to_friction_and_fed_by_torques():

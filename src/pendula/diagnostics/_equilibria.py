@@ -102,16 +102,16 @@ def equilibria(
     sobol = qmc.Sobol(len(low), rng=np.random.default_rng(seed))
     starts = low + (high - low) * sobol.random_base2(int(np.ceil(np.log2(num))))
     with precision(np.float64):
-        ends, miss = _search(*held(field, u, context), starts, high - low)
+        parts = _held(field, u, context)
+        ends, miss = _search(*parts, starts, high - low)
         found, gaps = np.asarray(ends), np.nan_to_num(np.asarray(miss), nan=np.inf)
         inside = np.all((found >= low) & (found <= high), axis=1)
         rests = _distinct(found[inside & (gaps < SOLVED)], high - low)
-        at = frozen(field, u, context)
-        slopes = np.asarray(jax.vmap(jax.jacfwd(at))(jnp.asarray(rests)))
+        slopes = np.asarray(jax.vmap(jax.jacfwd(_rates(*parts)))(jnp.asarray(rests)))
     return [_judge(y, slope) for y, slope in zip(rests, slopes, strict=True)]
 
 
-def held(field: Field, u: ArrayLike | None, context: Any) -> tuple[Any, Any, Any]:
+def _held(field: Field, u: ArrayLike | None, context: Any) -> tuple[Any, Any, Any]:
     """Field, input and context as float64 JAX values; for use inside that scope."""
     u = None if u is None else np.asarray(u, np.float64)
     put = lambda x: jnp.asarray(x) if isinstance(x, np.ndarray) else x
@@ -121,7 +121,10 @@ def held(field: Field, u: ArrayLike | None, context: Any) -> tuple[Any, Any, Any
 def frozen(field: Field, u: ArrayLike | None, context: Any) -> Callable[[Any], Any]:
     """y -> dy at t = 0 with the input and the context held, all in float64; for use
     inside that scope."""
-    field, u, context = held(field, u, context)
+    return _rates(*_held(field, u, context))
+
+
+def _rates(field: Field, u: Any, context: Any) -> Callable[[Any], Any]:
     return lambda y: field(jnp.zeros(()), y, u, context)
 
 
@@ -131,7 +134,7 @@ def _search(
 ) -> tuple[Any, Any]:
     """Ends of the search and |f| there, relative to its size over the starts; other
     constants of the same field do not compile again."""
-    at = lambda y: field(jnp.zeros(()), y, u, context)
+    at = _rates(field, u, context)
     size = jnp.sqrt(jnp.mean(jax.vmap(at)(starts) ** 2, axis=0))
     size = jnp.where(size > 0, size, 1.0)
 

@@ -16,7 +16,7 @@ from ..solve import rollout_steps
 from ._equilibria import Field, frozen
 
 
-STEPS = 1024  # RK4 steps around the cycle: closes to about 1e-10 for a smooth one
+STEPS = 1024  # RK4 steps around the cycle
 CLOSED = 1e-7  # of the cycle's size
 NEWTON = 20
 

@@ -15,6 +15,7 @@ from .._errors import ConfigError, DataError, ShapeError
 from .._precision import precision
 from ..solve import RK4
 from ._equilibria import Field, frozen
+from ._residuals import autocorrelation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -224,10 +225,7 @@ def _neighbours(z: np.ndarray, apart: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _correlation_time(x: np.ndarray) -> int:
     """Samples after which the autocorrelation is below 1/e."""
-    x = x - x.mean()
-    padded = np.fft.rfft(x, 2 * len(x))
-    told = np.fft.irfft(np.abs(padded) ** 2)[: len(x)]
-    below = told < told[0] / np.e
+    below = autocorrelation((x - x.mean())[None]) < 1.0 / np.e
     return max(1, int(np.argmax(below))) if below.any() else max(1, len(x) // 10)
 
 

@@ -14,6 +14,7 @@ from .._errors import ConfigError
 from .._registry import register
 from .._source import Source
 from .._types import Context, Control, State, Time
+from ._distance import inverse_root
 from ._system import AbstractSystem, Scalar, check_constants, constant
 
 
@@ -75,7 +76,7 @@ class Kepler(AbstractSystem):
     ) -> State:
         (mu,) = self.constants(y, context)
         q, v = y[:2], y[2:]
-        pull = mu * _inverse(q @ q) ** 1.5
+        pull = mu * inverse_root(q @ q) ** 3
         return jnp.concatenate([v, -pull * q])
 
     def initial(self, key: PRNGKeyArray | None = None) -> State:
@@ -105,7 +106,7 @@ class Kepler(AbstractSystem):
         (mu,) = self.constants(y, context)
         q, v = y[:2], y[2:]
         square = q @ q
-        near = jnp.sqrt(_inverse(square))
+        near = inverse_root(square)
         turn = q[0] * v[1] - q[1] * v[0]
         lrl = turn / mu * jnp.stack([v[1], -v[0]]) - near * q
         depth = jnp.where(square > 0, mu * near, jnp.inf)
@@ -176,12 +177,6 @@ class Kepler(AbstractSystem):
         axis = 1.0 / inverse
         rate = float(np.sqrt(mu / axis**3))
         return axis, 1.0 - far / axis, float(q @ v) / (rate * axis**2), rate
-
-
-def _inverse(square: Array) -> Array:
-    """1 / square, 0 where it is 0 (and no NaN in gradients)."""
-    there = square > 0
-    return jnp.where(there, 1.0 / jnp.where(there, square, 1.0), 0.0)
 
 
 def _anomaly(mean: np.ndarray, ecos: float, esin: float) -> np.ndarray:

@@ -6,6 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from .._types import AnyArray
+
 
 Angles = Float[Array, " link"]
 Scalars = Float[Array, ""]
@@ -20,48 +22,44 @@ def inertia(turn: Angles, masses: Angles, lengths: Angles) -> Float[Array, "link
     return _coupling(masses, lengths) * jnp.cos(turn[:, None] - turn[None, :])
 
 
-def acceleration(
-    turn: Angles,
-    rate: Angles,
+def motion(
+    y: Float[Array, " dim"],
+    torque: Angles,
     masses: Angles,
     lengths: Angles,
     gravity: Scalars,
-    torque: Angles,
-) -> Angles:
-    r"""Angular accelerations [rad/s2] of links that hang on one another.
+    damping: Scalars,
+) -> Float[Array, " dim"]:
+    r"""The derivative of y = (angles, rates) of links that hang on one another.
 
     $$ \sum_j M_{ij} \dot\omega_j = Q_i - g\,\mu_i l_i \sin\theta_i
-       - \sum_j \mu_{\max(i,j)}\, l_i l_j \sin(\theta_i - \theta_j)\,\omega_j^2 $$
+       - \sum_j \mu_{\max(i,j)}\, l_i l_j \sin(\theta_i - \theta_j)\,\omega_j^2,
+       \quad Q_i = \tau_i - \tau_{i+1} $$
 
-    **Arguments:** angles `turn` from hanging [rad], all against the vertical;
-    `torque` Q, the generalised force on each angle [N m].
+    **Arguments:** angles from hanging [rad], all against the vertical; `torque` at the
+    joints [N m], to which their viscous friction comes.
     """
+    turn, rate = jnp.split(y, 2)
+    above = jnp.concatenate([jnp.zeros((1,), rate.dtype), rate[:-1]])
+    joint = torque - damping * (rate - above)
+    # a joint turns its link and pushes back on the one above
+    below = jnp.append(joint[1:], jnp.zeros((), joint.dtype))
     swirl = _coupling(masses, lengths) * jnp.sin(turn[:, None] - turn[None, :])
     pull = gravity * _below(masses) * lengths * jnp.sin(turn)
-    push = torque - pull - swirl @ rate**2
-    return jnp.linalg.solve(inertia(turn, masses, lengths), push)
+    push = joint - below - pull - swirl @ rate**2
+    change = jnp.linalg.solve(inertia(turn, masses, lengths), push)
+    return jnp.concatenate([rate, change])
 
 
 def energy(
-    turn: Angles, rate: Angles, masses: Angles, lengths: Angles, gravity: Scalars
+    y: Float[Array, " dim"], masses: Angles, lengths: Angles, gravity: Scalars
 ) -> Scalars:
     """Kinetic and potential energy [J], 0 at rest and hanging."""
+    turn, rate = jnp.split(y, 2)
     moving = 0.5 * rate @ (inertia(turn, masses, lengths) @ rate)
     # 1 - cos written so that small swings keep their digits
     height = 2.0 * jnp.sin(0.5 * turn) ** 2
     return moving + gravity * jnp.sum(_below(masses) * lengths * height)
-
-
-def joints(torque: Angles) -> Angles:
-    """Generalised forces of torques at the joints: each turns its link and pushes
-    back on the one above."""
-    return torque - jnp.append(torque[1:], jnp.zeros((), torque.dtype))
-
-
-def friction(rate: Angles, damping: Scalars) -> Angles:
-    """Generalised forces of viscous friction in the joints."""
-    above = jnp.concatenate([jnp.zeros((1,), rate.dtype), rate[:-1]])
-    return joints(-damping * (rate - above))
 
 
 def modes(
@@ -73,19 +71,18 @@ def modes(
     """
     from scipy.linalg import eigh
 
-    below = np.cumsum(masses[::-1])[::-1]
-    order = np.arange(len(masses))
-    mass = below[np.maximum.outer(order, order)] * np.outer(lengths, lengths)
-    squares, shapes = eigh(np.diag(gravity * below * lengths), mass)
+    stiffness = np.diag(gravity * _below(masses) * lengths)
+    squares, shapes = eigh(stiffness, _coupling(masses, lengths))
     return np.sqrt(squares), shapes
 
 
-def _below(masses: Angles) -> Angles:
+def _below(masses: AnyArray) -> AnyArray:
     """Mass that each link carries."""
-    return jnp.cumsum(masses[::-1])[::-1]
+    return masses[::-1].cumsum()[::-1]
 
 
-def _coupling(masses: Angles, lengths: Angles) -> Float[Array, "link link"]:
+def _coupling(masses: AnyArray, lengths: AnyArray) -> AnyArray:
+    """The mass matrix of a straight row."""
     order = np.arange(masses.shape[0])
     below = _below(masses)[np.maximum.outer(order, order)]
     return below * lengths[:, None] * lengths[None, :]

@@ -39,7 +39,8 @@ class NLinkPendulum(AbstractSystem):
     **Raises:** `ConfigError` for constants out of range.
     **Behaviour / good values:** the energy is conserved for c = tau = 0; for g = 0 so
     is the angular momentum sum_ij M_ij omega_j about the pivot. Small swings are n
-    modes (`modes`), larger ones of two or more links chaotic. RK4 steps of 0.01 s.
+    modes (`modes`); larger ones of two or more links can be chaotic. RK4 steps of
+    0.01 s.
     **Source:** Landau and Lifshitz, Mechanics, 3rd ed. 1976, section 5 problem 1, for
     two links; the same Lagrangian for n.
 
@@ -101,11 +102,7 @@ class NLinkPendulum(AbstractSystem):
         u: Control | None = None,
         context: Context = None,
     ) -> State:
-        masses, lengths, gravity, damping = self._links(y, context)
-        turn, rate = y[: self.links], y[self.links :]
-        torque = _links.joints(self.push(u, y)) + _links.friction(rate, damping)
-        change = _links.acceleration(turn, rate, masses, lengths, gravity, torque)
-        return jnp.concatenate([rate, change])
+        return _links.motion(y, self.push(u, y), *self._links(y, context))
 
     def initial(self, key: PRNGKeyArray | None = None) -> State:
         """A straight row at rest at 1 rad; with a key, angles from U(-1.2, 1.2) rad
@@ -121,8 +118,7 @@ class NLinkPendulum(AbstractSystem):
     ) -> dict[str, Float[Array, ""]]:
         """`energy` [J], conserved without damping and torques."""
         masses, lengths, gravity, _ = self._links(y, context)
-        turn, rate = y[: self.links], y[self.links :]
-        return {"energy": _links.energy(turn, rate, masses, lengths, gravity)}
+        return {"energy": _links.energy(y, masses, lengths, gravity)}
 
     def angular_momentum(self, y: State, context: Context = None) -> Float[Array, ""]:
         """About the pivot [kg m2/s]; conserved where there is no gravity, damping and

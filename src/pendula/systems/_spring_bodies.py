@@ -14,6 +14,7 @@ from .._errors import ConfigError
 from .._registry import register
 from .._source import Source
 from .._types import Context, Control, State, Time
+from ._distance import inverse_root
 from ._system import AbstractSystem, Scalar, check_constants, constant, count
 
 
@@ -38,7 +39,7 @@ class SpringBodies(AbstractSystem):
     **Behaviour / good values:** energy is conserved for c = 0, momentum and angular
     momentum always; turning, shifting and a common velocity are symmetries. For l = 0
     and c = 0 every body swings about the common centre with Omega^2 = N k / m
-    (`exact`); for l > 0 three bodies and more are chaotic. RK4 steps of 0.05 s.
+    (`exact`); for l > 0 three bodies and more can be chaotic. RK4 steps of 0.05 s.
     **Source:** Landau and Lifshitz, Mechanics, 3rd ed. 1976, sections 7 to 9 (what is
     conserved), 21.
 
@@ -111,7 +112,7 @@ class SpringBodies(AbstractSystem):
         q, v = self._split(y)
         apart, along = q[None] - q[:, None], v[None] - v[:, None]  # i -> j
         square = jnp.sum(apart**2, axis=-1)
-        inverse = _inverse_root(square)
+        inverse = inverse_root(square)
         # (k (r - l) + c dr/dt) / r, written without dividing by r = 0
         stretch = stiffness * (1.0 - rest * inverse)
         loss = damping * jnp.sum(apart * along, axis=-1) * inverse**2
@@ -142,7 +143,7 @@ class SpringBodies(AbstractSystem):
         mass, stiffness, rest, _ = self.constants(y, context)
         q, v = self._split(y)
         square = jnp.sum((q[None] - q[:, None]) ** 2, axis=-1)
-        far = square * _inverse_root(square)
+        far = square * inverse_root(square)
         pairs = np.triu(np.ones((self.bodies, self.bodies), bool), 1)
         springs = jnp.sum(jnp.where(pairs, (far - rest) ** 2, 0.0))
         out = {"energy": 0.5 * mass * jnp.sum(v**2) + 0.5 * stiffness * springs}
@@ -193,9 +194,3 @@ class SpringBodies(AbstractSystem):
     def _split(self, y: State) -> tuple[Array, Array]:
         pair = y.reshape(2, self.bodies, self.space)
         return pair[0], pair[1]
-
-
-def _inverse_root(square: Array) -> Array:
-    """1 / sqrt(square), 0 where it is 0 (and no NaN in gradients)."""
-    there = square > 0
-    return jnp.where(there, 1.0 / jnp.sqrt(jnp.where(there, square, 1.0)), 0.0)
