@@ -45,7 +45,6 @@ def test_every_kind_is_told():
     assert len(equilibria(lambda t, y, u, c: 1 + y**2, [-1, -1], [1, 1], num=8)) == 0
 
 
-@pytest.mark.slow
 def test_lorenz_and_the_pendulum_rest_where_theory_says():
     found = equilibria(Lorenz(), [-20, -20, -5], [20, 20, 40])
     r = np.sqrt(8 / 3 * 27)

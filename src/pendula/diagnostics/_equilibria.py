@@ -10,8 +10,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optimistix as optx
 from numpy.typing import ArrayLike
+from scipy.optimize import root
 from scipy.spatial.distance import cdist
 from scipy.stats import qmc
 
@@ -22,6 +22,7 @@ from .._precision import cast, precision
 Field = Callable[[Any, Any, Any, Any], Any]
 SAME = 1e-5  # of the box: rest states that are nearer are one
 SOLVED = 1e-9  # of the field's size in the box
+SEARCH = {"xtol": 1e-12, "ftol": 1e-12, "maxiter": 200}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +75,7 @@ def equilibria(
     **Raises:** `ShapeError`, `ConfigError` for a box that is none.
     **Behaviour:** a line of rest states shows as many "degenerate" ones.
     **Source:** Guckenheimer and Holmes 1983, section 1.3; Levenberg-Marquardt by
-    Optimistix.
+    MINPACK (SciPy).
 
     ```python
     >>> from pendula.diagnostics import equilibria
@@ -103,12 +104,11 @@ def equilibria(
     starts = low + (high - low) * sobol.random_base2(int(np.ceil(np.log2(num))))
     with precision(np.float64):
         parts = _held(field, u, context)
-        ends, miss = _search(*parts, starts, high - low)
-        found, gaps = np.asarray(ends), np.nan_to_num(np.asarray(miss), nan=np.inf)
-        inside = np.all((found >= low) & (found <= high), axis=1)
-        rests = _distinct(found[inside & (gaps < SOLVED)], high - low)
-        slopes = np.asarray(jax.vmap(jax.jacfwd(_rates(*parts)))(jnp.asarray(rests)))
-    return [_judge(y, slope) for y, slope in zip(rests, slopes, strict=True)]
+        # one small program for all: the search runs on the host, since compiling it
+        # whole takes ten times as long as running it
+        both = lambda y: [np.asarray(x) for x in _rate_and_slope(*parts, y)]
+        found = _distinct(_search(both, starts, low, high), high - low)
+        return [_judge(y, both(y)[1]) for y in found]
 
 
 def _held(field: Field, u: ArrayLike | None, context: Any) -> tuple[Any, Any, Any]:
@@ -129,31 +129,40 @@ def _rates(field: Field, u: Any, context: Any) -> Callable[[Any], Any]:
 
 
 @eqx.filter_jit
-def _search(
-    field: Field, u: Any, context: Any, starts: Any, width: Any
-) -> tuple[Any, Any]:
-    """Ends of the search and |f| there, relative to its size over the starts; other
-    constants of the same field do not compile again."""
+def _rate_and_slope(field: Field, u: Any, context: Any, y: Any) -> tuple[Any, Any]:
+    """f and its Jacobian; other constants of the same field do not compile again."""
     at = _rates(field, u, context)
-    size = jnp.sqrt(jnp.mean(jax.vmap(at)(starts) ** 2, axis=0))
-    size = jnp.where(size > 0, size, 1.0)
+    return at(y), jax.jacfwd(at)(y)
 
-    def one(start: Any) -> tuple[Any, Any]:
-        residual = lambda z, _: at(z * width) / size
-        method = optx.LevenbergMarquardt(rtol=1e-12, atol=1e-12)
-        done = optx.least_squares(
-            residual, method, start / width, max_steps=100, throw=False
-        )
-        end = done.value
+
+def _search(
+    both: Callable[[Any], list[np.ndarray]],
+    starts: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+) -> np.ndarray:
+    """Rest states inside the box that the starts lead to, with repetitions."""
+    width = high - low
+    size = np.sqrt(np.mean([both(y)[0] ** 2 for y in starts], axis=0))
+    size = np.where(size > 0, size, 1.0)
+
+    def scaled(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        rate, slope = both(z * width)
+        return rate / size, slope * width / size[:, None]
+
+    found = []
+    for start in starts / width:
+        done = root(scaled, start, jac=True, method="lm", options=SEARCH)
+        rate, slope = scaled(done.x)
+        if not np.isfinite([*rate, *slope.ravel()]).all():
+            continue
         # a Newton step more: the search stops where steps, not residuals, are small
-        slope = jax.jacfwd(lambda z: residual(z, None))(end)
-        step = jnp.linalg.lstsq(slope, residual(end, None))[0]
-        better = end - step
-        gap = lambda z: jnp.max(jnp.abs(residual(z, None)))
-        end = jnp.where(gap(better) < gap(end), better, end)
-        return end * width, gap(end)
-
-    return jax.vmap(one)(starts)
+        better = done.x - np.linalg.lstsq(slope, rate, rcond=None)[0]
+        gap, least = (np.abs(scaled(z)[0]).max() for z in (done.x, better))
+        end = width * (better if least < gap else done.x)
+        if np.fmin(gap, least) < SOLVED and np.all((end >= low) & (end <= high)):
+            found.append(end)
+    return np.reshape(found, (-1, len(low)))
 
 
 def _distinct(found: np.ndarray, width: np.ndarray) -> np.ndarray:

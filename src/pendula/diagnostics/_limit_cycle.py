@@ -99,14 +99,9 @@ def limit_cycle(
         guess = _return(ys, np.asarray(at(jnp.asarray(ys[-1]))), dt)
         if guess is None:
             return None
-        found = _close(at, ys[-1], guess, np.ptp(ys[-int(guess / dt) - 2 :], axis=0))
-        if found is None:
-            return None
-        y, period = found
-        steps = jnp.full(STEPS, period / STEPS)
-        around, turn = _monodromy(at, jnp.asarray(y), steps)
-        along = np.asarray(at(jnp.asarray(y)))
-    return _cycle(np.asarray(around), np.asarray(turn), along, period)
+        size = np.ptp(ys[-int(guess / dt) - 2 :], axis=0)
+        turn = jax.jit(lambda y, period: _turn(at, y, period))
+        return _close(at, turn, ys[-1], guess, np.where(size > 0, size, 1.0))
 
 
 def _flow(at: Any, y: Any, dts: Any) -> Any:
@@ -133,40 +128,44 @@ def _return(ys: np.ndarray, along: np.ndarray, dt: float) -> float | None:
     return float(dt * (len(ys) - 1 - k - part))
 
 
+def _turn(at: Any, y: Any, period: Any) -> tuple[Any, Any]:
+    """Once around, and the Jacobian of the end in the start."""
+
+    def run(y: Any) -> tuple[Any, Any]:
+        ys = _flow(at, y, jnp.full(STEPS, period / STEPS))
+        return ys[-1], ys
+
+    slope, ys = jax.jacfwd(run, has_aux=True)(y)
+    return ys, slope
+
+
 def _close(
-    at: Any, start: np.ndarray, period: float, size: np.ndarray
-) -> tuple[np.ndarray, float] | None:
+    at: Any, turn: Any, start: np.ndarray, period: float, size: np.ndarray
+) -> LimitCycle | None:
     """Newton's method for a state and a period that close; None when it does not."""
-    size = np.where(size > 0, size, 1.0)
-    shares = jnp.full(STEPS, 1.0 / STEPS)
-    anchor = jnp.asarray(start)
-    across = at(anchor) / jnp.asarray(size) ** 2
-
-    def gap(z: Any) -> Any:
-        y, span = z[:-1], z[-1]
-        end = _flow(at, y, span * shares)[-1]
-        phase = across @ (y - anchor) / jnp.sqrt(across @ across)
-        return jnp.append((end - y) / size, phase)
-
-    solve = jax.jit(lambda z: (gap(z), jax.jacfwd(gap)(z)))
-    z = jnp.append(anchor, period)
+    rate = lambda y: np.asarray(at(jnp.asarray(y)))
+    across = rate(start) / size**2
+    across = across / np.linalg.norm(across)
+    y, span = start, period
     for _ in range(NEWTON):
-        miss, slope = solve(z)
-        step = np.linalg.lstsq(np.asarray(slope), np.asarray(miss), rcond=1e-10)[0]
-        z = z - jnp.asarray(step)
-        if not np.isfinite(step).all() or not 0.5 < float(z[-1]) / period < 2.0:
+        ys, slope = (np.asarray(x) for x in turn(jnp.asarray(y), span))
+        miss = np.append((ys[-1] - y) / size, across @ (y - start))
+        matrix = np.zeros((len(miss), len(miss)))
+        matrix[:-1, :-1] = (slope - np.eye(len(y))) / size[:, None]
+        matrix[:-1, -1] = rate(ys[-1]) / size
+        matrix[-1, :-1] = across
+        if not np.isfinite(matrix).all() or not np.isfinite(miss).all():
+            return None
+        step = np.linalg.lstsq(matrix, miss, rcond=1e-10)[0]
+        y, span = y - step[:-1], span - step[-1]
+        if not 0.5 < span / period < 2.0:
             return None
         if np.abs(step[:-1] / size).max() < 1e-11:
             break
-    if not np.abs(np.asarray(solve(z)[0])).max() < CLOSED:
+    ys, slope = (np.asarray(x) for x in turn(jnp.asarray(y), span))
+    if not np.abs((ys[-1] - y) / size).max() < CLOSED:
         return None
-    return np.asarray(z[:-1]), float(z[-1])
-
-
-def _monodromy(at: Any, y: Any, dts: Any) -> tuple[Any, Any]:
-    """Once around, and the Jacobian of the end in the start."""
-    run = lambda y: _flow(at, y, dts)
-    return jax.jit(lambda y: (run(y), jax.jacfwd(lambda y: run(y)[-1])(y)))(y)
+    return _cycle(ys, slope, rate(y), float(span))
 
 
 def _cycle(
