@@ -113,6 +113,9 @@ def test_three_dimensions_and_a_closed_orbit():
 
 def test_what_has_no_cycle_gives_none():
     assert limit_cycle(Harmonic(damping=1.0), [1.0, 0.0], 60.0, dt=0.05) is None
+    # a slow spiral comes back near to where it was, but its rest state is no cycle
+    slow = Harmonic(damping=0.01)
+    assert limit_cycle(slow, [1.0, 0.0], 20.0, dt=0.05) is None
     explodes = lambda t, y, u, c: y**3
     assert limit_cycle(explodes, [1.0, 1.0], 10.0, dt=0.1) is None
     away = lambda t, y, u, c: jnp.stack([jnp.ones(()), -y[1]])

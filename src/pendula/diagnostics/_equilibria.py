@@ -103,7 +103,7 @@ def equilibria(
     sobol = qmc.Sobol(len(low), rng=np.random.default_rng(seed))
     starts = low + (high - low) * sobol.random_base2(int(np.ceil(np.log2(num))))
     with precision(np.float64):
-        parts = _held(field, u, context)
+        parts = held(field, u, context)
         # one small program for all: the search runs on the host, since compiling it
         # whole takes ten times as long as running it
         both = lambda y: [np.asarray(x) for x in _rate_and_slope(*parts, y)]
@@ -111,27 +111,22 @@ def equilibria(
         return [_judge(y, both(y)[1]) for y in found]
 
 
-def _held(field: Field, u: ArrayLike | None, context: Any) -> tuple[Any, Any, Any]:
+def held(field: Field, u: ArrayLike | None, context: Any) -> tuple[Any, Any, Any]:
     """Field, input and context as float64 JAX values; for use inside that scope."""
     u = None if u is None else np.asarray(u, np.float64)
     put = lambda x: jnp.asarray(x) if isinstance(x, np.ndarray) else x
     return jax.tree.map(put, cast((field, u, context), np.float64))
 
 
-def frozen(field: Field, u: ArrayLike | None, context: Any) -> Callable[[Any], Any]:
-    """y -> dy at t = 0 with the input and the context held, all in float64; for use
-    inside that scope."""
-    return _rates(*_held(field, u, context))
-
-
-def _rates(field: Field, u: Any, context: Any) -> Callable[[Any], Any]:
+def rates(field: Field, u: Any, context: Any) -> Callable[[Any], Any]:
+    """y -> dy at t = 0 with the input and the context held."""
     return lambda y: field(jnp.zeros(()), y, u, context)
 
 
 @eqx.filter_jit
 def _rate_and_slope(field: Field, u: Any, context: Any, y: Any) -> tuple[Any, Any]:
     """f and its Jacobian; other constants of the same field do not compile again."""
-    at = _rates(field, u, context)
+    at = rates(field, u, context)
     return at(y), jax.jacfwd(at)(y)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,11 +14,12 @@ from numpy.typing import ArrayLike
 from .._errors import ConfigError, ShapeError
 from .._precision import precision
 from ..solve import rollout_steps
-from ._equilibria import Field, frozen
+from ._equilibria import Field, held, rates
 
 
 STEPS = 1024  # RK4 steps around the cycle
 CLOSED = 1e-7  # of the cycle's size
+SMALLEST = 1e-3  # of the motion's size: less is a rest state
 NEWTON = 20
 
 
@@ -93,20 +95,33 @@ def limit_cycle(
             "the duration many steps long."
         )
     with precision(np.float64):
-        at = frozen(field, u, context)
+        parts = held(field, u, context)
         dts = jnp.full(int(np.ceil(duration / dt)), dt)
-        ys = np.asarray(jax.jit(lambda y, h: _flow(at, y, h))(jnp.asarray(y0), dts))
-        guess = _return(ys, np.asarray(at(jnp.asarray(ys[-1]))), dt)
+        ys = np.asarray(_flow(*parts, jnp.asarray(y0), dts))
+        guess = _return(ys, np.asarray(rates(*parts)(jnp.asarray(ys[-1]))), dt)
         if guess is None:
             return None
         size = np.ptp(ys[-int(guess / dt) - 2 :], axis=0)
-        turn = jax.jit(lambda y, period: _turn(at, y, period))
-        return _close(at, turn, ys[-1], guess, np.where(size > 0, size, 1.0))
+        return _close(parts, ys[-1], guess, np.where(size > 0, size, 1.0))
 
 
-def _flow(at: Any, y: Any, dts: Any) -> Any:
+@eqx.filter_jit
+def _flow(field: Field, u: Any, context: Any, y: Any, dts: Any) -> Any:
     """States `"time dim"` from y on."""
+    at = rates(field, u, context)
     return rollout_steps(lambda t, y, u, c: at(y), y, jnp.zeros(()), dts).ys
+
+
+@eqx.filter_jit
+def _turn(field: Field, u: Any, context: Any, y: Any, period: Any) -> tuple[Any, Any]:
+    """Once around, and the Jacobian of the end in the start."""
+
+    def run(y: Any) -> tuple[Any, Any]:
+        ys = _flow(field, u, context, y, jnp.full(STEPS, period / STEPS))
+        return ys[-1], ys
+
+    slope, ys = jax.jacfwd(run, has_aux=True)(y)
+    return ys, slope
 
 
 def _return(ys: np.ndarray, along: np.ndarray, dt: float) -> float | None:
@@ -128,27 +143,20 @@ def _return(ys: np.ndarray, along: np.ndarray, dt: float) -> float | None:
     return float(dt * (len(ys) - 1 - k - part))
 
 
-def _turn(at: Any, y: Any, period: Any) -> tuple[Any, Any]:
-    """Once around, and the Jacobian of the end in the start."""
-
-    def run(y: Any) -> tuple[Any, Any]:
-        ys = _flow(at, y, jnp.full(STEPS, period / STEPS))
-        return ys[-1], ys
-
-    slope, ys = jax.jacfwd(run, has_aux=True)(y)
-    return ys, slope
-
-
 def _close(
-    at: Any, turn: Any, start: np.ndarray, period: float, size: np.ndarray
+    parts: tuple[Any, Any, Any], start: np.ndarray, period: float, size: np.ndarray
 ) -> LimitCycle | None:
-    """Newton's method for a state and a period that close; None when it does not."""
-    rate = lambda y: np.asarray(at(jnp.asarray(y)))
+    """Newton's method for a state and a period that close; None when it does not, or
+    shrinks to a rest state, which closes after any time."""
+    rate = lambda y: np.asarray(rates(*parts)(jnp.asarray(y)))
+    turn = lambda y, span: [
+        np.asarray(x) for x in _turn(*parts, jnp.asarray(y), jnp.asarray(span))
+    ]
     across = rate(start) / size**2
     across = across / np.linalg.norm(across)
     y, span = start, period
     for _ in range(NEWTON):
-        ys, slope = (np.asarray(x) for x in turn(jnp.asarray(y), span))
+        ys, slope = turn(y, span)
         miss = np.append((ys[-1] - y) / size, across @ (y - start))
         matrix = np.zeros((len(miss), len(miss)))
         matrix[:-1, :-1] = (slope - np.eye(len(y))) / size[:, None]
@@ -162,8 +170,9 @@ def _close(
             return None
         if np.abs(step[:-1] / size).max() < 1e-11:
             break
-    ys, slope = (np.asarray(x) for x in turn(jnp.asarray(y), span))
-    if not np.abs((ys[-1] - y) / size).max() < CLOSED:
+    ys, slope = turn(y, span)
+    gap, extent = np.abs((ys[-1] - y) / size), np.ptp(ys, axis=0) / size
+    if not (gap.max() < CLOSED and extent.max() > SMALLEST):
         return None
     return _cycle(ys, slope, rate(y), float(span))
 

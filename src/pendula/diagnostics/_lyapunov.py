@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +15,7 @@ from scipy.spatial import KDTree
 from .._errors import ConfigError, DataError, ShapeError
 from .._precision import precision
 from ..solve import RK4
-from ._equilibria import Field, frozen
+from ._equilibria import Field, held, rates
 from ._residuals import autocorrelation
 
 
@@ -83,10 +84,10 @@ def lyapunov_exponents(
             f"are a step above 0, at least 10 steps and 1 to {len(y0)} exponents."
         )
     with precision(np.float64):
-        at = frozen(field, u, context)
-        frame = jnp.eye(len(y0))[:, :count]
-        run = jax.jit(lambda y, f: _grow(at, y, f, dt, transient + num))
-        growth = np.asarray(run(jnp.asarray(y0), frame)) / dt
+        parts = held(field, u, context)
+        frame, h = jnp.eye(len(y0))[:, :count], jnp.asarray(float(dt))
+        total = transient + num
+        growth = np.asarray(_grow(*parts, jnp.asarray(y0), frame, h, total)) / dt
     if not np.isfinite(growth).all():
         step = int(np.flatnonzero(~np.isfinite(growth).all(1))[0])
         raise DataError(
@@ -100,10 +101,15 @@ def lyapunov_exponents(
     return Exponents(values[order], errors[order])
 
 
-def _grow(at: Any, y: Any, frame: Any, dt: float, num: int) -> Any:
+@eqx.filter_jit
+def _grow(
+    field: Field, u: Any, context: Any, y: Any, frame: Any, h: Any, num: int
+) -> Any:
     """Logarithms of the growth of every direction in every step `"step k"`."""
-    field, h = lambda t, y, u, c: at(y), jnp.asarray(dt)
-    step = lambda y: RK4.step(field, 0.0 * h, y, h, lambda s: None, None)
+    at = rates(field, u, context)
+    step = lambda y: RK4.step(
+        lambda t, y, u, c: at(y), 0.0 * h, y, h, lambda s: None, None
+    )
 
     def one(carry: Any, _: None) -> Any:
         y, frame = carry
