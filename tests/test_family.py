@@ -16,16 +16,23 @@ from pendula.dynamics import (
     Free,
     Friction,
     Given,
+    GivenMatrix,
+    Hamiltonian,
     Known,
+    Lagrangian,
     Learned,
+    LearnedBody,
+    Links,
     Model,
+    PortHamiltonian,
+    Ports,
     SecondOrder,
     SlotScale,
     Sum,
 )
 from pendula.dynamics._constants import PriorWidth
 from pendula.dynamics._fitted import Saved
-from pendula.nn import MLP
+from pendula.nn import MLP, ConvexMLP, MonotoneMLP
 from pendula.systems import system
 from pendula.train import load_tree, save_tree
 
@@ -65,8 +72,45 @@ def conservative(priors=()):
     return Conservative(slot((0, 1), 1, priors=priors), N)
 
 
+def shaped(prior, out=2, space=0):
+    """A slot whose prior needs a network, or vectors, of its own."""
+    takes = (0, 1, 2, 3)
+    kind = {"convex": ConvexMLP, "increasing": MonotoneMLP, "decreasing": MonotoneMLP}
+    size = Learned.size(takes, space=space)
+    number = out // space * (4 // space) if prior == "equivariant" else out
+    net = kind.get(prior, MLP)(size, number, width=5, depth=2, key=jax.random.key(0))
+    return Learned(
+        net, SlotScale.unit(4, out, 1.0), takes, priors=(prior,), space=space
+    )
+
+
+def with_linear(known=False):
+    matrix = jnp.linspace(-1.0, 1.0, 8).reshape(2, 4)
+    linear = GivenMatrix(matrix) if known else matrix
+    return Learned(net(4, 2), SlotScale.unit(4, 2, 1.0), (0, 1, 2, 3), linear=linear)
+
+
+def links():
+    names = {"d1": 1.0, "d2": 0.5, "u12": 0.8, "g1": 9.0, "g2": 4.0}
+    return Links(N, free=tuple(names), **names)
+
+
+def learned_body():
+    return LearnedBody(slot((0, 1), 3, index=1), slot((0, 1), 1))
+
+
+def hamiltonian():
+    masses = (Free.make(1.5, "positive"), Given(jnp.asarray(1.0)))
+    return Hamiltonian((slot((0, 1, 2, 3), 1),), N, masses)
+
+
+def port():
+    ports = Ports(jnp.ones((N, CTRL)), GivenMatrix(jnp.ones((N, CTRL))))
+    return PortHamiltonian(hamiltonian(), slot((0, 1, 2, 3), 3), ports)
+
+
 def friction():
-    parts = [Free.make(v, "positive") for v in (0.3, 0.2, 0.1, 0.05)]
+    parts = [Free.make(v, "positive") for v in (0.3, 0.2, 0.1, 0.5)]
     return Friction(*parts, slot((2,), 1), N)
 
 
@@ -86,12 +130,33 @@ FIELDS = {
             "bounded",
         )
     },
+    **{
+        f"Learned, {prior}": lambda prior=prior, out=out, space=space: shaped(
+            prior, out, space
+        )
+        for prior, out, space in (
+            ("convex", 1, 0),
+            ("increasing", 2, 0),
+            ("decreasing", 2, 0),
+            ("symmetric", 4, 0),
+            ("invariant", 1, 2),
+            ("equivariant", 2, 2),
+        )
+    },
+    "Learned, linear part": with_linear,
+    "Learned, known linear part": lambda: with_linear(known=True),
+    "Lagrangian, links": lambda: SecondOrder(Lagrangian(links(), (friction(),), N), N),
+    "Lagrangian, learned": lambda: SecondOrder(Lagrangian(learned_body(), (), N), N),
+    "Hamiltonian": hamiltonian,
+    "PortHamiltonian": port,
     "Conservative": conservative,
     "Conservative, even": lambda: conservative(("even",)),
     "Dissipative": lambda: Dissipative(slot((0, 1, 2, 3), 3), N),
     "Friction": friction,
     "SecondOrder": lambda: SecondOrder(slot((0, 1, 2, 3), N), N),
     "MLP": lambda: _OnState(net(DIM, 3, depth=5)),
+    "MonotoneMLP": lambda: _OnState(MonotoneMLP(DIM, 3, 5, 2, key=jax.random.key(0))),
+    "ConvexMLP": lambda: _OnState(ConvexMLP(DIM, 3, 5, 2, key=jax.random.key(0))),
 }
 
 
@@ -109,13 +174,16 @@ CANCELS = {
     "Learned, flat_at_rest": "bias_out",
     "Conservative": "bias_out",
     "Conservative, even": "bias_out",
+    "Lagrangian, learned": "bias_out",
+    "Hamiltonian": "bias_out",
+    "PortHamiltonian": "bias_out",
 }
 
 
 class _OnState(eqx.Module):
     """A network called as a field."""
 
-    net: MLP
+    net: MLP | MonotoneMLP | ConvexMLP
 
     def __call__(self, t, y, u, context):
         return self.net(y)
@@ -218,6 +286,10 @@ def others():
         "Given": Given(jnp.asarray(3.0)),
         "PriorWidth": PriorWidth(jnp.asarray(0.0), jnp.asarray(5.0)),
         "SlotScale": SlotScale.unit(3, 2),
+        "GivenMatrix": GivenMatrix(jnp.ones((2, 3))),
+        "Ports": Ports(jnp.ones((2, 1)), GivenMatrix(jnp.ones((2, 1)))),
+        "Links": links(),
+        "LearnedBody": learned_body(),
         "Model": model,
         "Saved": Saved(jax.tree.map(lambda x: x[None], model), np.ones((1, 2, 2))),
     }

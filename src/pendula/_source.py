@@ -29,10 +29,14 @@ class Source:
 
 
 WORKS: dict[str, str] = {
+    "Amos2017": "Amos, Xu, Kolter 2017, Input convex neural networks, arXiv:1609.07152",
     "Andersson2007": "Andersson, Soderberg, Bjorklund 2007, Tribology International "
     "40, 580-587",
+    "Brunton2016": "Brunton, Proctor, Kutz 2016, PNAS 113, 3932-3937",
     "Chen2018": "Chen, Rubanova, Bettencourt, Duvenaud 2018, Neural ordinary "
     "differential equations, arXiv:1806.07366",
+    "Daniels2010": "Daniels, Velikova 2010, Monotone and partially monotone neural "
+    "networks, IEEE Transactions on Neural Networks 21, 906-917",
     "Daniels2015": "Daniels, Nemenman 2015, Efficient inference of parsimonious "
     "phenomenological models of cellular dynamics, PLoS ONE 10, e0119821",
     "Fisher1937": "Fisher 1937, Annals of Eugenics 7, 355-369",
@@ -57,6 +61,8 @@ WORKS: dict[str, str] = {
     "Lee2023": "Lee, Barber, Willett 2023, Distribution-free inference with "
     "hierarchical data, arXiv:2306.06342",
     "Lorenz1963": "Lorenz 1963, Journal of the Atmospheric Sciences 20, 130-141",
+    "Lutter2019": "Lutter, Ritter, Peters 2019, Deep Lagrangian networks, "
+    "arXiv:1907.04490",
     "MacKay1992": "MacKay 1992, Neural Computation 4, 415-447",
     "Norcliffe2020": "Norcliffe, Bodnar, Day, Simidjievski, Lio 2020, On second order "
     "behaviour in augmented neural ODEs, arXiv:2006.07220",
@@ -65,7 +71,11 @@ WORKS: dict[str, str] = {
     "Selkov1968": "Selkov 1968, European Journal of Biochemistry 4, 79-86",
     "Triggs2000": "Triggs, McLauchlan, Hartley, Fitzgibbon 2000, Bundle adjustment: a "
     "modern synthesis, LNCS 1883",
+    "VanDerSchaft2014": "Van der Schaft, Jeltsema 2014, Port-Hamiltonian systems theory: "
+    "an introductory overview, Foundations and Trends in Systems and Control 1",
     "VanDerPol1926": "Van der Pol 1926, Philosophical Magazine 2, 978-992",
+    "Villar2021": "Villar, Hogg, Storey-Fisher, Yao, Blum-Smith 2021, Scalars are "
+    "universal, arXiv:2106.06610",
     "Volterra1926": "Volterra 1926, Nature 118, 558-560",
     "Yin2021": "Yin et al. 2021, Augmenting physical models with deep networks for "
     "complex dynamics forecasting, arXiv:2010.04456",

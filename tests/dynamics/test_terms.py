@@ -9,12 +9,14 @@ from hypothesis import given, settings, strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from pendula._errors import ConfigError
+from pendula._tree import num_parameters
 from pendula.dynamics import (
     Conservative,
     Dissipative,
     Free,
     Friction,
     Given,
+    GivenMatrix,
     Known,
     Learned,
     Model,
@@ -23,7 +25,7 @@ from pendula.dynamics import (
     Sum,
     energy,
 )
-from pendula.nn import MLP
+from pendula.nn import MLP, ConvexMLP, MonotoneMLP
 
 
 @pytest.fixture(autouse=True)
@@ -344,3 +346,109 @@ def test_there_is_no_energy_where_a_force_is_learned_or_driven(friction, drag):
     driven = Known("input", 2, b=1.0)
     assert energy(SecondOrder(Sum((spring, driven)), 2), y) is None
     assert energy(spring, y) is None
+
+
+def shaped_slot(prior, out=2, space=0, linear=None):
+    """A slot of two positions and two velocities with a prior of its own network."""
+    takes = (0, 1, 2, 3)
+    kind = {"convex": ConvexMLP, "increasing": MonotoneMLP, "decreasing": MonotoneMLP}
+    size = Learned.size(takes, space=space)
+    number = out // space * (4 // space) if prior == "equivariant" else out
+    make = kind.get(prior, MLP)
+    net = make(size, number, width=6, depth=2, key=jax.random.key(2))
+    scale = SlotScale.unit(4, out)
+    scale = eqx.tree_at(
+        lambda s: (s.mean, s.scale, s.rest),
+        scale,
+        (0.3 * jnp.ones(4), jnp.asarray([1.0, 2.0, 0.5, 3.0]), 0.2 * jnp.ones(4)),
+    )
+    priors = (prior,) if prior else ()
+    return Learned(net, scale, takes, priors=priors, linear=linear, space=space)
+
+
+@given(seed=seeds, step=st.lists(st.floats(0.0, 2.0), min_size=4, max_size=4))
+@settings(max_examples=15, deadline=None)
+def test_increasing_and_decreasing_hold_in_every_input(seed, step):
+    for sign, prior in ((1, "increasing"), (-1, "decreasing")):
+        term = with_weights(shaped_slot(prior), lambda t: t.net, seed)
+        y = np.random.default_rng(seed).normal(size=4)
+        rise = compiled(term, y + np.array(step)) - compiled(term, y)
+        assert np.all(sign * np.asarray(rise) >= 0)
+
+
+@given(seed=seeds)
+@settings(max_examples=15, deadline=None)
+def test_a_convex_energy_has_one_valley(seed):
+    term = with_weights(shaped_slot("convex", out=1), lambda t: t.net, seed)
+    a, b = np.random.default_rng(seed).normal(size=(2, 4))
+    middle = compiled(term, 0.5 * (a + b))[0]
+    assert middle <= 0.5 * (compiled(term, a) + compiled(term, b))[0] + 1e-9
+
+
+@given(seed=seeds, angle=st.floats(-3.0, 3.0), mirror=st.booleans())
+@settings(max_examples=15, deadline=None)
+def test_vectors_turn_and_are_mirrored_together(seed, angle, mirror):
+    """About the rest state: the force turns with the state, the energy stays."""
+    c, s = np.cos(angle), np.sin(angle)
+    turn = np.array([[c, -s], [s, c]]) @ np.diag([1.0, -1.0 if mirror else 1.0])
+    y = np.random.default_rng(seed).normal(size=4)
+    turned = 0.2 + np.kron(np.eye(2), turn) @ (y - 0.2)
+    force = with_weights(shaped_slot("equivariant", space=2), lambda t: t.net, seed)
+    assert_allclose(
+        compiled(force, turned), turn @ np.asarray(compiled(force, y)), atol=1e-9
+    )
+    level = with_weights(
+        shaped_slot("invariant", out=1, space=2), lambda t: t.net, seed
+    )
+    assert_allclose(compiled(level, turned), compiled(level, y), atol=1e-9)
+
+
+def test_symmetric_is_a_symmetric_matrix():
+    matrix = compiled(shaped_slot("symmetric", out=9), np.arange(4.0)).reshape(3, 3)
+    assert_array_equal(matrix, matrix.T)
+    assert np.all(matrix != 0)
+
+
+def test_a_linear_part_is_added_from_the_rest_state():
+    a = jnp.asarray(np.random.default_rng(0).normal(size=(2, 4)))
+    without, trained = shaped_slot(""), shaped_slot("", linear=a)
+    known = shaped_slot("", linear=GivenMatrix(a))
+    y = np.array([1.0, -1.0, 0.5, 2.0])
+    more = a @ ((y - 0.2) / np.array([1.0, 2.0, 0.5, 3.0]))
+    assert_allclose(compiled(trained, y) - compiled(without, y), more, rtol=1e-12)
+    assert_array_equal(compiled(known, y), compiled(trained, y))
+    count = lambda t: num_parameters(t)
+    assert count(trained) == count(without) + 8
+    assert count(known) == count(without)
+    # a trained part is under a prior, a known one is not
+    assert trained.prior_residual().size == count(trained)
+    assert known.prior_residual().size == count(known)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: slot((0,), 1, priors=("convex",)), "holds by a ConvexMLP"),
+        (lambda: slot((0,), 1, priors=("increasing",)), "holds by a MonotoneMLP"),
+        (lambda: slot((0,), 1, priors=("invariant",)), "dimension of their vectors"),
+        (lambda: slot((0,), 1, priors=("positive", "odd")), "exclude each other"),
+        (lambda: shaped_slot("invariant", 1, space=3), "whole vectors of 3"),
+        (
+            lambda: shaped_slot("positive", linear=jnp.zeros((2, 4))),
+            "does not go with priors",
+        ),
+        (
+            lambda: Learned(
+                ConvexMLP(2, 1, width=3, depth=1, key=jax.random.key(0)),
+                SlotScale.unit(1, 1),
+                (0,),
+                angle=(True,),
+                priors=("convex",),
+            ),
+            "cannot hold for an angle",
+        ),
+    ],
+)
+def test_priors_that_cannot_hold_are_refused(make, said):
+    with pytest.raises(ConfigError, match=said):
+        make()

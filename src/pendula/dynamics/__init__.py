@@ -1,5 +1,6 @@
 """Learned and hybrid vector fields: the network is the force, or the field."""
 
+from ._bodies import LearnedBody as LearnedBody, Links as Links
 from ._config import (
     FitConfig as FitConfig,
     KnownConfig as KnownConfig,
@@ -13,8 +14,8 @@ from ._energy import (
     Conservative as Conservative,
     Dissipative as Dissipative,
     Friction as Friction,
-    energy as energy,
 )
+from ._energy_of import energy as energy, kinetic as kinetic
 from ._field import (
     AbstractField as AbstractField,
     SecondOrder as SecondOrder,
@@ -22,8 +23,35 @@ from ._field import (
     terms_of as terms_of,
 )
 from ._fit import fit as fit
+from ._fit_stochastic import (
+    StochasticConfig as StochasticConfig,
+    fit_stochastic as fit_stochastic,
+)
 from ._fitted import Fitted as Fitted, load as load
 from ._forecast import Forecast as Forecast
+from ._hamiltonian import (
+    Hamiltonian as Hamiltonian,
+    PortHamiltonian as PortHamiltonian,
+    Ports as Ports,
+)
+from ._kalman import Stochastic as Stochastic, filtered as filtered
 from ._known import Known as Known, Law as Law, known_law as known_law
-from ._learned import Learned as Learned, SlotScale as SlotScale
+from ._lagrangian import Lagrangian as Lagrangian
+from ._learned import (
+    GivenMatrix as GivenMatrix,
+    Learned as Learned,
+    SlotScale as SlotScale,
+)
+from ._library import Library as Library, exponents as exponents
 from ._model import Model as Model, weighted_residual as weighted_residual
+from ._stochastic import (
+    AbstractStochasticField as AbstractStochasticField,
+    Noisy as Noisy,
+    Stationary as Stationary,
+    Uncertain as Uncertain,
+)
+from ._stochastic_forecast import (
+    FittedStochastic as FittedStochastic,
+    StochasticForecast as StochasticForecast,
+)
+from ._transition import Transition as Transition, transition as transition

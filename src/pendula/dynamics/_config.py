@@ -10,7 +10,17 @@ from ..nn import activation
 from ..solve import scheme
 
 
-Learn = ("auto", "field", "force", "energy", "drag", "friction", "none")
+Learn = (
+    "auto",
+    "field",
+    "force",
+    "energy",
+    "drag",
+    "friction",
+    "lagrangian",
+    "hamiltonian",
+    "none",
+)
 Order = ("auto", "first", "second")
 Method = ("auto", "adam", "levenberg")
 Priors = (
@@ -20,6 +30,12 @@ Priors = (
     "bounded",
     "potential",
     "dissipative",
+    "convex",
+    "increasing",
+    "decreasing",
+    "linear",
+    "rotation_equivariant",
+    "separable",
 )
 
 
@@ -35,6 +51,8 @@ class KnownConfig:
     """Its constants that are to be found; given values are then the start."""
     constants: dict[str, float] = dataclasses.field(default_factory=dict)
     """Values of its constants, in SI units."""
+    channel: int = 0
+    """The input that the law `input` uses, counted from 0."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,12 +62,23 @@ class ModelConfig:
     learn: str = "auto"
     """What the network stands for: `field` (dy/dt), `force` (accelerations),
     `energy` (a potential), `drag` (a dissipative matrix times v), `friction` (a
-    factor on a classical friction law), `none`. `auto`: the force of a
-    second-order system, the field of a first-order one."""
+    factor on a classical friction law), `lagrangian` (mass matrix and potential),
+    `hamiltonian` (an energy of coordinates and momenta), `none`. `auto`: the force of
+    a second-order system, the field of a first-order one."""
     priors: tuple[str, ...] = ()
     """Built into the learned term: `zero_at_rest`, `odd`, `positive`, `bounded` for a
     force or field (the first two also for an energy, where they hold for its force);
-    `potential` turns a force into an energy, `dissipative` adds or makes a drag."""
+    `potential` turns a force into an energy, `dissipative` adds or makes a drag;
+    `convex` for an energy with one valley, `increasing` or `decreasing` for a force or
+    field that is so in everything it depends on, `linear` for one with a linear part of
+    its own, `rotation_equivariant` for one without a preferred direction, `separable`
+    for a Hamiltonian T(p) + V(q)."""
+    space: int = 0
+    """Dimension of the vectors of `rotation_equivariant`, x, y (, z) of one body after
+    the other; 0: all coordinates are one vector."""
+    linear: tuple[float, ...] = ()
+    """The linear part where it is known: rates (or accelerations) by state entries, row
+    by row, from the rest state; it is then not trained."""
     bounds: tuple[float, ...] = ()
     """Lowest and highest value of a `bounded` term, in its own units."""
     known: tuple[KnownConfig, ...] = ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -15,8 +15,7 @@ from .._registry import register
 from .._source import Source
 from .._types import Context, Control, State, Time
 from ._constants import Free, Given
-from ._field import AbstractField, SecondOrder, Sum, terms_of
-from ._known import Known
+from ._field import AbstractField
 from ._learned import Learned
 
 
@@ -163,54 +162,3 @@ class Friction(AbstractField):
             # e^20 is beyond any friction: the bound keeps trial steps finite.
             force = force * jnp.exp(jnp.clip(g, -20.0, 20.0))
         return jnp.zeros(self.n + self.extra, y.dtype).at[self.on].set(-force)
-
-
-def energy(field: Any, y: State, context: Context = None) -> Float[Array, ""] | None:
-    r"""The conserved part's energy per unit mass of a `SecondOrder` field, or None
-    when some force neither comes from an energy nor only dissipates.
-
-    $$ E = \tfrac12 |v|^2 + \sum_k V_k(q) $$
-
-    ```python
-    >>> import jax.numpy as jnp
-    >>> from pendula.dynamics import Known, SecondOrder, energy
-    >>> field = SecondOrder(Known("spring", k=4.0), n=1)
-    >>> float(energy(field, jnp.array([1.0, 2.0])))
-    4.0
-
-    ```
-    """
-    if not isinstance(field, SecondOrder):
-        return None
-    v = y[field.n : 2 * field.n]
-    total = 0.5 * jnp.sum(v * v)
-    for term in terms_of(field):
-        if isinstance(term, Conservative):
-            total = total + term.value(y, context)
-        elif isinstance(term, Known):
-            part = _known_energy(term, y)
-            if part is None:
-                return None
-            total = total + part
-        elif not isinstance(term, (Dissipative, Friction)):
-            return None
-    return total
-
-
-def _known_energy(term: Known, y: Array) -> Array | None:
-    c = {k: v.value for k, v in term.constants.items()}
-    q = y[term.on]
-    if term.law == "gravity_pendulum":
-        return c["w2"] * (1.0 - jnp.cos(q - c["zero"]))
-    if term.law == "spring":
-        return 0.5 * c["k"] * q**2
-    if term.law == "cubic_spring":
-        return 0.25 * c["k3"] * q**4
-    if term.law == "constant":
-        return -c["g"] * q
-    if term.law in ("viscous", "quadratic_drag", "coulomb"):
-        return jnp.zeros((), y.dtype)
-    return None
-
-
-__all__ = ["Conservative", "Dissipative", "Friction", "Sum", "energy"]

@@ -72,6 +72,7 @@ class Fitted:
             tuple(d["velocities"]),
             tuple(d["first"]),
             tuple(self.about["names"]),
+            bool(d.get("canonical", False)),
         )
 
     def model(self, index: int | None = None) -> Model:

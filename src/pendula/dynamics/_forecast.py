@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool, Float, Int8
 
 from .._tree import split_trainable
 from ._field import terms_of
+from ._lagrangian import Lagrangian
 from ._learned import Learned
 from ._model import Model, weighted_residual
 from ._start import refine_start
@@ -36,11 +37,22 @@ class Spread(eqx.Module):
 
 def slots_of(field: Any) -> list[Learned]:
     """All learned slots of a field."""
-    found = []
+    is_slot = lambda node: isinstance(node, Learned)
+    return [node for node in jax.tree.leaves(field, is_leaf=is_slot) if is_slot(node)]
+
+
+def outside(field: Any, y: Any, u: Any, context: Any) -> Bool[Array, ""]:
+    """Whether a learned slot is asked outside the range it visited in training."""
+    found = jnp.zeros((), bool)
+    slots = slots_of(field)
     for term in terms_of(field):
-        for node in (term, *vars(term).values()):
-            if isinstance(node, Learned):
-                found.append(node)
+        if isinstance(term, Lagrangian):  # its forces see the joints
+            seen = term.seen(y)
+            for slot in slots_of(term.forces):
+                found |= slot.outside(seen, u, context)
+            slots = slots_of(term.body)
+    for slot in slots:
+        found |= slot.outside(y, u, context)
     return found
 
 
@@ -77,15 +89,15 @@ def member_forecast(
         y0, future.t0, future.dts, future.us, future.context, refine=refine
     )
     obs = jax.vmap(model.observe)(roll.ys)
-    outside = jnp.zeros(roll.ys.shape[0], bool)
     us = None
     if future.us is not None:
         us = jnp.concatenate([future.us[:, 0], future.us[-1:, 0]])
-    for slot in slots_of(model.field):
-        outside |= jax.vmap(slot.outside, (0, 0, None))(roll.ys, us, future.context)
+    beyond = jax.vmap(outside, (None, 0, 0, None))(
+        model.field, roll.ys, us, future.context
+    )
     if not with_variance or history is None:
         return Spread(
-            obs, roll.ys, jnp.zeros_like(obs), roll.status, roll.t_fail, outside
+            obs, roll.ys, jnp.zeros_like(obs), roll.status, roll.t_fail, beyond
         )
     params, static = split_trainable(model)
     flat, unravel = ravel_pytree(params)
@@ -108,7 +120,7 @@ def member_forecast(
         extra = jnp.einsum("top,pq,toq->to", total, covariance, total)
     var = mean_square * jnp.einsum("tos,sr,tor->to", js, inverse, js) + extra
     var = jnp.where(jnp.isfinite(var), var, jnp.inf)
-    return Spread(obs, roll.ys, var, roll.status, roll.t_fail, outside)
+    return Spread(obs, roll.ys, var, roll.status, roll.t_fail, beyond)
 
 
 @eqx.filter_jit

@@ -21,12 +21,15 @@ from ._field import AbstractField
 class Law(NamedTuple):
     """A law of one coordinate: `value(q, v, u, c)` with its constants.
 
-    `constants` maps a name to (sign, unit text); `text` is the formula.
+    `constants` maps a name to (sign, unit text); `text` is the formula. A law with
+    `links` is no force but a body, all coordinates together (see `Links`).
     """
 
     value: Callable[[Array, Array, Any, Mapping[str, AnyArray]], Float[Array, ""]]
     constants: dict[str, tuple[Sign, str]]
     text: str
+    links: int = 0
+    relative: bool = False
 
 
 def known_law(name: str, law: Law) -> Law:
@@ -174,6 +177,12 @@ class Known(AbstractField):
         **constants: float,
     ) -> None:
         entry: Law = lookup("known", law)
+        if entry.links:
+            raise ConfigError(
+                f'law "{law}" is a body of {entry.links} links, not a force of one '
+                "coordinate. Use Lagrangian(Links(...)), or learn with --known "
+                f"{law}."
+            )
         for name in [*constants, *free]:
             if name not in entry.constants:
                 raise ConfigError(

@@ -20,6 +20,8 @@ class Layout:
     velocities: tuple[int | None, ...]
     first: tuple[int, ...]
     names: tuple[str, ...]
+    canonical: bool = False
+    """Whether the hidden second half of the state are momenta, not velocities."""
 
     @property
     def n(self) -> int:
@@ -47,8 +49,9 @@ class Layout:
     @property
     def state_names(self) -> tuple[str, ...]:
         """A name for every state entry."""
+        unseen = "momentum of {}" if self.canonical else "d{}/dt"
         hidden = tuple(
-            self.names[c] if c is not None else f"d{self.names[p]}/dt"
+            self.names[c] if c is not None else unseen.format(self.names[p])
             for p, c in zip(self.positions, self.velocities, strict=True)
         )
         return (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -10,19 +10,25 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from .._errors import ConfigError, nearest
+from .._errors import ConfigError
 from .._registry import register
 from .._source import Source
 from .._tree import Fixed
 from .._types import Context, Control, State, Time
-from ..nn import MLP
+from ..nn import MLP, ConvexMLP, MonotoneMLP
 from ._field import AbstractField
+from ._priors import check_priors
 
 
-PriorName = Literal[
-    "zero_at_rest", "odd", "even", "flat_at_rest", "positive", "bounded"
-]
-_ALONE = {"positive", "bounded"}  # these leave no room for another
+Network = MLP | MonotoneMLP | ConvexMLP
+LINEAR_SD = 5.0  # prior width of the unit-free entries of a linear part
+
+
+@register("module")
+class GivenMatrix(Fixed):
+    """A linear part that is known: never trained."""
+
+    value: Float[Array, "out in"]
 
 
 @register("module")
@@ -76,17 +82,27 @@ class Learned(AbstractField):
     | `flat_at_rest` | net(z) less its tangent at rest, for an energy at rest |
     | `positive` | softplus(net) |
     | `bounded` | lo + (hi - lo) sigmoid(net), the bounds in output units |
+    | `convex` | a `ConvexMLP`, for an energy with one valley |
+    | `increasing`, `decreasing` | a `MonotoneMLP`, or less one: in every input |
+    | `symmetric` | (A + A') / 2 of the matrix A that the network gives, raveled |
+    | `invariant` | net(G), G the products w_i . w_j of the vectors of x |
+    | `equivariant` | sum_i net_i(G) w_i: turns, and is mirrored, with the vectors |
 
-    An angle enters as (sin, cos), so that the slot is periodic in it.
+    The vectors are the entries of `takes`, `space` by `space`, from the rest state and
+    scaled without a direction. `linear` adds a linear part, `A z` from the rest state:
+    an array is trained, a `GivenMatrix` stays. An angle enters as (sin, cos), so that
+    the slot is periodic in it.
 
-    **Arguments:** `net`: `MLP` of the right input size; `takes`: indices into
+    **Arguments:** `net`: network of the right sizes; `takes`: indices into
     the state; `inputs`: indices into u; `angle`: which of `takes` are angles;
-    `uses_context`: whether the context joins the inputs.
+    `uses_context`: whether the context joins the inputs; `linear` `"out in"`,
+    unit-free; `space`: dimension of the vectors, 0 without them.
     **Shapes and units:** returns `"out"`, in the units of `scale.out`.
     **Raises:** `ConfigError` for priors that are unknown or exclude each other, or a
-    network of the wrong size.
+    network of the wrong kind or size.
     **Source:** engineering of priors as in hybrid models; Kidger 2022,
-    arXiv:2202.02435, section 2.
+    arXiv:2202.02435, section 2; equivariance from products: Villar et al. 2021,
+    arXiv:2106.06610.
 
     ```python
     >>> import jax, jax.numpy as jnp
@@ -103,35 +119,24 @@ class Learned(AbstractField):
 
     source: ClassVar[Source] = Source("Kidger2022", "section 2")
 
-    net: MLP
+    net: Network
     scale: SlotScale
     takes: tuple[int, ...] = eqx.field(static=True)
     inputs: tuple[int, ...] = eqx.field(static=True, default=())
     angle: tuple[bool, ...] = eqx.field(static=True, default=())
     priors: tuple[str, ...] = eqx.field(static=True, default=())
     uses_context: bool = eqx.field(static=True, default=False)
+    linear: Float[Array, "out in"] | GivenMatrix | None = None
+    space: int = eqx.field(static=True, default=0)
 
     def __check_init__(self) -> None:
-        for prior in self.priors:
-            if prior not in get_args(PriorName):
-                raise ConfigError(
-                    f'prior "{prior}" is unknown.{nearest(prior, get_args(PriorName))}'
-                    f" Allowed here: {', '.join(get_args(PriorName))}."
-                )
-        both = set(self.priors)
-        if (_ALONE & both and len(both) > 1) or (
-            "odd" in both and both != {"odd"} and both != {"odd", "zero_at_rest"}
-        ):
-            raise ConfigError(
-                f"priors {list(self.priors)} exclude each other. positive and bounded "
-                "stand alone; odd goes with zero_at_rest only."
-            )
+        check_priors(self)
         if self.angle and len(self.angle) != len(self.takes):
             raise ConfigError(
                 f"angle has {len(self.angle)} flags for {len(self.takes)} entries of "
                 "takes; give one each, or none."
             )
-        size = Learned.size(self.takes, self.inputs, self.angle)
+        size = Learned.size(self.takes, self.inputs, self.angle, space=self.space)
         if self.net.in_size < size or (
             not self.uses_context and self.net.in_size != size
         ):
@@ -147,8 +152,12 @@ class Learned(AbstractField):
         inputs: tuple[int, ...] = (),
         angle: tuple[bool, ...] = (),
         context: int = 0,
+        space: int = 0,
     ) -> int:
         """The input size that the network needs."""
+        if space:
+            vectors = len(takes) // space
+            return vectors * (vectors + 1) // 2
         return len(takes) + len(inputs) + context + sum(angle)
 
     def features(
@@ -167,7 +176,12 @@ class Learned(AbstractField):
         return jnp.concatenate(parts)
 
     def encode(self, x: Float[Array, "in"]) -> Float[Array, "code"]:
-        """Scaled inputs of the network; an angle becomes (sin, cos)."""
+        """Scaled inputs of the network; an angle becomes (sin, cos), vectors their
+        products."""
+        if self.space:
+            w = self._vectors(x)
+            rows, cols = np.triu_indices(w.shape[0])
+            return (w @ w.T)[rows, cols]
         z = (x - self.scale.mean) / self.scale.scale
         if not any(self.angle):
             return z
@@ -178,6 +192,12 @@ class Learned(AbstractField):
             [z[np.flatnonzero(~flags)], jnp.sin(turned), jnp.cos(turned)]
         )
 
+    def _vectors(self, x: Float[Array, "in"]) -> Float[Array, "vector space"]:
+        """The vectors of x from the rest state, each by one scale."""
+        size = self.scale.scale.reshape(-1, self.space)
+        size = jnp.sqrt(jnp.mean(size**2, axis=1, keepdims=True))
+        return (x - self.scale.rest).reshape(-1, self.space) / size
+
     def __call__(
         self, t: Time | float, y: State, u: Control | None, context: Context
     ) -> Float[Array, "out"]:
@@ -186,10 +206,21 @@ class Learned(AbstractField):
 
     def shape(self, x: Float[Array, "in"]) -> Float[Array, "out"]:
         """The unit-free value: the network under its priors."""
+        value, linear = self._network(x), self.linear
+        if linear is None:
+            return value
+        a = linear.value if isinstance(linear, GivenMatrix) else linear
+        return value + a @ ((x - self.scale.rest) / self.scale.scale)
+
+    def _network(self, x: Float[Array, "in"]) -> Float[Array, "out"]:
         z = self.encode(x)
+        if "equivariant" in self.priors:
+            w = self._vectors(x)
+            return jnp.ravel(self.net(z).reshape(-1, w.shape[0]) @ w)
         if "odd" in self.priors:
             mirrored = self.encode(2.0 * self.scale.rest - x)
-            return 0.5 * (self.net(z) - self.net(mirrored))
+            value = 0.5 * (self.net(z) - self.net(mirrored))
+            return -value if "decreasing" in self.priors else value
         value = self.net(z)
         if "even" in self.priors:
             value = 0.5 * (value + self.net(self.encode(2.0 * self.scale.rest - x)))
@@ -197,14 +228,23 @@ class Learned(AbstractField):
             at_rest = self.encode(self.scale.rest)
             first, slope = jax.jvp(self.net, (at_rest,), (z - at_rest,))
             value = value - first - slope
-        if "zero_at_rest" in self.priors:
-            value = value - self.net(self.encode(self.scale.rest))
+        if "zero_at_rest" in self.priors and "flat_at_rest" not in self.priors:
+            value = value - self._at_rest()
+        if "decreasing" in self.priors:
+            value = -value
+        if "symmetric" in self.priors:
+            size = int(np.sqrt(value.shape[0]))
+            matrix = value.reshape(size, size)
+            value = jnp.ravel(0.5 * (matrix + matrix.T))
         if "positive" in self.priors:
             value = jax.nn.softplus(value)
         if "bounded" in self.priors:
             low, high = self.scale.bounds
             value = (low + (high - low) * jax.nn.sigmoid(value)) / self.scale.out
         return value
+
+    def _at_rest(self) -> Float[Array, "out"]:
+        return self.net(self.encode(self.scale.rest))
 
     def outside(self, y: State, u: Control | None, context: Context) -> Bool[Array, ""]:
         """Whether the slot is asked outside the range it visited in training
@@ -220,4 +260,7 @@ class Learned(AbstractField):
     def prior_residual(self) -> Float[Array, "prior"]:
         """sqrt(precision) times the weights."""
         weights = [jnp.ravel(w) for w in jax.tree.leaves(self.net)]
-        return jnp.sqrt(self.scale.precision) * jnp.concatenate(weights)
+        whitened = jnp.sqrt(self.scale.precision) * jnp.concatenate(weights)
+        if self.linear is None or isinstance(self.linear, GivenMatrix):
+            return whitened
+        return jnp.concatenate([whitened, jnp.ravel(self.linear) / LINEAR_SD])

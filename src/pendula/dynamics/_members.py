@@ -127,6 +127,7 @@ def package(
             "positions": list(p.plan.positions),
             "velocities": list(p.plan.velocities),
             "first": list(p.plan.first),
+            "canonical": p.plan.canonical,
         },
         "state": list(p.plan.state_names),
         "terms": equation(config.model, p.plan),

@@ -10,18 +10,17 @@ import numpy as np
 
 from .._precision import precision
 from ..diagnostics import Finding, drift
-from ._energy import Dissipative, Friction, energy
+from ._energy import Friction
+from ._energy_of import energy, kinetic, loses_energy
 from ._field import terms_of
 from ._fitted import Fitted
 from ._forecast import slots_of
-from ._known import Known
-from ._model import Model
+from ._lagrangian import Lagrangian
 from ._prepare import Prepared
 
 
 BINS = 40  # of the histogram of what a learned term has seen
 DRIFT = 0.01  # of the energy's scale: more than that is said
-LOSING = ("viscous", "quadratic_drag", "coulomb")
 
 
 def energies(fitted: Fitted, ys: np.ndarray) -> np.ndarray | None:
@@ -40,13 +39,9 @@ def _energies(field: Any, ys: Any) -> Any:
     return jax.vmap(jax.vmap(lambda y: energy(field, y)))(ys)
 
 
-def loses_energy(model: Model) -> bool:
-    """Whether a term takes energy away."""
-    return any(
-        isinstance(term, Dissipative | Friction)
-        or (isinstance(term, Known) and term.law in LOSING)
-        for term in terms_of(model.field)
-    )
+@eqx.filter_jit
+def _kinetics(field: Any, ys: Any) -> Any:
+    return jax.vmap(jax.vmap(lambda y: kinetic(field, y)))(ys)
 
 
 def energy_findings(fitted: Fitted, trial: Any) -> list[Finding]:
@@ -65,12 +60,12 @@ def energy_findings(fitted: Fitted, trial: Any) -> list[Finding]:
     refined = energies(fitted, trial.refined[whole])
     if values is None or refined is None:
         return []
-    n = fitted.plan.n
-    speed = trial.states[whole][:, :, n : 2 * n]
-    scale = float(np.max(0.5 * np.sum(speed**2, axis=-1)))
+    field = fitted.model().field
+    with precision(fitted.dtype):
+        scale = float(np.max(_kinetics(field, jax.numpy.asarray(trial.states[whole]))))
     if not scale > 0:
         return []
-    losing = loses_energy(fitted.model())
+    losing = loses_energy(field)
     name, key = (
         ("the energy upwards (friction only takes it away)", "energy.rise")
         if losing
@@ -96,6 +91,12 @@ def visited(fitted: Fitted, prepared: Prepared) -> tuple[dict[str, Any], list[An
         return {}, []
     friction = [t for t in terms_of(model.field) if isinstance(t, Friction)]
     states = prepared.states.ys
+    turned = [t for t in terms_of(model.field) if isinstance(t, Lagrangian)]
+    if friction and turned:  # as the joints see it
+        bend = turned[0].body.joints(turned[0].n)
+        states = np.concatenate(
+            [half @ bend.T for half in np.split(states, 2, axis=-1)], axis=-1
+        )
     columns = [states[..., i].ravel() for i in slots[0].takes]
     labels = [_state_axis(fitted, i) for i in slots[0].takes]
     if friction and friction[0].factor is slots[0]:

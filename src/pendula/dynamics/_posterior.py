@@ -13,10 +13,12 @@ from jax.flatten_util import ravel_pytree
 from .._registry import lookup
 from .._tree import member, split_trainable
 from ..diagnostics import autocorrelation_time
+from ._bodies import Links, law_of
 from ._constants import Free
 from ._energy import Friction
 from ._field import terms_of
 from ._known import Known, Law
+from ._lagrangian import Lagrangian
 from ._model import Model
 from ._programs import window_covariances, window_residuals
 
@@ -65,6 +67,10 @@ def free_constants(model: Model) -> list[tuple[str, str, str, str, Free]]:
                 if isinstance(node, Free):
                     sign, unit = law.constants[name]
                     out.append((name, term.law, unit, sign, node))
+        elif isinstance(term, Lagrangian) and isinstance(term.body, Links):
+            for name, node in term.body.constants.items():
+                if isinstance(node, Free):
+                    out.append((name, law_of(term.body), "", "positive", node))
         elif isinstance(term, Friction):
             for name in ("coulomb", "viscous", "drag", "width"):
                 node = getattr(term, name)

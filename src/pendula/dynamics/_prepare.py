@@ -17,10 +17,11 @@ from ..data import (
     split,
 )
 from ..solve import scheme
-from ._build import Ranges
+from ._body_guess import body_guesses, has_body
 from ._config import FitConfig
 from ._first_guess import Guess, first_guesses
 from ._layout import Layout, layout
+from ._slots import Ranges
 
 
 SAMPLES_PER_PERIOD = {"adam": 24, "levenberg": 48}
@@ -99,7 +100,8 @@ def prepare(data: Trajectories, config: FitConfig, method: str) -> Prepared:
     )
     states = estimate_states(train, plan)
     ranges = _ranges(train, plan, states)
-    guesses = first_guesses(config.model, plan, states.ys, states.rates, train.us)
+    starts = body_guesses if has_body(config.model) and plan.n else first_guesses
+    guesses = starts(config.model, plan, states.ys, states.rates, train.us)
     decisions += _starts_said(config, guesses)
     substeps = config.model.substeps
     if substeps == 0:
@@ -161,7 +163,10 @@ def _plan(data: Trajectories, config: FitConfig, decisions: list) -> Layout:
             plain.append("velocity")
         else:
             plain.append("second" if kind in ("position", "second") else "first")
-    return layout(data.names, plain, pairs)
+    plan = layout(data.names, plain, pairs)
+    hidden = plan.n > 0 and all(c is None for c in plan.velocities)
+    canonical = config.model.learn == "hamiltonian" and hidden
+    return dataclasses.replace(plan, canonical=canonical)
 
 
 def _period(data: Trajectories) -> float:

@@ -100,6 +100,8 @@ def _sources(fitted: Fitted) -> list[Source]:
 
 def _equation(fitted: Fitted) -> str:
     state = fitted.about["state"]
+    if fitted.about["config"]["model"]["learn"] == "hamiltonian":
+        return f"Hamilton's equations in {', '.join(state)}"
     n = len(fitted.about["layout"]["positions"])
     if n:
         names = ", ".join(state[:n])

@@ -67,9 +67,11 @@ def rate_index(states: States, most: int = 4000) -> tuple[np.ndarray, np.ndarray
 
 
 def rate_weight(prepared: Prepared, dtype: Any) -> Array:
-    """1 / size of each rate; 0 for dq/dt = v, which holds by construction."""
-    n = prepared.plan.n
-    weight = np.concatenate([np.zeros(n), 1.0 / prepared.ranges.rate])
+    """1 / size of each rate; 0 for dq/dt = v where it holds by construction (a
+    momentum is no velocity)."""
+    n, ranges = prepared.plan.n, prepared.ranges
+    first = 1.0 / ranges.scale[n : 2 * n] if prepared.plan.canonical else np.zeros(n)
+    weight = np.concatenate([first, 1.0 / ranges.rate])
     return jnp.asarray(weight, dtype)
 
 

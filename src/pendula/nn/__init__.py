@@ -5,3 +5,4 @@ from ._mlp import (
     MLP as MLP,
     activation as activation,
 )
+from ._shaped import ConvexMLP as ConvexMLP, MonotoneMLP as MonotoneMLP

@@ -1,0 +1,97 @@
+"""The known part of a model: forces by name, and the body they act on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .._errors import ConfigError
+from .._registry import lookup
+from ._bodies import Links
+from ._config import KnownConfig, ModelConfig
+from ._first_guess import Guess
+from ._known import Known, Law
+from ._layout import Layout
+
+
+Guesses = Mapping[int, Mapping[str, Guess]]
+
+
+def known_terms(
+    config: ModelConfig, plan: Layout, guesses: Guesses
+) -> tuple[Links | None, list[Known]]:
+    """The body, if a law names one, and the forces of single coordinates.
+
+    **Raises:** `ConfigError` for laws that do not fit the channels, or two bodies.
+    """
+    if config.known and (plan.n == 0 or plan.canonical):
+        raise ConfigError(
+            f'the known law "{config.known[0].term}" acts on accelerations, but the '
+            "channels are of first order. Use --order second."
+            if not plan.canonical
+            else f'the known law "{config.known[0].term}" acts on accelerations, but '
+            "the model has momenta. Use --learn lagrangian."
+        )
+    body, forces = None, []
+    for i, known in enumerate(config.known):
+        law: Law = lookup("known", known.term)
+        if law.links and body is not None:
+            raise ConfigError(
+                f'"{known.term}" is a second body; a model has one. Leave one out.'
+            )
+        if law.links:
+            body = _links(known, law, plan, guesses.get(i, {}))
+        else:
+            forces.append(_force(known, plan, guesses.get(i, {})))
+    return body, forces
+
+
+def _links(
+    known: KnownConfig, law: Law, plan: Layout, guesses: Mapping[str, Guess]
+) -> Links:
+    names = [plan.names[p] for p in plan.positions]
+    if law.links != plan.n or plan.first:
+        raise ConfigError(
+            f'the law "{known.term}" needs {law.links} angles of second order and no '
+            f"other channel; there are {len(names)} ({', '.join(names)})"
+            + (f" and {len(plan.first)} of first order." if plan.first else ".")
+        )
+    if known.on and list(known.on) != names:
+        raise ConfigError(
+            f'the law "{known.term}" takes all angles, in their order '
+            f"({', '.join(names)}); {', '.join(known.on)} were given. Leave on out."
+        )
+    starts = {name: guess.start for name, guess in guesses.items()}
+    return Links(
+        law.links,
+        relative=law.relative,
+        free=known.free,
+        **{**starts, **known.constants},
+    )
+
+
+def _force(known: KnownConfig, plan: Layout, guesses: Mapping[str, Guess]) -> Known:
+    names = [plan.names[p] for p in plan.positions]
+    on = known.on or (names[0],)
+    if len(on) != 1:
+        raise ConfigError(
+            f'law "{known.term}" acts on one channel; {list(on)} were given. Repeat '
+            "--known for each."
+        )
+    if on[0] not in names:
+        raise ConfigError(
+            f'law "{known.term}" is to act on "{on[0]}", which is not a position. '
+            f"Positions: {', '.join(names)}."
+        )
+    starts = {name: guess.start for name, guess in guesses.items()}
+    constants: dict[str, Any] = {**starts, **known.constants}
+    return Known(
+        known.term,
+        plan.n,
+        names.index(on[0]),
+        free=known.free,
+        channel=known.channel,
+        extra=len(plan.first),
+        scales={name: guess.scale for name, guess in guesses.items()},
+        **constants,
+    )
