@@ -274,7 +274,7 @@ def test_matlab(tmp_path):
     path.write_bytes(
         b"MATLAB 7.3 MAT-file".ljust(124, b" ") + b"\x00\x02IM" + b"\0" * 8
     )
-    with pytest.raises(errors.DataError, match=r"7\.3 files are not read"):
+    with pytest.raises(errors.DataError, match=r"not a whole MATLAB 7\.3 file"):
         read(path, time="t", channels="q")
 
 

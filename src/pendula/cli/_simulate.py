@@ -17,7 +17,11 @@ def simulate(
     /,
     *,
     out: Annotated[
-        Path, Parameter(name=["--out", "-o"], help="The file: .csv, .tsv or .npz.")
+        Path,
+        Parameter(
+            name=["--out", "-o"],
+            help="The file: .csv, .tsv, .npz, .mat, .h5, .nc, .parquet or .zarr.",
+        ),
     ],
     num: Annotated[int, Parameter(help="Number of trajectories.")] = 1,
     duration: Annotated[float | None, Parameter(help="Length of a record.")] = None,
@@ -54,14 +58,12 @@ def simulate(
         raise ConfigError(
             f"{out} exists already. Choose another --out, or add --force."
         )
-    if out.suffix.lower() not in (".csv", ".tsv", ".npz"):
-        raise ConfigError(
-            f'{out}: cannot write "{out.suffix}" files. Endings: .csv, .tsv, .npz.'
-        )
+    from ..data import check_writable, write
+
+    check_writable(out)
     given = pairs(settings, "--set")
     y0 = None if start is None else [real(v, "--start") for v in start.split(",")]
     console.say(f"simulating {system}")
-    from ..data import write
     from ..systems import simulate as make, system as find, words
 
     texts = words(system)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._arrays import read_mat as read_mat, read_npz as read_npz
 from ._cache import cache_folder as cache_folder
+from ._candidates import candidates as candidates
 from ._csv import read_csv as read_csv
 from ._decisions import Decision as Decision
 from ._fetch import fetch as fetch
+from ._hdf5 import read_hdf5 as read_hdf5, write_hdf5 as write_hdf5
 from ._inputs import (
     InputKind as InputKind,
     check_input_kind as check_input_kind,
@@ -22,13 +23,17 @@ from ._local import (
     local_state as local_state,
     local_states as local_states,
 )
+from ._mat import read_mat as read_mat, write_mat as write_mat
 from ._named import (
     load as load,
     named as named,
     open_data as open_data,
 )
+from ._netcdf import read_netcdf as read_netcdf, write_netcdf as write_netcdf
 from ._noise import noise_estimate as noise_estimate
+from ._npz import read_npz as read_npz, write_npz as write_npz
 from ._order import ChannelKind as ChannelKind, decide_order as decide_order
+from ._parquet import read_parquet as read_parquet, write_parquet as write_parquet
 from ._period import dominant_period as dominant_period
 from ._perturb import (
     add_noise as add_noise,
@@ -42,7 +47,9 @@ from ._scales import Scales as Scales, time_scale as time_scale
 from ._split import part as part, split as split
 from ._summary import summary as summary
 from ._trajectories import Trajectories as Trajectories
-from ._write import write as write, write_csv as write_csv, write_npz as write_npz
+from ._write import check_writable as check_writable, write as write
+from ._write_csv import write_csv as write_csv
+from ._zarr import read_zarr as read_zarr, write_zarr as write_zarr
 
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from typing import Any
 from .._errors import ConfigError, DataError
 from .._files import replacing
 from ._cache import SAFE_NAME, fetched_folder, fetched_record
+from ._endings import ENDINGS
 from ._named import NAMED
-from ._read import ENDINGS
 
 
 BLOCK = 1 << 18
@@ -98,10 +98,11 @@ def _checked_url(url: str) -> str:
             "file."
         )
     file = PurePosixPath(urllib.parse.unquote(parts.path)).name
-    if PurePosixPath(file).suffix.lower() not in ENDINGS:
+    endings = [ending for ending in ENDINGS if ending != ".zarr"]  # a folder
+    if PurePosixPath(file).suffix.lower() not in endings:
         raise ConfigError(
             f'{url}: the file "{file}" is of no kind that is read. Expected '
-            f"{', '.join(ENDINGS)}. Download it by hand, unpack or convert it."
+            f"{', '.join(endings)}. Download it by hand, unpack or convert it."
         )
     if not SAFE_NAME.fullmatch(file):
         raise ConfigError(

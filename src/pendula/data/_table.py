@@ -1,4 +1,4 @@
-"""Text files with columns -> cells, and cells -> numbers or times.
+"""Files with columns -> cells, and cells -> numbers or times.
 
 Everything that can be wrong with a cell is found here, so that each message can
 name file, row and column. A row is the line of the file as an editor or a
@@ -12,11 +12,14 @@ import dataclasses
 import datetime
 import hashlib
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from .._errors import DataError, nearest
+from .._errors import DataError
+from ._bytes import read_bytes
 
 
 MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "-nan", "null", "none"})
@@ -27,18 +30,22 @@ _UNIT = re.compile(r"(.*?)\s*\[([^\[\]]*)\]")
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """The cells of one text file, column by column.
+    """The cells of one file, column by column.
 
     **Fields:** `name` the file as messages call it, `cells` column -> texts,
     `units` column -> text in the header's brackets, `lines` the row of the file in
-    which each sample stands, `digest` SHA-256 of the bytes.
+    which each sample stands, `digest` SHA-256 of the bytes, `values` the columns
+    that the file holds as numbers (NaN: missing), `about` what our own Parquet files
+    say beside the columns.
     """
 
     name: str
-    cells: dict[str, tuple[str, ...]]
+    cells: Mapping[str, Sequence[str]]
     units: dict[str, str]
-    lines: tuple[int, ...]
+    lines: Sequence[int]
     digest: str
+    values: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    about: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def where(self, k: int, column: str) -> str:
         """How messages name a cell."""
@@ -50,6 +57,18 @@ class Table:
         **Raises:** `DataError` naming the first cell that is text, has a decimal
         comma or is infinite.
         """
+        values = self.values[column] if column in self.values else self._parse(column)
+        bad = np.flatnonzero(np.isinf(values))
+        if len(bad):
+            k = int(bad[0])
+            raise DataError(
+                f"{self.where(k, column)}: the value is infinite "
+                f"({self.cells[column][k].strip()}). Expected a finite number. Leave "
+                "the cell empty (missing) or repair it."
+            )
+        return values
+
+    def _parse(self, column: str) -> np.ndarray:
         texts = self.cells[column]
         try:
             values = np.fromiter(map(float, texts), np.float64, len(texts))
@@ -58,13 +77,6 @@ class Table:
         if any("_" in text for text in texts):  # float() reads 1_0 as 10
             k = next(k for k, text in enumerate(texts) if "_" in text)
             raise self._text(k, column)
-        bad = np.flatnonzero(np.isinf(values))
-        if len(bad):
-            raise DataError(
-                f"{self.where(int(bad[0]), column)}: the value is infinite "
-                f"({texts[bad[0]].strip()}). Expected a finite number. Leave the cell "
-                "empty (missing) or repair it."
-            )
         return values
 
     def _number(self, k: int, column: str) -> float:
@@ -104,6 +116,8 @@ class Table:
                     f"{self.where(k, column)}: the time is missing. Every sample needs "
                     "one. Fill the cell or delete the row."
                 )
+        if column in self.values:
+            return self.numbers(column), None
         try:
             float(texts[0])
         except ValueError:
@@ -175,7 +189,13 @@ def read_table(path: str | Path) -> Table:
             f"{path.name}: the columns are separated by blanks ({header[0][:40]}). "
             "Expected commas, tabs or semicolons. Replace the blanks."
         )
-    names, units = _header(path, [cell.strip() for cell in header])
+    header = [cell.strip() for cell in header]
+    if any(_is_number(cell) for cell in header):
+        raise DataError(
+            f"{path.name}: the first line holds numbers ({', '.join(header[:4])}). "
+            "Expected column names. Add a header line such as t,q."
+        )
+    names, units = split_header(path, header)
     rows, numbers = _rectangle(path, names, rows, numbers[1:], delimiter)
     columns = zip(*rows, strict=True)
     cells = {n: c for n, c in zip(names, columns, strict=True) if n}
@@ -184,25 +204,6 @@ def read_table(path: str | Path) -> Table:
     return Table(
         path.name, cells, units, tuple(numbers), hashlib.sha256(raw).hexdigest()
     )
-
-
-def read_bytes(path: Path) -> bytes:
-    """The bytes of a file; `DataError` with the nearest name when there is none."""
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        siblings = (
-            [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        )
-        raise DataError(
-            f"{path}: there is no such file.{nearest(path.name, siblings)} Check the "
-            "path."
-        ) from None
-    except OSError as error:
-        raise DataError(
-            f"{path}: the file cannot be read ({error.strerror}). Check the path and "
-            "its permissions."
-        ) from None
 
 
 def _decode(path: Path, raw: bytes) -> str:
@@ -239,12 +240,11 @@ def sniff(header: str, following: str) -> str:
     return max(DELIMITERS, key=score)
 
 
-def _header(path: Path, header: list[str]) -> tuple[list[str], dict[str, str]]:
-    if any(_is_number(cell) for cell in header):
-        raise DataError(
-            f"{path.name}: the first line holds numbers ({', '.join(header[:4])}). "
-            "Expected column names. Add a header line such as t,q."
-        )
+def split_header(path: Path, header: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """`q [m]` -> the name `q` and the unit `m`, for every column.
+
+    **Raises:** `DataError` for a name that stands twice.
+    """
     names, units = [], {}
     for column, cell in enumerate(header):
         match = _UNIT.fullmatch(cell)
