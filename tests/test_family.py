@@ -30,8 +30,10 @@ from pendula.dynamics import (
     SlotScale,
     Sum,
 )
+from pendula.dynamics import Noisy, Stationary, Stochastic
 from pendula.dynamics._constants import PriorWidth
 from pendula.dynamics._fitted import Saved
+from pendula.dynamics._stochastic import Belief, Uncertain
 from pendula.nn import MLP, ConvexMLP, MonotoneMLP
 from pendula.systems import system
 from pendula.train import load_tree, save_tree
@@ -291,6 +293,11 @@ def others():
         "Links": links(),
         "LearnedBody": learned_body(),
         "Model": model,
+        "Belief": Belief(jnp.zeros(2), jnp.ones(2)),
+        "Uncertain": Uncertain.make(jnp.zeros(3), 0.5),
+        "Noisy": Noisy.make(slot((0, 1), 2), 2, 0.5),
+        "Stationary": Stationary.make(2, 1, rest=slot((0, 1), 2, inputs=(0,))),
+        "Stochastic": Stochastic.make(Stationary.make(3), (0, 1), 3, error=0.2),
         "Saved": Saved(jax.tree.map(lambda x: x[None], model), np.ones((1, 2, 2))),
     }
 

@@ -41,6 +41,9 @@ WORKS: dict[str, str] = {
     "phenomenological models of cellular dynamics, PLoS ONE 10, e0119821",
     "Fisher1937": "Fisher 1937, Annals of Eugenics 7, 355-369",
     "FitzHugh1961": "FitzHugh 1961, Biophysical Journal 1, 445-466",
+    "Gardiner2009": "Gardiner 2009, Stochastic Methods, 4th ed., Springer",
+    "Gneiting2007": "Gneiting, Raftery 2007, Strictly proper scoring rules, "
+    "prediction, and estimation, J. Am. Stat. Assoc. 102, 359-378",
     "Goodfellow2016": "Goodfellow, Bengio, Courville 2016, Deep Learning, MIT Press",
     "Greydanus2019": "Greydanus, Dzamba, Yosinski 2019, Hamiltonian neural networks, "
     "arXiv:1906.01563",
@@ -52,6 +55,8 @@ WORKS: dict[str, str] = {
     "2nd ed., Springer",
     "Immer2021": "Immer, Korzepa, Bauer 2021, Improving predictions of Bayesian neural "
     "nets via local linearization, arXiv:2008.08400",
+    "Jazwinski1970": "Jazwinski 1970, Stochastic Processes and Filtering Theory, "
+    "Academic Press",
     "Kidger2022": "Kidger 2022, On neural differential equations, arXiv:2202.02435",
     "Kingma2015": "Kingma, Ba 2015, Adam: a method for stochastic optimization, "
     "arXiv:1412.6980",
@@ -68,6 +73,8 @@ WORKS: dict[str, str] = {
     "behaviour in augmented neural ODEs, arXiv:2006.07220",
     "Prigogine1968": "Prigogine, Lefever 1968, Journal of Chemical Physics 48, "
     "1695-1700",
+    "Sarkka2019": "Sarkka, Solin 2019, Applied Stochastic Differential Equations, "
+    "Cambridge University Press",
     "Selkov1968": "Selkov 1968, European Journal of Biochemistry 4, 79-86",
     "Triggs2000": "Triggs, McLauchlan, Hartley, Fitzgibbon 2000, Bundle adjustment: a "
     "modern synthesis, LNCS 1883",

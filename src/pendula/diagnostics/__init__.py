@@ -40,6 +40,14 @@ from ._lyapunov import (
     divergence as divergence,
     lyapunov_exponents as lyapunov_exponents,
 )
+from ._normal import (
+    AbstractNormal as AbstractNormal,
+    Autoregression as Autoregression,
+    Climatology as Climatology,
+    PhaseMean as PhaseMean,
+    RandomWalk as RandomWalk,
+    Repeat as Repeat,
+)
 from ._polynomial import (
     FittedPolynomial as FittedPolynomial,
     SparsePolynomial as SparsePolynomial,
@@ -47,6 +55,12 @@ from ._polynomial import (
 from ._residuals import (
     autocorrelation as autocorrelation,
     autocorrelation_time as autocorrelation_time,
+)
+from ._scores import (
+    Scores as Scores,
+    crps_normal as crps_normal,
+    crps_samples as crps_samples,
+    log_score as log_score,
 )
 from ._statistics import (
     Statistics as Statistics,
