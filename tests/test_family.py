@@ -22,6 +22,7 @@ from pendula.dynamics import (
     Lagrangian,
     Learned,
     LearnedBody,
+    Library,
     Links,
     Model,
     PortHamiltonian,
@@ -29,6 +30,7 @@ from pendula.dynamics import (
     SecondOrder,
     SlotScale,
     Sum,
+    exponents,
 )
 from pendula.dynamics import Noisy, Stationary, Stochastic
 from pendula.dynamics._constants import PriorWidth
@@ -116,6 +118,12 @@ def friction():
     return Friction(*parts, slot((2,), 1), N)
 
 
+def library():
+    """Monomials of state and input, sine and cosine of one entry."""
+    field = Library(exponents(DIM + CTRL, 2), (1,), out=2)
+    return field.with_physical(np.full(field.coefficients.shape, 0.3))
+
+
 # name -> the block; state (q, v) of two coordinates, one input
 FIELDS = {
     "Sum of all laws": all_laws,
@@ -155,6 +163,7 @@ FIELDS = {
     "Conservative, even": lambda: conservative(("even",)),
     "Dissipative": lambda: Dissipative(slot((0, 1, 2, 3), 3), N),
     "Friction": friction,
+    "Library": library,
     "SecondOrder": lambda: SecondOrder(slot((0, 1, 2, 3), N), N),
     "MLP": lambda: _OnState(net(DIM, 3, depth=5)),
     "MonotoneMLP": lambda: _OnState(MonotoneMLP(DIM, 3, 5, 2, key=jax.random.key(0))),
@@ -290,6 +299,7 @@ def others():
         "SlotScale": SlotScale.unit(3, 2),
         "GivenMatrix": GivenMatrix(jnp.ones((2, 3))),
         "Ports": Ports(jnp.ones((2, 1)), GivenMatrix(jnp.ones((2, 1)))),
+        "LibraryScale": library().scale,
         "Links": links(),
         "LearnedBody": learned_body(),
         "Model": model,
