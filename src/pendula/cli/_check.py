@@ -28,17 +28,19 @@ def check(
     console = Console(talk)
     measured = load_data(data, reading, console) if data else None
     console.say(f"reading {run}")
-    from ..report import read_run
+    from ..report import law_lines, read_run
     from ._words import constant_lines, score_lines, verdict_lines
 
     report = read_run(run).report
     verdict = report.get("verdict") or {}
     trust = bool(verdict.get("trust"))
-    lines = [*score_lines(report), *constant_lines(report), *verdict_lines(report)]
+    lines = [*score_lines(report), *constant_lines(report), *law_lines(report)]
+    lines += verdict_lines(report)
     for finding in report.get("findings") or []:
         if finding.get("verdict") == "bad":
             console.detail(f"  {finding.get('statement')}: {finding.get('value')}")
     result: dict[str, Any] = {"trust": trust, "verdict": verdict}
+    result["behaviour"] = report.get("behaviour") or {}
     if measured is not None:
         from .. import load
         from ._on_data import hold_on

@@ -164,7 +164,8 @@ def _close(
         matrix[-1, :-1] = across
         if not np.isfinite(matrix).all() or not np.isfinite(miss).all():
             return None
-        step = np.linalg.lstsq(matrix, miss, rcond=1e-10)[0]
+        # in a family of closed orbits no step along the family is taken
+        step = np.linalg.lstsq(matrix, miss, rcond=1e-6)[0]
         y, span = y - step[:-1], span - step[-1]
         if not 0.5 < span / period < 2.0:
             return None

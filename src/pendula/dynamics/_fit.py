@@ -20,6 +20,7 @@ from .._precision import precision, to_host
 from .._tree import num_parameters, split_trainable
 from ..data import Trajectories
 from ..train import NOT_FINITE, check_same
+from ._behaviour import with_behaviour
 from ._config import FitConfig, to_dict
 from ._fitted import Fitted
 from ._judge import check_held_out, constants_found, judge
@@ -130,6 +131,8 @@ def fit(
         if judged and whole and config.train.refit and method == "levenberg":
             fitted, outcome = _refit(fitted, prepared, config, trainer, dtype)
             outcomes = [*outcomes, outcome]
+        # of the model that is saved, so after the refit
+        fitted = with_behaviour(fitted, prepared)
     seconds = time.perf_counter() - began
     return _with_training(fitted, outcomes, seconds, clock.seconds)
 

@@ -27,6 +27,7 @@ from ._data_words import (
 )
 from ._demo_page import choice_of as choice_of, demo_sections as demo_sections
 from ._fit_page import fit_sections as fit_sections, verdict_words as verdict_words
+from ._law_words import law_lines as law_lines
 from ._numbers import (
     interval as interval,
     listing as listing,

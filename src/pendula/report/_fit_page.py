@@ -1,4 +1,4 @@
-"""The page of one fit: six sections, made from the run folder's numbers alone."""
+"""The page of one fit, section by section, from the run folder's numbers alone."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from ._blocks import (
 from ._channels import time_unit
 from ._draw import to_svg
 from ._forecast_figure import data_figure, enlarged_figure, forecast_figure
+from ._law_figures import portrait_figure, statistics_figure
+from ._law_words import law_points, left_out, rest_table, statistics_table
 from ._numbers import interval, quantity
 from ._run_folder import Run
 from ._tables import (
@@ -51,17 +53,21 @@ FIGURES: dict[str, Callable[[Run], Figure | None]] = {
     "training": training_figure,
     "enlarged": enlarged_figure,
     "growth": growth_figure,
+    "portrait": portrait_figure,
+    "statistics": statistics_figure,
     "trust": trust_figure,
 }
 
 
 def fit_sections(run: Run) -> list[Section]:
-    """The six parts of a fit's page, in order."""
+    """The parts of a fit's page, in order; runs made before fits were asked what their
+    law does have none on that."""
     return [
         _result(run),
         _data(run),
         _training(run),
         _rollouts(run),
+        *([_law(run)] if run.report.get("behaviour") else []),
         _trust(run),
         _reproduce(run),
     ]
@@ -190,6 +196,28 @@ def _rollouts(run: Run) -> Section:
     return Section(
         "Rollouts: forecast against truth, growth of errors", blocks, "Rollouts"
     )
+
+
+def _law(run: Run) -> Section:
+    caption = (
+        "The fitted law on the plane of its state, and a quarter beyond what training "
+        "visited: arrows show where the motion goes (direction only)."
+    )
+    compared = (
+        "Above: power spectra of a long free run and of the record. Below: the share "
+        "of the time at each value; what lies outside the record's range is in the "
+        "outermost bins."
+    )
+    points, shown = law_points(run.report), picture(run, "portrait", caption)
+    blocks = [
+        *([Columns(points, shown)] if shown else points),
+        *rest_table(run),
+        *picture(run, "statistics", compared),
+        *statistics_table(run.report),
+        *left_out(run.report),
+    ]
+    title = "What the fitted law does: rest states, cycles, chaos"
+    return Section(title, blocks, "Law")
 
 
 def _trust(run: Run) -> Section:

@@ -29,6 +29,7 @@ KEYS: dict[str, type] = {
     "training": dict,
     "scores": dict,
     "verdict": dict,
+    "behaviour": dict,
     "findings": list,
     "reproduce": dict,
 }
