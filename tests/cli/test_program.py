@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 import signal
 
 import numpy as np
@@ -107,6 +108,35 @@ def test_simulate_then_inspect(pendula, tmp_path):
     assert "--channels" in text.out  # the option that changes a decision
     assert text.err == "reading a b/ü.csv\n"
     assert "all other columns" in pendula("inspect", "a b/ü.csv", "-v").err
+
+
+@pytest.mark.parametrize("ending", ["h5", "nc", "parquet", "zarr", "mat"])
+def test_every_format_from_the_program(pendula, tmp_path, ending):
+    options = ["--num", 2, "--duration", 1, "--dt", 0.1, "--out", f"a.{ending}"]
+    assert pendula("simulate", "pendulum", *options).status == 0
+    summary = json.loads(pendula("inspect", f"a.{ending}", "--json", "--quiet").out)
+    assert summary["num"] == 2
+    assert [row["name"] for row in summary["channels"]] == ["theta", "omega"]
+    assert [row["unit"] for row in summary["channels"]] == ["rad", "rad/s"]
+    assert summary["licence"] == "generated"
+    assert pendula("simulate", "pendulum", *options).status == 2
+    assert pendula("simulate", "pendulum", *options, "--force").status == 0
+    assert [path.name for path in tmp_path.iterdir()] == [f"a.{ending}"]
+
+
+def test_inspect_shows_what_foreign_arrays_may_be(pendula):
+    t = np.linspace(0, 1, 30)
+    np.savez("rig it.npz", clock=t, theta=np.sin(t), note=np.array("by hand"))
+    done = pendula("inspect", "rig it.npz")
+    assert done.status == 0
+    *_, command = done.out.strip().splitlines()
+    assert command == "pendula inspect 'rig it.npz' --time clock --channels theta"
+    found = json.loads(pendula("inspect", "rig it.npz", "--json").out)
+    assert (found["time"], found["channels"]) == ("clock", ["theta"])
+    assert pendula(*shlex.split(command)[1:]).status == 0
+    done = pendula("fit", "rig it.npz")
+    assert done.status == 2
+    assert "`pendula inspect` shows what each may be" in done.err
 
 
 def test_inspect_says_what_is_wrong_and_where(pendula, tmp_path):

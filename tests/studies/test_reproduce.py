@@ -237,7 +237,8 @@ def test_every_study_has_a_table_of_its_own():
                 assert claim.statement.endswith(".")
                 assert row.target is None or row.tried
     assert [p.name for _, parts in select("all") for p in parts] == [
-        *["resume", "install", "demo", "test", "help", "vs_torchdiffeq"],
+        *["resume", "install", "demo", "test", "help", "formats"],
+        "vs_torchdiffeq",
         *["multiarm", "multiarm_settings", "silverbox"],
     ]
 
@@ -265,6 +266,7 @@ def test_the_issue_s_rows_are_there():
         "spine.install_seconds": (None, None),
         "spine.install_mb": (None, None),
         "spine.help_seconds": (0.5, None),
+        "spine.formats": (7, None),
         "spine.vs_torchdiffeq.step": (3, 10),
         "spine.vs_torchdiffeq.fit": (1.5, 3),
     }

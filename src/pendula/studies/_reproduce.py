@@ -20,7 +20,7 @@ from ._study import NotHere, Part, Progress, Run, Study
 
 # study -> the modules that define it and its parts
 _MODULES = {
-    "spine": ("_resume", "_clone", "_program", "_torchdiffeq"),
+    "spine": ("_resume", "_clone", "_program", "_formats", "_torchdiffeq"),
     "real_data": ("_multiarm", "_multiarm_settings", "_silverbox"),
 }
 BUDGETS = ("full", "quick")
