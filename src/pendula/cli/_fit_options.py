@@ -74,7 +74,8 @@ class ModelOptions:
         Parameter(
             group=_MODEL,
             help="What is known of it: zero_at_rest, odd, positive, bounded, "
-            "potential, dissipative.",
+            "potential, dissipative, convex, increasing, decreasing, linear, "
+            "rotation_equivariant, separable.",
         ),
     ] = ()
     order: Annotated[
@@ -247,7 +248,10 @@ def _known(data: Trajectories, model: ModelOptions) -> list[dict[str, Any]]:
     for k, (term, law) in enumerate(zip(terms, laws, strict=True)):
         channel = on[k if len(on) > 1 else 0] if on else None
         own = {name: given[name] for name in law.constants if name in given}
-        if "zero" in law.constants and "zero" not in own:
+        if law.links:
+            channel = None  # a body takes all angles
+            own = {**_hanging_links(data, law), **own}
+        elif "zero" in law.constants and "zero" not in own:
             own |= _hanging(data, channel)
         rows.append(
             {
@@ -279,6 +283,17 @@ def _hanging(data: Trajectories, channel: str | None) -> dict[str, float]:
     zero = data.origin.get("zero") or {}
     value = zero.get(channel or data.names[0])
     return {} if value is None else {"zero": float(value)}
+
+
+def _hanging_links(data: Trajectories, law: Any) -> dict[str, float]:
+    """Where a named set says that the angles of a body hang."""
+    zero = data.origin.get("zero") or {}
+    angles = [n for n, flag in zip(data.names, data.angle, strict=True) if flag]
+    return {
+        f"zero{k + 1}": float(zero[name])
+        for k, name in enumerate(angles[: law.links])
+        if name in zero
+    }
 
 
 def _rest(data: Trajectories, model: ModelOptions) -> list[float] | None:

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 from .._errors import ConfigError, nearest
 from .._registry import register
 from .._source import Source
-from ._constants import Constant, constant
+from ._constants import Constant, Sign, constant
 from ._known import Law, known_law
 from ._learned import Learned
 
@@ -103,7 +103,8 @@ class Links(AbstractBody):
     r"""Rigid links that hang on one another, with unknown constants.
 
     $$ M_{ij} = \cos(\theta_i - \theta_j) \sum_{k \ge \max(i,j)} u_{ik} u_{jk} d_k,
-       \quad u_{kk} = 1, \qquad V = -\sum_i g_i \cos\theta_i $$
+       \quad u_{kk} = 1, \qquad V = \sum_i g_i (1 - \cos\theta_i), \quad
+       \theta_i = q_i - \mathrm{zero}_i $$
 
     Every row of rigid links has this form. For point masses m at the ends of massless
     links l: $d_k = m_k l_k^2$, $u_{ik} = l_i / l_k$, $g_i = g\,l_i \sum_{j \ge i} m_j$.
@@ -113,8 +114,10 @@ class Links(AbstractBody):
 
     **Arguments:** `n` links; `relative`: whether each angle after the first is counted
     from the link before it, or from the vertical; `free` and `constants` as for
-    `Known`: `d1`.., `u12`.., `g1`.. .
-    **Raises:** `ConfigError` for unknown names and values that are not positive.
+    `Known`: `d1`.., `u12`.., `g1`.. (1 when nobody says otherwise) and `zero1`..
+    (0), the angles at which the links hang [rad].
+    **Raises:** `ConfigError` for unknown names, and values that are not positive
+    where they must be.
     **Source:** Landau and Lifshitz, Mechanics, 3rd ed. 1976, section 5, problem 1, for
     point masses.
 
@@ -152,14 +155,17 @@ class Links(AbstractBody):
                     f"They have: {', '.join(expected)}."
                 )
         for name, value in constants.items():
-            if not (np.isfinite(value) and value > 0):
-                raise ConfigError(f"links: {name} is {value:g}; it must be > 0.")
+            if not (np.isfinite(value) and (value > 0 or expected[name] == "any")):
+                must = "finite" if expected[name] == "any" else "> 0"
+                raise ConfigError(f"links: {name} is {value:g}; it must be {must}.")
         self.n, self.relative = n, relative
         self.constants = {
             name: constant(
-                float(constants.get(name, 1.0)), free=name in free, sign="positive"
+                float(constants.get(name, 1.0 if sign == "positive" else 0.0)),
+                free=name in free,
+                sign=sign,
             )
-            for name in expected
+            for name, sign in expected.items()
         }
 
     def mass(self, q: Coordinates) -> Float[Array, "n n"]:
@@ -186,19 +192,23 @@ class Links(AbstractBody):
 
     def _turned(self, q: Coordinates) -> Coordinates:
         """Angles from the vertical."""
+        zeros = [self.constants[f"zero{k + 1}"].value for k in range(self.n)]
+        q = q - jnp.stack(zeros).astype(q.dtype)
         return jnp.cumsum(q) if self.relative else q
 
     def joints(self, n: int) -> Float[np.ndarray, "n n"]:
         return np.eye(n) if self.relative else np.eye(n) - np.eye(n, k=-1)
 
 
-def link_names(n: int) -> tuple[str, ...]:
-    """The constants of n links."""
-    return (
+def link_names(n: int) -> dict[str, Sign]:
+    """The constants of n links, and their signs."""
+    positive = (
         *(f"d{k + 1}" for k in range(n)),
         *(f"u{i + 1}{k + 1}" for k in range(n) for i in range(k)),
         *(f"g{k + 1}" for k in range(n)),
     )
+    zeros = (f"zero{k + 1}" for k in range(n))
+    return {**dict.fromkeys(positive, "positive"), **dict.fromkeys(zeros, "any")}
 
 
 def _no_force(q: Array, v: Array, u: Any, c: Any) -> Array:
@@ -212,7 +222,10 @@ for _n, _name in _NUMBERS.items():
             f"{_name}_relative" if _relative else _name,
             Law(
                 _no_force,
-                {name: ("positive", "") for name in link_names(_n)},
+                {
+                    name: (sign, "rad" if sign == "any" else "")
+                    for name, sign in link_names(_n).items()
+                },
                 f"a row of {_n} rigid {'links' if _n > 1 else 'link'} under gravity"
                 + (", angles each from the link before" if _relative else ""),
                 _n,

@@ -93,7 +93,7 @@ def _first(config: ModelConfig, pull: float) -> dict[int, dict[str, Guess]]:
             if name in known.constants:
                 continue
             if law.links:
-                value = pull if name.startswith("g") else 1.0
+                value = {"g": pull, "z": 0.0}.get(name[0], 1.0)
             else:
                 value = {"b": 1.0, "width": 0.05, "zero": 0.0}.get(name, 0.01 * pull)
             out.setdefault(i, {})[name] = Guess(value, abs(value) or 1.0)

@@ -70,7 +70,9 @@ def free_constants(model: Model) -> list[tuple[str, str, str, str, Free]]:
         elif isinstance(term, Lagrangian) and isinstance(term.body, Links):
             for name, node in term.body.constants.items():
                 if isinstance(node, Free):
-                    out.append((name, law_of(term.body), "", "positive", node))
+                    law = lookup("known", law_of(term.body))
+                    sign, unit = law.constants[name]
+                    out.append((name, law_of(term.body), unit, sign, node))
         elif isinstance(term, Friction):
             for name in ("coulomb", "viscous", "drag", "width"):
                 node = getattr(term, name)
