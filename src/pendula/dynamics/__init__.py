@@ -44,6 +44,8 @@ from ._learned import (
 )
 from ._library import Library as Library, exponents as exponents
 from ._model import Model as Model, weighted_residual as weighted_residual
+from ._sparse import fit_sparse as fit_sparse
+from ._start import refine_start as refine_start
 from ._stochastic import (
     AbstractStochasticField as AbstractStochasticField,
     Noisy as Noisy,
@@ -54,4 +56,5 @@ from ._stochastic_forecast import (
     FittedStochastic as FittedStochastic,
     StochasticForecast as StochasticForecast,
 )
+from ._stretches import stretch_errors as stretch_errors
 from ._transition import Transition as Transition, transition as transition
