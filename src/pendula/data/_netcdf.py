@@ -89,7 +89,8 @@ def _groups(xarray: Any, path: Path, is_classic: bool) -> dict[str, Any]:
     # each said apart: `decode_cf=False` does not reach the groups
     raw = {"mask_and_scale": False, "decode_times": False, "decode_coords": False}
     if is_classic:
-        return {"/": xarray.open_dataset(path, engine="scipy", **raw)}
+        # not mapped into memory: a mapped file of SciPy's cannot be closed in order
+        return {"/": xarray.open_dataset(path, engine="scipy", mmap=False, **raw)}
     return dict(xarray.open_groups(path, engine="h5netcdf", phony_dims="access", **raw))
 
 
