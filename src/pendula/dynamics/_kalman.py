@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 from .._errors import ConfigError
 from .._registry import register
 from .._source import Source
-from .._types import AnyArray, Control, State
+from .._types import AnyArray, State
 from ..data import Batch
 from ._stochastic import AbstractStochasticField, Belief, Uncertain
 from ._transition import Transition, transition
@@ -133,7 +133,7 @@ def filtered(model: Stochastic, item: Batch) -> Filtered:
     y0, cov = model.start.mean, jnp.diag(model.start.sd**2)
     begins = item.t0 + jnp.cumsum(item.dts) - item.dts
 
-    def move(y: Array, t: Array, h: Array, path: Control | None) -> Transition:
+    def move(y: Array, t: Array, h: Array, path: Any) -> Transition:
         linear = model.field.is_linear
         return transition(
             model.field, y, t, h, path, item.context,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
@@ -11,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import ArrayLike
 
 from .._errors import DataError
 from .._precision import precision, to_host
@@ -117,7 +117,7 @@ class FittedStochastic:
         return self.forecasts(_until(data, until), [start])[0]
 
     def forecasts(
-        self, data: Trajectories, starts: Sequence[float]
+        self, data: Trajectories, starts: ArrayLike
     ) -> list[StochasticForecast]:
         """Forecasts of the first trajectory from several starts, to its end: every
         one knows the samples up to its start, the inputs throughout, and nothing else.
@@ -126,7 +126,8 @@ class FittedStochastic:
         """
         data = self._match(data).select([0])
         ts = data.ts[0]
-        known = [np.searchsorted(ts, start + 1e-9) for start in starts]
+        starts = np.atleast_1d(np.asarray(starts, np.float64)).tolist()
+        known = [int(np.searchsorted(ts, start + 1e-9)) for start in starts]
         for start, count in zip(starts, known, strict=True):
             if not 0 < count < len(ts):
                 raise DataError(

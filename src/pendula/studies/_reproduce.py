@@ -21,7 +21,7 @@ from ._study import NotHere, Part, Progress, Run, Study
 # study -> the modules that define it and its parts
 _MODULES = {
     "spine": ("_resume", "_clone", "_program", "_formats", "_torchdiffeq"),
-    "real_data": ("_multiarm", "_multiarm_settings", "_silverbox", "_pysindy"),
+    "real_data": ("_ecology", "_multiarm", "_multiarm_settings", "_silverbox", "_pysindy"),
 }
 BUDGETS = ("full", "quick")
 RESULTS = Path("results")
