@@ -50,7 +50,7 @@ def free_run_errors(models: Model, truth: Trajectories) -> np.ndarray:
 def _squares(models: Model, starts: Any, batch: Any, weight: Any) -> Any:
     def run(model: Model, y0: Any, item: Any) -> Any:
         ys = model.steps(y0, item.t0, item.dts, refine=2).ys
-        error = (jax.vmap(model.observe)(ys) - item.ys) * weight
+        error = (jax.vmap(model.observe)(ys) - item.ys) * weight[None]
         return jnp.mean(error[1:] ** 2)
 
     each = lambda model: jax.vmap(lambda y0, item: run(model, y0, item))(starts, batch)
