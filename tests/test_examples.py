@@ -24,6 +24,9 @@ FOLDER = Path(__file__).parent.parent / "examples"
             {"measured.csv", "measured.png", "measured.safetensors"},
         ),
         ("03_how_far_to_trust.py", {"trust.png"}),
+        ("04_a_driven_system.py", {"driven.png"}),
+        ("05_predator_and_prey.py", {"predator.png"}),
+        ("06_chaos.py", {"chaos.png"}),
     ],
 )
 def test_example(
@@ -43,7 +46,7 @@ def test_example(
 
 def test_examples_are_short_and_all_run() -> None:
     files = sorted(FOLDER.glob("*.py"))
-    assert len(files) == 3
+    assert len(files) == 6
     for path in files:
         lines = path.read_text(encoding="utf-8").splitlines()
         assert len(lines) < 80

@@ -28,7 +28,8 @@ def energies(fitted: Fitted, ys: np.ndarray) -> np.ndarray | None:
     None where a force neither comes from an energy nor only dissipates."""
     model = fitted.model()
     with precision(fitted.dtype):
-        if energy(model.field, jax.numpy.asarray(ys[0, 0])) is None:
+        first = jax.numpy.asarray(ys[0, 0])
+        if eqx.filter_eval_shape(energy, model.field, first) is None:
             return None
         values = _energies(model.field, jax.numpy.asarray(ys))
         return np.asarray(values, np.float64)
