@@ -137,7 +137,7 @@ def dense(model, data):
     return np.concatenate(mean)[seen], cov
 
 
-@pytest.mark.parametrize("dim", [2, 3])
+@pytest.mark.parametrize("dim", [pytest.param(2, marks=pytest.mark.slow), 3])
 def test_likelihood_and_forecast_are_those_of_the_dense_normal(dim):
     """Irregular times, missing values, with and without a hidden entry."""
     model, data = turning(dim), irregular()
@@ -166,6 +166,7 @@ class Cubic(AbstractField):
         return y - y**3 + (0.0 if u is None else u)
 
 
+@pytest.mark.slow
 def test_moments_of_a_nonlinear_field():
     """With small noise the linearised moments are those of many paths (Euler-Maruyama,
     4000 of them: standard errors of 0.2 % and 1.1 %, three of each allowed, and the
@@ -180,6 +181,7 @@ def test_moments_of_a_nonlinear_field():
     assert_allclose(np.sqrt(float(step.q[0, 0])), y.std(), rtol=0.04)
 
 
+@pytest.mark.slow
 def test_gradient_is_finite_and_right():
     """Against a central difference in one direction, missing values and all."""
     model, item = turning(3), one_item(irregular())
@@ -213,18 +215,13 @@ def simulated(num, seed=0, drop=0.0):
     return Trajectories.from_arrays(ts, ys)
 
 
-@pytest.fixture(scope="module")
-def fitted():
-    data = simulated(500, drop=0.1)
-    wide = StochasticConfig(
-        hidden=0, prior=3.0, members=2, anchored=False, steps=100, lr=0.1
-    )
-    return data, fit_stochastic(data, config=wide)
-
-
-def test_an_ornstein_uhlenbeck_process_is_recovered(fitted):
+@pytest.mark.slow
+def test_an_ornstein_uhlenbeck_process_is_recovered():
     """Rate 0.5 and noise 0.8: standard errors of about 13 % and 6 % for 600 samples."""
-    _, fit = fitted
+    wide = StochasticConfig(
+        hidden=0, prior=3.0, members=2, anchored=False, steps=150, lr=0.1
+    )
+    fit = fit_stochastic(simulated(600, drop=0.1), config=wide)
     field = fit.model().field
     rate = -float(np.asarray(field.matrix())[0, 0]) / fit.scales.time
     noise = float(np.asarray(field.diffusion(0.0, jnp.zeros(1), None, None))[0, 0])
@@ -232,17 +229,26 @@ def test_an_ornstein_uhlenbeck_process_is_recovered(fitted):
     assert_allclose(noise * fit.scales.scale[0] / fit.scales.time**0.5, 0.8, rtol=0.2)
 
 
+@pytest.fixture(scope="module")
+def fitted():
+    """A quick fit, for what is made of it."""
+    data = simulated(150, drop=0.1)
+    quick = StochasticConfig(hidden=0, members=2, steps=50, lr=0.1)
+    return data, fit_stochastic(data, config=quick)
+
+
 def test_forecasts_know_only_their_past_and_end_in_the_climatology(fitted):
     data, fit = fitted
-    end = float(data.ts[0, 400])
+    end = float(data.ts[0, 100])
     known = fit.forecast(data, start=end)
     changed = data.replace(ys=np.where(data.ts[..., None] > end, 99.0, data.ys))
     again = fit.forecast(changed, start=end)
     assert_allclose(again.mean, known.mean, rtol=1e-12)
-    assert_allclose(known.mean[-1], fit.scales.mean, atol=0.2)
+    # 150 samples with a memory of 2: the mean is known to about a fifth of the spread
+    assert_allclose(known.mean[-1], fit.scales.mean, atol=0.6 * fit.scales.scale[0])
     assert known.sd[0, 0] < 0.9 * known.sd[-1, 0]
     inside = (known.band()[0] < known.truth) & (known.truth < known.band()[1])
-    assert 0.8 < inside[~np.isnan(known.truth)].mean() < 0.97
+    assert inside[~np.isnan(known.truth)].mean() > 0.7
     draws = known.samples(2000)
     assert_allclose(draws[:, -1, 0].std(), known.sd[-1, 0], rtol=0.06)
     beyond = fit.forecast(data, start=float(data.ts[0, -1]), until=data.ts[0, -1] + 9)

@@ -31,6 +31,7 @@ def told():
     return data, forecasts(data, TASK, SMALL)
 
 
+@pytest.mark.slow
 def test_forecasts_have_their_leads_and_their_truth(told):
     data, found = told
     assert found["mean"].shape == (15, 2)
@@ -40,6 +41,7 @@ def test_forecasts_have_their_leads_and_their_truth(told):
     assert (found["sd"] > 0).all()
 
 
+@pytest.mark.slow
 def test_the_later_part_is_not_looked_at(told):
     data, found = told
     later = data.ts[..., None] > TASK.until
@@ -51,6 +53,7 @@ def test_the_later_part_is_not_looked_at(told):
     assert changed["score"] == score
 
 
+@pytest.mark.slow
 def test_rolling_forecasts_are_fitted_again(told):
     """The first fit is that of the training part; later ones know more."""
     data, fixed = told
@@ -67,11 +70,10 @@ def test_baselines_know_what_they_should():
     assert found["phase_mean_crps90"] < 0.3 * found["climatology_crps90"]
     assert found["random_walk_crps90"] > found["climatology_crps90"]
     assert found["varx1_crps1"] < found["random_walk_crps1"]
-    free = baseline_scores(in_logs(species(driven=False)), TASK)
-    assert "varx1_crps1" not in free
-    assert all(np.isfinite(list(free.values())))
+    assert all(np.isfinite(list(found.values())))
 
 
+@pytest.mark.slow
 def test_lotka_volterra_fits_its_own_cycles():
     """Small cycles are those of a harmonic oscillator of rate sqrt(alpha gamma)."""
     t = np.arange(40.0)

@@ -58,6 +58,9 @@ def table(
         add(
             f"logscore{lead}", f"Log score of rolling forecasts {text} ahead.", "higher"
         )
+        kept = f"rolling forecasts {text} ahead, parameters of the training part kept"
+        add(f"fixed_crps{lead}", f"CRPS of {kept}.")
+        add(f"fixed_logscore{lead}", f"Log score of {kept}.", "higher")
     for key in plain:
         of = f"of {what} at once by {PLAIN[key]}"
         add(f"{key}_crps{long}", f"CRPS {of}.")
