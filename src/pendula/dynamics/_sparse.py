@@ -123,7 +123,7 @@ def library_model(prepared: Prepared, config: FitConfig, degree: int) -> Model:
     spread = np.concatenate([ranges.scale, ranges.input_scale[:ctrl]])
     field: Any = Library(
         exponents(plan.dim + ctrl, degree),
-        tuple(np.flatnonzero(ranges.angle)),
+        np.flatnonzero(ranges.angle).tolist(),
         out=plan.dim - plan.n,
         size=np.hypot(centre, spread),
         out_size=ranges.rate,

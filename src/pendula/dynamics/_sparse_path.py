@@ -56,7 +56,10 @@ class Law:
 
 def library_of(model: Model) -> Library:
     """The library inside a model."""
-    return model.field.force if isinstance(model.field, SecondOrder) else model.field
+    library: Any = model.field
+    if isinstance(library, SecondOrder):
+        library = library.force
+    return library
 
 
 class SparsePath:
@@ -115,7 +118,9 @@ class SparsePath:
         """All terms on the shortest windows, then on longer ones. Where the shortest
         already lead to infinity, terms are dropped by the regression of the rates."""
         rates = self._trained(ensemble, lambda e: self._stages(e, self.lengths[-1])[0])
-        for threshold in (0.0, *thresholds) if rates is not None else ():
+        if rates is None:
+            raise _nothing_followed()
+        for threshold in (0.0, *thresholds):
             start = rates.ensemble
             if threshold:
                 start = self._dropped_by_rates(start, threshold)

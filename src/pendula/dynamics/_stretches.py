@@ -46,8 +46,8 @@ def stretch_errors(
     longest = int(data.lengths.max())
     length = int(np.clip(round(duration / step) + 1, 2, longest))
     dtype = np.dtype(np.float64)
-    if spread is None:
-        spread = np.nanstd(np.where(data.mask, data.ys, np.nan), axis=(0, 1))
+    size = np.nanstd(np.where(data.mask, data.ys, np.nan), axis=(0, 1))
+    size = size if spread is None else spread
     with precision(dtype):
         host = data.clips(length, dtype=dtype)
         starts = start_states(
@@ -60,7 +60,7 @@ def stretch_errors(
                 "be measured around the beginnings of some stretches."
             )
         items = jax.tree.map(lambda x: jnp.asarray(np.asarray(x)[good]), host)
-        weight = 1.0 / jnp.asarray(np.where(spread > 0, spread, 1.0))
+        weight = 1.0 / jnp.asarray(np.where(size > 0, size, 1.0))
         models = jax.tree.map(jnp.asarray, cast(models, dtype))
         return np.asarray(_errors(models, items, jnp.asarray(starts[good]), weight))
 

@@ -43,7 +43,7 @@ PEER_SETTINGS = {
     "widths": [0.05, 0.1],
     "domains": 500,
 }
-_FULL = {
+FULL = {
     "systems": SYSTEMS,
     "draws": 5,
     "more_draws": 2,
@@ -58,7 +58,7 @@ _FULL = {
 
 def _quick() -> dict[str, Any]:
     """One draw of short records, two thresholds, no ensemble of many."""
-    out = copy.deepcopy(_FULL)
+    out = copy.deepcopy(FULL)
     out |= {"draws": 1, "more_draws": 1, "tests": 2, "samples": 101, "steps": 5}
     out["peer"] |= {"thresholds": [0.1], "windows": [11], "domains": 50}
     recipe = {"steps": 3, "members": 1}
@@ -66,7 +66,7 @@ def _quick() -> dict[str, Any]:
     return out
 
 
-@real_data.part("vs_pysindy", ROWS, full=_FULL, quick=_quick())
+@real_data.part("vs_pysindy", ROWS, full=FULL, quick=_quick())
 def vs_pysindy(run: Run) -> Iterator[Claim]:
     """The peer's own example, the measured pendulum, then the main cell of every
     system, then the other cells."""
@@ -133,13 +133,13 @@ def compared(
     settings: dict[str, Any], system: str, noise: int, num: int, draw: int
 ) -> dict[str, Any]:
     """Both sides on one draw: errors on unseen states, terms, seconds, and the laws."""
-    data = _records(settings, system, num, draw, noise / 100)
-    truth = _unseen(settings, system, draw)
-    ours = _ours(settings, system, data, draw, truth)
-    return {**ours, **_peer(settings, system, data, draw, truth)}
+    data = records(settings, system, num, draw, noise / 100)
+    truth = unseen(settings, system, draw)
+    ours = side_ours(settings, system, data, draw, truth)
+    return {**ours, **side_peer(settings, system, data, draw, truth)}
 
 
-def _records(
+def records(
     settings: dict[str, Any], system: str, num: int, seed: int, noise: float
 ) -> Trajectories:
     """Training records: starts and noise are drawn anew for every seed."""
@@ -148,13 +148,13 @@ def _records(
     return data if last is None else data.between(0.0, float(data.ts[0, last - 1]))
 
 
-def _unseen(settings: dict[str, Any], system: str, draw: int) -> Trajectories:
+def unseen(settings: dict[str, Any], system: str, draw: int) -> Trajectories:
     """Noiseless records from states that nothing was fitted to."""
     horizon, count = settings["systems"][system]["horizon"], settings["tests"]
     return simulate(system, num=count, seed=UNSEEN + draw, duration=horizon)
 
 
-def _ours(
+def side_ours(
     settings: dict[str, Any],
     system: str,
     data: Trajectories,
@@ -187,7 +187,7 @@ def _count(equation: str) -> int:
     return 0 if side == "0" else 1 + side.count(" + ") + side.count(" - ")
 
 
-def _peer(
+def side_peer(
     settings: dict[str, Any],
     system: str,
     data: Trajectories,
