@@ -21,6 +21,8 @@ MODELS = {
     "energy": "a potential: the force is minus its gradient",
     "drag": "a dissipative matrix times the velocity",
     "friction": "a factor on a classical friction law",
+    "lagrangian": "a mass matrix and a potential: the Euler-Lagrange equations",
+    "hamiltonian": "an energy of coordinates and momenta: Hamilton's equations",
     "none": "nothing is learned: only the constants of known terms",
 }
 

@@ -113,7 +113,7 @@ def _residuals(
         value = jax.vmap(at, (0, None if u is None else 0))(
             jnp.asarray(y), None if u is None else jnp.asarray(u)
         )
-        return jnp.ravel(jnp.nan_to_num((value - a) / size, nan=1e6))
+        return jnp.ravel(jnp.nan_to_num((value - a) / size[None], nan=1e6))
 
     jacobian = jax.jit(jax.jacfwd(residual))
     return (
