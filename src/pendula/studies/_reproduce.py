@@ -20,7 +20,14 @@ from ._study import NotHere, Part, Progress, Run, Study
 
 # study -> the modules that define it and its parts
 _MODULES = {
-    "spine": ("_resume", "_clone", "_program", "_formats", "_torchdiffeq"),
+    "spine": (
+        "_resume",
+        "_clone",
+        "_program",
+        "_formats",
+        "_energy_drift",
+        "_torchdiffeq",
+    ),
     "real_data": ("_ecology", "_multiarm", "_multiarm_settings", "_silverbox", "_pysindy"),
 }
 BUDGETS = ("full", "quick")
