@@ -25,14 +25,16 @@ from pendula.dynamics import (
     Library,
     Links,
     Model,
+    Noisy,
     PortHamiltonian,
     Ports,
     SecondOrder,
     SlotScale,
+    Stationary,
+    Stochastic,
     Sum,
     exponents,
 )
-from pendula.dynamics import Noisy, Stationary, Stochastic
 from pendula.dynamics._constants import PriorWidth
 from pendula.dynamics._fitted import Saved
 from pendula.dynamics._stochastic import Belief, Uncertain

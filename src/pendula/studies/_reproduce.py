@@ -28,7 +28,15 @@ _MODULES = {
         "_energy_drift",
         "_torchdiffeq",
     ),
-    "real_data": ("_ecology", "_multiarm", "_multiarm_settings", "_silverbox", "_pysindy"),
+    "real_data": (
+        "_multiarm",
+        "_multiarm_settings",
+        "_double_pendulums",
+        "_silverbox",
+        "_dfki",
+        "_ecology",
+        "_pysindy",
+    ),
 }
 BUDGETS = ("full", "quick")
 RESULTS = Path("results")
