@@ -6,11 +6,11 @@ from numpy.testing import assert_allclose
 
 from pendula import DataError
 from pendula.data import Trajectories
-from pendula.studies._ecology import Task, forecasts, in_logs, rolling, validated
+from pendula.studies._ecology import Task, forecasts, in_logs, mixture, validated
 from pendula.studies._ecology_baselines import baseline_scores, lotka_volterra
 
 
-TASK = Task(29.5, 15, (1, 3), (19.5,), 8.0)
+TASK = Task(29.5, 15, (1, 3), (19.5,))
 SMALL = {"hidden": 1, "members": 2, "steps": 25}
 
 
@@ -53,15 +53,17 @@ def test_the_later_part_is_not_looked_at(told):
     assert changed["score"] == score
 
 
-@pytest.mark.slow
-def test_rolling_forecasts_are_fitted_again(told):
-    """The first fit is that of the training part; later ones know more."""
-    data, fixed = told
-    found = rolling(data, TASK, SMALL)
-    assert_allclose(found["truth_1"], data.ys[0, 30:])
-    assert found["mean_3"].shape == fixed["mean_3"].shape
-    assert_allclose(found["mean_1"][:8], fixed["mean_1"][:8], rtol=1e-6)
-    assert np.abs(found["mean_1"][8:] - fixed["mean_1"][8:]).max() > 1e-4
+def test_moments_of_a_mixture():
+    """Two forecasts one apart: the mean between them, and half of one more apart."""
+    one = {"ts": np.zeros(1)}
+    for end in ("", "_1", "_3"):
+        one |= {f"mean{end}": np.zeros(1), f"sd{end}": np.ones(1)}
+        one[f"truth{end}"] = np.zeros(1)
+    other = {**one, "mean": np.ones(1), "sd": np.full(1, 2.0)}
+    found = mixture([one, other], TASK)
+    assert_allclose(found["mean"], 0.5)
+    assert_allclose(found["sd"] ** 2, 2.5 + 0.25)
+    assert_allclose(found["sd_1"], 1.0)
 
 
 def test_baselines_know_what_they_should():

@@ -2,21 +2,21 @@
 its uncertainty.
 
 Both records are taken as natural logarithms and fitted by a stochastic model with
-hidden entries (`dynamics.fit_stochastic`). Trained on the beginning, it forecasts all
-that follows at once. Rolling forecasts start from every later sample, with what was
-measured up to there; the model is fitted again now and then (the plain forecasts: at
-every sample), and what it does with the parameters kept stands beside that.
+hidden entries (`dynamics.fit_stochastic`). Trained on the beginning and never again, it
+forecasts all that follows at once, and again from every later sample with what was
+measured up to there. The plain forecasts are treated the same.
 
-The memory and the width of the priors are chosen inside the training part: each
-candidate is fitted to its beginning and scored on its rest. The candidates themselves
-were few and around what had worked in first trials on these records; what hangs on the
-choice is the row over all candidates.
+Memory and width of the priors are not chosen: the forecast is the equal mixture over
+all candidates, which are few and around what had worked in first trials on these
+records. Choosing one was tried first, inside the training part (each candidate fitted
+to its beginning and scored on its rest); half of so short a record is no good judge,
+and the rows `chosen_` say what that choice would have given.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,30 +38,27 @@ class Task:
 
     `until`: end of the training part; `horizon`: samples of the long forecast; `leads`:
     of the rolling ones, in samples; `cuts`: times inside the training part at which
-    candidates are tried; `every`: time between the fits for rolling forecasts.
+    candidates are tried.
     """
 
     until: float
     horizon: int
     leads: tuple[int, ...]
     cuts: tuple[float, ...]
-    every: float
 
 
-HARE_TASK = Task(1904.5, 30, (1, 2, 5), (1874.5, 1889.5), 10.0)
-CHEMOSTAT_TASK = Task(50.005, 1000, (1, 3, 8), (25.5, 38.0), 15.0)
+HARE_TASK = Task(1904.5, 30, (1, 2, 5), (1874.5, 1889.5))
+CHEMOSTAT_TASK = Task(50.005, 1000, (1, 3, 8), (25.5, 38.0))
 _CANDIDATES = [
     {"hidden": hidden, "prior": prior} for hidden in (1, 2) for prior in (0.7, 1.0, 1.4)
 ]
 _FULL: dict[str, Any] = {
     "seeds": [0, 1, 2],
-    "rolling": [0],
     "fit": {"members": 8, "steps": 500},
     "candidates": _CANDIDATES,
 }
 _QUICK: dict[str, Any] = {
     "seeds": [0],
-    "rolling": [0],
     "fit": {"members": 2, "steps": 25},
     "candidates": _CANDIDATES[::3],
 }
@@ -90,77 +87,88 @@ def _part(
     for key, value in found.items():
         if f"{head}.{key}" in run.rows:
             yield run.row(f"{head}.{key}").measured(float(value))
-    tried, settings = [], run.settings
-    for one in settings["candidates"]:
-        label = "_".join(f"{k}{v:g}" for k, v in one.items())
-        config = {**settings["fit"], **one}
-        kept = run.keep(
-            f"choice_{label}", lambda config=config: validated(data, task, config)
-        )
-        tried.append(float(kept["score"]))
-    best = settings["candidates"][int(np.argmax(tried))]
-    yield run.row(f"{head}.hidden").measured(best["hidden"])
-    yield run.row(f"{head}.prior").measured(best["prior"])
-    fits = [
-        run.keep(
-            f"chosen_{seed}",
-            lambda seed=seed: forecasts(
-                data, task, {**settings["fit"], **best, "seed": seed}
-            ),
-        )
+    settings = run.settings
+    fits = {
+        seed: [_kept(run, data, task, one, seed) for one in settings["candidates"]]
         for seed in settings["seeds"]
-    ]
-    yield from _scored(run, head, fits, long)
-    yield from _leads(run, head, fits, task, "fixed_")
-    again = [
-        run.keep(
-            f"rolling_{seed}",
-            lambda seed=seed: rolling(
-                data, task, {**settings["fit"], **best, "seed": seed}
-            ),
-        )
-        for seed in settings["rolling"]
-    ]
-    yield from _leads(run, head, again, task, "")
-    yield from _others(run, head, data, task, long)
-    forecast_figure(run.figures / f"{name}.svg", data, fits[0], task.until)
+    }
+    mixtures = [mixture(parts, task) for parts in fits.values()]
+    yield from _scored(run, head, mixtures, task, long)
+    singles = [_scores(one).crps for one in fits[settings["seeds"][0]]]
+    yield run.row(f"{head}.candidates_crps{long}").measured(singles)
+    yield from _chosen(run, head, data, task, long)
+    forecast_figure(run.figures / f"{name}.svg", data, mixtures[0], task.until)
 
 
-def _scored(run: Run, head: str, fits: Sequence[Any], long: str) -> Iterator[Claim]:
-    """Rows of the long forecast of the chosen model, over its seeds."""
-    at = [Scores.normal(f["truth"], f["mean"], f["sd"]) for f in fits]
+def _kept(
+    run: Run, data: Trajectories, task: Task, one: dict[str, Any], seed: int
+) -> dict[str, np.ndarray]:
+    """The forecasts of one candidate."""
+    config = {**run.settings["fit"], **one, "seed": seed}
+    return run.keep(f"fit_{_label(one)}_{seed}", lambda: forecasts(data, task, config))
+
+
+def _label(one: dict[str, Any]) -> str:
+    return "_".join(f"{k}{v:g}" for k, v in one.items())
+
+
+def _scores(told: Mapping[str, np.ndarray], end: str = "") -> Scores:
+    keys = (f"truth{end}", f"mean{end}", f"sd{end}")
+    return Scores.normal(*(told[key] for key in keys))
+
+
+def _scored(
+    run: Run, head: str, fits: Sequence[Any], task: Task, long: str
+) -> Iterator[Claim]:
+    """Rows of the mixture, over the seeds."""
+    at = [_scores(one) for one in fits]
     yield run.row(f"{head}.crps{long}").measured([s.crps for s in at])
     yield run.row(f"{head}.logscore{long}").measured([s.log_score for s in at])
     yield run.row(f"{head}.coverage").measured([s.coverage for s in at])
     yield run.row(f"{head}.width").measured([s.width for s in at])
-
-
-def _leads(
-    run: Run, head: str, fits: Sequence[Any], task: Task, kind: str
-) -> Iterator[Claim]:
-    """Rows of the rolling forecasts, over the seeds."""
     for lead in task.leads:
-        keys = (f"truth_{lead}", f"mean_{lead}", f"sd_{lead}")
-        at = [Scores.normal(*(f[key] for key in keys)) for f in fits]
-        yield run.row(f"{head}.{kind}crps{lead}").measured([s.crps for s in at])
-        yield run.row(f"{head}.{kind}logscore{lead}").measured(
+        at = [_scores(one, f"_{lead}") for one in fits]
+        yield run.row(f"{head}.crps{lead}").measured([s.crps for s in at])
+        yield run.row(f"{head}.logscore{lead}").measured([s.log_score for s in at])
+
+
+def _chosen(
+    run: Run, head: str, data: Trajectories, task: Task, long: str
+) -> Iterator[Claim]:
+    """What a choice inside the training part would have given."""
+    candidates, tried = run.settings["candidates"], []
+    for one in candidates:
+        config = {**run.settings["fit"], **one}
+        kept = run.keep(
+            f"choice_{_label(one)}",
+            lambda config=config: validated(data, task, config),
+        )
+        tried.append(float(kept["score"]))
+    best = candidates[int(np.argmax(tried))]
+    yield run.row(f"{head}.chosen_hidden").measured(best["hidden"])
+    yield run.row(f"{head}.chosen_prior").measured(best["prior"])
+    seeds = run.settings["seeds"]
+    fits = [_kept(run, data, task, best, seed) for seed in seeds]
+    for end, label in [("", long), *((f"_{lead}", str(lead)) for lead in task.leads)]:
+        at = [_scores(one, end) for one in fits]
+        yield run.row(f"{head}.chosen_crps{label}").measured([s.crps for s in at])
+        yield run.row(f"{head}.chosen_logscore{label}").measured(
             [s.log_score for s in at]
         )
 
 
-def _others(
-    run: Run, head: str, data: Trajectories, task: Task, long: str
-) -> Iterator[Claim]:
-    """What the choice was worth: the long forecast of every candidate."""
-    found = []
-    for one in run.settings["candidates"]:
-        label = "_".join(f"{k}{v:g}" for k, v in one.items())
-        config = {**run.settings["fit"], **one}
-        kept = run.keep(
-            f"other_{label}", lambda config=config: forecasts(data, task, config)
-        )
-        found.append(Scores.normal(kept["truth"], kept["mean"], kept["sd"]).crps)
-    yield run.row(f"{head}.candidates_crps{long}").measured(found)
+def mixture(
+    parts: Sequence[Mapping[str, np.ndarray]], task: Task
+) -> dict[str, np.ndarray]:
+    """The first two moments of the equal mixture of several forecasts."""
+    out = {"ts": parts[0]["ts"]}
+    for end in ("", *(f"_{lead}" for lead in task.leads)):
+        means = np.stack([one[f"mean{end}"] for one in parts])
+        sds = np.stack([one[f"sd{end}"] for one in parts])
+        out[f"truth{end}"] = parts[0][f"truth{end}"]
+        out[f"mean{end}"] = means.mean(axis=0)
+        out[f"sd{end}"] = np.sqrt((sds**2).mean(axis=0) + means.var(axis=0))
+    return out
 
 
 def in_logs(data: Trajectories) -> Trajectories:
@@ -197,13 +205,8 @@ def validated(
     for cut in task.cuts:
         told = _from(fitted(train, cut, config), train, cut, task)
         for end in ("", *(f"_{lead}" for lead in task.leads)):
-            found.append(_log_score(told, end))
+            found.append(_scores(told, end).log_score)
     return {"score": float(np.mean(found))}
-
-
-def _log_score(told: dict[str, np.ndarray], end: str) -> float:
-    keys = (f"truth{end}", f"mean{end}", f"sd{end}")
-    return Scores.normal(*(told[key] for key in keys)).log_score
 
 
 def forecasts(
@@ -219,48 +222,14 @@ def _from(
 ) -> dict[str, np.ndarray]:
     """The free run from `start`, and the values at each lead of the forecasts from
     every sample from there on: `ts`, `mean`, `sd`, `truth`, and `mean_1` and so on."""
-    made = fit.forecasts(data, _origins(data, start))
-    first = slice(0, task.horizon)
-    low, high = made[0].band()
-    return {
-        "ts": made[0].ts[first],
-        "mean": made[0].mean[first],
-        "sd": made[0].sd[first],
-        "truth": made[0].truth[first],
-        "low": low[first],
-        "high": high[first],
-        **_at_leads(made, task),
-    }
-
-
-def rolling(
-    data: Trajectories, task: Task, config: dict[str, Any]
-) -> dict[str, np.ndarray]:
-    """Forecasts from every sample behind the training part, at each lead; fitted again
-    to all that was measured up to then, each time `every` has gone by."""
-    made: list[Any] = []
-    for start in np.arange(task.until, data.ts[0, -2], task.every):
-        fit = fitted(data, start, config)
-        until = _origins(data, start + task.every)
-        origins = _origins(data, start)
-        made += fit.forecasts(data, origins[: len(origins) - len(until)])
-    return _at_leads(made, task)
-
-
-def _origins(data: Trajectories, start: float) -> np.ndarray:
-    """The last sample up to `start` and all later ones but the last of all; none when
-    the data end before `start`."""
     ts = data.ts[0]
-    if start >= ts[-1]:
-        return ts[:0]
-    return ts[max(int(np.searchsorted(ts, start, side="right")) - 1, 0) : -1]
-
-
-def _at_leads(made: Sequence[Any], task: Task) -> dict[str, np.ndarray]:
-    """The values of several forecasts at each lead."""
-    out = {}
-    for lead in task.leads:
-        there = [one for one in made if len(one.ts) >= lead]
-        for key in ("mean", "sd", "truth"):
+    origins = ts[max(int(np.searchsorted(ts, start, side="right")) - 1, 0) : -1]
+    made = fit.forecasts(data, origins)
+    first = slice(0, task.horizon)
+    out = {"ts": made[0].ts[first]}
+    for key in ("mean", "sd", "truth"):
+        out[key] = getattr(made[0], key)[first]
+        for lead in task.leads:
+            there = [one for one in made if len(one.ts) >= lead]
             out[f"{key}_{lead}"] = np.stack([getattr(f, key)[lead - 1] for f in there])
     return out

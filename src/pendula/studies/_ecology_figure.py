@@ -17,11 +17,11 @@ def forecast_figure(
     """One panel a species: what was measured, the forecast and its 90 % interval."""
     with figure(path, data.dim, 1.0 + 1.7 * data.dim) as axes:
         for j, ax in enumerate(axes):
-            mean = told["mean"][:, j]
+            mean, half = told["mean"][:, j], 1.645 * told["sd"][:, j]
             ax.fill_between(
                 told["ts"],
-                told["low"][:, j],
-                told["high"][:, j],
+                mean - half,
+                mean + half,
                 color=COLOURS[0],
                 alpha=0.25,
                 linewidth=0,
