@@ -78,9 +78,9 @@ WORKS: dict[str, str] = {
     "Selkov1968": "Selkov 1968, European Journal of Biochemistry 4, 79-86",
     "Triggs2000": "Triggs, McLauchlan, Hartley, Fitzgibbon 2000, Bundle adjustment: a "
     "modern synthesis, LNCS 1883",
-    "VanDerSchaft2014": "Van der Schaft, Jeltsema 2014, Port-Hamiltonian systems theory: "
-    "an introductory overview, Foundations and Trends in Systems and Control 1",
     "VanDerPol1926": "Van der Pol 1926, Philosophical Magazine 2, 978-992",
+    "VanDerSchaft2014": "Van der Schaft, Jeltsema 2014, Port-Hamiltonian systems "
+    "theory: an introductory overview, Foundations and Trends in Systems and Control 1",
     "Villar2021": "Villar, Hogg, Storey-Fisher, Yao, Blum-Smith 2021, Scalars are "
     "universal, arXiv:2106.06610",
     "Volterra1926": "Volterra 1926, Nature 118, 558-560",

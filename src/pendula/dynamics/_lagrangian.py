@@ -99,8 +99,8 @@ def solve_positive(
     """x of `matrix x = right` for a positive definite matrix of a few rows.
 
     Gaussian elimination, written out: positive definite matrices need no pivots, and
-    a call of LAPACK for every step of every trajectory costs far more than the few
-    products (measured by `benchmarks/bench_lagrangian.py`).
+    calls of LAPACK for every step of every trajectory cost more than the few products
+    (`benchmarks/test_lagrangian.py` runs both).
     """
     n = right.shape[0]
     rows = [[matrix[i, j] for j in range(n)] for i in range(n)]

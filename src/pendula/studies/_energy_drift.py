@@ -94,9 +94,9 @@ def drifts(name: str, seed: int, settings: dict[str, Any]) -> dict[str, float]:
     import jax.numpy as jnp
 
     from ..dynamics import energy, fit, from_dict
-    from ..systems import simulate, system
+    from ..systems import Pendulum, simulate
 
-    world = system("pendulum")
+    world = Pendulum()
     data = simulate("pendulum", seed=seed, **settings["data"]).channels(["theta"])
     learn = "force" if name == "plain" else name
     config = {
