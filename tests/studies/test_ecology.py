@@ -66,6 +66,7 @@ def test_moments_of_a_mixture():
     assert_allclose(found["sd_1"], 1.0)
 
 
+@pytest.mark.slow
 def test_baselines_know_what_they_should():
     """On this input the phase's mean beats climatology, and a walk loses."""
     found = baseline_scores(in_logs(species()), TASK)

@@ -9,7 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 from numpy.typing import ArrayLike
 
 from .._errors import DataError
@@ -126,9 +126,9 @@ class FittedStochastic:
         """
         data = self._match(data).select([0])
         ts = data.ts[0]
-        starts = np.atleast_1d(np.asarray(starts, np.float64)).tolist()
-        known = [int(np.searchsorted(ts, start + 1e-9)) for start in starts]
-        for start, count in zip(starts, known, strict=True):
+        at = np.atleast_1d(np.asarray(starts, np.float64)).tolist()
+        known = [int(np.searchsorted(ts, start + 1e-9)) for start in at]
+        for start, count in zip(at, known, strict=True):
             if not 0 < count < len(ts):
                 raise DataError(
                     f"a forecast from {start:g} cannot be made: the data run from "
@@ -138,16 +138,14 @@ class FittedStochastic:
         with precision(np.float64):
             batch = self._batch(data)
             seen = np.arange(len(ts)) < np.array(known)[:, None]
-            masks = batch.mask & seen[:, :, None]
-            several = jax.tree.map(lambda x: jnp.repeat(x, len(known), 0), batch)
-            several = eqx.tree_at(lambda b: b.mask, several, jnp.asarray(masks))
-            told = to_host(_filter(self.ensemble, several))
+            masks = jnp.asarray(data.mask & seen[:, :, None])
+            told = to_host(_filter_again(self.ensemble, batch, masks))
         scale = self.scales.scale
         means, covs = self.scales.up(told.mean), told.cov * np.outer(scale, scale)
         truth = np.where(data.mask[0], data.ys[0], np.nan)
         return [
             _mixture(start, ts[n:], means[:, i, n:], covs[:, i, n:], truth[n:], data)
-            for i, (start, n) in enumerate(zip(starts, known, strict=True))
+            for i, (start, n) in enumerate(zip(at, known, strict=True))
         ]
 
     def _batch(self, data: Trajectories) -> Batch:
@@ -184,6 +182,21 @@ def _filter(ensemble: Stochastic, batch: Batch) -> Any:
     """`filtered`, `"member traj ..."`."""
     return eqx.filter_vmap(
         lambda m: jax.vmap(lambda item: filtered(m, item))(batch),
+        in_axes=(eqx.if_array(0),),
+    )(ensemble)
+
+
+@eqx.filter_jit
+def _filter_again(ensemble: Stochastic, batch: Batch, masks: Array) -> Any:
+    """`filtered` of one trajectory under several masks, `"member mask ..."`; the
+    transitions of a linear model are the same under all, and computed once."""
+    item = jax.tree.map(lambda x: x[0], batch)
+
+    def one(model: Stochastic, mask: Array) -> Any:
+        return filtered(model, eqx.tree_at(lambda b: b.mask, item, mask))
+
+    return eqx.filter_vmap(
+        lambda m: jax.vmap(lambda mask: one(m, mask))(masks),
         in_axes=(eqx.if_array(0),),
     )(ensemble)
 

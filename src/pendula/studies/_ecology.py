@@ -113,8 +113,7 @@ def _label(one: dict[str, Any]) -> str:
 
 
 def _scores(told: Mapping[str, np.ndarray], end: str = "") -> Scores:
-    keys = (f"truth{end}", f"mean{end}", f"sd{end}")
-    return Scores.normal(*(told[key] for key in keys))
+    return Scores.normal(told[f"truth{end}"], told[f"mean{end}"], told[f"sd{end}"])
 
 
 def _scored(
