@@ -122,6 +122,7 @@ def test_lotka_and_volterra_are_found_in_noise(noise, tolerance, tmp_path):
     expected = [truth.get(power, (0.0, 0.0)) for power in library.powers]
     assert_allclose(library.physical, expected, atol=tolerance)
     assert_array_equal(library.physical != 0, np.array(expected) != 0)
+    assert len(fitted.about["equations"]) == 2
     assert fitted.about["path"][0]["threshold"] == 3.0
     again = load(fitted.save(tmp_path / "law.safetensors"))
     at = np.array([1.2, 0.7])
@@ -139,4 +140,5 @@ def test_shuffled_samples_give_no_law_that_can_be_followed():
     ys = np.stack([rng.permutation(y) for y in data.ys])
     config = FitConfig(train=TrainConfig(window=10.0, steps=10), every=1)
     fitted = fit_sparse(data.replace(ys=ys), config, degree=2, thresholds=(3.0,))
+    assert len(fitted.about["equations"]) == 2
     assert fitted.about["path"][0]["error"] > 0.8

@@ -59,7 +59,7 @@ def fit_sparse(
     - `thresholds`: standard deviations, increasing.
     - `tell`: called with a dict of host numbers as training goes on.
 
-    **Returns:** `Fitted`; `about["terms"]` are the equations in the units of the data,
+    **Returns:** `Fitted`; `about["equations"]` are the law in the units of the data,
     `about["path"]` the laws that were tried. Without intervals and verdict.
     **Raises:** `ConfigError` for thresholds that do not increase; `DataError` as `fit`
     does; `DivergedError` when no law of the path can be followed over its windows.
@@ -70,11 +70,14 @@ def fit_sparse(
     multiple shooting: Bock 1983; the elimination and the choice are ours.
 
     ```python
-    >>> from pendula.dynamics import FitConfig, fit_sparse
+    >>> from pendula.dynamics import fit_sparse
     >>> from pendula.systems import simulate
-    >>> data = simulate("harmonic", num=3, duration=6.0, dt=0.1, noise=0.01, seed=0)
-    >>> fit_sparse(data, degree=1).about["terms"]
-    ["q' = v", "v' = -1 q"]
+    >>> data = simulate("lotka_volterra", num=4, noise=0.05, relative=True)
+    >>> try:  # without the thresholds: fit_sparse(data).about["equations"]
+    ...     fit_sparse(data, thresholds=(5.0, 3.0))
+    ... except ValueError as error:
+    ...     print(error)
+    thresholds is [5.0, 3.0]; they must be above 0 and increase.
 
     ```
     """
@@ -103,7 +106,8 @@ def fit_sparse(
             best.ensemble, "levenberg", best.local, best.items
         )
     about = {
-        "terms": _equations(fitted),
+        "equations": _equations(fitted),
+        "terms": ["; ".join(_equations(fitted))],
         "autocorrelation": tau,
         "path": [
             {"threshold": law.threshold, "terms": law.terms, "error": law.error}
