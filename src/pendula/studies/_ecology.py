@@ -9,8 +9,9 @@ measured up to there. The plain forecasts are treated the same.
 Memory and width of the priors are not chosen: the forecast is the equal mixture over
 all candidates, which are few and around what had worked in first trials on these
 records. Choosing one was tried first, inside the training part (each candidate fitted
-to its beginning and scored on its rest); half of so short a record is no good judge,
-and the rows `chosen_` say what that choice would have given.
+to its beginning and scored on its rest); the rows `chosen_` say what that gives. The
+mixture took its place after both had been scored on the later parts: that half of so
+short a record is no good judge was seen there, and not foreseen.
 """
 
 from __future__ import annotations
@@ -36,9 +37,10 @@ from ._study import Run
 class Task:
     """What is trained on and what is forecast.
 
-    `until`: end of the training part; `horizon`: samples of the long forecast; `leads`:
-    of the rolling ones, in samples; `cuts`: times inside the training part at which
-    candidates are tried.
+    `until`: end of the training part; `horizon`: samples of the long forecast, at most
+    (the chemostat's runs to the end of its record, 91 days); `leads`: of the rolling
+    ones, in samples; `cuts`: times inside the training part at which candidates are
+    tried.
     """
 
     until: float
@@ -81,7 +83,7 @@ def chemostat(run: Run) -> Iterator[Claim]:
 def _part(
     run: Run, name: str, data: Trajectories, task: Task, long: str
 ) -> Iterator[Claim]:
-    """The plain forecasts first, then the choice, then the chosen model."""
+    """The plain forecasts first, then the mixture, then what a choice would give."""
     head = f"real_data.{name}"
     found = run.keep("baselines", lambda: baseline_scores(data, task))
     for key, value in found.items():
