@@ -60,6 +60,8 @@ WORKS: dict[str, str] = {
     "Kidger2022": "Kidger 2022, On neural differential equations, arXiv:2202.02435",
     "Kingma2015": "Kingma, Ba 2015, Adam: a method for stochastic optimization, "
     "arXiv:1412.6980",
+    "Kvaerno2004": "Kvaerno 2004, Singly diagonally implicit Runge-Kutta methods with "
+    "an explicit first stage, BIT 44, 489-502",
     "Landau1976": "Landau, Lifshitz 1976, Mechanics, 3rd ed., Butterworth-Heinemann",
     "LeVeque2007": "LeVeque 2007, Finite Difference Methods for Ordinary and Partial "
     "Differential Equations, SIAM",
@@ -81,8 +83,6 @@ WORKS: dict[str, str] = {
     "VanDerPol1926": "Van der Pol 1926, Philosophical Magazine 2, 978-992",
     "VanDerSchaft2014": "Van der Schaft, Jeltsema 2014, Port-Hamiltonian systems "
     "theory: an introductory overview, Foundations and Trends in Systems and Control 1",
-    "Villar2021": "Villar, Hogg, Storey-Fisher, Yao, Blum-Smith 2021, Scalars are "
-    "universal, arXiv:2106.06610",
     "Volterra1926": "Volterra 1926, Nature 118, 558-560",
     "Yin2021": "Yin et al. 2021, Augmenting physical models with deep networks for "
     "complex dynamics forecasting, arXiv:2010.04456",

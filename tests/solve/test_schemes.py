@@ -11,7 +11,8 @@ from pendula.data import input_path
 from pendula.solve import LEAPFROG, Tableau, rollout, rollout_steps, scheme
 
 
-SCHEMES = registry.names("scheme")
+# kvaerno5 adapts its step, so that its error has no order: test_adaptive.py
+SCHEMES = [name for name in registry.names("scheme") if name != "kvaerno5"]
 
 
 @pytest.fixture(autouse=True)

@@ -36,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     euler
     heun
     implicit_midpoint
+    kvaerno5
     leapfrog
     midpoint
     rk4

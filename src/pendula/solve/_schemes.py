@@ -183,8 +183,8 @@ for _scheme in (EULER, MIDPOINT, HEUN, RK4, RK4_38, LEAPFROG):
 
 def scheme(which: str | AbstractScheme) -> AbstractScheme:
     """A scheme by its name (``"euler"``, ``"midpoint"``, ``"heun"``, ``"rk4"``,
-    ``"rk4_38"``, ``"leapfrog"``, ``"yoshida4"``, ``"implicit_midpoint"``), or the
-    scheme itself.
+    ``"rk4_38"``, ``"leapfrog"``, ``"yoshida4"``, ``"implicit_midpoint"``,
+    ``"kvaerno5"``), or the scheme itself.
 
     **Raises:** `ConfigError` with the nearest name.
 
