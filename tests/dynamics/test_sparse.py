@@ -64,6 +64,10 @@ def test_elimination_is_the_best_of_all_supports():
 
 def test_what_was_dropped_before_stays_out():
     _, _, found, covariance = regression()
+    nothing = np.zeros(6, bool)
+    kept, values = eliminate(found, covariance, nothing, np.ones(6), 3.0)
+    assert not kept.any()
+    assert not values.any()
     before = np.array([True, False, True, True, True, True])
     kept, _ = eliminate(found, covariance, before, np.ones(6), 1e-6)
     assert_array_equal(kept, before)

@@ -111,6 +111,8 @@ def _improved(score: _Score, support: np.ndarray) -> np.ndarray:
             [np.repeat(without, m, axis=0), np.tile(others, n)[:, None]], axis=1
         )
         moves = [s for s in (added, without, swapped) if len(s)]
+        if not moves:
+            return support
         tried = [(score(s), s) for s in moves]
         gains, supports = max(tried, key=lambda pair: pair[0].max())
         if not gains.max() > now + 1e-9 * (1.0 + abs(now)):
