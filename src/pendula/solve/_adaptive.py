@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
@@ -69,8 +69,12 @@ class Adaptive(AbstractScheme):
         digits = 100.0 * float(jnp.finfo(y.dtype).eps)
         moves = dt > 0  # a step of padding has no length
         span = jnp.where(moves, dt, 1.0)
-        solution = diffrax.diffeqsolve(
-            diffrax.ODETerm(lambda s, y, args: field(t + s, y, inputs(s), args)),
+
+        def slope(s: Any, y: State, args: Context) -> State:
+            return field(t + s, y, inputs(s), args)
+
+        solution: Any = diffrax.diffeqsolve(
+            diffrax.ODETerm(slope),
             getattr(diffrax, SOLVERS[self.solver])(),
             jnp.zeros_like(span),
             span,

@@ -34,6 +34,7 @@ _MODULES = {
         "_double_pendulums",
         "_silverbox",
         "_dfki",
+        "_chaos_statistics",
         "_ecology",
         "_pysindy",
     ),
