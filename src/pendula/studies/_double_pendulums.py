@@ -30,7 +30,7 @@ _BODY = {"term": "two_links", "free": ["d2", "u12", "g1", "g2", "zero1", "zero2"
 _VISCOUS = [
     {"term": "viscous", "on": [name], "free": ["c"]} for name in ("theta1", "theta2")
 ]
-_NET = {"width": 8, "depth": 1, "precision": 30.0}
+_NET = {"width": 6, "depth": 1, "precision": 30.0}
 MODELS: dict[str, dict[str, Any]] = {
     "rigid": {"known": [_BODY, *_VISCOUS], "learn": "none"},
     "friction": {"known": [_BODY], "learn": "friction", **_NET},
@@ -45,11 +45,11 @@ SETS = {
     "ibm": {
         "set": "ibm_double_pendulum",
         "zero": [0.0, 0.0],
-        "train": {"labels": [f"run{k:02d}" for k in range(10)], "until": 8.0},
+        "train": {"labels": [f"run{k:02d}" for k in range(10)], "until": 40.0},
         "choose": {"labels": ["run10", "run11"]},
         "test": {"labels": ["run12", "run13"]},
         "starts": 500,
-        "window": 0.4,
+        "window": 0.6,
         "every": 2,
     },
     "multiarm_double": {
@@ -102,7 +102,7 @@ def _rows(name: str, target: float | None) -> tuple[Row, ...]:
 
 
 def _settings(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    full = {**SETS[name], "models": MODELS, "minutes": 8.0}
+    full = {**SETS[name], "models": MODELS, "minutes": 15.0}
     quick = copy.deepcopy(full)
     quick |= {"starts": 10, "steps": 1}
     quick["train"]["until"] = 2.0
