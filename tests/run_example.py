@@ -192,6 +192,7 @@ def report() -> dict[str, Any]:
             "text": "Trust forecasts up to 3.5 s ahead: there the median error stays "
             "below every baseline and below 20 % of the signal's spread.",
         },
+        "behaviour": None,  # as in runs that were not asked what their law does
         "findings": [
             {
                 "id": "verdict.halving",
