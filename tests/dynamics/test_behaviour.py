@@ -140,6 +140,7 @@ def test_what_cannot_be_found_out_is_a_sentence_and_loses_no_fit():
     assert "rests at more than 12 states" in said(nowhere)
 
 
+@pytest.mark.slow
 def test_inputs_are_held_at_their_mean_and_the_motion_is_left_out():
     data = simulate(
         Pendulum(),

@@ -123,6 +123,7 @@ def test_rest_states_are_shown_with_what_happens_near_them(tmp_path):
     assert anchors[3:6] == ["rollouts-4", "law-5", "trust-6"]
 
 
+@pytest.mark.slow
 def test_chaos_is_shown_by_exponent_spectrum_and_histogram(tmp_path):
     text = page_of(tmp_path / "chaos", *chaotic())
     for words in (

@@ -107,11 +107,11 @@ def _leaves(
     for entry, channel in enumerate(positions):
         turns[entry] = bool(fitted.about["angle"][channel])
     out = (ys < law.low - 0.5 * law.width) | (ys > law.high + 0.5 * law.width)
-    away = (out & ~turns).any(1) | ~np.isfinite(ys).all(1)
+    away = np.any(out & ~turns, axis=1) | ~np.all(np.isfinite(ys), axis=1)
     if not away[-1]:
         return None
     back = np.flatnonzero(~away)
-    return int(back[-1] + 1) if len(back) else 0
+    return int(back[-1]) + 1 if len(back) else 0
 
 
 def _dying(

@@ -58,7 +58,7 @@ def rest_table(run: Run) -> list[AbstractBlock]:
             where(rest, found, ends=True),
             near(rest, time_unit(run)),
             eigenvalues(rest.get("eigenvalues") or []),
-            interval(*(rest.get("growth") or (None, None))),
+            _growth(rest),
             f"{rest.get('members')} of {found.get('searched')}",
             "inside" if rest.get("visited") else "outside: never measured",
             percent(rest.get("nearest")),
@@ -131,6 +131,11 @@ def where(rest: dict[str, Any], found: dict[str, Any], ends: bool = False) -> st
             text += f" ({a} to {b})" if a != b else ""
         parts.append(f"{row.get('name')} = {quantity(text, row.get('unit'))}")
     return ", ".join(parts)
+
+
+def _growth(rest: dict[str, Any]) -> str:
+    low, high = rest.get("growth") or (None, None)
+    return interval(low, high)
 
 
 def _rounded(value: float, width: float) -> float:
