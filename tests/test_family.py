@@ -157,7 +157,7 @@ FIELDS = {
     },
     "Learned, linear part": with_linear,
     "Learned, known linear part": lambda: with_linear(known=True),
-    "Lagrangian, links": lambda: SecondOrder(Lagrangian(links(), (friction(),), N), N),
+    "Lagrangian, links": lambda: Lagrangian(links(), (friction(),), N),
     "Lagrangian, learned": lambda: SecondOrder(Lagrangian(learned_body(), (), N), N),
     "Hamiltonian": hamiltonian,
     "PortHamiltonian": port,
