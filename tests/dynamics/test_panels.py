@@ -21,11 +21,11 @@ from pendula.dynamics import (
     Sum,
 )
 from pendula.dynamics._build import build_model
+from pendula.dynamics._energy_of import loses_energy
 from pendula.dynamics._fitted import Fitted
 from pendula.dynamics._panels import (
     energies,
     energy_findings,
-    loses_energy,
     visited,
 )
 from pendula.dynamics._prepare import prepare
@@ -130,7 +130,7 @@ def test_nothing_is_said_without_an_energy_or_a_finite_run():
     ],
 )
 def test_which_models_lose_energy(terms, loses):
-    assert loses_energy(Model(SecondOrder(Sum(terms), 1), (0,), 2)) is loses
+    assert loses_energy(SecondOrder(Sum(terms), 1)) is loses
 
 
 @pytest.fixture(scope="module")
