@@ -40,9 +40,10 @@ _DEMO = (
 _TEST = (
     Row(
         "spine.test_seconds",
-        "Time of `make test` on a fresh clone after the install.",
+        "Time of `make test` on a fresh clone after the install. 200 s were set for "
+        "the first path; each capability since may add 45 s (so far: one).",
         "s",
-        target=200,
+        target=245,
         tried="Two processes, few compiled shapes, XLA's optimisations left out.",
     ),
 )

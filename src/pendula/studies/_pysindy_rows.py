@@ -17,7 +17,7 @@ HORIZONS = {
 _CHOICE = (
     "Both sides choose on the same held-out part: stretches of it whose start states "
     "are fitted, of one window's length; PySINDy among plain, ensemble and weak form, "
-    "two ways to differentiate and thresholds, ours among thresholds; both then take "
+    "three ways to differentiate and thresholds, ours among thresholds; both then take "
     "all data in."
 )
 _TRIED = (
