@@ -56,9 +56,10 @@ SETS = {
         "set": "multiarm_pendulum/double",
         "zero": [np.pi, np.pi],
         "train": {"until": 20.0},
-        "choose": {"from": 20.0, "until": 35.0},
-        "test": {"from": 35.0, "until": 69.0},
+        "choose": {"from": 20.0, "until": 42.0},
+        "test": {"from": 42.0, "until": 80.0},
         "starts": 1000,
+        "horizon": 20.0,
         "window": 1.0,
         "every": 2,
     },
@@ -177,8 +178,9 @@ def valid_times(
     }
     part = cut(data, settings["train"]).replace(origin={"file": settings["set"]})
     fitted = fit(None, part, from_dict(config), judged=False)
-    choose, _ = _times(fitted, cut(data, settings["choose"]), settings["starts"])
-    test, still = _times(fitted, cut(data, settings["test"]), settings["starts"])
+    asked = (settings["starts"], settings.get("horizon", HORIZON))
+    choose, _ = _times(fitted, cut(data, settings["choose"]), *asked)
+    test, still = _times(fitted, cut(data, settings["test"]), *asked)
     return {"choose": choose, "test": test, "still": still}
 
 
@@ -192,7 +194,7 @@ def cut(data: Trajectories, part: dict[str, Any]) -> Trajectories:
 
 
 def _times(
-    fitted: Any, data: Trajectories, starts: int
+    fitted: Any, data: Trajectories, starts: int, span: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Valid times of the model and of unchanged rates from `starts` starts of every
     run, all runs together."""
@@ -206,7 +208,7 @@ def _times(
     states = estimate_states(data, fitted.plan).ys
     model = fitted.model()
     dt = float(np.median(np.diff(data.ts[0, : data.lengths[0]])))
-    horizon = round(HORIZON / dt)
+    horizon = round(span / dt)
     found, still = [], []
     with precision(fitted.dtype):
         dts = jnp.full(horizon, dt)
