@@ -238,8 +238,9 @@ def test_every_study_has_a_table_of_its_own():
                 assert row.target is None or row.tried
     assert [p.name for _, parts in select("all") for p in parts] == [
         *["resume", "install", "demo", "test", "help", "formats"],
-        "vs_torchdiffeq",
-        *["multiarm", "multiarm_settings", "silverbox"],
+        *["energy_drift", "vs_torchdiffeq"],
+        *["multiarm", "multiarm_settings", "ibm", "multiarm_double", "silverbox"],
+        *["dfki", "chaos", "hare_lynx", "chemostat", "vs_pysindy"],
     ]
 
 
@@ -262,11 +263,20 @@ def test_the_issue_s_rows_are_there():
         "real_data.silverbox.arrow_mv": (0.40, None),
         "spine.resume": (3, None),
         "spine.demo_seconds": (300, None),
-        "spine.test_seconds": (200, None),
+        "spine.test_seconds": (245, None),
         "spine.install_seconds": (None, None),
         "spine.install_mb": (None, None),
         "spine.help_seconds": (0.5, None),
         "spine.formats": (7, None),
+        "spine.energy_drift": (0.01, None),
+        "real_data.ibm.valid_time_ratio": (1.0, None),
+        "real_data.dfki.rmse2s_ratio": (1, None),
+        "real_data.hare_lynx.crps30": (0.60, None),
+        "real_data.hare_lynx.logscore30": (-1.50, None),
+        "real_data.chemostat.crps90": (0.32, 0.27),
+        "real_data.chemostat.logscore90": (-0.80, None),
+        "real_data.chemostat.crps1": (0.16, None),
+        "real_data.vs_pysindy.multiarm": (1, None),
         "spine.vs_torchdiffeq.step": (3, 10),
         "spine.vs_torchdiffeq.fit": (1.5, 3),
     }
@@ -277,6 +287,9 @@ def test_the_issue_s_rows_are_there():
         "real_data.multiarm.hybrid20_cover",
         "spine.vs_torchdiffeq.step",
         "spine.vs_torchdiffeq.fit",
+        "real_data.ibm.valid_time_ratio",
+        "real_data.hare_lynx.logscore30",
+        "real_data.chemostat.logscore90",
     }
 
 

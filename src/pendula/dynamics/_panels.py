@@ -28,15 +28,14 @@ def energies(fitted: Fitted, ys: np.ndarray) -> np.ndarray | None:
     None where a force neither comes from an energy nor only dissipates."""
     model = fitted.model()
     with precision(fitted.dtype):
-        first = jax.numpy.asarray(ys[0, 0])
-        if eqx.filter_eval_shape(energy, model.field, first) is None:
-            return None
         values = _energies(model.field, jax.numpy.asarray(ys))
-        return np.asarray(values, np.float64)
+        return None if values is None else np.asarray(values, np.float64)
 
 
 @eqx.filter_jit
 def _energies(field: Any, ys: Any) -> Any:
+    if energy(field, ys[0, 0]) is None:
+        return None
     return jax.vmap(jax.vmap(lambda y: energy(field, y)))(ys)
 
 
