@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from .._errors import ConfigError
 from .._registry import register
 from .._source import Source
-from .._types import Context, Control, State, Time
+from .._types import AnyArray, Context, Control, State, Time
 from ._constants import Constant
 from ._field import AbstractField
 from ._learned import LINEAR_SD, GivenMatrix, Learned
@@ -93,11 +93,11 @@ class Ports(eqx.Module):
     **Shapes:** `raw` and `size` `"n ctrl"`.
     """
 
-    raw: Float[Array, "n ctrl"]
+    raw: Float[AnyArray, "n ctrl"]
     size: GivenMatrix
 
     @property
-    def value(self) -> Float[Array, "n ctrl"]:
+    def value(self) -> Float[AnyArray, "n ctrl"]:
         """G."""
         return self.size.value * self.raw
 

@@ -60,9 +60,14 @@ def studies() -> dict[str, Study]:
 
 
 def _load(name: str) -> Study:
-    for module in _MODULES[name]:
-        import_module(f".{module}", __package__)
-    return lookup("study", name)
+    order = [import_module(f".{m}", __package__).__name__ for m in _MODULES[name]]
+    found: Study = lookup("study", name)
+    # somebody may have imported a later module first; the sort keeps a module's parts
+    place = lambda item: order.index(item[1].measure.__module__)
+    parts = sorted(found.parts.items(), key=place)
+    found.parts.clear()
+    found.parts.update(parts)
+    return found
 
 
 def select(name: str) -> list[tuple[Study, list[Part]]]:
