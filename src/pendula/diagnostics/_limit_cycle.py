@@ -169,7 +169,8 @@ def _close(
         y, span = y - step[:-1], span - step[-1]
         if not 0.5 < span / period < 2.0:
             return None
-        if np.abs(step[:-1] / size).max() < 1e-11:
+        # a start on the cycle need not move: its period may still have to
+        if np.abs(step / np.append(size, span)).max() < 1e-11:
             break
     ys, slope = turn(y, span)
     gap, extent = np.abs((ys[-1] - y) / size), np.ptp(ys, axis=0) / size

@@ -97,9 +97,10 @@ def dfki(run: Run) -> Iterator[Claim]:
     settings = run.settings
 
     def scores(name: str, model: dict[str, Any], seed: int) -> dict[str, Any]:
-        return run.keep(
+        kept = run.keep(
             f"{name}_{seed}", lambda: fitted_errors(data, model, seed, settings)
         )
+        return {key: float(value) for key, value in kept.items()}
 
     laws = {
         name: scores(name, {"known": known, "learn": "none"}, 0)
