@@ -102,6 +102,8 @@ def limit_cycle(
         if guess is None:
             return None
         size = np.ptp(ys[-int(guess / dt) - 2 :], axis=0)
+        # a channel that has died away is no measure of itself
+        size = np.maximum(size, 1e-3 * np.ptp(ys, axis=0))
         return _close(parts, ys[-1], guess, np.where(size > 0, size, 1.0))
 
 

@@ -79,9 +79,10 @@ def energy_drift(run: Run) -> Iterator[Claim]:
             for seed in run.settings["seeds"]
         ]
     for name, all_of in found.items():
-        yield run.row(f"{ID}_{name}").measured([float(f["true"]) for f in all_of])
+        true, own = ([float(f[key]) for f in all_of] for key in ("true", "own"))
+        yield run.row(f"{ID}_{name}").measured(true)
         if name != "plain":
-            yield run.row(f"{ID}_own_{name}").measured([float(f["own"]) for f in all_of])
+            yield run.row(f"{ID}_own_{name}").measured(own)
     kept = [[f["true"] for f in found[name]] for name in MODELS if name != "plain"]
     yield run.row(ID).measured(np.max(kept, axis=0))
 
