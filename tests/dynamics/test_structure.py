@@ -230,6 +230,7 @@ def test_a_network_of_zeros_is_a_unit_mass():
     assert_allclose(body.mass(jnp.ones(N)), np.eye(N), atol=1e-14)
 
 
+@pytest.mark.slow
 def test_energy_is_kept_along_a_rollout():
     """RK4: the drift falls with the fifth power of the step."""
     field = drawn(SecondOrder(Lagrangian(learned_body(), (), N), N), 3)
