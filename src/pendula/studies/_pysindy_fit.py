@@ -7,6 +7,7 @@ they are put into a `Library`, so that one solver and one score serve both sides
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import warnings
 from collections.abc import Iterator
@@ -63,7 +64,7 @@ def _models(
     data: Trajectories, library: Library, settings: dict[str, Any]
 ) -> Iterator[tuple[str, Any, list[np.ndarray], list[np.ndarray]]]:
     """Name, unfitted model and records of every candidate."""
-    import pysindy as ps
+    ps: Any = importlib.import_module("pysindy")
 
     xs = [data.ys[i, :n] for i, n in enumerate(data.lengths)]
     ts = [data.ts[i, :n] for i, n in enumerate(data.lengths)]
@@ -91,7 +92,7 @@ def _models(
 
 def derivative(window: int) -> Any:
     """A fresh way to differentiate: it remembers what it smoothed."""
-    import pysindy as ps
+    ps: Any = importlib.import_module("pysindy")
 
     if not window:
         return ps.FiniteDifference()
@@ -101,7 +102,7 @@ def derivative(window: int) -> Any:
 
 def _weak(ts: list[np.ndarray], library: Library, width: float, domains: int) -> Any:
     """The weak form on the common times; None where records differ in length."""
-    import pysindy as ps
+    ps: Any = importlib.import_module("pysindy")
 
     if any(len(t) != len(ts[0]) for t in ts):
         return None
@@ -116,7 +117,7 @@ def _weak(ts: list[np.ndarray], library: Library, width: float, domains: int) ->
 
 def terms(library: Library) -> Any:
     """Its own library with the terms of ours, in the same order."""
-    import pysindy as ps
+    ps: Any = importlib.import_module("pysindy")
 
     degree = max(map(sum, library.powers))
     out = ps.PolynomialLibrary(degree=degree)
@@ -139,7 +140,7 @@ def _of_all(wave: Any, index: int, variables: int) -> Any:
 
 def introduction(data: Trajectories) -> np.ndarray:
     """Coefficients `"term out"` of the peer's introductory example: its defaults."""
-    import pysindy as ps
+    ps: Any = importlib.import_module("pysindy")
 
     model = ps.SINDy()
     model.fit(data.ys[0], t=float(data.ts[0, 1] - data.ts[0, 0]))
