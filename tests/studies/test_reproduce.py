@@ -263,7 +263,7 @@ def test_the_issue_s_rows_are_there():
         "real_data.silverbox.arrow_mv": (0.40, None),
         "spine.resume": (3, None),
         "spine.demo_seconds": (300, None),
-        "spine.test_seconds": (245, None),
+        "spine.test_seconds": (200, None),
         "spine.install_seconds": (None, None),
         "spine.install_mb": (None, None),
         "spine.help_seconds": (0.5, None),

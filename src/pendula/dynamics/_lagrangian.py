@@ -87,11 +87,6 @@ class Lagrangian(AbstractField):
         bend = jnp.asarray(self.body.joints(self.n), y.dtype)
         return jnp.concatenate([bend @ y[: self.n], bend @ y[self.n :]])
 
-    def energy(self, y: State) -> Float[Array, ""]:
-        """Kinetic and potential energy."""
-        q, v = y[: self.n], y[self.n :]
-        return self.lagrangian(q, v) + 2.0 * self.body.potential(q)
-
 
 def solve_positive(
     matrix: Float[Array, "n n"], right: Float[Array, "n"]
