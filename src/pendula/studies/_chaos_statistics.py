@@ -110,7 +110,7 @@ def delays(values: np.ndarray, delay: int) -> Trajectories:
     """One channel as `DIMENSION` channels, each `delay` samples after the last."""
     count = len(values) - (DIMENSION - 1) * delay
     ys = np.stack([values[k * delay :][:count] for k in range(DIMENSION)], axis=1)
-    names = [f"y{k}" for k in range(DIMENSION)]
+    names = tuple(f"y{k}" for k in range(DIMENSION))
     return Trajectories.from_arrays(
         [np.arange(count, dtype=float)], [ys], names=names, time_unit="sample"
     )
