@@ -99,6 +99,15 @@ def _forget_programs():
     jax.clear_caches()
 
 
+@pytest.fixture(autouse=True)
+def _forget_programs_of_slow_tests(request: pytest.FixtureRequest):
+    """Whole studies compile hundreds of programs: the memory maps of a process
+    would run out within one module, and the compiler then dies."""
+    yield
+    if request.node.get_closest_marker("slow"):
+        jax.clear_caches()
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("pendula")
     group.addoption(
