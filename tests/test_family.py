@@ -12,9 +12,11 @@ from pendula._source import Source
 from pendula._tree import Fixed, split_trainable
 from pendula.dynamics import (
     Conservative,
+    ControlMap,
     Dissipative,
     Free,
     Friction,
+    GaugeFlow,
     Given,
     GivenMatrix,
     Hamiltonian,
@@ -34,6 +36,7 @@ from pendula.dynamics import (
     Stochastic,
     Sum,
     exponents,
+    fit_gauge,
 )
 from pendula.dynamics._constants import PriorWidth
 from pendula.dynamics._fitted import Saved
@@ -291,6 +294,21 @@ def test_docstring_and_source(case):
     assert cls.source.key[:-4].lower() in cls.__doc__.lower().replace(" ", "")
 
 
+def gauge():
+    """Of two labels, affine: nothing is compiled."""
+    labels = 1.0 + np.arange(10.0).reshape(5, 2) ** 2
+    return fit_gauge(np.log(labels), labels, ("k1", "k3"))
+
+
+def control_map():
+    """Three systems, two settings, one eta."""
+    one, two = np.ones(1), np.ones(2)
+    kernel = (np.ones((1, 3)), np.eye(3)[None], np.ones((1, 2)))
+    scales = (one, one, two, two, one, one)
+    texts = ((True, False), ("E", "rho"), ("Pa", ""), ())
+    return ControlMap(np.ones((3, 2)), one, two[None], *kernel, *scales, *texts)
+
+
 def others():
     """What is registered and no field: parts of models, and their containers."""
     model = Model(SecondOrder(Known("spring", k=4.0), 1), (0,), 2)
@@ -310,6 +328,11 @@ def others():
         "Noisy": Noisy.make(slot((0, 1), 2), 2, 0.5),
         "Stationary": Stationary.make(2, 1, rest=slot((0, 1), 2, inputs=(0,))),
         "Stochastic": Stochastic.make(Stationary.make(3), (0, 1), 3, error=0.2),
+        "GaugeFlow": GaugeFlow(
+            np.zeros(2), np.ones(2), np.eye(2), np.zeros(2), net(2, 2), 8
+        ),
+        "Gauge": gauge(),
+        "ControlMap": control_map(),
         "Saved": Saved(jax.tree.map(lambda x: x[None], model), np.ones((1, 2, 2))),
     }
 

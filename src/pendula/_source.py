@@ -32,6 +32,8 @@ WORKS: dict[str, str] = {
     "Amos2017": "Amos, Xu, Kolter 2017, Input convex neural networks, arXiv:1609.07152",
     "Andersson2007": "Andersson, Soderberg, Bjorklund 2007, Tribology International "
     "40, 580-587",
+    "Barber2021": "Barber, Candes, Ramdas, Tibshirani 2021, Predictive inference with "
+    "the jackknife+, arXiv:1905.02928",
     "Brunton2016": "Brunton, Proctor, Kutz 2016, PNAS 113, 3932-3937",
     "Chen2018": "Chen, Rubanova, Bettencourt, Duvenaud 2018, Neural ordinary "
     "differential equations, arXiv:1806.07366",
@@ -75,6 +77,8 @@ WORKS: dict[str, str] = {
     "behaviour in augmented neural ODEs, arXiv:2006.07220",
     "Prigogine1968": "Prigogine, Lefever 1968, Journal of Chemical Physics 48, "
     "1695-1700",
+    "Rasmussen2006": "Rasmussen, Williams 2006, Gaussian Processes for Machine "
+    "Learning, MIT Press",
     "Sarkka2019": "Sarkka, Solin 2019, Applied Stochastic Differential Equations, "
     "Cambridge University Press",
     "Selkov1968": "Selkov 1968, European Journal of Biochemistry 4, 79-86",
@@ -84,6 +88,7 @@ WORKS: dict[str, str] = {
     "VanDerSchaft2014": "Van der Schaft, Jeltsema 2014, Port-Hamiltonian systems "
     "theory: an introductory overview, Foundations and Trends in Systems and Control 1",
     "Volterra1926": "Volterra 1926, Nature 118, 558-560",
+    "Wang2023": "Wang 2023, thesis, University of California, Los Angeles, chapter 4",
     "Yin2021": "Yin et al. 2021, Augmenting physical models with deep networks for "
     "complex dynamics forecasting, arXiv:2010.04456",
     "Zhong2020": "Zhong, Dey, Chakraborty 2020, Dissipative SymODEN, arXiv:2002.08860",

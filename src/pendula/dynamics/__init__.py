@@ -10,6 +10,11 @@ from ._config import (
     to_dict as to_dict,
 )
 from ._constants import Free as Free, Given as Given, constant as constant
+from ._control_map import (
+    ControlMap as ControlMap,
+    load_control_map as load_control_map,
+)
+from ._control_map_fit import fit_control_map as fit_control_map
 from ._energy import (
     Conservative as Conservative,
     Dissipative as Dissipative,
@@ -29,6 +34,9 @@ from ._fit_stochastic import (
 )
 from ._fitted import Fitted as Fitted, load as load
 from ._forecast import Forecast as Forecast
+from ._gauge import Gauge as Gauge, GaugeFlow as GaugeFlow, load_gauge as load_gauge
+from ._gauge_fit import GaugeConfig as GaugeConfig, fit_gauge as fit_gauge
+from ._gauge_intervals import Measurement as Measurement
 from ._hamiltonian import (
     Hamiltonian as Hamiltonian,
     PortHamiltonian as PortHamiltonian,
