@@ -25,9 +25,11 @@ def build_model(
     substeps: int,
     key: PRNGKeyArray,
     guesses: Guesses | None = None,
+    family: tuple[str, int] | None = None,
 ) -> Model:
     """A fresh model (float dtype of the surrounding scope); `guesses` are the starts
-    of free constants that have no value.
+    of free constants that have no value; `family` the kind of the conditioned networks
+    and the size of eta.
 
     **Raises:** `ConfigError` for combinations that make no sense.
     """
@@ -37,7 +39,7 @@ def build_model(
     has_input_law = any(k.term == "input" for k in config.known)
     ctrl = 0 if has_input_law else len(ranges.input_mean)
     joints = None if body is None else body.joints(plan.n)
-    maker = Maker(config, plan, ranges, ctrl, key, joints)
+    maker = Maker(config, plan, ranges, ctrl, key, joints, family)
     field: AbstractField
     if learn == "hamiltonian":
         field = maker.hamiltonian()

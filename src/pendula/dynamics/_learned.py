@@ -15,12 +15,12 @@ from .._registry import register
 from .._source import Source
 from .._tree import Fixed
 from .._types import Context, Control, State, Time
-from ..nn import MLP, ConvexMLP, MonotoneMLP
+from ..nn import MLP, AbstractConditioned, ConvexMLP, MonotoneMLP
 from ._field import AbstractField
 from ._priors import check_priors
 
 
-Network = MLP | MonotoneMLP | ConvexMLP
+Network = MLP | MonotoneMLP | ConvexMLP | AbstractConditioned
 LINEAR_SD = 5.0  # prior width of the unit-free entries of a linear part
 
 

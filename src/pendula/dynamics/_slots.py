@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from .._errors import ConfigError
-from ..nn import MLP, ConvexMLP, MonotoneMLP
+from ..nn import MLP, ConvexMLP, MonotoneMLP, conditioned
 from ._bodies import LearnedBody
 from ._config import ModelConfig
 from ._constants import Free, Given
@@ -52,7 +52,8 @@ class Ranges:
 @dataclasses.dataclass(frozen=True)
 class Maker:
     """Builds learned terms. `joints` `"n n"` turns rates into those of the joints that
-    friction sees, where there is a body."""
+    friction sees, where there is a body; `family` is the kind of the conditioned
+    networks and the size of eta, where a family is learned."""
 
     config: ModelConfig
     plan: Layout
@@ -60,6 +61,7 @@ class Maker:
     ctrl: int
     key: PRNGKeyArray
     joints: np.ndarray | None = None
+    family: tuple[str, int] | None = None
 
     def slot(
         self,
@@ -106,6 +108,16 @@ class Maker:
         self, inputs: int, out: int, priors: tuple[str, ...], index: int
     ) -> Network:
         c, key = self.config, jax.random.fold_in(self.key, index)
+        shaped = sorted({"convex", "increasing", "decreasing"} & set(priors))
+        if self.family is not None:
+            if shaped:
+                raise ConfigError(
+                    f'the prior "{shaped[0]}" is not built for the networks of a '
+                    "family. Leave it out, or fit each member by itself."
+                )
+            head, size = self.family
+            settings = {"width": c.width, "depth": c.depth, "activation": c.activation}
+            return conditioned(head, inputs, out, size, key=key, **settings)
         if "convex" in priors:
             return ConvexMLP(inputs, out, c.width, c.depth, key=key)
         if {"increasing", "decreasing"} & set(priors):

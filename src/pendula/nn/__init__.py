@@ -1,8 +1,18 @@
 """Building blocks that two rooms use."""
 
+from ._conditioned import (
+    AbstractConditioned as AbstractConditioned,
+    Affine as Affine,
+    Concat as Concat,
+    LowRank as LowRank,
+    bind as bind,
+    conditioned as conditioned,
+)
+from ._hyper import Hyper as Hyper, HyperMLP as HyperMLP, encode_task as encode_task
 from ._mlp import (
     ACTIVATIONS as ACTIVATIONS,
     MLP as MLP,
     activation as activation,
 )
+from ._reference import ReferenceMLP as ReferenceMLP, ReferenceNet as ReferenceNet
 from ._shaped import ConvexMLP as ConvexMLP, MonotoneMLP as MonotoneMLP

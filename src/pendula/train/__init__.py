@@ -6,6 +6,12 @@ from ._adam import (
     init_opt as init_opt,
     plain_gradient as plain_gradient,
 )
+from ._adapt import (
+    Adaptation as Adaptation,
+    EtaPrior as EtaPrior,
+    adapt as adapt,
+    eliminate_starts as eliminate_starts,
+)
 from ._callbacks import (
     STOPPED as STOPPED,
     KeepBest as KeepBest,
@@ -14,6 +20,7 @@ from ._callbacks import (
     Tell as Tell,
     TimeLimit as TimeLimit,
 )
+from ._chained import chained_normal as chained_normal
 from ._checkpoint import (
     Checkpoint as Checkpoint,
     check_same as check_same,
@@ -21,10 +28,18 @@ from ._checkpoint import (
     resume as resume,
 )
 from ._levenberg import (
+    Normal as Normal,
     levenberg_state as levenberg_state,
     levenberg_step as levenberg_step,
     normal_equations as normal_equations,
     posterior_covariance as posterior_covariance,
+)
+from ._meta import (
+    first_order as first_order,
+    implicit as implicit,
+    inner_descent as inner_descent,
+    mean_loss as mean_loss,
+    second_order as second_order,
 )
 from ._run import (
     NOT_FINITE as NOT_FINITE,

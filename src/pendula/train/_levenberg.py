@@ -25,6 +25,9 @@ from ._state import TrainState
 # residual(params, local, item) -> "residual"; already weighted and masked
 Residual = Callable[[Any, Float[Array, "local"], Any], Float[Array, "residual"]]
 Prior = Callable[[Any], Float[Array, "prior"]]
+# linearise(residual, params, local, items, full) -> Normal; full(params) joins what
+# is fixed
+Linearise = Callable[[Residual, Any, Array, Any, Callable[[Any], Any]], "Normal"]
 
 TRIALS = (0.1, 1.0, 10.0, 100.0)
 
@@ -54,7 +57,11 @@ class Normal(eqx.Module):
 
 
 def normal_equations(
-    residual: Residual, params: Any, local: Float[Array, "item local"], items: Any
+    residual: Residual,
+    params: Any,
+    local: Float[Array, "item local"],
+    items: Any,
+    full: Callable[[Any], Any] = lambda params: params,
 ) -> Normal:
     """Gauss-Newton matrix and gradient by forward mode, one stretch at a time
     under `vmap` (the tangents of one stretch share its primal rollout)."""
@@ -62,7 +69,7 @@ def normal_equations(
 
     def one(s: Array, item: Any) -> tuple[Array, ...]:
         def f(pair: tuple) -> tuple[Array, Array]:
-            r = residual(unravel(pair[0]), pair[1], item)
+            r = residual(full(unravel(pair[0])), pair[1], item)
             return r, r
 
         (jp, js), r = jax.jacfwd(f, has_aux=True)((flat, s))
@@ -77,11 +84,25 @@ def _solve(matrix: Array, rhs: Array) -> Array:
 
 
 def _eliminate(
-    normal: Normal, prior_a: Array, prior_g: Array, variance: Array, mu: Array
+    normal: Normal,
+    prior_a: Array,
+    prior_g: Array,
+    variance: Array,
+    mu: Array,
+    local: Array,
+    precision: float,
 ) -> tuple[Array, Array]:
     """Damped step (dp, ds) by elimination of the local unknowns."""
-    # Start states have no prior; the data hold them well.
-    scale = lambda m: m + 1e-6 * mu * jnp.diag(jnp.diag(m)) + _floor(m)
+    # Start states have no prior; the data hold them well. What has one is damped by
+    # it, as the shared parameters are.
+    held = precision * variance
+    eye = jnp.eye(local.shape[1], dtype=normal.c.dtype)
+
+    def scale(m: Array) -> Array:
+        damped = m + 1e-6 * mu * jnp.diag(jnp.diag(m)) + _floor(m)
+        return damped + held * (1.0 + mu) * eye
+
+    normal = eqx.tree_at(lambda n: n.gs, normal, normal.gs + held * local)
     a = normal.a / variance + prior_a
     g = normal.gp / variance + prior_g
     a = a + mu * jnp.diag(_metric(prior_a, a)) + _floor(a)
@@ -129,6 +150,8 @@ def levenberg_step(
     inflation: Callable[[Array, Any], Array] | None = None,
     tolerance: float = 1e-5,
     has_static: bool = False,
+    linearise: Linearise = normal_equations,
+    local_precision: float = 0.0,
 ) -> Step:
     r"""A jitted Levenberg-Marquardt step for `train.run`.
 
@@ -143,7 +166,9 @@ def levenberg_step(
     residuals count for fewer samples. A step whose relative gain is below
     `tolerance` counts as standing still. With `has_static` the batch is
     `(static, items)`, and `residual` and `prior` get the pair `(params, static)`:
-    what is fixed may differ between members.
+    what is fixed may differ between members. `linearise` gives the normal equations
+    (forward mode by default); `local_precision` is that of a normal prior of the local
+    unknowns about 0.
 
     **Source:** Levenberg 1944, Marquardt 1963; elimination as in bundle
     adjustment (Triggs et al. 2000, section 6).
@@ -156,26 +181,26 @@ def levenberg_step(
         flat, unravel = ravel_pytree(params)
         full = (lambda p: (p, static)) if has_static else (lambda p: p)
 
-        def on_full(p: Any, s: Array, item: Any) -> Array:
-            return residual(full(p), s, item)
-
         def objective(p: Any, s: Array) -> tuple[Array, tuple]:
-            r = jax.vmap(on_full, in_axes=(None, 0, 0))(p, s, items)
+            r = jax.vmap(residual, in_axes=(None, 0, 0))(full(p), s, items)
             pi = prior(full(p))
             rss = jnp.sum(r * r)
             times = 1.0 if inflation is None else inflation(r, items)
-            cost = 0.5 * rss / opt.variance + 0.5 * jnp.sum(pi * pi)
-            return cost, (rss, times * rss)
+            held = jnp.sum(pi * pi) + local_precision * jnp.sum(s * s)
+            return 0.5 * rss / opt.variance + 0.5 * held, (rss, times * rss)
 
-        normal = normal_equations(on_full, params, local, items)
+        normal = linearise(residual, params, local, items, full)
         pi = prior(full(params))
         jpi = jax.jacfwd(lambda p: prior(full(unravel(p))))(flat)
         prior_a, prior_g = jpi.T @ jpi, jpi.T @ pi
-        now = 0.5 * normal.rss / opt.variance + 0.5 * jnp.sum(pi * pi)
+        held = jnp.sum(pi * pi) + local_precision * jnp.sum(local * local)
+        now = 0.5 * normal.rss / opt.variance + 0.5 * held
 
         def trial(factor: Array) -> tuple:
             mu = opt.damping * factor
-            dp, ds = _eliminate(normal, prior_a, prior_g, opt.variance, mu)
+            dp, ds = _eliminate(
+                normal, prior_a, prior_g, opt.variance, mu, local, local_precision
+            )
             cost, sums = objective(unravel(flat + dp), local + ds)
             return jnp.where(jnp.isfinite(cost), cost, jnp.inf), sums, dp, ds
 

@@ -1,0 +1,238 @@
+"""A fitted family: the shared law, the etas of its members, and how to get others."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from .._errors import CheckpointError, DataError
+from .._precision import cast, precision
+from .._registry import register
+from ..data import Trajectories
+from ..nn import bind
+from ..train import load_tree, save_tree
+from ._family_adapt import Adapted, adapt_many, fisher_of
+from ._family_config import FamilyConfig
+from ._family_data import FamilyData
+from ._layout import Layout
+from ._model import Model
+
+
+@register("module")
+class SavedFamily(eqx.Module):
+    """What the file of a family holds."""
+
+    model: Model
+    etas: Any
+    fisher: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """The law that several systems share.
+
+    **Shapes:** `etas` `"system eta"` of the training systems, `fisher`
+    `"system eta eta"` the sensitivity J'J of their observations (in spreads); `about`
+    is a JSON-able record: names, units, layout, what was decided, the range visited.
+    """
+
+    model: Model
+    etas: Float[np.ndarray, "system eta"]
+    fisher: Float[np.ndarray, "system eta eta"]
+    about: dict[str, Any]
+
+    @property
+    def size(self) -> int:
+        """Number of entries of eta."""
+        return self.etas.shape[1]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the training systems."""
+        return tuple(self.about["labels"])
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Precision of the model."""
+        return np.dtype(self.about["dtype"])
+
+    @property
+    def plan(self) -> Layout:
+        """The state behind the channels."""
+        d = self.about["layout"]
+        return Layout(
+            tuple(d["positions"]),
+            tuple(d["velocities"]),
+            tuple(d["first"]),
+            tuple(self.about["names"]),
+            bool(d["canonical"]),
+        )
+
+    @property
+    def mean(self) -> Float[np.ndarray, "eta"]:
+        """Mean of the training etas: the prior's."""
+        return self.etas.mean(axis=0)
+
+    @property
+    def covariance(self) -> Float[np.ndarray, "eta eta"]:
+        """Covariance of the training etas, never singular: the prior's."""
+        cov = np.atleast_2d(np.cov(self.etas.T))
+        level = max(float(np.trace(cov)) / len(cov), 1e-12)
+        return cov + 1e-4 * level * np.eye(len(cov))
+
+    def at(self, eta: Any) -> Model:
+        """The model of one member."""
+        with precision(self.dtype):
+            eta = jnp.asarray(eta, self.dtype)
+            return bind(cast(self.model, self.dtype), eta)
+
+    def adapt(self, data: Trajectories, **options: Any) -> Adapted:
+        """A new member from its trajectories, all of one system.
+
+        See `adapt_many` for the options. **Raises:** `DataError` for data that do not
+        fit the family.
+        """
+        single = data.replace(env=np.zeros(data.num, int))
+        return adapt_many(self, single, **options)[0]
+
+    def adapt_many(self, data: Trajectories, **options: Any) -> list[Adapted]:
+        """Several new members at once, one for each value of `env`."""
+        return adapt_many(self, data, **options)
+
+    def predict(
+        self, eta: Any, y0: Any, ts: Any, *, refine: int = 1
+    ) -> Float[np.ndarray, "*lead time obs"]:
+        """Observations of the member eta `"*lead eta"` from a state `"*lead dim"` at
+        times `"time"`; NaN where the rollout failed."""
+        ts = np.asarray(ts, np.float64)
+        eta, y0 = np.asarray(eta, self.dtype), np.asarray(y0, self.dtype)
+        lead = np.broadcast_shapes(eta.shape[:-1], y0.shape[:-1])
+        flat = lambda x: np.broadcast_to(x, (*lead, x.shape[-1])).reshape(
+            -1, x.shape[-1]
+        )
+        with precision(self.dtype):
+            out = _predict(
+                cast(self.model, self.dtype),
+                jnp.asarray(flat(eta)),
+                jnp.asarray(flat(y0)),
+                jnp.asarray(ts[0], self.dtype),
+                jnp.asarray(np.diff(ts), self.dtype),
+                refine,
+            )
+            return np.asarray(out).reshape(*lead, len(ts), -1)
+
+    def match(self, data: Trajectories) -> Trajectories:
+        """The channels of the family, in its order. **Raises:** `DataError`."""
+        names = tuple(self.about["names"])
+        missing = [n for n in names if n not in data.names]
+        if missing:
+            raise DataError(
+                f'the family needs channel "{missing[0]}"; the data have '
+                f"{', '.join(data.names)}. Rename the column, or choose other data."
+            )
+        return data if data.names == names else data.channels(names)
+
+    def summary(self) -> str:
+        """A few lines: what was learned, from how many systems."""
+        a = self.about
+        lines = [
+            f"a family of {len(self.etas)} systems, eta of size {self.size} "
+            f"(head {a['config']['head']}, {a['mode']}, {a['weights']} weights)",
+            f"state: {', '.join(a['state'])}",
+        ]
+        lines += [
+            f"eta of {k}: {np.array2string(e, precision=4)}"
+            for k, e in zip(self.labels, self.etas, strict=True)
+        ]
+        return "\n".join(lines)
+
+    def save(self, path: str | Path) -> Path:
+        """Write one `.safetensors` file; no pickle."""
+        path = Path(path)
+        tree = SavedFamily(self.model, self.etas, self.fisher)
+        save_tree(path, tree, {"kind": "family", **self.about})
+        return path
+
+    @classmethod
+    def of(
+        cls,
+        model: Model,
+        etas: np.ndarray,
+        found: FamilyData,
+        config: FamilyConfig,
+        setup: Any,
+        outcomes: list[dict[str, Any]],
+        seconds: float,
+    ) -> Family:
+        """The result of a fit."""
+        plan, data = found.plan, found.data
+        about = {
+            "names": list(data.names),
+            "units": list(data.units),
+            "time_unit": data.time_unit,
+            "angle": [bool(a) for a in data.angle],
+            "layout": dataclasses.asdict(dataclasses.replace(plan)) | {"names": None},
+            "state": list(plan.state_names),
+            "labels": list(found.labels),
+            "config": _plain(dataclasses.asdict(config)),
+            "mode": setup.mode,
+            "weights": setup.weights,
+            "dtype": str(setup.dtype),
+            "spread": found.spread.tolist(),
+            "noise": np.nan_to_num(found.noise).tolist(),
+            "low": found.ranges.low.tolist(),
+            "high": found.ranges.high.tolist(),
+            "every": found.every,
+            "sampling": found.sampling,
+            "stages": outcomes,
+            "seconds": seconds,
+            "licence": data.licence,
+        }
+        eta0 = etas.mean(axis=0) if setup.eta0 is None else setup.eta0
+        about["eta0"] = eta0.tolist()
+        fisher, variance = fisher_of(model, etas, found, setup.dtype)
+        about["variance"] = variance
+        return cls(model, etas, fisher, about)
+
+
+def load_family(path: str | Path) -> Family:
+    """A saved family. **Raises:** `CheckpointError` for another kind of file."""
+    tree, about = load_tree(Path(path))
+    if about.get("kind") != "family" or not isinstance(tree, SavedFamily):
+        raise CheckpointError(
+            f"{path} holds no family. Give the family.safetensors of a run made with "
+            "pendula fit --family."
+        )
+    return Family(
+        tree.model,
+        np.asarray(tree.etas, np.float64),
+        np.asarray(tree.fisher, np.float64),
+        about,
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(v) for v in value]
+    return value
+
+
+@eqx.filter_jit
+def _predict(
+    model: Model, etas: Any, y0: Any, t0: Any, dts: Any, refine: int
+) -> jax.Array:
+    def one(eta: Any, y: Any) -> Any:
+        member = bind(model, eta)
+        roll = member.steps(y, t0, dts, refine=refine)
+        return jax.vmap(member.observe)(roll.ys)
+
+    return jax.vmap(one)(etas, y0)

@@ -1,0 +1,479 @@
+"""Adaptation: the eta of a new member from one or a few clips of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import TYPE_CHECKING, Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from .._errors import ConfigError, DataError
+from .._precision import cast, precision, to_host
+from ..data import Batch, Trajectories, noise_estimate
+from ..nn import bind
+from ..train import Adaptation, EtaPrior, adapt, eliminate_starts, normal_equations
+from ._config import choice
+from ._family_data import (
+    Clips,
+    FamilyData,
+    check_lengths,
+    drawn,
+    is_clean,
+    measured_where_seen,
+    systems_of,
+)
+from ._family_programs import clip_residuals, descend
+from ._model import Model, weighted_residual
+from ._prepare import estimate_states
+
+
+if TYPE_CHECKING:
+    from ._family import Family
+
+GROWING = (0.1, 0.3, 1.0)  # shares of a long record, fitted one after the other
+LONG = 60  # samples from which a record is long
+CONDITION = 1e8
+FAR = 4.0  # Mahalanobis distance beyond which a member is outside the family
+OUTSIDE = 0.2  # share of the range visited in training
+
+
+@dataclasses.dataclass(frozen=True)
+class Adapted:
+    """One new member of a family.
+
+    `eta` `"eta"` and its `covariance` `"eta eta"`; `history` the objective after each
+    iteration; `singular_values` of the sensitivity J in units of the prior, with their
+    ratio `condition`; `identified`: whether the data say more of eta than the family
+    did before; `extrapolation`: in which way it leaves the family, empty when it does
+    not; `rmse` `"obs"` of the clips; `seconds` its share of the run.
+    """
+
+    family: Any
+    eta: Float[np.ndarray, "eta"]
+    covariance: Float[np.ndarray, "eta eta"]
+    history: Float[np.ndarray, "iteration"]
+    iterations: int
+    converged: bool
+    identified: bool
+    singular_values: Float[np.ndarray, "eta"]
+    condition: float
+    extrapolation: tuple[str, ...]
+    rmse: Float[np.ndarray, "obs"]
+    label: str
+    seconds: float
+
+    @property
+    def extrapolating(self) -> bool:
+        """Whether the member lies outside the family that was learned."""
+        return bool(self.extrapolation)
+
+    def model(self) -> Model:
+        """The model of this member."""
+        return self.family.at(self.eta)
+
+    def predict(self, y0: Any, ts: Any, *, refine: int = 1) -> np.ndarray:
+        """Observations from a state `"dim"` at times `"time"`."""
+        return self.family.predict(self.eta, y0, ts, refine=refine)
+
+    def summary(self) -> str:
+        """A few lines: eta, how well it is known, and what to mind."""
+        sd = np.sqrt(np.diag(self.covariance))
+        told = ", ".join(
+            f"{e:.4g} +- {s:.2g}" for e, s in zip(self.eta, sd, strict=True)
+        )
+        lines = [
+            f"{self.label}: eta {told} after {self.iterations} iterations"
+            f"{'' if self.converged else ' (not converged)'}"
+        ]
+        if not self.identified:
+            lines.append(
+                "the clips say nothing of some direction of eta (condition "
+                f"{self.condition:.2g}): measure a larger motion"
+            )
+        lines += [f"extrapolating: {why}" for why in self.extrapolation]
+        return "\n".join(lines)
+
+
+def adapt_many(
+    family: Family,
+    data: Trajectories,
+    *,
+    method: str = "lm",
+    iterations: int = 8,
+    starts: int = 3,
+    noise: Any = None,
+    steps: int = 5,
+    rate: float = 0.1,
+    eta0: Any = None,
+) -> list[Adapted]:
+    """Adapt to the systems of `data`, one for each value of `env`.
+
+    **Arguments:** `method`: `lm` (Levenberg-Marquardt from the family's mean and the
+    `starts` training etas that fit the first tenth best, on growing shares of a long
+    record) or `gd` (`steps` steps of size `rate` on the mean squared error, from
+    `eta0` or the mean); `noise` `"obs"`: standard deviation of the channels, in their
+    units (None: estimated; 0: the measured states are exact).
+    **Raises:** `DataError` for data that do not fit the family, `ConfigError` for
+    settings that cannot be used.
+    """
+    choice("method", method, ("lm", "gd"))
+    if iterations < 1 or starts < 0 or steps < 1:
+        raise ConfigError("iterations and steps must be at least 1, starts at least 0.")
+    begun = time.perf_counter()
+    data = family.match(data)
+    check_lengths(data)
+    _check_scale(family, data)
+    found = _prepare(family, data, noise)
+    with precision(family.dtype):
+        put = lambda tree: jax.tree.map(jnp.asarray, cast(tree, family.dtype))
+        model, clips = put(family.model), put(found.clips)
+        weight = jnp.asarray(1.0 / np.asarray(family.about["spread"]), family.dtype)
+        if method == "gd":
+            first = family.about["eta0"] if eta0 is None else eta0
+            plain = family.about["mode"] == "reference"  # the error is not scaled
+            etas, losses = descend(
+                model,
+                jnp.asarray(first, family.dtype),
+                clips,
+                jnp.ones_like(weight) if plain else weight,
+                steps,
+                jnp.asarray(rate, family.dtype),
+            )
+            out = _judge(model, etas, clips, weight)
+            count = jnp.full(len(etas), steps)
+            at = lambda a: (a.history, a.iterations)
+            out = eqx.tree_at(at, out, (losses, count))
+        else:
+            prior = EtaPrior(
+                jnp.asarray(family.mean, family.dtype),
+                jnp.asarray(np.linalg.inv(family.covariance), family.dtype),
+            )
+            begin = _starts(model, prior.mean, put(family.etas), clips, weight, starts)
+            long = clips.batch.dts.shape[-1] > LONG
+            out = _adapt(
+                model,
+                prior,
+                clips,
+                begin,
+                weight,
+                jnp.asarray(found.variance, family.dtype),
+                not found.clean,
+                iterations,
+                GROWING if long else (1.0,),
+            )
+        out = to_host(out)
+    seconds = (time.perf_counter() - begun) / len(found.labels)
+    return [_told(family, found, out, i, seconds) for i in range(len(found.labels))]
+
+
+@dataclasses.dataclass(frozen=True)
+class NewData:
+    """New systems, prepared: clips `"system clip"`, and how noisy they are."""
+
+    clips: Clips
+    labels: tuple[str, ...]
+    clean: bool
+    variance: float
+    low: np.ndarray
+    high: np.ndarray
+    moves: np.ndarray
+
+
+def _check_scale(family: Family, data: Trajectories) -> None:
+    spread = np.asarray(family.about["spread"])
+    here = np.sqrt(np.nanmean(np.where(data.mask, data.ys, np.nan) ** 2, axis=(0, 1)))
+    high = np.maximum(np.abs(family.about["high"]), np.abs(family.about["low"]))
+    usual = np.maximum(spread, high[np.asarray(family.plan.observed)])
+    bad = np.flatnonzero(here > 1e3 * usual)
+    if len(bad):
+        j = int(bad[0])
+        raise DataError(
+            f'channel "{data.names[j]}": its values are {here[j] / usual[j]:.3g} times '
+            "those of the training systems. Are they in other units? Convert them "
+            "first."
+        )
+
+
+def _prepare(family: Family, data: Trajectories, noise: Any) -> NewData:
+    spread = np.asarray(family.about["spread"])
+    sd = noise_estimate(data) if noise is None else np.broadcast_to(noise, data.dim)
+    sd = np.nan_to_num(np.asarray(sd, float))
+    clean = is_clean(sd, spread)
+    step = family.about["every"] * family.about["sampling"]
+    states = estimate_states(data, family.plan).ys
+    if clean:
+        states = measured_where_seen(states, data, family.plan)
+    steps = np.diff(data.ts, axis=1)
+    sampling = float(np.median(steps[steps > 0]))
+    every = max(1, int(step / sampling + 1e-6)) if clean and data.us is None else 1
+    y0 = _first_states(states)
+    if every > 1:
+        data = data.subsample(every)
+    data = _filled(data, 1.5 * step)
+    batch = data.full(family.dtype)
+    rows, labels = systems_of(data)
+    most = max(map(len, rows))
+    order = np.stack([r[np.arange(most) % len(r)] for r in rows])
+    extra = np.arange(most)[None] >= np.array([len(r) for r in rows])[:, None]
+    pick = lambda x: None if x is None else np.asarray(x)[order]
+    b = Batch(*(pick(getattr(batch, f.name)) for f in dataclasses.fields(batch)))
+    mask = np.asarray(b.mask) & ~extra[..., None, None]
+    b = eqx.tree_at(lambda b: b.mask, b, mask)
+    ys = np.where(mask, np.asarray(b.ys), np.nan)
+    variance = max(float(np.mean((sd / spread) ** 2)), family.about["variance"])
+    with np.errstate(all="ignore"):
+        low, high = np.nanmin(ys, axis=(1, 2)), np.nanmax(ys, axis=(1, 2))
+    return NewData(
+        Clips(b, y0[order].astype(family.dtype)),
+        labels,
+        clean,
+        variance,
+        low,
+        high,
+        (high - low) / spread,
+    )
+
+
+def _first_states(states: np.ndarray) -> np.ndarray:
+    y0 = states[:, 0]
+    if not np.isfinite(y0).all():
+        i = int(np.argwhere(~np.isfinite(y0).all(1))[0, 0])
+        raise DataError(
+            f"trajectory {i}: the state at its first sample cannot be told, too many "
+            "values are missing there. Let it begin at a sample that is complete."
+        )
+    return y0
+
+
+def _filled(data: Trajectories, longest: float) -> Trajectories:
+    """Gaps longer than a training step get unmeasured samples."""
+    if data.us is not None or np.diff(data.ts, axis=1).max() <= longest:
+        return data
+    ts, ys = [], []
+    for i, n in enumerate(data.lengths):
+        t = data.ts[i, :n]
+        y = np.where(data.mask[i, :n], data.ys[i, :n], np.nan)
+        parts = np.maximum(1, np.ceil(np.diff(t) / longest - 1e-9)).astype(int)
+        where = np.concatenate([[0], np.cumsum(parts)])
+        grid = np.interp(np.arange(where[-1] + 1), where, t)
+        out = np.full((len(grid), data.dim), np.nan)
+        out[where] = y
+        ts.append(grid)
+        ys.append(out)
+    new = Trajectories.from_arrays(ts, ys)
+    return data.replace("gaps filled", ts=new.ts, ys=new.ys, mask=new.mask)
+
+
+@eqx.filter_jit
+def _starts(
+    model: Model, mean: Array, etas: Array, clips: Clips, weight: Array, count: int
+) -> Float[Array, "system start eta"]:
+    """The mean and the training etas that fit the first tenth of each system best."""
+
+    def loss(eta: Array, mine: Clips) -> Array:
+        r = clip_residuals(model, eta, _share(mine, 0.1), weight)
+        total = jnp.sum(r * r)
+        return jnp.where(jnp.isfinite(total), total, jnp.inf)
+
+    def one(mine: Clips) -> Array:
+        order = jnp.argsort(jax.vmap(loss, (0, None))(etas, mine))
+        return jnp.concatenate([mean[None], etas[order[: min(count, len(etas))]]])
+
+    return jax.vmap(one)(clips)
+
+
+def _share(clips: Clips, share: Any) -> Clips:
+    """Only the first part of each clip counts."""
+    dts = clips.batch.dts
+    ends = jnp.cumsum(dts, axis=-1)
+    begin = jnp.ones((*dts.shape[:-1], 1), bool)
+    inside = jnp.concatenate([begin, ends <= share * ends[..., -1:] * 1.0001], axis=-1)
+    mask = clips.batch.mask & inside[..., None]
+    return eqx.tree_at(lambda c: c.batch.mask, clips, mask)
+
+
+@eqx.filter_jit
+def _adapt(
+    model: Model,
+    prior: EtaPrior,
+    clips: Clips,
+    begin: Array,
+    weight: Array,
+    variance: Array,
+    free: bool,
+    iterations: int,
+    shares: tuple[float, ...],
+) -> Adaptation:
+    """Every system from its starts; the best start of each is kept."""
+    dim = clips.y0.shape[-1]
+    size = dim if free else 0
+
+    def residual(eta: Array, start: Array, item: Clips) -> Array:
+        y0 = start if free else item.y0
+        return weighted_residual(bind(model, eta), y0, item.batch, weight)
+
+    # what is not measured of a start state is held by next to nothing
+    hold = 1e-8 * jnp.eye(size, dtype=weight.dtype)
+
+    def fit(eta: Array, local: Array, mine: Clips) -> Adaptation:
+        return adapt(
+            residual,
+            prior,
+            mine,
+            local,
+            eta,
+            variance=variance,
+            start_precision=hold,
+            count=jnp.sum(mine.batch.mask, dtype=weight.dtype),
+            iterations=iterations,
+        )
+
+    def one(mine: Clips, etas: Array) -> Adaptation:
+        local = mine.y0[:, :size]
+
+        def from_start(eta: Array) -> Adaptation:
+            def grow(carry: tuple, share: Array) -> tuple[tuple, Adaptation]:
+                out = fit(carry[0], carry[1], _share(mine, share))
+                return (out.eta, out.local), out
+
+            each = jnp.asarray(shares, weight.dtype)
+            _, outs = jax.lax.scan(grow, (eta, local), each)
+            return jax.tree.map(lambda x: x[-1], outs)
+
+        outs = jax.vmap(from_start)(etas)
+        best = jnp.argmin(outs.history[:, -1])
+        return jax.tree.map(lambda x: x[best], outs)
+
+    return jax.vmap(one)(clips, begin)
+
+
+@eqx.filter_jit
+def _judge(model: Model, etas: Array, clips: Clips, weight: Array) -> Adaptation:
+    """What is known of given etas: sensitivities and residuals, start states given."""
+
+    def residual(eta: Array, start: Array, item: Clips) -> Array:
+        return weighted_residual(bind(model, eta), item.y0, item.batch, weight)
+
+    def one(eta: Array, mine: Clips) -> Adaptation:
+        local = mine.y0[:, :0]
+        normal = normal_equations(residual, eta, local, mine)
+        information, _ = eliminate_starts(normal, jnp.zeros((0, 0), eta.dtype))
+        count = jnp.sum(mine.batch.mask, dtype=eta.dtype)
+        none = jnp.zeros((), jnp.int32)
+        return Adaptation(
+            eta,
+            local,
+            normal.rss[None],
+            none,
+            none == 0,
+            information,
+            normal.rss,
+            count,
+        )
+
+    return jax.vmap(one)(etas, clips)
+
+
+def fisher_of(
+    model: Model, etas: np.ndarray, found: FamilyData, dtype: np.dtype
+) -> tuple[np.ndarray, float]:
+    """J'J of each training system on up to eight clips, and the mean squared residual
+    (both in spreads of the channels)."""
+    step = found.sampling * found.every
+    period = found.period if np.isfinite(found.period) else 40 * step
+    length = int(np.clip(round(period / step) + 1, 4, 60))
+    length = min(length, int((found.data.lengths.min() - 1) // found.every) + 1)
+    clips = found.clips(length, (length - 1) * found.every, dtype)
+    rng = np.random.default_rng(0)
+    count = min(8, max(len(c.y0) for c in clips))
+    with precision(dtype):
+        out = _judge(
+            jax.tree.map(jnp.asarray, cast(model, dtype)),
+            jnp.asarray(etas, dtype),
+            drawn(clips, count, rng, dtype),
+            jnp.asarray(1.0 / found.spread, dtype),
+        )
+        out = to_host(out)
+    variance = float(np.nansum(out.rss) / max(np.sum(out.count), 1.0))
+    return np.asarray(out.information, np.float64), max(variance, 1e-16)
+
+
+def _told(
+    family: Family, found: NewData, out: Adaptation, i: int, seconds: float
+) -> Adapted:
+    """One system's result, on the host."""
+    eta = np.asarray(out.eta[i], np.float64)
+    information = np.asarray(out.information[i], np.float64)
+    d = len(eta)
+    variance = max(
+        float(out.rss[i] / max(float(out.count[i]) - d, 1.0)), found.variance
+    )
+    prior = family.covariance
+    root = np.linalg.cholesky(prior)
+    told = np.linalg.eigvalsh(root.T @ np.nan_to_num(information) @ root)[::-1]
+    singular = np.sqrt(np.maximum(told, 0.0))
+    condition = float(told[0] / told[-1]) if told[-1] > 0 else np.inf
+    still = bool(np.nanmax(found.moves[i]) < 1e-6)
+    identified = bool(
+        np.isfinite(eta).all()
+        and not still
+        and condition <= CONDITION
+        and told[-1] > variance
+    )
+    if identified:
+        covariance = np.linalg.inv(information / variance + np.linalg.inv(prior))
+    else:
+        eta, covariance = family.mean, np.diag(np.full(d, np.inf))
+    history = np.atleast_1d(np.asarray(out.history[i], np.float64))
+    return Adapted(
+        family,
+        eta,
+        covariance,
+        history,
+        int(np.broadcast_to(out.iterations, len(found.labels))[i]),
+        bool(out.converged[i]),
+        identified,
+        singular,
+        condition,
+        _extrapolation(family, eta, found, i) if identified else (),
+        np.sqrt(variance) * np.asarray(family.about["spread"]),
+        found.labels[i],
+        seconds,
+    )
+
+
+def _extrapolation(
+    family: Family, eta: np.ndarray, found: NewData, i: int
+) -> tuple[str, ...]:
+    """In which ways a member leaves the family."""
+    said = []
+    off = eta - family.mean
+    distance = float(np.sqrt(off @ np.linalg.solve(family.covariance, off)))
+    low, high = family.etas.min(0), family.etas.max(0)
+    beyond = np.flatnonzero((eta < low - 1e-9) | (eta > high + 1e-9))
+    if distance > FAR:
+        said.append(
+            f"eta is {distance:.1f} standard deviations from those of the training "
+            "systems"
+        )
+    for k in beyond:
+        side = "above" if eta[k] > high[k] else "below"
+        said.append(
+            f"eta[{k}] = {eta[k]:.4g} is {side} the training range "
+            f"[{low[k]:.4g}, {high[k]:.4g}]"
+        )
+    where = np.asarray(family.plan.observed)
+    bottom = np.asarray(family.about["low"])[where]
+    top = np.asarray(family.about["high"])[where]
+    margin = OUTSIDE * (top - bottom)
+    names = family.about["names"]
+    for j in np.flatnonzero(found.low[i] < bottom - margin):
+        said.append(f"{names[j]} reaches {found.low[i][j]:.4g}, below {bottom[j]:.4g}")
+    for j in np.flatnonzero(found.high[i] > top + margin):
+        said.append(f"{names[j]} reaches {found.high[i][j]:.4g}, above {top[j]:.4g}")
+    return tuple(said)

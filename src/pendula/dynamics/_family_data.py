@@ -1,0 +1,200 @@
+"""From the trajectories of a family to what its fit needs."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from .._errors import ConfigError, DataError
+from .._types import AnyArray
+from ..data import Batch, Trajectories, noise_estimate
+from ..solve import scheme
+from ._config import FitConfig, ModelConfig
+from ._layout import Layout
+from ._prepare import (
+    MAX_PHASE,
+    SAMPLES_PER_PERIOD,
+    _period,
+    _plan,
+    _ranges,
+    _sampling,
+    _spread,
+    estimate_states,
+)
+from ._slots import Ranges
+
+
+CLEAN = 1e-3  # noise over spread below which a measured state is taken as it is
+
+
+class Clips(eqx.Module):
+    """Clips with their start states, arrays with any leading axes (system, clip)."""
+
+    batch: Batch
+    y0: Float[AnyArray, "*lead dim"]
+
+
+@dataclasses.dataclass(frozen=True)
+class FamilyData:
+    """Trajectories of a family, system by system, and what was decided of them.
+
+    `rows` are the trajectories of each system; `states` `"traj time dim"` the start
+    states that clips may have; `spread` `"obs"` and `noise` `"obs"` of the channels.
+    """
+
+    data: Trajectories
+    rows: tuple[np.ndarray, ...]
+    labels: tuple[str, ...]
+    plan: Layout
+    states: np.ndarray
+    ranges: Ranges
+    spread: np.ndarray
+    noise: np.ndarray
+    every: int
+    substeps: int
+    sampling: float
+    period: float
+
+    @property
+    def num(self) -> int:
+        """Number of systems."""
+        return len(self.rows)
+
+    def clips(self, length: int, stride: int, dtype: Any) -> list[Clips]:
+        """All clips of `length` samples, system by system."""
+        out = []
+        for rows in self.rows:
+            part = self.data.select(rows)
+            batch = part.clips(length, stride, every=self.every, dtype=dtype)
+            out.append(Clips(batch, starts_of(self.states[rows], batch, dtype)))
+        return [_usable(clips) for clips in out]
+
+
+def starts_of(states: np.ndarray, batch: Batch, dtype: Any) -> Any:
+    """The states `"clip dim"` at which clips begin."""
+    origin = np.asarray(batch.origin)
+    return states[origin[:, 0], origin[:, 1]].astype(dtype)
+
+
+def _usable(clips: Clips) -> Clips:
+    """Without clips whose start is unknown or that hold nothing."""
+    seen = np.asarray(clips.batch.mask)[:, 1:].any((1, 2))
+    good = np.isfinite(clips.y0).all(1) & seen
+    if not good.any():
+        raise DataError(
+            "a system has no clip with a known start and a measured sample after it. "
+            "Give longer records of it, or leave it out."
+        )
+    return jax.tree.map(lambda x: np.asarray(x)[good], clips)
+
+
+def drawn(
+    clips: list[Clips], count: int, rng: np.random.Generator, dtype: Any
+) -> Clips:
+    """`count` random clips of every system, stacked `"system clip ..."`: different
+    ones as long as there are enough."""
+    picked = []
+    for mine in clips:
+        number = len(mine.y0)
+        order = rng.permutation(number)
+        take = order[np.arange(count) % number]
+        picked.append(jax.tree.map(lambda x, take=take: x[take], mine))
+    return jax.tree.map(lambda *x: jnp.asarray(np.stack(x)), *picked)
+
+
+def systems_of(data: Trajectories) -> tuple[tuple[np.ndarray, ...], tuple[str, ...]]:
+    """The trajectories of each system; without a system index each is its own."""
+    if data.env is None:
+        rows = tuple(np.array([i]) for i in range(data.num))
+        return rows, data.labels
+    values = np.unique(data.env)
+    rows = tuple(np.flatnonzero(data.env == v) for v in values)
+    return rows, tuple(str(v) for v in values)
+
+
+def family_data(
+    data: Trajectories, model: ModelConfig, every: int, seed: int
+) -> FamilyData:
+    """Look at the trajectories of a family.
+
+    **Raises:** `DataError` for one system only, or clips that are too short.
+    """
+    rows, labels = systems_of(data)
+    if len(rows) == 1:
+        raise DataError(
+            "there is one system in the data: a family needs several. Fit it by "
+            "itself with pendula.fit, or name the column of the system."
+        )
+    check_lengths(data)
+    config = FitConfig(model=model, seed=seed)
+    plan = _plan(data, config, [])
+    period, sampling = _period(data), _sampling(data)
+    if every > 1 and data.us is not None:
+        raise ConfigError("with inputs, every must be 1.")
+    if every == 0:
+        every = 1
+        if data.us is None and np.isfinite(period):
+            keep = SAMPLES_PER_PERIOD["levenberg"]
+            every = max(1, int(period / sampling / keep))
+    substeps = model.substeps
+    if substeps == 0:
+        step = sampling * every
+        substeps = 1
+        if np.isfinite(period):
+            substeps = max(1, int(np.ceil(2 * np.pi * step / period / MAX_PHASE)))
+        if scheme(model.scheme).order < 4:
+            substeps *= 4
+    spread = _spread(np.where(data.mask, data.ys, np.nan)[data.mask.all(2)])
+    noise = noise_estimate(data)
+    estimated = estimate_states(data, plan)
+    states = estimated.ys
+    if is_clean(noise, spread):
+        states = measured_where_seen(states, data, plan)
+    ranges = _ranges(data, plan, estimated)
+    return FamilyData(
+        data,
+        rows,
+        labels,
+        plan,
+        states,
+        ranges,
+        spread,
+        noise,
+        every,
+        substeps,
+        sampling,
+        period,
+    )
+
+
+def is_clean(noise: np.ndarray, spread: np.ndarray) -> bool:
+    """Whether measured states can be taken as they are."""
+    return bool(np.all(np.nan_to_num(noise) <= CLEAN * spread))
+
+
+def measured_where_seen(
+    states: np.ndarray, data: Trajectories, plan: Layout
+) -> np.ndarray:
+    """Estimated states with the measured channels put in."""
+    out = states.copy()
+    for channel, entry in enumerate(plan.observed):
+        seen = data.mask[..., channel]
+        out[..., entry] = np.where(seen, data.ys[..., channel], out[..., entry])
+    return out
+
+
+def check_lengths(data: Trajectories) -> None:
+    """Refuse records of fewer than 4 samples, by name."""
+    short = np.flatnonzero(data.lengths < 4)
+    if len(short):
+        raise DataError(
+            f'trajectory "{data.labels[short[0]]}" has {data.lengths[short[0]]} '
+            "samples; a family needs at least 4 each. Leave it out, or join it to its "
+            "neighbours."
+        )

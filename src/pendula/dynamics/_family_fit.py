@@ -1,0 +1,247 @@
+"""`meta_fit`: the law that a family shares, from unlabelled trajectories."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._errors import ConfigError, DataError
+from .._precision import precision, to_host
+from .._tree import num_parameters, split_trainable
+from ..data import Trajectories
+from ..nn import AbstractConditioned
+from ..train import (
+    STOPPED,
+    Checkpoint,
+    KeepBest,
+    MetricsLog,
+    Plateau,
+    Tell,
+    TimeLimit,
+    TrainState,
+    finish,
+    latest,
+    resume as resume_state,
+    run,
+)
+from ._build import build_model
+from ._family import Family
+from ._family_config import MOST_WEIGHTS, FamilyConfig
+from ._family_data import FamilyData, family_data
+from ._family_stages import family_stages
+from ._model import Model
+
+
+def meta_fit(
+    data: Trajectories,
+    config: FamilyConfig | None = None,
+    *,
+    folder: Path | None = None,
+    resume: bool = False,
+    tell: Callable[[dict[str, Any]], None] | None = None,
+) -> Family:
+    r"""Learn the law that several systems share, and a small vector eta for each.
+
+    $$ \min_{\theta, \eta^1..\eta^N} \sum_i L_i(\theta, \eta^i) $$
+
+    by the mode of the configuration: `gauss_newton` and `joint` train weights and etas
+    together; `first_order`, `second_order`, `implicit` and `reference` fit eta in an
+    inner loop from a shared start (after a joint warm start, `reference` without).
+
+    **Arguments:** `data` with a system index `env` (without, every trajectory is a
+    system of its own); labels are never looked at. `folder`: where checkpoints go;
+    with `resume` a killed run goes on from the last one. `tell(row)` hears of
+    progress.
+    **Returns:** `Family`.
+    **Raises:** `DataError` for one system, short records or mixed units,
+    `ConfigError` for settings that do not fit.
+    **Source:** Wang 2023, chapter 4 (iMODE).
+
+    ```python
+    >>> import numpy as np
+    >>> from pendula.data import Trajectories
+    >>> from pendula.dynamics import FamilyConfig, ModelConfig, meta_fit
+    >>> t = np.linspace(0, 3, 31)
+    >>> w = [0.8, 1.0, 1.2]
+    >>> ys = [np.stack([np.cos(k * t), -k * np.sin(k * t)], 1) for k in w]
+    >>> data = Trajectories.from_arrays([t] * 3, ys, names=("q", "v"))
+    >>> small = ModelConfig(width=4, depth=1)
+    >>> family = meta_fit(data, FamilyConfig(small, steps=2))
+    >>> family.etas.shape
+    (3, 1)
+
+    ```
+    """
+    config = FamilyConfig() if config is None else config
+    begun = time.perf_counter()
+    found = family_data(data, config.model, config.every, config.seed)
+    check_units(data, found)
+    settings = Setup(found, config)
+    with precision(settings.dtype):
+        model, etas, outcomes = settings.train(folder, resume, tell)
+        model, etas = to_host(model), np.asarray(etas, np.float64)
+    return Family.of(
+        model, etas, found, config, settings, outcomes, time.perf_counter() - begun
+    )
+
+
+def check_units(data: Trajectories, found: FamilyData) -> None:
+    """Refuse a system whose channel is a thousand times larger than that of others:
+    mixed units."""
+    size = []
+    for rows in found.rows:
+        ys = np.where(data.mask[rows], data.ys[rows], np.nan)
+        size.append(np.sqrt(np.nanmean(ys**2, axis=(0, 1))))
+    size = np.asarray(size)
+    middle = np.nanmedian(size, axis=0)
+    gap = size / np.where(middle > 0, middle, 1.0)
+    bad = np.argwhere((gap > 1e3) & (middle > 0))
+    if len(bad):
+        i, j = bad[0]
+        raise DataError(
+            f'system "{found.labels[i]}", channel "{data.names[j]}": its values are '
+            f"{gap[i, j]:.3g} times those of the other systems. Are they in other "
+            "units? Convert them first."
+        )
+
+
+class Setup:
+    """One family fit: model, stages, and how they are run."""
+
+    def __init__(self, found: FamilyData, config: FamilyConfig) -> None:
+        self.found, self.config = found, config
+        self.eta0: np.ndarray | None = None  # the shared start of the outer modes
+        self.key = jax.random.key(config.seed)
+        family = (config.head, config.size)
+        with precision(np.float64):
+            model = self._model(family)
+        if not any(
+            isinstance(node, AbstractConditioned)
+            for node in jax.tree.leaves(
+                model, is_leaf=lambda n: isinstance(n, AbstractConditioned)
+            )
+        ):
+            raise ConfigError(
+                "nothing in the model depends on eta: the family would be one system. "
+                "Let it learn a force, an energy or a field."
+            )
+        self.weights = num_parameters(model)
+        self.mode = config.mode
+        if self.mode == "auto":
+            few = self.weights <= MOST_WEIGHTS
+            self.mode = "gauss_newton" if few else "joint"
+        double = config.dtype == "float64" or (
+            config.dtype == "auto" and self.mode == "gauss_newton"
+        )
+        self.dtype = np.dtype(np.float64 if double else np.float32)
+
+    def _model(self, family: tuple[str, int]) -> Model:
+        f = self.found
+        return build_model(
+            self.config.model,
+            f.plan,
+            f.ranges,
+            f.substeps,
+            jax.random.fold_in(self.key, 1),
+            None,
+            family,
+        )
+
+    @property
+    def horizon(self) -> int:
+        """Samples (thinned) of the longest clips."""
+        f, step = self.found, self.found.sampling * self.found.every
+        longest = int((f.data.lengths.max() - 1) // f.every) + 1
+        length = self.config.horizon
+        if length == 0:
+            period = f.period if np.isfinite(f.period) else step * longest
+            length = min(period, 40 * step)
+        return int(np.clip(round(length / step) + 1, 3, longest))
+
+    def weight(self) -> jax.Array:
+        """One over the spread of the channels; 1 as published."""
+        one = np.ones_like(self.found.spread)
+        scale = one if self.mode == "reference" else 1.0 / self.found.spread
+        return jnp.asarray(scale, self.dtype)
+
+    def train(
+        self, folder: Path | None, resume: bool, tell: Any
+    ) -> tuple[Model, Any, list[dict[str, Any]]]:
+        """All stages; (model, etas, what each came to)."""
+        model = self._model((self.config.head, self.config.size))
+        model = jax.tree.map(
+            lambda x: x.astype(self.dtype) if eqx.is_inexact_array(x) else x, model
+        )
+        params, static = split_trainable(model)
+        shape = (self.found.num, self.config.size)
+        etas = jax.random.normal(jax.random.fold_in(self.key, 2), shape, self.dtype)
+        pair: Any = (params, etas)
+        outcomes: list[dict[str, Any]] = []
+        deadline = time.perf_counter() + 60.0 * self.config.minutes
+        done = latest(folder / "resume") if folder and resume else None
+        for index, stage in enumerate(family_stages(self, static)):
+            if done is not None and index < done[0]:
+                continue
+            if time.perf_counter() > deadline and index:
+                break
+            state, ended = stage.start(pair), None
+            if folder is not None and done is not None:
+                found = resume_state(folder / "resume", index, state)
+                if found is not None:
+                    state, ended = found
+                if ended is not None and ended.startswith(STOPPED):
+                    ended = None
+                done = None
+            begun = time.perf_counter()
+            if ended is None:
+                callbacks = self._callbacks(stage, index, state, folder, deadline, tell)
+                state, ended = run(
+                    stage.step,
+                    state,
+                    stage.batches,
+                    callbacks,
+                    num_steps=stage.count,
+                    log_every=stage.log_every,
+                )
+            pair = stage.after(finish(state))
+            outcomes.append(
+                {
+                    "stage": stage.name,
+                    "steps": int(state.step),
+                    "seconds": time.perf_counter() - begun,
+                    "reason": ended,
+                }
+            )
+        params, etas = pair
+        return eqx.combine(params, static), etas, outcomes
+
+    def _callbacks(
+        self,
+        stage: Any,
+        index: int,
+        state: TrainState,
+        folder: Path | None,
+        deadline: float,
+        tell: Any,
+    ) -> list[Any]:
+        out: list[Any] = []
+        if stage.score is not None:
+            out.append(KeepBest(stage.score))
+        if tell is not None:
+            head = {"phase": stage.name, "index": index, "total": stage.count}
+            out.append(Tell(lambda row: tell({**head, **row})))
+        if folder is not None:
+            out.append(MetricsLog(folder, stage.name, int(state.step)))
+        out.append(TimeLimit(deadline, f"the limit of {self.config.minutes:g} min"))
+        if stage.settles:
+            out.append(Plateau())
+        if folder is not None:
+            out.append(Checkpoint(folder / "resume", index, 5.0))
+        return out

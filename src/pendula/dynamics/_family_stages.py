@@ -1,0 +1,157 @@
+"""The stages of a family fit: what each trains, on which clips, for how long."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from ..train import Step, TrainState, init_opt, levenberg_state
+from ._family_data import Clips, drawn
+from ._family_programs import by_gradient, gauss_newton, meta_score
+
+
+if TYPE_CHECKING:
+    from ._family_fit import Setup
+
+REDRAW = 8  # iterations of Gauss-Newton on one subset of the clips
+RESIDUALS_PER_WEIGHT = 5
+JOINT = 2000  # updates of the warm start of the outer loops
+OUTER = 500
+REFERENCE = 200  # as published
+
+
+@dataclasses.dataclass(frozen=True)
+class FamilyStage:
+    """One training: its step, the state it starts from for given (weights, etas), the
+    batch of each step, its length, and the (weights, etas) that it leaves."""
+
+    name: str
+    step: Step
+    start: Callable[[Any], TrainState]
+    batches: Callable[[int], Any]
+    count: int
+    log_every: int
+    after: Callable[[Any], Any]
+    settles: bool = False
+    score: Callable[[Any], Any] | None = None
+
+
+def family_stages(setup: Setup, static: Any) -> Iterator[FamilyStage]:
+    """The stages of the chosen mode, in order."""
+    if setup.mode == "gauss_newton":
+        lengths = [2, min(6, setup.horizon), setup.horizon]
+        for index, length in enumerate(dict.fromkeys(lengths)):
+            last = length == setup.horizon
+            yield _newton_stage(setup, static, length, index, 60 if last else 30)
+        return
+    if setup.mode != "reference":
+        short = min(6, setup.horizon)
+        if short < setup.horizon:
+            yield _adam_stage(setup, static, "joint", short, 0, JOINT // 2)
+        yield _adam_stage(setup, static, "joint", setup.horizon, 1, JOINT)
+    if setup.mode != "joint":
+        count = REFERENCE if setup.mode == "reference" else OUTER
+        yield _adam_stage(setup, static, setup.mode, setup.horizon, 2, count)
+
+
+def _newton_stage(
+    setup: Setup, static: Any, length: int, index: int, most: int
+) -> FamilyStage:
+    """Gauss-Newton on random clips of one length, drawn anew every few steps."""
+    found, dtype = setup.found, setup.dtype
+    # all starts in the stage of single intervals, overlapping clips in the others
+    stride = max(1, (length - 1) * found.every // 2)
+    clips = found.clips(length, stride, dtype)
+    each = (length - 1) * found.data.dim
+    wanted = RESIDUALS_PER_WEIGHT * setup.weights / (each * found.num)
+    most_there = max(len(c.y0) for c in clips)
+    count = int(np.clip(np.ceil(wanted), 1, most_there))
+    fixed = (static, setup.weight())
+    subset: dict[int, Clips] = {}
+
+    def batches(k: int) -> Any:
+        number = k // REDRAW if count < most_there else 0
+        if number not in subset:
+            subset.clear()
+            rng = np.random.default_rng([setup.config.seed, index, number])
+            subset[number] = drawn(clips, count, rng, dtype)
+        return fixed, subset[number]
+
+    def start(pair: Any) -> TrainState:
+        opt = levenberg_state(dtype, variance=1.0 if index == 0 else 1e-2)
+        return TrainState.start(pair, opt, setup.key)
+
+    return FamilyStage(
+        f"clips of {length}",
+        gauss_newton(length),
+        start,
+        batches,
+        setup.config.steps or most,
+        1,
+        lambda pair: pair,
+        settles=True,
+    )
+
+
+def _adam_stage(
+    setup: Setup, static: Any, mode: str, length: int, index: int, count: int
+) -> FamilyStage:
+    """Adam on one of the meta-gradients, fresh random clips at every update."""
+    found, config, dtype = setup.found, setup.config, setup.dtype
+    clips = found.clips(length, 1 if mode == "reference" else found.every, dtype)
+    step, transform = by_gradient(
+        mode,
+        config.lr,
+        config.steps or count,
+        config.inner_steps,
+        config.inner_rate,
+        config.proximal,
+    )
+    fixed = (static, setup.weight())
+    shared = mode != "joint"  # the outer modes train one start for all
+    two = mode in ("second_order", "implicit")
+
+    def some(k: int, part: int) -> Clips:
+        rng = np.random.default_rng([config.seed, 10 + index, k, part])
+        return drawn(clips, config.clips, rng, dtype)
+
+    def batches(k: int) -> Any:
+        return fixed, (some(k, 0), some(k, 1)) if two else some(k, 0)
+
+    def start(pair: Any) -> TrainState:
+        params, etas = pair
+        if shared:
+            etas = etas[0] if mode == "reference" else jnp.mean(etas, axis=0)
+        pair = (params, etas)
+        return TrainState.start(pair, init_opt(transform, pair), setup.key)
+
+    held = some(2**31 - 1, 0)
+
+    def score(pair: Any) -> Any:
+        return meta_score(
+            pair, fixed, held, shared, config.inner_steps, config.inner_rate
+        )[0]
+
+    def after(pair: Any) -> Any:
+        if not shared:
+            return pair
+        setup.eta0 = np.asarray(pair[1], np.float64)
+        etas = meta_score(
+            pair, fixed, held, shared, config.inner_steps, config.inner_rate
+        )[1]
+        return pair[0], etas
+
+    return FamilyStage(
+        f"{mode}, clips of {length}",
+        step,
+        start,
+        batches,
+        config.steps or count,
+        20,
+        after,
+        score=score if shared else None,
+    )

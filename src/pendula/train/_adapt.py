@@ -1,0 +1,178 @@
+r"""A new member of a family: eta by Levenberg-Marquardt from one or a few clips.
+
+$$ \min_{\eta, s} \frac{1}{\sigma^2} \sum_j |r_j(\eta, s_j)|^2
+   + (\eta - \bar\eta)^\top S_0^{-1} (\eta - \bar\eta) $$
+
+with the residuals of clip j, its start state s_j where that is unknown, and the mean
+and covariance of the training etas as prior.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from ._levenberg import Normal, Residual, normal_equations
+
+
+MU_FIRST, MU_LEAST, MU_MOST = 1e-2, 1e-9, 1e9
+
+
+class EtaPrior(eqx.Module):
+    """Where etas of the family lie: `mean` `"eta"` and `precision` `"eta eta"`."""
+
+    mean: Float[Array, "eta"]
+    precision: Float[Array, "eta eta"]
+
+
+class Adaptation(eqx.Module):
+    """What one adaptation came to.
+
+    `eta` `"eta"`; `local` `"clip start"` the start states; `history` `"iteration"`
+    the objective after each iteration; `iterations` how many moved; `converged`;
+    `information` `"eta eta"`, J'J of the residuals with the start states eliminated
+    (per unit variance); `rss` and `count` of the residuals.
+    """
+
+    eta: Float[Array, "*batch eta"]
+    local: Float[Array, "*batch clip start"]
+    history: Float[Array, "*batch iteration"]
+    iterations: Int[Array, "*batch"]
+    converged: Bool[Array, "*batch"]
+    information: Float[Array, "*batch eta eta"]
+    rss: Float[Array, "*batch"]
+    count: Float[Array, "*batch"]
+
+
+def _solve(matrix: Array, rhs: Array) -> Array:
+    return jnp.linalg.solve(matrix, rhs)
+
+
+def _held(matrix: Array, mu: Array) -> Array:
+    """Damped by a share of its own trace; never singular."""
+    size = matrix.shape[0]
+    level = jnp.trace(matrix) / size
+    tiny = jnp.finfo(matrix.dtype).eps
+    return matrix + (mu * level + tiny * (1.0 + level)) * jnp.eye(
+        size, dtype=matrix.dtype
+    )
+
+
+def eliminate_starts(
+    normal: Normal, precision: Float[Array, "start start"]
+) -> tuple[Array, Array]:
+    """Information matrix and gradient of eta with the start states eliminated;
+    `precision` is what is known of a start state beforehand."""
+    if normal.gs.shape[1] == 0:
+        return normal.a, normal.gp
+
+    def one(b: Array, c: Array, gs: Array) -> tuple[Array, Array]:
+        inner = _held(c + precision, jnp.zeros((), c.dtype))
+        return b @ _solve(inner, b.T), b @ _solve(inner, gs)
+
+    bcb, bcg = jax.vmap(one)(normal.b, normal.c, normal.gs)
+    return normal.a - bcb.sum(0), normal.gp - bcg.sum(0)
+
+
+def adapt(
+    residual: Residual,
+    prior: EtaPrior,
+    items: Any,
+    starts: Float[Array, "clip start"],
+    eta: Float[Array, "eta"],
+    *,
+    variance: Float[Array, ""] | float,
+    start_precision: Float[Array, "start start"],
+    count: Float[Array, ""],
+    iterations: int = 8,
+    tolerance: float = 1e-6,
+) -> Adaptation:
+    """Levenberg-Marquardt on eta (and the start states), jittable and to be mapped
+    over systems and over starts.
+
+    **Arguments:** `residual(eta, start, clip) -> "residual"`, weighted and masked;
+    `items` the clips; `starts` their start states, `"clip 0"` where they are known;
+    `eta` where it begins; `variance` of the residuals, 0 for clean data without a
+    prior; `start_precision` of the given start states, in units of 1/variance;
+    `count` the number of observed values.
+    A step that fails (not finite, or no gain) is rejected and the damping grows.
+    **Source:** Levenberg 1944, Marquardt 1963.
+    """
+    var = jnp.asarray(variance, eta.dtype)
+    pull = var * prior.precision
+    begin = starts
+    all_rows = jax.vmap(residual, (None, 0, 0))
+
+    def rest(eta: Array, local: Array) -> Array:
+        off, moved = eta - prior.mean, local - begin
+        known = jnp.einsum("ks,st,kt->", moved, start_precision, moved)
+        return off @ pull @ off + known
+
+    def cost(eta: Array, local: Array) -> Array:
+        r = all_rows(eta, local, items)
+        total = jnp.sum(r * r) + rest(eta, local)
+        return jnp.where(jnp.isfinite(total), total, jnp.inf)
+
+    def step(carry: tuple, _: Any) -> tuple[tuple, Array]:
+        eta, local, mu, now, moves, done = carry
+        normal = normal_equations(residual, eta, local, items)
+        gs = normal.gs + (local - begin) @ start_precision
+        normal = eqx.tree_at(lambda n: n.gs, normal, gs)
+        a, g = eliminate_starts(normal, start_precision)
+        a, g = a + pull, g + pull @ (eta - prior.mean)
+        move = -_solve(_held(a, mu), g)
+
+        def follow(b: Array, c: Array, g: Array) -> Array:
+            inner = _held(c + start_precision, 1e-3 * mu)
+            return -_solve(inner, g + b.T @ move)
+
+        ds = local
+        if starts.shape[1]:
+            ds = jax.vmap(follow)(normal.b, normal.c, normal.gs)
+        new_eta, new_local = eta + move, local + ds if starts.shape[1] else local
+        then = cost(new_eta, new_local)
+        better = (then < now) & ~done
+        gain = jnp.where(better, (now - then) / jnp.maximum(now, 1e-30), 1.0)
+        pick = lambda new, old: jnp.where(better, new, old)
+        factor = jnp.where(better, 0.1, 10.0)
+        mu = jnp.where(done, mu, jnp.clip(mu * factor, MU_LEAST, MU_MOST))
+        now = pick(then, now)
+        # a damping at its end, or the smallest gain: nothing is left to be found
+        done = done | (better & (gain < tolerance)) | (now == 0) | (mu >= MU_MOST)
+        carry = (
+            pick(new_eta, eta),
+            pick(new_local, local),
+            mu,
+            now,
+            moves + better,
+            done,
+        )
+        return carry, now
+
+    first = cost(eta, starts)
+    carry = (
+        eta,
+        starts,
+        jnp.asarray(MU_FIRST, eta.dtype),
+        first,
+        jnp.zeros((), jnp.int32),
+        jnp.zeros((), bool),
+    )
+    carry, history = jax.lax.scan(step, carry, None, length=iterations)
+    eta, local, _, _, moves, done = carry
+    normal = normal_equations(residual, eta, local, items)
+    information, _ = eliminate_starts(normal, start_precision)
+    return Adaptation(
+        eta,
+        local,
+        jnp.concatenate([first[None], history]),
+        moves,
+        done,
+        information,
+        normal.rss,
+        count,
+    )
