@@ -14,6 +14,13 @@ from ._baselines import (
     baseline as baseline,
     fit_baselines as fit_baselines,
 )
+from ._causality import Causality as Causality, causality as causality
+from ._components import (
+    PrincipalDimension as PrincipalDimension,
+    SensitiveDimension as SensitiveDimension,
+    principal_dimension as principal_dimension,
+    sensitive_dimension as sensitive_dimension,
+)
 from ._confounded import confounded as confounded, is_confounded as is_confounded
 from ._equilibria import Equilibrium as Equilibrium, equilibria as equilibria
 from ._finding import Finding as Finding
@@ -30,6 +37,12 @@ from ._intervals import (
     coverage as coverage,
     coverage_growth as coverage_growth,
     held_out_coverage as held_out_coverage,
+)
+from ._intrinsic import (
+    IntrinsicDimension as IntrinsicDimension,
+    NeighbourDimension as NeighbourDimension,
+    intrinsic_dimension as intrinsic_dimension,
+    neighbour_dimension as neighbour_dimension,
 )
 from ._invariants import Drift as Drift, drift as drift
 from ._limit_cycle import LimitCycle as LimitCycle, limit_cycle as limit_cycle

@@ -178,7 +178,12 @@ class Family:
             "units": list(data.units),
             "time_unit": data.time_unit,
             "angle": [bool(a) for a in data.angle],
-            "layout": dataclasses.asdict(dataclasses.replace(plan)) | {"names": None},
+            "layout": {
+                "positions": list(plan.positions),
+                "velocities": list(plan.velocities),
+                "first": list(plan.first),
+                "canonical": plan.canonical,
+            },
             "state": list(plan.state_names),
             "labels": list(found.labels),
             "config": _plain(dataclasses.asdict(config)),
