@@ -64,8 +64,8 @@ WORKS: dict[str, str] = {
     "Kidger2022": "Kidger 2022, On neural differential equations, arXiv:2202.02435",
     "Kingma2015": "Kingma, Ba 2015, Adam: a method for stochastic optimization, "
     "arXiv:1412.6980",
-    "Kirchmeyer2022": "Kirchmeyer et al. 2022, Generalizing to new physical systems via "
-    "context-informed dynamics model, arXiv:2202.01889",
+    "Kirchmeyer2022": "Kirchmeyer et al. 2022, Generalizing to new physical systems "
+    "via context-informed dynamics model, arXiv:2202.01889",
     "Kvaerno2004": "Kvaerno 2004, Singly diagonally implicit Runge-Kutta methods with "
     "an explicit first stage, BIT 44, 489-502",
     "Landau1976": "Landau, Lifshitz 1976, Mechanics, 3rd ed., Butterworth-Heinemann",
@@ -73,16 +73,16 @@ WORKS: dict[str, str] = {
     "Differential Equations, SIAM",
     "Lee2023": "Lee, Barber, Willett 2023, Distribution-free inference with "
     "hierarchical data, arXiv:2306.06342",
-    "Li2023": "Li, Wang, Roychowdhury, Jawed 2023, Physical Review Letters 131, 067301, "
-    "arXiv:2301.00957",
+    "Li2023": "Li, Wang, Roychowdhury, Jawed 2023, Physical Review Letters 131, "
+    "067301, arXiv:2301.00957",
     "Lorenz1963": "Lorenz 1963, Journal of the Atmospheric Sciences 20, 130-141",
     "Lutter2019": "Lutter, Ritter, Peters 2019, Deep Lagrangian networks, "
     "arXiv:1907.04490",
     "MacKay1992": "MacKay 1992, Neural Computation 4, 415-447",
     "Norcliffe2020": "Norcliffe, Bodnar, Day, Simidjievski, Lio 2020, On second order "
     "behaviour in augmented neural ODEs, arXiv:2006.07220",
-    "Ortiz2023": "Ortiz, Guttag, Dalca 2023, Magnitude invariant parametrizations improve "
-    "hypernetwork learning, arXiv:2304.07645",
+    "Ortiz2023": "Ortiz, Guttag, Dalca 2023, Magnitude invariant parametrizations "
+    "improve hypernetwork learning, arXiv:2304.07645",
     "Prigogine1968": "Prigogine, Lefever 1968, Journal of Chemical Physics 48, "
     "1695-1700",
     "Rasmussen2006": "Rasmussen, Williams 2006, Gaussian Processes for Machine "

@@ -93,10 +93,7 @@ class Hyper(eqx.Module):
         key_net, key_spread = jax.random.split(key)
         out = weights.size if rank is None else rank
         inputs = task_dim if plain else 2 * task_dim
-        act = "softplus" if plain else "tanh"
-        net = MLP(
-            inputs, out, width, 1, activation=act, use_bias=not plain, key=key_net
-        )
+        net = MLP(inputs, out, width, 1, use_bias=not plain, key=key_net)
         # small corrections: theta_0 keeps its drawn scale
         self.net = net if plain else _scaled_last(net, 0.1)
         self.base, self.task_dim, self.plain = module, task_dim, plain

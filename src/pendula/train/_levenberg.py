@@ -152,6 +152,7 @@ def levenberg_step(
     has_static: bool = False,
     linearise: Linearise = normal_equations,
     local_precision: float = 0.0,
+    separable_prior: bool = False,
 ) -> Step:
     r"""A jitted Levenberg-Marquardt step for `train.run`.
 
@@ -168,7 +169,8 @@ def levenberg_step(
     `(static, items)`, and `residual` and `prior` get the pair `(params, static)`:
     what is fixed may differ between members. `linearise` gives the normal equations
     (forward mode by default); `local_precision` is that of a normal prior of the local
-    unknowns about 0.
+    unknowns about 0; `separable_prior` says that no entry of the prior's residual
+    depends on two parameters, which saves a product of large matrices.
 
     **Source:** Levenberg 1944, Marquardt 1963; elimination as in bundle
     adjustment (Triggs et al. 2000, section 6).
@@ -191,8 +193,14 @@ def levenberg_step(
 
         normal = linearise(residual, params, local, items, full)
         pi = prior(full(params))
-        jpi = jax.jacfwd(lambda p: prior(full(unravel(p))))(flat)
-        prior_a, prior_g = jpi.T @ jpi, jpi.T @ pi
+        on_flat = lambda p: prior(full(unravel(p)))
+        if separable_prior:
+            _, pull = jax.vjp(on_flat, flat)
+            _, ones = jax.jvp(on_flat, (flat,), (jnp.ones_like(flat),))
+            prior_a, prior_g = jnp.diag(pull(ones)[0]), pull(pi)[0]
+        else:
+            jpi = jax.jacfwd(on_flat)(flat)
+            prior_a, prior_g = jpi.T @ jpi, jpi.T @ pi
         held = jnp.sum(pi * pi) + local_precision * jnp.sum(local * local)
         now = 0.5 * normal.rss / opt.variance + 0.5 * held
 
