@@ -43,8 +43,11 @@ WORKS: dict[str, str] = {
     "networks, IEEE Transactions on Neural Networks 21, 906-917",
     "Daniels2015": "Daniels, Nemenman 2015, Efficient inference of parsimonious "
     "phenomenological models of cellular dynamics, PLoS ONE 10, e0119821",
+    "Facco2017": "Facco, d'Errico, Rodriguez, Laio 2017, Scientific Reports 7, 12140",
     "Fisher1937": "Fisher 1937, Annals of Eugenics 7, 355-369",
     "FitzHugh1961": "FitzHugh 1961, Biophysical Journal 1, 445-466",
+    "Freedman1983": "Freedman, Lane 1983, A nonstochastic interpretation of reported "
+    "significance levels, Journal of Business & Economic Statistics 1, 292-298",
     "Gardiner2009": "Gardiner 2009, Stochastic Methods, 4th ed., Springer",
     "Gneiting2007": "Gneiting, Raftery 2007, Strictly proper scoring rules, "
     "prediction, and estimation, J. Am. Stat. Assoc. 102, 359-378",

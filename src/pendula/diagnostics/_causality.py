@@ -36,7 +36,7 @@ class Causality:
     the others has NaN in `partial_r2`, `chance`, `p` and `p_holm`.
     """
 
-    source: ClassVar[Source] = Source("Freedman1983", "sections 1 and 2")
+    source: ClassVar[Source] = Source("Freedman1983", "permuted residuals")
 
     names: tuple[str, ...]
     partial_r2: np.ndarray
@@ -130,8 +130,9 @@ def causality(
     cannot be told from theirs. The relation is taken as linear: give a length as 1/l
     or log l where that is how it acts. Directions of eta that carry nothing cost
     power (`sensitive_dimension` finds them). It is cause and effect only where the
-    settings were chosen freely, and exact for a single setting, approximate (close
-    from 10 systems on) otherwise.
+    settings were chosen freely. p is exact for a single setting and close otherwise:
+    false alarms at 5 % measured as 4.4 to 5.9 % for 7 to 27 systems, even and heavy
+    errors.
     **Source:** Freedman and Lane 1983, Journal of Business & Economic Statistics 1,
     292-298, there for one response; Holm 1979, Scandinavian Journal of Statistics 6,
     65-70.
