@@ -28,8 +28,18 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     ),
     "fit": (
         "_fit:fit",
-        "Fit one system and say how far to trust the forecast.",
+        "Fit one system and say how far to trust the forecast, or a family of them.",
         "pendula fit swing.csv --channels theta --known gravity_pendulum --free w2",
+    ),
+    "adapt": (
+        "_adapt:adapt",
+        "A new system of a family, from a few clips of it.",
+        "pendula adapt runs/springs new.csv --out runs/new",
+    ),
+    "gauge": (
+        "_gauge:gauge",
+        "Physical parameters of a new system, with an interval.",
+        "pendula gauge runs/springs new.csv --params labels.csv",
     ),
     "forecast": (
         "_forecast:forecast",

@@ -13,6 +13,8 @@ from cyclopts import Parameter
 
 from .._errors import ConfigError, PendulaError
 from ._console import Console, command
+from ._family_options import FAMILY, FamilyOptions
+from ._fit_family import RESULTS as FAMILY_RESULTS, fit_family
 from ._fit_options import MODEL, TRAIN, ModelOptions, TrainOptions, build_config
 from ._open import open_page
 from ._options import READING, TALK, Reading, Talk
@@ -32,7 +34,15 @@ RESULTS = (
     "report.html",
     "log.txt",
 )
-FILES = {*RESULTS, "metrics.jsonl", "timing.jsonl", "resume"}
+ADAPTED = ("adapted.json", "forecast.csv")
+FILES = {
+    *RESULTS,
+    *FAMILY_RESULTS,
+    *ADAPTED,
+    "metrics.jsonl",
+    "timing.jsonl",
+    "resume",
+}
 
 
 def fit(
@@ -55,10 +65,19 @@ def fit(
     reading: Reading = READING,
     model: ModelOptions = MODEL,
     train: TrainOptions = TRAIN,
+    family: FamilyOptions = FAMILY,
     talk: Talk = TALK,
 ) -> int:
-    """Fit one system; write model, numbers and page into a run folder."""
+    """Fit one system, or a family of them; write model, numbers and page into a run
+    folder."""
     console = Console(talk)
+    family.check()
+    if family.family:
+        folder = out or Path("runs") / _stem(data or ("family",))
+        _check_folder(folder, resume, force)
+        return fit_family(
+            data, folder, resume, open_, reading, model, train, family, console
+        )
     whole = load_data(data, reading, console)
     used = whole if train.train_until is None else _before(whole, train.train_until)
     console.say("loading the numerical libraries")

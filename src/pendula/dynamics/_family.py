@@ -199,6 +199,9 @@ class Family:
             "stages": outcomes,
             "seconds": seconds,
             "licence": data.licence,
+            "ctrl": data.ctrl,
+            "params": _labels_of(found),
+            "param_names": list(data.param_names),
         }
         eta0 = etas.mean(axis=0) if setup.eta0 is None else setup.eta0
         about["eta0"] = eta0.tolist()
@@ -221,6 +224,21 @@ def load_family(path: str | Path) -> Family:
         np.asarray(tree.fisher, np.float64),
         about,
     )
+
+
+def _labels_of(found: FamilyData) -> list[list[float | None]] | None:
+    """The known parameters of each system, for a gauge: training never sees them; None
+    where they are missing or differ between the trajectories of a system."""
+    if found.data.params is None:
+        return None
+    rows = []
+    for mine in found.rows:
+        table = np.asarray(found.data.params[mine], float).reshape(len(mine), -1)
+        known = np.isfinite(table[0]) & (table == table[0]).all(axis=0)
+        rows.append(
+            [float(v) if k else None for v, k in zip(table[0], known, strict=True)]
+        )
+    return rows
 
 
 def _plain(value: Any) -> Any:

@@ -26,6 +26,11 @@ from ._data_words import (
     summary_facts as summary_facts,
 )
 from ._demo_page import choice_of as choice_of, demo_sections as demo_sections
+from ._family_page import (
+    adapted_sections as adapted_sections,
+    adapted_verdict as adapted_verdict,
+    family_sections as family_sections,
+)
 from ._fit_page import fit_sections as fit_sections, verdict_words as verdict_words
 from ._law_words import law_lines as law_lines
 from ._numbers import (

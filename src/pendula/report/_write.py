@@ -9,6 +9,12 @@ from .._files import replacing
 from ._demo_figures import comparison_figure, error_figure, records_figure
 from ._demo_page import demo_sections
 from ._draw import to_png
+from ._family_page import (
+    ADAPTED_FIGURES,
+    FAMILY_FIGURES,
+    adapted_sections,
+    family_sections,
+)
 from ._fit_page import FIGURES, fit_sections
 from ._page import page
 from ._run_folder import Run, read_run, write_arrays, write_report
@@ -18,6 +24,8 @@ from ._toml import to_toml
 # kind -> the word above the title, what makes its sections, its figures by name
 KINDS: dict[str, tuple[str, Any, dict[str, Any]]] = {
     "fit": ("report of a fit", fit_sections, FIGURES),
+    "family": ("report of a family", family_sections, FAMILY_FIGURES),
+    "adapted": ("report of an adaptation", adapted_sections, ADAPTED_FIGURES),
     "demo": (
         "comparison of fits",
         demo_sections,

@@ -1,0 +1,215 @@
+"""`pendula gauge`: physical parameters of a new system, from its motion."""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from .._errors import ConfigError, DataError, nearest
+from ._adapt import adapt_options, check_adapt
+from ._console import Console
+from ._options import READING, TALK, Reading, Talk, names
+from ._systems import SYSTEM, load_run, load_systems
+
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..dynamics import Family, Measurement
+
+_UNIT = re.compile(r"(.*?)\s*\[([^\[\]]*)\]")
+TABLES = (".csv", ".tsv", ".txt")
+
+
+def gauge(
+    run: Annotated[Path, Parameter(help="The run of a family, or its file.")],
+    *data: Annotated[str, Parameter(help="Clips of the system to measure.")],
+    params: Annotated[
+        tuple[str, ...],
+        Parameter(
+            help="The parameters of the training systems: a CSV file (first column the "
+            "system, the others its parameters), or names: a,b of those to use. Those "
+            "of the training data without."
+        ),
+    ] = (),
+    interval: Annotated[str, Parameter(help="laplace or conformal.")] = "laplace",
+    level: Annotated[float, Parameter(help="Of the interval, 0 to 1.")] = 0.9,
+    system: Annotated[
+        str | None, Parameter(help=f"For several systems to measure. {SYSTEM}")
+    ] = None,
+    method: Annotated[str, Parameter(help="Of the adaptation: lm or gd.")] = "lm",
+    iterations: Annotated[
+        int | None, Parameter(help="Iterations of lm, or steps of gd. [8, 5]")
+    ] = None,
+    noise: Annotated[
+        float | None,
+        Parameter(help="Of the measurement, if known; 0: exact states (lm)."),
+    ] = None,
+    reading: Reading = READING,
+    talk: Talk = TALK,
+) -> int:
+    """Calibrate a family against known parameters, and measure those of a new system
+    with an interval. Exit status 1 where its motion does not tell them."""
+    console = Console(talk)
+    check_adapt(method, iterations)
+    family = load_run(run, console)
+    etas, table, columns, units = _calibration(family, names(params))
+    clips, decisions = load_systems(data, reading, system, console, one=True)
+    console.say(f"calibrating on {len(etas)} systems")
+    from ..dynamics import fit_gauge
+
+    made = fit_gauge(etas, table, names=columns, units=units)
+    # a level or kind of interval that cannot be had is refused before the data are used
+    made.measure(made.etas[0], interval=interval, level=level)
+    console.say("adapting")
+    found = family.adapt_many(clips, **adapt_options(method, iterations), noise=noise)
+    rows, lines = [], [f"systems: {decisions[0]['choice']}"]
+    for one in found:
+        measured = made.measure(one.eta, one.covariance, interval=interval, level=level)
+        rows.append(_row(one, measured))
+        lines.append(f"{one.label}: {measured.text}")
+        lines += [f"  extrapolating: {why}" for why in one.extrapolation]
+    lines.append(made.summary())
+    told = {"run": str(run), "gauge": made.summary(), "warnings": made.warnings}
+    console.result("\n".join(lines), {**told, "systems": rows})
+    return 0 if all(p["identified"] for r in rows for p in r["parameters"]) else 1
+
+
+def _row(one: Any, measured: Measurement) -> dict[str, Any]:
+    ends = (measured.value, measured.standard_error, measured.low, measured.high)
+    parameters = [
+        {
+            "name": name,
+            "unit": unit,
+            **dict(
+                zip(
+                    ("value", "standard_error", "low", "high"),
+                    (float(column[k]) for column in ends),
+                    strict=True,
+                )
+            ),
+            "identified": bool(measured.identified[k]),
+        }
+        for k, (name, unit) in enumerate(
+            zip(measured.names, measured.units, strict=True)
+        )
+    ]
+    return {
+        "system": one.label,
+        "parameters": parameters,
+        "level": measured.level,
+        "interval": measured.method,
+        "extrapolating": bool(measured.extrapolating or one.extrapolating),
+        "eta": one.eta,
+        "covariance": one.covariance,
+        "text": measured.text,
+    }
+
+
+def _calibration(
+    family: Family, given: tuple[str, ...]
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...], tuple[str, ...]]:
+    """Etas and labels of the training systems that have some, and the names and units
+    of the labels.
+
+    **Raises:** `ConfigError`, `DataError`.
+    """
+    import numpy as np
+
+    files = [p for p in given if Path(p).suffix.lower() in TABLES]
+    wanted = [p for p in given if p not in files]
+    if len(files) > 1:
+        raise ConfigError(f"--params {','.join(files)}: one file is read. Join them.")
+    if files:
+        table, columns, units = read_labels(Path(files[0]), family.labels)
+    else:
+        known = family.about.get("params")
+        if known is None:
+            raise ConfigError(
+                "the training data named no parameters of their systems. Give "
+                "--params labels.csv: a column of systems "
+                f"({', '.join(family.labels[:3])}, ...), and one a parameter."
+            )
+        table = np.array(known, float)
+        columns = tuple(family.about.get("param_names") or ())
+        columns = columns or tuple(f"p{j}" for j in range(table.shape[1]))
+        units = ("",) * len(columns)
+    for name in wanted:
+        if name not in columns:
+            raise ConfigError(
+                f'--params {name}: there is no parameter "{name}".'
+                f"{nearest(name, columns)} Known: {', '.join(columns)}."
+            )
+    keep = [columns.index(name) for name in wanted] or list(range(len(columns)))
+    table = table[:, keep]
+    known = np.isfinite(table).all(axis=1)
+    return (
+        family.etas[known],
+        table[known],
+        tuple(columns[j] for j in keep),
+        tuple(units[j] for j in keep),
+    )
+
+
+def read_labels(
+    path: Path, systems: tuple[str, ...]
+) -> tuple[np.ndarray, tuple[str, ...], tuple[str, ...]]:
+    """Parameters `"system param"` of a table with a row a system, in the order of
+    `systems`, NaN where there is none; their names and units.
+
+    **Raises:** `DataError` naming file, row and column.
+    """
+    import numpy as np
+
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise DataError(f"{path}: there is no such file. Check the path.") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{path}: not UTF-8 text. Save it as CSV.") from None
+    mark = "\t" if path.suffix.lower() == ".tsv" else ","
+    lines = [row for row in csv.reader(text.splitlines(), delimiter=mark) if row]
+    if len(lines) < 2 or len(lines[0]) < 2:
+        raise DataError(
+            f"{path.name}: expected a header, a column of systems, and a column for "
+            "each parameter."
+        )
+    heads = [_UNIT.fullmatch(cell.strip()) for cell in lines[0][1:]]
+    columns = tuple(
+        h[1].strip() if h else c.strip()
+        for h, c in zip(heads, lines[0][1:], strict=True)
+    )
+    units = tuple(h[2].strip() if h else "" for h in heads)
+    table = np.full((len(systems), len(columns)), np.nan)
+    seen: set[str] = set()
+    for number, row in enumerate(lines[1:], 2):
+        name = row[0].strip()
+        if name not in systems:
+            raise DataError(
+                f'{path.name}, row {number}: the family has no system "{name}".'
+                f"{nearest(name, systems)} Systems: {', '.join(systems[:9])}."
+            )
+        if name in seen:
+            raise DataError(
+                f'{path.name}, row {number}: system "{name}" stands twice. Remove one.'
+            )
+        seen.add(name)
+        if len(row) != len(columns) + 1:
+            raise DataError(
+                f"{path.name}, row {number}: {len(row)} cells where the header has "
+                f"{len(columns) + 1}. Repair the row."
+            )
+        for j, cell in enumerate(row[1:]):
+            try:
+                value = float(cell) if cell.strip() else float("nan")
+            except ValueError:
+                raise DataError(
+                    f'{path.name}, row {number}, column "{columns[j]}": "{cell}" is no '
+                    "number. Repair the cell, or leave it empty."
+                ) from None
+            table[systems.index(name), j] = value
+    return table, columns, units
