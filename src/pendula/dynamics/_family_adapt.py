@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from .._errors import ConfigError, DataError
 from .._precision import cast, precision, to_host
-from ..data import Batch, Trajectories, noise_estimate
+from ..data import Trajectories, noise_estimate
 from ..nn import bind
 from ..train import Adaptation, EtaPrior, adapt, eliminate_starts, normal_equations
 from ._config import choice
@@ -35,7 +35,8 @@ from ._prepare import estimate_states
 if TYPE_CHECKING:
     from ._family import Family
 
-GROWING = (0.1, 0.3, 1.0)  # shares of a long record, fitted one after the other
+EARLY = 0.3  # share of a long record on which the starts compete
+GROWING = (1.0 / 3.0, 1.0)  # shares of that, fitted one after the other
 LONG = 60  # samples from which a record is long
 CONDITION = 1e8
 FAR = 4.0  # Mahalanobis distance beyond which a member is outside the family
@@ -164,7 +165,7 @@ def adapt_many(
                 jnp.asarray(found.variance, family.dtype),
                 not found.clean,
                 iterations,
-                GROWING if long else (1.0,),
+                long,
             )
         out = to_host(out)
     seconds = (time.perf_counter() - begun) / len(found.labels)
@@ -220,16 +221,16 @@ def _prepare(family: Family, data: Trajectories, noise: Any) -> NewData:
     most = max(map(len, rows))
     order = np.stack([r[np.arange(most) % len(r)] for r in rows])
     extra = np.arange(most)[None] >= np.array([len(r) for r in rows])[:, None]
-    pick = lambda x: None if x is None else np.asarray(x)[order]
-    b = Batch(*(pick(getattr(batch, f.name)) for f in dataclasses.fields(batch)))
-    mask = np.asarray(b.mask) & ~extra[..., None, None]
-    b = eqx.tree_at(lambda b: b.mask, b, mask)
-    ys = np.where(mask, np.asarray(b.ys), np.nan)
+    pick = lambda x: np.asarray(x)[order]
+    batch = jax.tree.map(pick, batch)
+    mask = np.asarray(batch.mask) & ~extra[..., None, None]
+    batch = eqx.tree_at(lambda b: b.mask, batch, mask)
+    ys = np.where(mask, np.asarray(batch.ys), np.nan)
     variance = max(float(np.mean((sd / spread) ** 2)), family.about["variance"])
     with np.errstate(all="ignore"):
         low, high = np.nanmin(ys, axis=(1, 2)), np.nanmax(ys, axis=(1, 2))
     return NewData(
-        Clips(b, y0[order].astype(family.dtype)),
+        Clips(batch, y0[order].astype(family.dtype)),
         labels,
         clean,
         variance,
@@ -287,6 +288,17 @@ def _starts(
     return jax.vmap(one)(clips)
 
 
+def _cut(clips: Clips, share: float) -> Clips:
+    """Clips of which only the first samples are left."""
+    steps = max(3, int(share * clips.batch.dts.shape[-1]))
+    b = clips.batch
+    us = None if b.us is None else b.us[..., :steps, :, :]
+    time = slice(None, steps + 1)
+    where = lambda c: (c.batch.dts, c.batch.ys, c.batch.mask, c.batch.us)
+    new = (b.dts[..., :steps], b.ys[..., time, :], b.mask[..., time, :], us)
+    return eqx.tree_at(where, clips, new, is_leaf=lambda x: x is None)
+
+
 def _share(clips: Clips, share: Any) -> Clips:
     """Only the first part of each clip counts."""
     dts = clips.batch.dts
@@ -307,7 +319,7 @@ def _adapt(
     variance: Array,
     free: bool,
     iterations: int,
-    shares: tuple[float, ...],
+    long: bool,
 ) -> Adaptation:
     """Every system from its starts; the best start of each is kept."""
     dim = clips.y0.shape[-1]
@@ -334,20 +346,25 @@ def _adapt(
         )
 
     def one(mine: Clips, etas: Array) -> Adaptation:
-        local = mine.y0[:, :size]
+        local0 = mine.y0[:, :size]
 
-        def from_start(eta: Array) -> Adaptation:
-            def grow(carry: tuple, share: Array) -> tuple[tuple, Adaptation]:
-                out = fit(carry[0], carry[1], _share(mine, share))
-                return (out.eta, out.local), out
+        def from_start(eta: Array) -> tuple[Array, Array, Array]:
+            def grow(carry: tuple, share: Array) -> tuple[tuple, Array]:
+                out = fit(carry[0], carry[1], _share(early, share))
+                return (out.eta, out.local), out.history[-1]
 
-            each = jnp.asarray(shares, weight.dtype)
-            _, outs = jax.lax.scan(grow, (eta, local), each)
-            return jax.tree.map(lambda x: x[-1], outs)
+            each = jnp.asarray(GROWING, weight.dtype)
+            (eta, local), costs = jax.lax.scan(grow, (eta, local0), each)
+            return eta, local, costs[-1]
 
-        outs = jax.vmap(from_start)(etas)
-        best = jnp.argmin(outs.history[:, -1])
-        return jax.tree.map(lambda x: x[best], outs)
+        if not long:  # every start on the whole clips
+            outs = jax.vmap(lambda eta: fit(eta, local0, mine))(etas)
+            best = jnp.argmin(outs.history[:, -1])
+            return jax.tree.map(lambda x: x[best], outs)
+        early = _cut(mine, EARLY)
+        found, local, costs = jax.vmap(from_start)(etas)
+        best = jnp.argmin(costs)
+        return fit(found[best], local[best], mine)
 
     return jax.vmap(one)(clips, begin)
 

@@ -80,6 +80,7 @@ def gauss_newton(length: int) -> Step:
         has_static=True,
         linearise=chained_normal(step, rows, lambda clips: clips.y0, length - 1),
         local_precision=1.0,
+        tolerance=1e-3,
         separable_prior=True,
     )
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ._family_fit import Setup
 
 REDRAW = 8  # iterations of Gauss-Newton on one subset of the clips
-RESIDUALS_PER_WEIGHT = 5
+RESIDUALS_PER_WEIGHT = 4
 JOINT = 2000  # updates of the warm start of the outer loops
 OUTER = 500
 REFERENCE = 200  # as published
@@ -45,8 +45,8 @@ def family_stages(setup: Setup, static: Any) -> Iterator[FamilyStage]:
     if setup.mode == "gauss_newton":
         lengths = [2, min(6, setup.horizon), setup.horizon]
         for index, length in enumerate(dict.fromkeys(lengths)):
-            last = length == setup.horizon
-            yield _newton_stage(setup, static, length, index, 60 if last else 30)
+            most = 40 if length == setup.horizon else (30, 12)[index]
+            yield _newton_stage(setup, static, length, index, most)
         return
     if setup.mode != "reference":
         short = min(6, setup.horizon)

@@ -28,12 +28,20 @@ class AbstractConditioned(eqx.Module):
     **Shapes:** z `"in"`, eta `"eta"`, output `"out"`, all without unit.
     """
 
-    in_size: eqx.AbstractVar[int]
-    """Number of entries of z."""
-    out_size: eqx.AbstractVar[int]
-    """Number of outputs."""
-    eta_size: eqx.AbstractVar[int]
-    """Number of entries of eta."""
+    @property
+    @abc.abstractmethod
+    def in_size(self) -> int:
+        """Number of entries of z."""
+
+    @property
+    @abc.abstractmethod
+    def out_size(self) -> int:
+        """Number of outputs."""
+
+    @property
+    @abc.abstractmethod
+    def eta_size(self) -> int:
+        """Number of entries of eta."""
 
     @abc.abstractmethod
     def bind(self, eta: Float[Array, " eta"]) -> Bound:
@@ -103,9 +111,6 @@ class Concat(AbstractConditioned):
 
     base: MLP
     shift: Float[Array, "width eta"]
-    in_size: int = eqx.field(static=True)
-    out_size: int = eqx.field(static=True)
-    eta_size: int = eqx.field(static=True)
 
     def __init__(
         self,
@@ -127,7 +132,21 @@ class Concat(AbstractConditioned):
         limit = (in_size + eta_size) ** -0.5
         shape = (self.base.width, eta_size)
         self.shift = jax.random.uniform(key_shift, shape, minval=-limit, maxval=limit)
-        self.in_size, self.out_size, self.eta_size = in_size, out_size, eta_size
+
+    @property
+    def in_size(self) -> int:
+        """Number of entries of z."""
+        return self.base.in_size
+
+    @property
+    def out_size(self) -> int:
+        """Number of outputs."""
+        return self.base.out_size
+
+    @property
+    def eta_size(self) -> int:
+        """Number of entries of eta."""
+        return self.shift.shape[-1]
 
     def bind(self, eta: Float[Array, " eta"]) -> Bound:
         moved = self.shift @ eta
@@ -169,7 +188,6 @@ class Affine(AbstractConditioned):
     base: MLP
     weights: Float[Array, "eta out width"]
     biases: Float[Array, "eta out"] | None
-    eta_size: int = eqx.field(static=True)
 
     def __init__(
         self,
@@ -185,7 +203,6 @@ class Affine(AbstractConditioned):
         make = lambda k: MLP(in_size, out_size, key=k, **mlp)
         more = eqx.filter_vmap(make)(jax.random.split(key_more, eta_size))
         self.weights, self.biases = more.weight_out, more.bias_out
-        self.eta_size = eta_size
 
     @property
     def in_size(self) -> int:
@@ -196,6 +213,11 @@ class Affine(AbstractConditioned):
     def out_size(self) -> int:
         """Number of outputs."""
         return self.base.out_size
+
+    @property
+    def eta_size(self) -> int:
+        """Number of entries of eta."""
+        return self.weights.shape[-3]
 
     def bind(self, eta: Float[Array, " eta"]) -> Bound:
         weight = self.base.weight_out + jnp.tensordot(eta, self.weights, 1)
@@ -235,7 +257,6 @@ class LowRank(AbstractConditioned):
 
     base: MLP
     moves: MLP
-    eta_size: int = eqx.field(static=True)
 
     def __init__(
         self,
@@ -251,7 +272,6 @@ class LowRank(AbstractConditioned):
         make = lambda k: MLP(in_size, out_size, key=k, **mlp)
         moves = eqx.filter_vmap(make)(jax.random.split(key_moves, eta_size))
         self.moves = jax.tree.map(lambda x: 0.3 * x, moves)
-        self.eta_size = eta_size
 
     @property
     def in_size(self) -> int:
@@ -262,6 +282,11 @@ class LowRank(AbstractConditioned):
     def out_size(self) -> int:
         """Number of outputs."""
         return self.base.out_size
+
+    @property
+    def eta_size(self) -> int:
+        """Number of entries of eta."""
+        return self.moves.weight_out.shape[-3]
 
     def bind(self, eta: Float[Array, " eta"]) -> Bound:
         return jax.tree.map(

@@ -140,8 +140,6 @@ class HyperMLP(AbstractConditioned):
     source: ClassVar[Source] = Source("Ortiz2023", "section 4")
 
     hyper: Hyper
-    in_size: int = eqx.field(static=True)
-    out_size: int = eqx.field(static=True)
 
     def __init__(
         self,
@@ -156,7 +154,16 @@ class HyperMLP(AbstractConditioned):
         base = MLP(in_size, out_size, key=key_base, **mlp)
         rank = 4 * eta_size  # few directions, as few as a family has parameters
         self.hyper = Hyper(base, eta_size, rank=rank, key=key_hyper)
-        self.in_size, self.out_size = in_size, out_size
+
+    @property
+    def in_size(self) -> int:
+        """Number of entries of z."""
+        return self.hyper.base.in_size
+
+    @property
+    def out_size(self) -> int:
+        """Number of outputs."""
+        return self.hyper.base.out_size
 
     @property
     def eta_size(self) -> int:

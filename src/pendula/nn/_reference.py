@@ -92,9 +92,6 @@ class ReferenceNet(AbstractConditioned):
 
     base: ReferenceMLP
     shift: Float[Array, "width eta"]
-    in_size: int = eqx.field(static=True)
-    out_size: int = eqx.field(static=True)
-    eta_size: int = eqx.field(static=True)
 
     def __init__(
         self,
@@ -115,7 +112,21 @@ class ReferenceNet(AbstractConditioned):
         where = lambda m: (m.first.weight, m.first.bias)
         self.base = eqx.tree_at(where, alone, (weight[:, :in_size], bias))
         self.shift = weight[:, in_size:]
-        self.in_size, self.out_size, self.eta_size = in_size, out_size, eta_size
+
+    @property
+    def in_size(self) -> int:
+        """Number of entries of z."""
+        return int(self.base.first.in_features)
+
+    @property
+    def out_size(self) -> int:
+        """Number of outputs."""
+        return int(self.base.last.out_features)
+
+    @property
+    def eta_size(self) -> int:
+        """Number of entries of eta."""
+        return self.shift.shape[-1]
 
     def bind(self, eta: Float[Array, " eta"]) -> Bound:
         bias = jnp.asarray(self.base.first.bias)

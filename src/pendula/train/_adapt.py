@@ -117,8 +117,8 @@ def adapt(
         total = jnp.sum(r * r) + rest(eta, local)
         return jnp.where(jnp.isfinite(total), total, jnp.inf)
 
-    def step(carry: tuple, _: Any) -> tuple[tuple, Array]:
-        eta, local, mu, now, moves, done = carry
+    def step(carry: tuple) -> tuple:
+        eta, local, mu, now, moves, done, k, history = carry
         normal = normal_equations(residual, eta, local, items)
         gs = normal.gs + (local - begin) @ start_precision
         normal = eqx.tree_at(lambda n: n.gs, normal, gs)
@@ -143,15 +143,16 @@ def adapt(
         now = pick(then, now)
         # a damping at its end, or the smallest gain: nothing is left to be found
         done = done | (better & (gain < tolerance)) | (now == 0) | (mu >= MU_MOST)
-        carry = (
+        return (
             pick(new_eta, eta),
             pick(new_local, local),
             mu,
             now,
-            moves + better,
+            moves + better.astype(moves.dtype),
             done,
+            k + 1,
+            jnp.where(jnp.arange(iterations + 1, dtype=k.dtype) >= k, now, history),
         )
-        return carry, now
 
     first = cost(eta, starts)
     carry = (
@@ -161,15 +162,18 @@ def adapt(
         first,
         jnp.zeros((), jnp.int32),
         jnp.zeros((), bool),
+        jnp.ones((), jnp.int32),
+        jnp.full(iterations + 1, first),
     )
-    carry, history = jax.lax.scan(step, carry, None, length=iterations)
-    eta, local, _, _, moves, done = carry
+    # not a scan: most systems are done long before the last iteration
+    going = lambda c: (c[6] <= iterations) & ~c[5]
+    eta, local, _, _, moves, done, _, history = jax.lax.while_loop(going, step, carry)
     normal = normal_equations(residual, eta, local, items)
     information, _ = eliminate_starts(normal, start_precision)
     return Adaptation(
         eta,
         local,
-        jnp.concatenate([first[None], history]),
+        history,
         moves,
         done,
         information,

@@ -1,0 +1,167 @@
+"""A family of oscillators: learned from a few, adapted to others."""
+
+import jax
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from pendula import CheckpointError, ConfigError, DataError
+from pendula.data import Trajectories
+from pendula.dynamics import FamilyConfig, ModelConfig, load_family, meta_fit
+
+
+RATES = np.array([0.8, 1.0, 1.2, 1.5])
+T = np.linspace(0.0, 6.0, 61)
+SMALL = ModelConfig(learn="force", width=6, depth=1)
+
+
+def springs(rates, starts=(1.0, 0.5), t=T):
+    """Exact motion of u'' = -w^2 u from a few starts."""
+    ys, env = [], []
+    for i, w in enumerate(rates):
+        for a in starts:
+            ys.append(np.stack([a * np.cos(w * t), -a * w * np.sin(w * t)], 1))
+            env.append(i)
+    data = Trajectories.from_arrays([t] * len(ys), ys, names=("u", "v"))
+    return data.replace(env=np.array(env), origin={"system": "springs"})
+
+
+@pytest.fixture(scope="module")
+def family():
+    return meta_fit(springs(RATES), FamilyConfig(SMALL, steps=15))
+
+
+def test_a_new_member_is_known_from_one_clip(family):
+    """eta of a family that is affine in w^2 is affine in w^2, and the adapted model
+    runs on from starts it has not seen."""
+    new = np.array([0.9, 1.1, 1.35])
+    out = family.adapt_many(springs(new, starts=(0.8,)))
+    assert all(a.identified and a.converged and not a.extrapolating for a in out)
+    assert max(a.iterations for a in out) <= 8
+    for w, a in zip(new, out, strict=True):
+        got = a.predict([0.6, 0.3], T)
+        exact = 0.6 * np.cos(w * T) + 0.3 / w * np.sin(w * T)
+        assert np.linalg.norm(got[:, 0] - exact) < 0.03 * np.linalg.norm(exact)
+    line = np.polyfit(family.etas[:, 0], RATES**2, 1)
+    read = np.polyval(line, [a.eta[0] for a in out])
+    assert_allclose(read, new**2, rtol=0.02)
+    assert "eta" in out[0].summary()
+
+
+def test_noise_widens_what_is_known_of_eta(family):
+    clean = springs([1.1], starts=(0.8,))
+    sd = []
+    for level in (0.02, 0.1):
+        noisy = clean.add_noise(jax.random.key(1), level)
+        out = family.adapt(noisy)
+        assert out.identified
+        sd.append(float(np.sqrt(out.covariance[0, 0])))
+    assert 0 < sd[0] < sd[1]
+
+
+def test_a_system_at_rest_tells_nothing(family):
+    still = Trajectories.from_arrays(T, np.zeros((61, 2)), names=("u", "v"))
+    out = family.adapt(still)
+    assert not out.identified
+    assert_array_equal(out.eta, family.mean)
+    assert np.isinf(np.diag(out.covariance)).all()
+    assert "say nothing" in out.summary()
+
+
+def test_a_member_outside_the_family_is_flagged(family):
+    out = family.adapt(springs([3.0], starts=(0.5,)))
+    assert out.extrapolating
+    assert "training range" in out.summary() or "standard dev" in out.summary()
+
+
+def test_few_gradient_steps_lower_the_error(family):
+    out = family.adapt(springs([1.1], starts=(0.8,)), method="gd", steps=5, rate=0.3)
+    assert out.history[1] < out.history[0]
+
+
+def test_irregular_and_missing_samples_are_no_hindrance(family):
+    whole = springs([1.1], starts=(0.8,))
+    half = whole.drop_samples(jax.random.key(0), 0.5)
+    got, exact = family.adapt(half).eta, family.adapt(whole).eta
+    spread = np.ptp(family.etas)
+    assert abs(got[0] - exact[0]) < 0.03 * spread
+
+
+def test_a_saved_family_is_the_same(family, tmp_path):
+    path = family.save(tmp_path / "family.safetensors")
+    again = load_family(path)
+    assert_array_equal(again.etas, family.etas)
+    y0 = [0.5, 0.0]
+    assert_array_equal(
+        again.predict(again.mean, y0, T), family.predict(family.mean, y0, T)
+    )
+    assert again.summary() == family.summary()
+    with pytest.raises(CheckpointError, match="does not exist"):
+        load_family(tmp_path / "none.safetensors")
+
+
+def test_a_killed_fit_resumes_to_the_same_bits(tmp_path):
+    config = FamilyConfig(SMALL, steps=6)
+    whole = meta_fit(springs(RATES), config)
+
+    class Killed(Exception):
+        pass
+
+    def kill(row):
+        if row["index"] == 1 and row["step"] == 3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        meta_fit(springs(RATES), config, folder=tmp_path, tell=kill)
+    again = meta_fit(springs(RATES), config, folder=tmp_path, resume=True)
+    assert_array_equal(again.etas, whole.etas)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["joint", "first_order", "second_order", "implicit"])
+def test_gradient_modes_learn(mode):
+    config = FamilyConfig(
+        SMALL, mode=mode, steps=80, horizon=1.0, lr=3e-2, inner_rate=0.05, every=4
+    )
+    losses = []
+    family = meta_fit(
+        springs(RATES), config, tell=lambda r: losses.append(float(r["loss"]))
+    )
+    assert min(losses[-2:]) < 0.5 * max(losses)  # each on clips of its own
+    assert family.etas.shape == (4, 1)
+    assert family.about["mode"] == mode
+
+
+def test_bad_data_are_refused():
+    with pytest.raises(DataError, match=r"one system in the data.*pendula\.fit"):
+        meta_fit(springs([1.0]))
+    mixed = springs(RATES)
+    scale = np.where(np.arange(mixed.num) < 2, 1e5, 1.0)[:, None, None]
+    with pytest.raises(DataError, match=r'system "0", channel "u".*other units'):
+        meta_fit(mixed.replace(ys=mixed.ys * scale))
+    short = Trajectories.from_arrays([T[:3]] * 2, [np.zeros((3, 2))] * 2)
+    with pytest.raises(DataError, match="has 3 samples; a family needs at least 4"):
+        meta_fit(short)
+    with pytest.raises(ConfigError, match="between 1 and 16"):
+        FamilyConfig(size=0)
+    with pytest.raises(ConfigError, match="between 1 and 16"):
+        FamilyConfig(size=17)
+    with pytest.raises(ConfigError, match=r'head is "afine".*"affine"'):
+        FamilyConfig(head="afine")
+    with pytest.raises(ConfigError, match="not built for the networks of a family"):
+        meta_fit(
+            springs(RATES),
+            FamilyConfig(ModelConfig(learn="force", priors=("increasing",))),
+        )
+
+
+def test_bad_clips_are_refused(family):
+    with pytest.raises(DataError, match='needs channel "u"'):
+        family.adapt(Trajectories.from_arrays(T, np.zeros((61, 2)), names=("a", "b")))
+    huge = springs([1.0], starts=(1e5,))
+    with pytest.raises(DataError, match="other units"):
+        family.adapt(huge)
+    with pytest.raises(DataError, match="has 3 samples"):
+        family.adapt(springs([1.0], t=T[:3]))
+    with pytest.raises(ConfigError, match='method is "lmm"'):
+        family.adapt(springs([1.0]), method="lmm")
