@@ -226,7 +226,7 @@ def test_the_page_says_what_the_files_say(tmp_path):
 
 def test_every_study_has_a_table_of_its_own():
     found = studies()
-    assert set(found) == {"spine", "real_data"}
+    assert set(found) == {"spine", "real_data", "families"}
     for name, one in found.items():
         assert one.about.endswith(".")
         for part in one.parts.values():
@@ -241,6 +241,7 @@ def test_every_study_has_a_table_of_its_own():
         *["energy_drift", "vs_torchdiffeq"],
         *["multiarm", "multiarm_settings", "ibm", "multiarm_double", "silverbox"],
         *["dfki", "chaos", "hare_lynx", "chemostat", "vs_pysindy"],
+        *["pendulum", "bistable", "lotka", "first_order"],
     ]
 
 

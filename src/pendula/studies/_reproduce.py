@@ -38,6 +38,11 @@ _MODULES = {
         "_ecology",
         "_pysindy",
     ),
+    "families": (
+        "_families",
+        "_families_motion",
+        "_families_few_shot",
+    ),
 }
 BUDGETS = ("full", "quick")
 RESULTS = Path("results")
@@ -52,7 +57,7 @@ def studies() -> dict[str, Study]:
     ```python
     >>> from pendula.studies import studies
     >>> sorted(studies())
-    ['real_data', 'spine']
+    ['families', 'real_data', 'spine']
 
     ```
     """

@@ -1,0 +1,265 @@
+"""Parts `pendulum` and `bistable` of study `families`: unseen systems
+from one record of each, and their parameters by the gauge."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ._claim import Claim
+from ._families import (
+    BISTABLE,
+    PENDULUM,
+    FamilyCase,
+    affine_r2,
+    barrier_distance,
+    e5,
+    families,
+    fitted_family,
+)
+from ._row import Row
+from ._study import Run
+
+
+LENGTHS = (2.0, 3.5, 4.0, 5.1, 6.0, 6.9, 8.0, 10.0)
+_TRIED = (
+    "Gauss-Newton on weights and etas, affine head, growing horizon; adaptation by "
+    "Levenberg-Marquardt."
+)
+_ENERGY = {"learn": "energy", "width": 16, "depth": 2, "priors": ["odd"]}
+
+
+def common(key: str, dims: int, gauge: float, goal: float, r2: float) -> list[Row]:
+    """Rows that every one of these families has."""
+    return [
+        Row(
+            f"families.D.{key}_gauge",
+            "Gauge on random systems inside the box, one 10 s record each: mean "
+            "absolute relative error, the worst of the parameters.",
+            target=gauge,
+            goal=goal,
+            tried=_TRIED,
+        ),
+        Row(
+            f"families.D.{key}_seconds",
+            "Adaptation and gauge end to end, compilation included, per system.",
+            "s",
+            target=2.0,
+            goal=0.2,
+            tried=_TRIED,
+        ),
+        Row(
+            f"families.D.{key}_inverse",
+            "Forward, then inverse gauge: largest error in standard deviations of eta.",
+            target=1e-4,
+            tried=_TRIED,
+        ),
+        Row(
+            f"families.C.{key}_pca",
+            "Components of eta that hold 99 % of its variance, d_eta = d.",
+            better="equal",
+            target=dims,
+            tried=_TRIED,
+        ),
+        Row(
+            f"families.C.{key}_sensitive",
+            "The same, weighted by the sensitivity of the trajectories.",
+            better="equal",
+            target=dims,
+            tried=_TRIED,
+        ),
+        Row(
+            f"families.constellation.{key}",
+            "R^2 of the affine map from eta to the parameters in which the law is "
+            "affine, the worst of them.",
+            better="higher",
+            target=r2,
+            tried=_TRIED,
+        ),
+        Row(
+            f"families.A.{key}_iterations",
+            "Levenberg-Marquardt iterations on the whole record, the largest.",
+            target=5,
+            tried=_TRIED,
+        ),
+        Row(f"families.A.{key}_train_seconds", "Training, wall time.", "s"),
+    ]
+
+
+def measured_case(
+    case: FamilyCase, settings: dict[str, Any], seed: int, named: list[Any]
+) -> dict[str, Any]:
+    """Train, adapt to named and random systems, predict and gauge."""
+    from ..dynamics import fit_gauge
+
+    systems = [tuple(p) for p in settings.get("systems") or case.params]
+    began = time.perf_counter()
+    family = fitted_family(case, settings["config"], seed, systems)
+    train_seconds = time.perf_counter() - began
+    rng = np.random.default_rng([seed, 2])
+    new = [tuple(p) for p in named] + case.unseen(settings["unseen"], rng)
+    records = case.records_of(new, 1, rng)
+    began = time.perf_counter()
+    adapted = family.adapt_many(records)
+    labels = np.array(systems)
+    log = tuple(bool((labels[:, k] > 0).all()) for k in range(labels.shape[1]))
+    gauge = fit_gauge(family.etas, labels, case.param_names, log=log, seed=seed)
+    read = np.array([gauge.measure(a.eta, a.covariance).value for a in adapted])
+    seconds = (time.perf_counter() - began) / len(new)
+    starts = [case.start(rng) for _ in new]
+    errors = [
+        e5(case, family, a.eta, p, s)
+        for a, p, s in zip(adapted, new, starts, strict=True)
+    ]
+    off = np.abs(read - np.array(new)) / np.abs(np.array(new))
+    back = np.array([gauge.inverse(gauge(e)) for e in family.etas])
+    sd = family.etas.std(0)
+    principal, sensitive = dimensions(family)
+    return {
+        "errors": np.array(errors),
+        "params": np.array(new),
+        "starts": np.array(starts),
+        "off": off,
+        "iterations": np.array([a.iterations for a in adapted]),
+        "extrapolating": np.array([a.extrapolating for a in adapted]),
+        "seconds": seconds,
+        "train_seconds": train_seconds,
+        "inverse": np.max(np.abs(back - family.etas) / sd),
+        "etas": family.etas,
+        "systems": labels,
+        "principal": principal,
+        "sensitive": sensitive,
+    }
+
+
+def dimensions(family: Any) -> tuple[int, int]:
+    """Estimates of the intrinsic dimension by variance and by sensitivity."""
+    from ..diagnostics import principal_dimension, sensitive_dimension
+
+    return (
+        principal_dimension(family.etas).estimate,
+        sensitive_dimension(family.etas, family.fisher).estimate,
+    )
+
+
+def shared_rows(
+    run: Run, key: str, found: list[dict[str, Any]], targets: Any, first: int
+) -> Iterator[Claim]:
+    """The rows of `common`, over the seeds; random systems come after `first`."""
+    row = lambda name: run.row(f"families.{name}")
+    yield row(f"D.{key}_gauge").measured(
+        [float(f["off"][first:].mean(0).max()) for f in found]
+    )
+    yield row(f"D.{key}_seconds").measured([float(f["seconds"]) for f in found])
+    yield row(f"D.{key}_inverse").measured([float(f["inverse"]) for f in found])
+    yield row(f"C.{key}_pca").measured([int(f["principal"]) for f in found])
+    yield row(f"C.{key}_sensitive").measured([int(f["sensitive"]) for f in found])
+    r2 = [float(affine_r2(f["etas"], targets(f["systems"])).min()) for f in found]
+    yield row(f"constellation.{key}").measured(r2)
+    most = [int(f["iterations"].max()) for f in found]
+    yield row(f"A.{key}_iterations").measured(most)
+    took = [float(f["train_seconds"]) for f in found]
+    yield row(f"A.{key}_train_seconds").measured(took)
+
+
+def seeds_of(
+    run: Run, case: FamilyCase, named: list[Any], tag: str = "seed"
+) -> list[dict[str, Any]]:
+    """Every seed of a part, kept one by one."""
+    return [
+        run.keep(
+            f"{tag}_{seed}",
+            lambda seed=seed: measured_case(case, run.settings, seed, named),
+        )
+        for seed in run.settings["seeds"]
+    ]
+
+
+_P = "families.A.pendulum"
+_PENDULUM = [
+    Row(
+        f"{_P}_e5_median",
+        "Pendulum, energy head, 8 unseen lengths, Levenberg-Marquardt: median E5.",
+        target=0.01,
+        goal=0.003,
+        tried=_TRIED,
+    ),
+    Row(
+        f"{_P}_e5_max",
+        "The same, the largest (l = 10 included).",
+        target=0.03,
+        goal=0.01,
+        tried=_TRIED,
+    ),
+    *common("pendulum", 1, 0.01, 0.003, 0.99),
+]
+_FULL: dict[str, Any] = {
+    "seeds": [0, 1, 2],
+    "unseen": 100,
+    "config": {"model": _ENERGY, "head": "affine", "size": 1},
+}
+_QUICK = copy.deepcopy(_FULL) | {"seeds": [0], "unseen": 2}
+_QUICK["config"] |= {"steps": 2, "every": 10}
+
+
+@families.part("pendulum", _PENDULUM, full=_FULL, quick=_QUICK)
+def pendulum(run: Run) -> Iterator[Claim]:
+    """Every seed, then the rows."""
+    named = [(length,) for length in LENGTHS]
+    found = seeds_of(run, PENDULUM, named)
+    first = len(named)
+    errors = [f["errors"][:first] for f in found]
+    yield run.row(f"{_P}_e5_median").measured([float(np.median(e)) for e in errors])
+    yield run.row(f"{_P}_e5_max").measured([float(e.max()) for e in errors])
+    yield from shared_rows(run, "pendulum", found, lambda p: 1.0 / p, first)
+
+
+_B = "families.A.bistable"
+NAMED_BISTABLE = [(-0.5, 3.1), (-0.7, 4.2), (-0.5, 4.7)]
+_BISTABLE = [
+    Row(
+        f"{_B}_e5_median",
+        "Bistable oscillator, 3 named and random systems, starts at least 2 % of the "
+        "well's depth away from the energy of the barrier: median E5.",
+        target=0.02,
+        goal=0.005,
+        tried=_TRIED,
+    ),
+    Row(
+        f"{_B}_e5_p90",
+        "The same, 90th percentile.",
+        target=0.06,
+        goal=0.02,
+        tried=_TRIED,
+    ),
+    *common("bistable", 2, 0.02, 0.007, 0.98),
+]
+_FULL_B: dict[str, Any] = {
+    "seeds": [0, 1, 2],
+    "unseen": 100,
+    "config": {"model": _ENERGY, "head": "affine", "size": 2},
+}
+_QUICK_B = copy.deepcopy(_FULL_B) | {"seeds": [0], "unseen": 2}
+_QUICK_B["config"] |= {"steps": 2, "every": 10}
+
+
+@families.part("bistable", _BISTABLE, full=_FULL_B, quick=_QUICK_B)
+def bistable(run: Run) -> Iterator[Claim]:
+    """Every seed, then the rows."""
+    found = seeds_of(run, BISTABLE, NAMED_BISTABLE)
+    errors = []
+    for f in found:
+        far = np.array(
+            [
+                barrier_distance(p, s) >= 0.02
+                for p, s in zip(f["params"], f["starts"], strict=True)
+            ]
+        )
+        errors.append(f["errors"][far])
+    yield run.row(f"{_B}_e5_median").measured([float(np.median(e)) for e in errors])
+    yield run.row(f"{_B}_e5_p90").measured([float(np.quantile(e, 0.9)) for e in errors])
+    yield from shared_rows(run, "bistable", found, lambda p: p, len(NAMED_BISTABLE))
