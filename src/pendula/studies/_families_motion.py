@@ -202,7 +202,7 @@ _FULL: dict[str, Any] = {
     "unseen": 100,
     "config": {"model": _ENERGY, "head": "affine", "size": 1},
 }
-_QUICK = copy.deepcopy(_FULL) | {"seeds": [0], "unseen": 2}
+_QUICK: dict[str, Any] = copy.deepcopy(_FULL) | {"seeds": [0], "unseen": 2}
 _QUICK["config"] |= {"steps": 2, "every": 10}
 
 
@@ -243,7 +243,7 @@ _FULL_B: dict[str, Any] = {
     "unseen": 100,
     "config": {"model": _ENERGY, "head": "affine", "size": 2},
 }
-_QUICK_B = copy.deepcopy(_FULL_B) | {"seeds": [0], "unseen": 2}
+_QUICK_B: dict[str, Any] = copy.deepcopy(_FULL_B) | {"seeds": [0], "unseen": 2}
 _QUICK_B["config"] |= {"steps": 2, "every": 10}
 
 
