@@ -162,6 +162,11 @@ def test_the_stiffness_is_measured(at_place):
     assert (k["name"], k["unit"]) == ("k", "1/s2")
     assert k["low"] < 2.0 < k["high"]
     assert k["value"] == pytest.approx(2.0, rel=0.2)
+    # the law is linear in k and in eta: so is the gauge
+    plain = call("gauge", "run", "new.csv", *READ, *labels, "--linear", "--json", "-q")
+    (linear,) = json.loads(plain.out)["systems"][0]["parameters"]
+    assert linear["value"] == pytest.approx(2.0, rel=0.05)
+    assert linear["high"] - linear["low"] < k["high"] - k["low"]
     for argv, words in (
         (["--params", "few.csv"], "a gauge needs 3"),
         (["--params", "typo.csv"], 'row 3: the family has no system "e"'),

@@ -36,6 +36,13 @@ def gauge(
             "of the training data without."
         ),
     ] = (),
+    linear: Annotated[
+        bool,
+        Parameter(
+            help="Parameters as they are: for a law linear in them. Positive ones are "
+            "taken as logarithms without."
+        ),
+    ] = False,
     interval: Annotated[str, Parameter(help="laplace or conformal.")] = "laplace",
     level: Annotated[float, Parameter(help="Of the interval, 0 to 1.")] = 0.9,
     system: Annotated[
@@ -62,7 +69,8 @@ def gauge(
     console.say(f"calibrating on {len(etas)} systems")
     from ..dynamics import fit_gauge
 
-    made = fit_gauge(etas, table, names=columns, units=units)
+    log = False if linear else None
+    made = fit_gauge(etas, table, names=columns, units=units, log=log)
     # a level or kind of interval that cannot be had is refused before the data are used
     made.measure(made.etas[0], interval=interval, level=level)
     console.say("adapting")
