@@ -39,9 +39,18 @@ from pendula.dynamics import (
     fit_gauge,
 )
 from pendula.dynamics._constants import PriorWidth
+from pendula.dynamics._family import SavedFamily
 from pendula.dynamics._fitted import Saved
 from pendula.dynamics._stochastic import Belief, Uncertain
-from pendula.nn import MLP, ConvexMLP, MonotoneMLP
+from pendula.nn import (
+    MLP,
+    ConvexMLP,
+    Hyper,
+    MonotoneMLP,
+    ReferenceMLP,
+    bind,
+    conditioned,
+)
 from pendula.systems import system
 from pendula.train import load_tree, save_tree
 
@@ -173,6 +182,13 @@ FIELDS = {
     "MLP": lambda: _OnState(net(DIM, 3, depth=5)),
     "MonotoneMLP": lambda: _OnState(MonotoneMLP(DIM, 3, 5, 2, key=jax.random.key(0))),
     "ConvexMLP": lambda: _OnState(ConvexMLP(DIM, 3, 5, 2, key=jax.random.key(0))),
+    "ReferenceMLP": lambda: _OnState(ReferenceMLP(DIM, 3, key=jax.random.key(0))),
+    **{
+        head: lambda head=head: _OfFamily(
+            conditioned(head, DIM, 3, 2, width=5, depth=2, key=jax.random.key(0))
+        )
+        for head in ("concat", "affine", "lowrank", "hyper", "reference")
+    },
 }
 
 
@@ -199,10 +215,17 @@ CANCELS = {
 class _OnState(eqx.Module):
     """A network called as a field."""
 
-    net: MLP | MonotoneMLP | ConvexMLP
+    net: eqx.Module
 
     def __call__(self, t, y, u, context):
         return self.net(y)
+
+
+class _OfFamily(_OnState):
+    """One member of a family of networks."""
+
+    def __call__(self, t, y, u, context):
+        return bind(self.net, jnp.asarray([0.3, -0.8]))(y)
 
 
 def inside(block):
@@ -281,7 +304,7 @@ def test_saved_is_loaded_to_the_same_bits(case, tmp_path):
     assert type(again) is type(inside(block))
     assert jax.tree.structure(again) == jax.tree.structure(inside(block))
     again = jax.tree.map(jnp.asarray, again)
-    again = _OnState(again) if isinstance(block, _OnState) else again
+    again = type(block)(again) if isinstance(block, _OnState) else again
     assert_array_equal(evaluate(again, ys)[0], values)
 
 
@@ -323,6 +346,8 @@ def others():
         "Links": links(),
         "LearnedBody": learned_body(),
         "Model": model,
+        "Hyper": Hyper(net(2, 1), 1, rank=2, key=jax.random.key(0)),
+        "SavedFamily": SavedFamily(model, np.ones((3, 1)), np.ones((3, 1, 1))),
         "Belief": Belief(jnp.zeros(2), jnp.ones(2)),
         "Uncertain": Uncertain.make(jnp.zeros(3), 0.5),
         "Noisy": Noisy.make(slot((0, 1), 2), 2, 0.5),

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from .._registry import register
 from .._source import Source
 from ._conditioned import AbstractConditioned, Bound
+from ._mlp import MLP
 
 
 @register("module")
@@ -38,9 +39,9 @@ class ReferenceMLP(eqx.Module):
 
     source: ClassVar[Source] = Source("Li2023", "network of the pendulum")
 
-    first: eqx.nn.Linear
-    layers: tuple[eqx.nn.Linear, ...]
-    last: eqx.nn.Linear
+    first: MLP
+    layers: tuple[MLP, ...]
+    last: MLP
 
     def __init__(
         self,
@@ -52,9 +53,9 @@ class ReferenceMLP(eqx.Module):
         key: PRNGKeyArray,
     ) -> None:
         keys = jax.random.split(key, depth + 2)
-        self.first = eqx.nn.Linear(in_size, width, key=keys[0])
-        self.layers = tuple(eqx.nn.Linear(width, width, key=k) for k in keys[1:-1])
-        self.last = eqx.nn.Linear(width, out_size, use_bias=False, key=keys[-1])
+        self.first = MLP(in_size, width, depth=0, key=keys[0])
+        self.layers = tuple(MLP(width, width, depth=0, key=k) for k in keys[1:-1])
+        self.last = MLP(width, out_size, depth=0, use_bias=False, key=keys[-1])
 
     def __call__(self, x: Float[Array, " in"]) -> Float[Array, " out"]:
         """The network's value at one input."""
@@ -108,20 +109,20 @@ class ReferenceNet(AbstractConditioned):
             in_size + eta_size, out_size, width=width, depth=depth, key=key
         )
         alone = ReferenceMLP(in_size, out_size, width=width, depth=depth, key=key)
-        weight, bias = joint.first.weight, joint.first.bias
-        where = lambda m: (m.first.weight, m.first.bias)
+        weight, bias = joint.first.weight_out, joint.first.bias_out
+        where = lambda m: (m.first.weight_out, m.first.bias_out)
         self.base = eqx.tree_at(where, alone, (weight[:, :in_size], bias))
         self.shift = weight[:, in_size:]
 
     @property
     def in_size(self) -> int:
         """Number of entries of z."""
-        return int(self.base.first.in_features)
+        return self.base.first.in_size
 
     @property
     def out_size(self) -> int:
         """Number of outputs."""
-        return int(self.base.last.out_features)
+        return self.base.last.out_size
 
     @property
     def eta_size(self) -> int:
@@ -129,9 +130,9 @@ class ReferenceNet(AbstractConditioned):
         return self.shift.shape[-1]
 
     def bind(self, eta: Float[Array, " eta"]) -> Bound:
-        bias = jnp.asarray(self.base.first.bias)
+        bias = jnp.asarray(self.base.first.bias_out)
         moved = bias + self.shift @ jnp.abs(eta)
-        return eqx.tree_at(lambda m: m.first.bias, self.base, moved)
+        return eqx.tree_at(lambda m: m.first.bias_out, self.base, moved)
 
     def redraw(self, key: PRNGKeyArray) -> ReferenceNet:
         return ReferenceNet(
