@@ -36,7 +36,7 @@ class FamilyCase:
     box: tuple[tuple[float, float], ...]
 
     def motion(
-        self, params: Sequence[float], start: Any, duration: float = RECORD
+        self, params: Any, start: Any, duration: float = RECORD
     ) -> tuple[np.ndarray, np.ndarray]:
         """Times `"time"` and states `"time dim"` of one exact run."""
         from scipy.integrate import solve_ivp
@@ -130,7 +130,7 @@ def e5(case: FamilyCase, family: Any, eta: Any, params: Any, start: Any) -> floa
     return error if np.isfinite(error) else np.inf
 
 
-def barrier_distance(params: Sequence[float], start: np.ndarray) -> float:
+def barrier_distance(params: Any, start: np.ndarray) -> float:
     """How far a start of the bistable oscillator lies from the energy of its barrier,
     in depths of the well (the barrier is at 0)."""
     k1, k3 = params
