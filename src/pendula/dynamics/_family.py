@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from .._errors import CheckpointError, DataError
-from .._precision import cast, precision
+from .._precision import cast, precision, to_host
 from .._registry import register
 from ..data import Trajectories
 from ..nn import bind
@@ -88,10 +88,11 @@ class Family:
         return cov + 1e-4 * level * np.eye(len(cov))
 
     def at(self, eta: Any) -> Model:
-        """The model of one member."""
+        """The model of one member, its arrays on the host; `.field` can stand wherever
+        a known system can."""
         with precision(self.dtype):
-            eta = jnp.asarray(eta, self.dtype)
-            return bind(cast(self.model, self.dtype), eta)
+            model = jax.tree.map(jnp.asarray, cast(self.model, self.dtype))
+            return to_host(bind(model, jnp.asarray(eta, self.dtype)))
 
     def adapt(self, data: Trajectories, **options: Any) -> Adapted:
         """A new member from its trajectories, all of one system.

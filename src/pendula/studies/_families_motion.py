@@ -32,6 +32,8 @@ _TRIED = (
 )
 _ENERGY = {"learn": "energy", "width": 16, "depth": 2, "priors": ["odd"]}
 
+BISTABLE_CONFIG: dict[str, Any] = {"model": _ENERGY, "head": "affine", "size": 2}
+
 
 def common(key: str, dims: int, gauge: float, goal: float, r2: float) -> list[Row]:
     """Rows that every one of these families has."""
@@ -263,7 +265,7 @@ _BISTABLE = [
 _FULL_B: dict[str, Any] = {
     "seeds": [0, 1, 2],
     "unseen": 100,
-    "config": {"model": _ENERGY, "head": "affine", "size": 2},
+    "config": BISTABLE_CONFIG,
 }
 _QUICK_B: dict[str, Any] = copy.deepcopy(_FULL_B) | {"seeds": [0], "unseen": 2}
 _QUICK_B["config"] |= {"steps": 2, "every": 10}

@@ -42,6 +42,7 @@ _MODULES = {
         "_families",
         "_families_motion",
         "_families_few_shot",
+        "_families_reading",
     ),
 }
 BUDGETS = ("full", "quick")
