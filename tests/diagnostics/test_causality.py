@@ -119,7 +119,7 @@ def test_chance_is_what_an_idle_setting_reaches():
             permutations=40,
         )
         r2.append(found.partial_r2)
-    assert found.chance == pytest.approx([0.3, 0.3])  # 3 of 12 - 1 - 1
+        assert found.chance == pytest.approx([0.3, 0.3])  # 3 of 12 - 1 - 1
     assert np.mean(r2) == pytest.approx(0.3, abs=0.03)
 
 

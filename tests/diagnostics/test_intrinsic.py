@@ -31,6 +31,12 @@ def arc(count, seed=0):
     return np.column_stack([np.cos(angle), np.sin(angle)])
 
 
+def neighbours(points):
+    found = neighbour_dimension(points)
+    assert found is not None
+    return found
+
+
 def test_components_by_hand():
     """Six systems: the variance along an axis is 2 length^2 / 5."""
     found = principal_dimension(cross(3.0, 1.0, 0.1))
@@ -109,6 +115,28 @@ def test_re_mixing_eta_changes_no_sensitivity(seed, systems, size):
     assert plain.eigenvalues.sum() == pytest.approx(total)
 
 
+@pytest.mark.parametrize("unit", [1e-9, 1e-3, 1e6, 1e9])
+def test_units_of_eta_may_differ_widely(unit):
+    rng = np.random.default_rng(0)
+    etas, j = rng.uniform(size=(60, 3)), rng.normal(size=(60, 4, 3))
+    fisher = np.einsum("sra,srb->sab", j, j)
+    units = np.array([unit, 1.0, 1 / unit])
+    plain = intrinsic_dimension(etas, fisher)
+    other = intrinsic_dimension(etas * units, fisher / np.outer(units, units))
+    assert plain.sensitive
+    assert other.sensitive
+    assert plain.neighbour
+    assert other.neighbour
+    assert other.sensitive.eigenvalues == pytest.approx(plain.sensitive.eigenvalues)
+    assert other.neighbour.estimate == pytest.approx(plain.neighbour.estimate)
+
+
+def test_a_constant_entry_is_no_rounded_variation():
+    etas = np.random.default_rng(0).normal(size=(7, 2)) * [1.0, 0.0] + 0.1
+    with pytest.raises(DataError, match="moves no trajectory"):
+        sensitive_dimension(etas, np.diag([0.0, 1.0]))
+
+
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 10_000), size=st.integers(2, 5))
 def test_turning_eta_changes_no_component(seed, size):
@@ -128,7 +156,7 @@ def test_neighbours_count_a_scattered_set(dimension):
         rng = np.random.default_rng(seed)
         flat = rng.uniform(size=(300, dimension))
         bent = np.column_stack([flat, np.sin(2 * flat.sum(axis=1)), flat[:, 0] ** 2])
-        found = neighbour_dimension(bent)
+        found = neighbours(bent)
         assert found.is_reliable
         estimates.append(found.estimate)
     # 1.35 d / sqrt(300) = 0.08 d each
@@ -137,7 +165,7 @@ def test_neighbours_count_a_scattered_set(dimension):
 
 def test_the_stated_scatter_is_the_measured_one():
     estimates = [
-        neighbour_dimension(np.random.default_rng(seed).uniform(size=(100, 2)))
+        neighbours(np.random.default_rng(seed).uniform(size=(100, 2)))
         for seed in range(60)
     ]
     stated = np.median([found.deviation for found in estimates])
@@ -150,7 +178,7 @@ def test_ratios_by_hand():
     """On a line, triples 0, 1, 3 far apart: ratios 3, 2 and 1.5, equally often."""
     start = 1000.0 * np.arange(20)
     line = (start[:, None] + np.array([0.0, 1.0, 3.0])).reshape(-1, 1)
-    found = neighbour_dimension(line)
+    found = neighbours(line)
     x = np.log(np.repeat([1.5, 2.0, 3.0], 20))[:54]
     y = -np.log(1 - np.arange(1, 55) / 60)
     assert found.estimate == pytest.approx((x @ y) / (x @ x))
@@ -160,11 +188,12 @@ def test_ratios_by_hand():
 
 def test_a_grid_says_nothing():
     grid = np.stack(np.meshgrid(np.arange(8.0), np.arange(8.0)), -1).reshape(-1, 2)
-    exact = neighbour_dimension(grid)
+    exact = neighbours(grid)
     assert exact.estimate == np.inf
+    assert not any(exact.is_near(count) for count in (1, 2, 7))
     assert not exact.is_reliable
     rough = grid + 1e-3 * np.random.default_rng(0).normal(size=grid.shape)
-    assert not neighbour_dimension(rough).is_reliable
+    assert not neighbours(rough).is_reliable
     assert "say nothing" in exact.text
     joined = intrinsic_dimension(grid)
     assert joined.agree  # what says nothing contradicts nothing
@@ -173,11 +202,30 @@ def test_a_grid_says_nothing():
 
 def test_repeated_points_count_once():
     points = arc(60)
-    twice = neighbour_dimension(np.concatenate([points, points[:20]]))
-    assert twice == neighbour_dimension(points)
+    twice = neighbours(np.concatenate([points, points[:20]]))
+    assert twice == neighbours(points)
     assert neighbour_dimension(np.tile(points[:49], (2, 1))) is None
     joined = intrinsic_dimension(np.tile(points[:40], (2, 1)))
     assert joined.notes[0].startswith("Repeated systems leave fewer than 50")
+
+
+def test_points_that_repeat_but_for_rounding_count_once():
+    """Also where eta wanders in a direction that moves nothing."""
+    points, rng = arc(60), np.random.default_rng(1)
+    noisy = np.concatenate([points, points[:20] + 1e-14 * rng.normal(size=(20, 2))])
+    found, plain = neighbours(noisy), neighbours(points)
+    assert found.points == 60
+    assert found.estimate == pytest.approx(plain.estimate, rel=1e-6)
+    etas = np.column_stack([np.repeat(rng.uniform(size=60), 2), rng.normal(size=120)])
+    turn = np.array([[0.6, -0.8], [0.8, 0.6]])
+    seen = intrinsic_dimension(etas @ turn.T, turn @ np.diag([1.0, 0.0]) @ turn.T)
+    assert seen.neighbour
+    assert seen.neighbour.points == 60
+    assert seen.neighbour.is_reliable
+    assert seen.neighbour.is_near(1)
+    assert neighbour_dimension(np.zeros((60, 2))) is None
+    assert neighbours(1e-200 * points).estimate == pytest.approx(plain.estimate)
+    assert neighbour_dimension(np.zeros((0, 2))) is None
 
 
 def test_a_curved_line_is_seen():
@@ -209,6 +257,8 @@ def test_neighbours_are_sought_where_the_trajectory_sees_them():
     """A second entry of eta that varies widely but moves nothing."""
     etas = np.random.default_rng(0).uniform(size=(80, 2)) * [1.0, 10.0]
     found = intrinsic_dimension(etas, np.diag([1.0, 0.0]))
+    assert found.sensitive
+    assert found.neighbour
     assert found.principal.eigenvalues[0] > 50 * found.principal.eigenvalues[1]
     assert found.sensitive.estimate == found.estimate == 1
     assert found.neighbour.is_near(1)

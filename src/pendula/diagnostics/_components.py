@@ -151,8 +151,8 @@ def sensitive_dimension(
     """
     values = checked_etas(etas)
     _check_share(share)
-    matrix = checked_fisher(fisher, values)
-    _, sizes, axes = _spread(values)
+    varied, matrix, unit = balanced(values, checked_fisher(fisher, values))
+    _, sizes, axes = _spread(varied)
     root = sizes[:, None] * axes  # root' root = C
     eigen, vectors = np.linalg.eigh(root @ matrix @ root.T)
     order = np.argsort(eigen)[::-1]
@@ -166,7 +166,7 @@ def sensitive_dimension(
             "longer."
         )
     counts = _counts(eigen, values.shape, share)
-    directions = root.T @ vectors[:, : counts[3]]
+    directions = unit[:, None] * (root.T @ vectors[:, : counts[3]])
     largest = np.argmax(np.abs(directions), axis=0)
     signs = np.sign(directions[largest, np.arange(counts[3])])
     return SensitiveDimension(*counts, directions * signs)
@@ -183,8 +183,7 @@ def checked_etas(etas: ArrayLike) -> np.ndarray:
             f"etas: {len(values)} systems; at least {FEWEST} are needed to tell how "
             "many directions a family fills, 10 to judge it. Adapt to more systems."
         )
-    noise = len(values) * np.finfo(float).eps * np.max(np.abs(values), initial=0.0)
-    if not np.any(np.ptp(values, axis=0) > noise):
+    if not np.any(_varies(values)):
         raise DataError(
             f"etas: all {len(values)} systems have the same eta; expected that they "
             "differ. Check that the systems do, and that eta was adapted."
@@ -225,6 +224,17 @@ def checked_fisher(fisher: ArrayLike, etas: np.ndarray) -> np.ndarray:
     return matrix
 
 
+def balanced(
+    etas: np.ndarray, matrix: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Centred etas with each entry in units of its own spread, `matrix` in those units,
+    and the units: entries of very different size then lose no digits to each other."""
+    varies = _varies(etas)
+    centred = np.where(varies, etas - etas.mean(axis=0), 0.0)
+    unit = np.where(varies, centred.std(axis=0), 1.0)
+    return centred / unit, matrix * np.outer(unit, unit), unit
+
+
 def finite(name: str, values: ArrayLike, axes: str) -> np.ndarray:
     """An array of those axes without gaps; the message names the first one.
 
@@ -242,6 +252,12 @@ def finite(name: str, values: ArrayLike, axes: str) -> np.ndarray:
             "Leave that system out."
         )
     return array
+
+
+def _varies(etas: np.ndarray) -> np.ndarray:
+    """Bool `"eta"`: the entries that differ by more than rounding."""
+    noise = len(etas) * np.finfo(float).eps * np.max(np.abs(etas), axis=0)
+    return np.ptp(etas, axis=0) > noise
 
 
 def _spread(etas: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -14,6 +14,7 @@ from ._components import (
     SHARE,
     PrincipalDimension,
     SensitiveDimension,
+    balanced,
     checked_etas,
     checked_fisher,
     finite,
@@ -26,6 +27,7 @@ from ._words import number
 POINTS = 50  # fewer: the estimate scatters by more than a fifth of itself
 KEPT = 0.9  # of the ratios; the largest ones reach beyond the neighbourhood
 SCATTER = 1.35  # d / sqrt(N), measured: N = 50 to 1000, d = 1 to 3
+SAME = 1e-9  # of the extent: points that are closer are one point
 MISFIT = 1.36  # over the root of N: Kolmogorov and Smirnov's limit of 5 %
 
 
@@ -34,9 +36,9 @@ class NeighbourDimension:
     """The dimension of the set on which points lie, from each one's two neighbours.
 
     **Shapes and units:** `estimate`, not rounded; `deviation`: its standard
-    deviation; `points` N, without repeated ones, `coordinates` of each; `misfit`:
-    largest distance between the distribution of the ratios and the law that the
-    estimate rests on.
+    deviation; `points` N, those that repeat (to 1e-9 of the extent) counted once;
+    `coordinates` of each; `misfit`: largest distance between the distribution of the
+    ratios and the law that the estimate rests on.
     """
 
     source: ClassVar[Source] = Source("Facco2017", "the two-neighbour estimate")
@@ -56,8 +58,10 @@ class NeighbourDimension:
 
     def is_near(self, dimension: int) -> bool:
         """Whether a whole number agrees with the estimate, to rounding or to two
-        standard deviations."""
-        return abs(self.estimate - dimension) <= max(0.5, 2 * self.deviation)
+        standard deviations. None agrees with an infinite one."""
+        return bool(np.isfinite(self.estimate)) and abs(
+            self.estimate - dimension
+        ) <= max(0.5, 2 * self.deviation)
 
     @property
     def text(self) -> str:
@@ -107,7 +111,7 @@ def neighbour_dimension(points: ArrayLike) -> NeighbourDimension | None:
 
     ```
     """
-    distinct = np.unique(finite("points", points, "system coordinate"), axis=0)
+    distinct = _distinct(finite("points", points, "system coordinate"))
     count = len(distinct)
     if count < POINTS:
         return None
@@ -119,13 +123,23 @@ def neighbour_dimension(points: ArrayLike) -> NeighbourDimension | None:
     above = below + 1 / count
     kept = int(KEPT * count)
     x, y = log_ratio[:kept], -np.log1p(-above[:kept])
-    if not x @ x > 0:
+    if x[-1] <= SAME:  # equal but for rounding
         return NeighbourDimension(np.inf, np.inf, count, distinct.shape[1], 1.0)
     slope = float(x @ y / (x @ x))
     law = -np.expm1(-slope * log_ratio)
     misfit = float(np.max(np.maximum(above - law, law - below)))
     deviation = SCATTER * slope / float(np.sqrt(count))
     return NeighbourDimension(slope, deviation, count, distinct.shape[1], misfit)
+
+
+def _distinct(points: np.ndarray) -> np.ndarray:
+    """The points, once each, in units of about their extent."""
+    extent = np.max(np.ptp(points, axis=0), initial=0.0) if len(points) else 0.0
+    if not extent > 0:
+        return points[:1]
+    scaled = points / 2.0 ** np.floor(np.log2(extent))  # a power of 2 rounds nothing
+    _, first = np.unique(np.round(scaled / SAME), axis=0, return_index=True)
+    return scaled[first]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -235,9 +249,11 @@ def intrinsic_dimension(
     sensitive = None
     if fisher is not None:
         sensitive = sensitive_dimension(etas, fisher, share=share)
-        eigen, vectors = np.linalg.eigh(checked_fisher(fisher, points))
-        root = vectors * np.sqrt(np.maximum(eigen, 0.0))
-        points = (points - points.mean(axis=0)) @ root
+        points, matrix, _ = balanced(points, checked_fisher(fisher, points))
+        eigen, vectors = np.linalg.eigh(matrix)
+        # the root of a rounded 0 is no longer small
+        zero = len(eigen) * np.finfo(float).eps * eigen[-1]
+        points = points @ (vectors * np.sqrt(np.where(eigen > zero, eigen, 0.0)))
     neighbour = neighbour_dimension(points)
     return IntrinsicDimension(
         principal,
