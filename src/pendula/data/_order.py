@@ -98,9 +98,8 @@ def _pairs(
         why = f"its integral follows {position} (correlation {correlation:.4f})"
         step = float(np.median(np.diff(data.ts[0, : data.lengths[0]])))
         differenced = np.sqrt(2) * noise[i] / step
-        # values of a simulation are smooth by themselves: what is taken for their noise
-        # is the smallest bend that the estimate resolves
-        measured = "system" not in data.origin and noise[i] > 1e-5 * _spread(data, i)
+        # values of a simulation are smooth by themselves
+        measured = "system" not in data.origin and noise[i] > 1e-9 * _spread(data, i)
         if measured and noise[j] < SMOOTH * differenced:
             share = noise[j] / differenced
             why += f"; its noise is {share:.2g} of that of differences, so it is smooth"

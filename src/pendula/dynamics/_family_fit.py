@@ -71,7 +71,8 @@ def meta_fit(
     >>> t = np.linspace(0, 3, 31)
     >>> w = [0.8, 1.0, 1.2]
     >>> ys = [np.stack([np.cos(k * t), -k * np.sin(k * t)], 1) for k in w]
-    >>> data = Trajectories.from_arrays([t] * 3, ys, names=("q", "v"))
+    >>> made = {"system": "springs"}  # no measurement
+    >>> data = Trajectories.from_arrays([t] * 3, ys, names=("q", "v"), origin=made)
     >>> small = ModelConfig(width=4, depth=1)
     >>> family = meta_fit(data, FamilyConfig(small, steps=2))
     >>> family.etas.shape
