@@ -61,12 +61,13 @@ def adapt(
     found = family.adapt_many(clips, **adapt_options(method, iterations), noise=noise)
     import numpy as np
 
+    from ..dynamics import systems_of
     from ..report import adapted_verdict, write_numbers, write_report
-    from ._family_numbers import adapted_report, adapted_row, free_runs, rows_of
+    from ._family_numbers import adapted_report, adapted_row, free_runs
 
     clips = family.match(clips)
     etas = np.empty((clips.num, family.size))
-    for one, rows in zip(found, rows_of(clips), strict=True):
+    for one, rows in zip(found, systems_of(clips)[0], strict=True):
         etas[rows] = one.eta
     runs = free_runs(family, etas, clips)
     report, arrays = adapted_report(found, runs, clips, command(), decisions)

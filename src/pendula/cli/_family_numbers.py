@@ -17,33 +17,22 @@ from .._machine import cores, revision, versions
 from .._precision import cast, precision
 from .._source import citations
 from .._tree import sources_of
-from ..data import Batch, Trajectories, noise_estimate, summary
+from ..data import Batch, Trajectories, summary
 from ..diagnostics import intrinsic_dimension
-from ..dynamics import Adapted, Family, estimate_states
+from ..dynamics import Adapted, Family, systems_of
 from ..nn import bind
 
 
 LINES = 7  # members whose law is drawn
 GRID = 121
-CLEAN = 1e-3  # noise over spread below which a measured state is taken as it is
 
 
 def free_runs(family: Family, etas: Any, data: Trajectories) -> np.ndarray:
     """Observations `"traj time obs"` of the members `etas` `"traj eta"` from the first
     state of each trajectory, along its times and inputs; NaN where there is no sample
-    and where the rollout failed.
-
-    The first state is the measured one where the noise is below a thousandth of the
-    spread, else one of the smoothed data.
-    """
+    and where the rollout failed."""
     data = family.match(data)
-    plan = family.plan
-    y0 = estimate_states(data, plan).ys[:, 0]
-    spread = np.asarray(family.about["spread"])
-    if np.all(np.nan_to_num(noise_estimate(data)) <= CLEAN * spread):
-        for channel, entry in enumerate(plan.observed):
-            seen = data.mask[:, 0, channel]
-            y0[:, entry] = np.where(seen, data.ys[:, 0, channel], y0[:, entry])
+    y0 = family.first_states(data)
     usual = family.about["every"] * family.about["sampling"]
     refine = max(1, int(np.ceil(np.diff(data.ts, axis=1).max() / usual - 1e-6)))
     dtype = family.dtype
@@ -78,13 +67,6 @@ def run_error(family: Family, runs: np.ndarray, data: Trajectories) -> float:
     off = (runs - data.ys) / np.asarray(family.about["spread"])
     off = off[data.mask]
     return float(np.sqrt(np.mean(off**2))) if np.isfinite(off).all() else np.inf
-
-
-def rows_of(data: Trajectories) -> list[np.ndarray]:
-    """The trajectories of each system, in the order of its name."""
-    if data.env is None:
-        return [np.array([i]) for i in range(data.num)]
-    return [np.flatnonzero(data.env == value) for value in np.unique(data.env)]
 
 
 def eta_deviations(family: Family) -> np.ndarray:
@@ -141,7 +123,7 @@ def family_report(
     was decided.
     """
     about = family.about
-    rows = rows_of(data)
+    rows, _ = systems_of(data)
     where = np.zeros(data.num, int)
     for k, mine in enumerate(rows):
         where[mine] = k
@@ -200,7 +182,7 @@ def adapted_report(
         "adapted/sd": np.array([np.sqrt(np.diag(one.covariance)) for one in found]),
     }
     systems = []
-    for k, (one, rows) in enumerate(zip(found, rows_of(data), strict=True)):
+    for k, (one, rows) in enumerate(zip(found, systems_of(data)[0], strict=True)):
         first, n = int(rows[0]), int(data.lengths[rows[0]])
         arrays |= {
             f"history/{k}": _history(one),

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Group, Parameter
 
-from .._errors import ConfigError, nearest
+from .._errors import ConfigError
 from ._fit_options import (
     ModelOptions,
     TrainOptions,
@@ -17,6 +16,7 @@ from ._fit_options import (
     _merge,
     _overrides,
     _plain_options,
+    _preset,
     _rest,
 )
 from ._systems import SYSTEM
@@ -94,7 +94,7 @@ def build_family_config(
             raise ConfigError(
                 f"--{name.replace('_', '-')} does not go with --family. Leave it out."
             )
-    settings = _preset(train.preset)
+    settings = _preset(train.preset, FAMILY_PRESETS, "a family has no such preset")
     _merge(settings, _file(train.config))
     plain = _plain_options(model, train)
     _merge(settings, {k: v for k, v in plain.items() if k != "train"})
@@ -109,15 +109,3 @@ def build_family_config(
         settings["model"]["rest"] = rest
     _merge(settings, _overrides(train.settings))
     return from_dict(settings, FamilyConfig)
-
-
-def _preset(name: str | None) -> dict[str, Any]:
-    if name is None:
-        name = "small" if os.environ.get("PENDULA_SMALL") else "default"
-    if name not in FAMILY_PRESETS:
-        raise ConfigError(
-            f"--preset {name}: a family has no such preset."
-            f"{nearest(name, FAMILY_PRESETS)} Known: {', '.join(FAMILY_PRESETS)}."
-        )
-    found = FAMILY_PRESETS[name]
-    return {k: dict(v) if isinstance(v, dict) else v for k, v in found.items()}

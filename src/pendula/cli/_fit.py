@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from .._errors import ConfigError, PendulaError
+from .._errors import ConfigError
 from ._console import Console, command
 from ._family_options import FAMILY, FamilyOptions
 from ._fit_family import RESULTS as FAMILY_RESULTS, fit_family
@@ -19,6 +18,7 @@ from ._fit_options import MODEL, TRAIN, ModelOptions, TrainOptions, build_config
 from ._open import open_page
 from ._options import READING, TALK, Reading, Talk
 from ._reading import load_data
+from ._training import trained
 
 
 if TYPE_CHECKING:
@@ -85,43 +85,27 @@ def fit(
     config = build_config(used, model, train)
     loaded = time.perf_counter() - began
     folder = out or Path("runs") / _stem(data)
-    existed = folder.exists()
     _check_folder(folder, resume, force)
     from ..dynamics import fit as run_fit
     from ..report import with_unseen, write_run
     from ._words import fit_text
 
-    console.log = folder / "log.txt"
-    begun = False
-    try:
-        with console.training() as show:
-
-            def tell(row: dict[str, Any]) -> None:
-                nonlocal begun
-                if not begun and not resume:
-                    _clear(folder)  # the input is good: what was there may go
-                begun = True
-                show(row)
-
-            fitted = run_fit(
-                None,
-                used,
-                config,
-                out=folder,
-                resume=resume,
-                tell=tell,
-                command=command(),
-                debug_nans=debug_nans,
-            )
-    except (PendulaError, ValueError):
-        # refused before any training: nothing half-written stays
-        if not existed and not begun and folder.exists():
-            shutil.rmtree(folder)
-        raise
-    except KeyboardInterrupt:
-        if begun:
-            console.say(f"stopped; go on with --resume (state in {folder}/resume)")
-        raise
+    fitted = trained(
+        console,
+        folder,
+        resume,
+        _clear,
+        lambda tell: run_fit(
+            None,
+            used,
+            config,
+            out=folder,
+            resume=resume,
+            tell=tell,
+            command=command(),
+            debug_nans=debug_nans,
+        ),
+    )
     if train.train_until is not None:
         console.say(f"scoring what lies after {train.train_until:g}")
         fitted = with_unseen(fitted, whole, train.train_until)

@@ -6,13 +6,13 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .._errors import PendulaError
 from ._console import Console, command
 from ._family_options import FamilyOptions, build_family_config
 from ._fit_options import ModelOptions, TrainOptions
 from ._open import open_page
 from ._options import Reading
 from ._systems import load_systems
+from ._training import trained
 
 
 if TYPE_CHECKING:
@@ -51,27 +51,13 @@ def fit_family(
     from ..report import to_toml, write_numbers
     from ._family_numbers import family_report
 
-    existed, begun = folder.exists(), False
-    console.log = folder / "log.txt"
-    try:
-        with console.training() as show:
-
-            def tell(row: dict[str, Any]) -> None:
-                nonlocal begun
-                if not begun and not resume:
-                    _clear(folder)  # the input is good: what was there may go
-                begun = True
-                show(row)
-
-            family = meta_fit(data, config, folder=folder, resume=resume, tell=tell)
-    except (PendulaError, ValueError):
-        if not existed and not begun and folder.exists():
-            shutil.rmtree(folder)
-        raise
-    except KeyboardInterrupt:
-        if begun:
-            console.say(f"stopped; go on with --resume (state in {folder}/resume)")
-        raise
+    family = trained(
+        console,
+        folder,
+        resume,
+        _clear,
+        lambda tell: meta_fit(data, config, folder=folder, resume=resume, tell=tell),
+    )
     console.say("writing the page")
     report, arrays = family_report(family, data, command(), decisions)
     with replacing(folder / "config.toml") as temporary:

@@ -146,7 +146,7 @@ def build_config(
     """
     from ..dynamics import FitConfig, from_dict
 
-    settings = _preset(train.preset)
+    settings = _preset(train.preset, PRESETS)
     _merge(settings, _file(train.config))
     _merge(settings, _plain_options(model, train))
     known = _known(data, model)
@@ -159,15 +159,20 @@ def build_config(
     return from_dict(settings, FitConfig)
 
 
-def _preset(name: str | None) -> dict[str, Any]:
+def _preset(
+    name: str | None,
+    table: dict[str, dict[str, Any]],
+    text: str = "there is no such preset",
+) -> dict[str, Any]:
+    """The settings of a preset, to be changed by who asks."""
     if name is None:
         name = "small" if os.environ.get("PENDULA_SMALL") else "default"
-    if name not in PRESETS:
+    if name not in table:
         raise ConfigError(
-            f"--preset {name}: there is no such preset.{nearest(name, PRESETS)} Known: "
-            f"{', '.join(PRESETS)}."
+            f"--preset {name}: {text}.{nearest(name, table)} Known: {', '.join(table)}."
         )
-    return {k: dict(v) for k, v in PRESETS[name].items()}
+    found = table[name]
+    return {k: dict(v) if isinstance(v, dict) else v for k, v in found.items()}
 
 
 def _file(path: Path | None) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from ._energy_of import energy as energy, kinetic as kinetic
 from ._family import Family as Family, load_family as load_family
 from ._family_adapt import Adapted as Adapted
 from ._family_config import FamilyConfig as FamilyConfig
+from ._family_data import systems_of as systems_of
 from ._family_fit import meta_fit as meta_fit
 from ._field import (
     AbstractField as AbstractField,

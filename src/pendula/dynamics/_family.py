@@ -12,16 +12,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from .._errors import CheckpointError, DataError
+from .._errors import CheckpointError
 from .._precision import cast, precision, to_host
 from .._registry import register
 from ..data import Trajectories
 from ..nn import bind
 from ..train import load_tree, save_tree
+from ._config import to_dict
 from ._family_adapt import Adapted, adapt_many, fisher_of
 from ._family_config import FamilyConfig
-from ._family_data import FamilyData
-from ._layout import Layout
+from ._family_data import FamilyData, states_of
+from ._layout import Layout, match_channels
 from ._model import Model
 
 
@@ -66,14 +67,7 @@ class Family:
     @property
     def plan(self) -> Layout:
         """The state behind the channels."""
-        d = self.about["layout"]
-        return Layout(
-            tuple(d["positions"]),
-            tuple(d["velocities"]),
-            tuple(d["first"]),
-            tuple(self.about["names"]),
-            bool(d["canonical"]),
-        )
+        return Layout.of(self.about)
 
     @property
     def mean(self) -> Float[np.ndarray, "eta"]:
@@ -131,14 +125,16 @@ class Family:
 
     def match(self, data: Trajectories) -> Trajectories:
         """The channels of the family, in its order. **Raises:** `DataError`."""
-        names = tuple(self.about["names"])
-        missing = [n for n in names if n not in data.names]
-        if missing:
-            raise DataError(
-                f'the family needs channel "{missing[0]}"; the data have '
-                f"{', '.join(data.names)}. Rename the column, or choose other data."
-            )
-        return data if data.names == names else data.channels(names)
+        return match_channels(data, self.about["names"], "family")
+
+    def first_states(
+        self, data: Trajectories, noise: Any = None
+    ) -> Float[np.ndarray, "traj dim"]:
+        """The state of each trajectory at its first sample: the measured one where
+        the noise is below a thousandth of the spread, else one of the smoothed data;
+        NaN where it cannot be told. `noise` as for `adapt`."""
+        data = self.match(data)
+        return states_of(data, self.plan, self.about["spread"], noise)[0][:, 0]
 
     def summary(self) -> str:
         """A few lines: what was learned, from how many systems."""
@@ -179,15 +175,10 @@ class Family:
             "units": list(data.units),
             "time_unit": data.time_unit,
             "angle": [bool(a) for a in data.angle],
-            "layout": {
-                "positions": list(plan.positions),
-                "velocities": list(plan.velocities),
-                "first": list(plan.first),
-                "canonical": plan.canonical,
-            },
+            "layout": plan.to_dict(),
             "state": list(plan.state_names),
             "labels": list(found.labels),
-            "config": _plain(dataclasses.asdict(config)),
+            "config": to_dict(config),
             "mode": setup.mode,
             "weights": setup.weights,
             "dtype": str(setup.dtype),
@@ -240,14 +231,6 @@ def _labels_of(found: FamilyData) -> list[list[float | None]] | None:
             [float(v) if k else None for v, k in zip(table[0], known, strict=True)]
         )
     return rows
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, tuple | list):
-        return [_plain(v) for v in value]
-    return value
 
 
 @eqx.filter_jit

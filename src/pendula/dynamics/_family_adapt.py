@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from .._errors import ConfigError, DataError
 from .._precision import cast, precision, to_host
-from ..data import Trajectories, noise_estimate
+from ..data import Trajectories
 from ..nn import bind
 from ..train import Adaptation, EtaPrior, adapt, eliminate_starts, normal_equations
 from ._config import choice
@@ -23,13 +23,12 @@ from ._family_data import (
     FamilyData,
     check_lengths,
     drawn,
-    is_clean,
-    measured_where_seen,
+    states_of,
     systems_of,
 )
 from ._family_programs import clip_residuals, descend
 from ._model import Model, weighted_residual
-from ._prepare import estimate_states
+from ._prepare import sampling_step
 
 
 if TYPE_CHECKING:
@@ -51,7 +50,9 @@ class Adapted:
     iteration; `singular_values` of the sensitivity J in units of the prior, with their
     ratio `condition`; `identified`: whether the data say more of eta than the family
     did before; `extrapolation`: in which way it leaves the family, empty when it does
-    not; `rmse` `"obs"` of the clips; `seconds` its share of the run.
+    not; `rmse` `"obs"`: the size of residuals that the covariance counts on, one share
+    of the spread for all channels and never below that of the training; `seconds` its
+    share of the run.
     """
 
     family: Any
@@ -117,8 +118,8 @@ def adapt_many(
     **Arguments:** `method`: `lm` (Levenberg-Marquardt from the family's mean and the
     `starts` training etas that fit the first tenth best, on growing shares of a long
     record) or `gd` (`steps` steps of size `rate` on the mean squared error, from
-    `eta0` or the mean); `noise` `"obs"`: standard deviation of the channels, in their
-    units (None: estimated; 0: the measured states are exact).
+    `eta0` or the start that the family shares); `noise` `"obs"`: standard deviation of
+    the channels, in their units (None: estimated; 0: the measured states are exact).
     **Raises:** `DataError` for data that do not fit the family, `ConfigError` for
     settings that cannot be used.
     """
@@ -202,15 +203,9 @@ def _check_scale(family: Family, data: Trajectories) -> None:
 
 def _prepare(family: Family, data: Trajectories, noise: Any) -> NewData:
     spread = np.asarray(family.about["spread"])
-    sd = noise_estimate(data) if noise is None else np.broadcast_to(noise, data.dim)
-    sd = np.nan_to_num(np.asarray(sd, float))
-    clean = is_clean(sd, spread)
     step = family.about["every"] * family.about["sampling"]
-    states = estimate_states(data, family.plan).ys
-    if clean:
-        states = measured_where_seen(states, data, family.plan)
-    steps = np.diff(data.ts, axis=1)
-    sampling = float(np.median(steps[steps > 0]))
+    states, sd, clean = states_of(data, family.plan, spread, noise)
+    sampling = sampling_step(data)
     every = max(1, int(step / sampling + 1e-6)) if clean and data.us is None else 1
     y0 = _first_states(states)
     if every > 1:
@@ -379,7 +374,7 @@ def _judge(model: Model, etas: Array, clips: Clips, weight: Array) -> Adaptation
     def one(eta: Array, mine: Clips) -> Adaptation:
         local = mine.y0[:, :0]
         normal = normal_equations(residual, eta, local, mine)
-        information, _ = eliminate_starts(normal, jnp.zeros((0, 0), eta.dtype))
+        information, _ = eliminate_starts(normal)
         count = jnp.sum(mine.batch.mask, dtype=eta.dtype)
         none = jnp.zeros((), jnp.int32)
         return Adaptation(
@@ -412,7 +407,7 @@ def fisher_of(
         out = _judge(
             jax.tree.map(jnp.asarray, cast(model, dtype)),
             jnp.asarray(etas, dtype),
-            drawn(clips, count, rng, dtype),
+            drawn(clips, count, rng),
             jnp.asarray(1.0 / found.spread, dtype),
         )
         out = to_host(out)

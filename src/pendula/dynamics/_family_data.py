@@ -14,18 +14,17 @@ from jaxtyping import Float
 from .._errors import ConfigError, DataError
 from .._types import AnyArray
 from ..data import Batch, Trajectories, noise_estimate
-from ..solve import scheme
 from ._config import FitConfig, ModelConfig
 from ._layout import Layout
 from ._prepare import (
-    MAX_PHASE,
-    SAMPLES_PER_PERIOD,
-    _period,
-    _plan,
-    _ranges,
-    _sampling,
-    _spread,
+    chosen_every,
+    chosen_substeps,
+    decided_plan,
     estimate_states,
+    ranges_of,
+    sampling_step,
+    shortest_period,
+    spread_of,
 )
 from ._slots import Ranges
 
@@ -94,9 +93,7 @@ def _usable(clips: Clips) -> Clips:
     return jax.tree.map(lambda x: np.asarray(x)[good], clips)
 
 
-def drawn(
-    clips: list[Clips], count: int, rng: np.random.Generator, dtype: Any
-) -> Clips:
+def drawn(clips: list[Clips], count: int, rng: np.random.Generator) -> Clips:
     """`count` random clips of every system, stacked `"system clip ..."`: different
     ones as long as there are enough."""
     picked = []
@@ -109,7 +106,20 @@ def drawn(
 
 
 def systems_of(data: Trajectories) -> tuple[tuple[np.ndarray, ...], tuple[str, ...]]:
-    """The trajectories of each system; without a system index each is its own."""
+    """The trajectories of each system and its name, in the order of the names; without
+    a system index each trajectory is a system of its own.
+
+    ```python
+    >>> import numpy as np
+    >>> from pendula.data import Trajectories
+    >>> from pendula.dynamics import systems_of
+    >>> t = np.arange(4.0)
+    >>> d = Trajectories.from_arrays([t] * 3, [t[:, None]] * 3)
+    >>> systems_of(d.replace(env=np.array([1, 0, 1])))[0]
+    (array([1]), array([0, 2]))
+
+    ```
+    """
     if data.env is None:
         rows = tuple(np.array([i]) for i in range(data.num))
         return rows, data.labels
@@ -133,30 +143,17 @@ def family_data(
         )
     check_lengths(data)
     config = FitConfig(model=model, seed=seed)
-    plan = _plan(data, config, [])
-    period, sampling = _period(data), _sampling(data)
+    plan = decided_plan(data, config, [])
+    period, sampling = shortest_period(data), sampling_step(data)
     if every > 1 and data.us is not None:
         raise ConfigError("with inputs, every must be 1.")
-    if every == 0:
-        every = 1
-        if data.us is None and np.isfinite(period):
-            keep = SAMPLES_PER_PERIOD["levenberg"]
-            every = max(1, int(period / sampling / keep))
-    substeps = model.substeps
-    if substeps == 0:
-        step = sampling * every
-        substeps = 1
-        if np.isfinite(period):
-            substeps = max(1, int(np.ceil(2 * np.pi * step / period / MAX_PHASE)))
-        if scheme(model.scheme).order < 4:
-            substeps *= 4
-    spread = _spread(np.where(data.mask, data.ys, np.nan)[data.mask.all(2)])
-    noise = noise_estimate(data)
+    every = every or chosen_every(data, period, sampling, "levenberg")
+    substeps = chosen_substeps(model, sampling * every, period)
+    spread = spread_of(np.where(data.mask, data.ys, np.nan)[data.mask.all(2)])
     estimated = estimate_states(data, plan)
-    states = estimated.ys
-    if is_clean(noise, spread):
-        states = measured_where_seen(states, data, plan)
-    ranges = _ranges(data, plan, estimated)
+    noise = noise_estimate(data)
+    states, _, _ = states_of(data, plan, spread, noise, estimated.ys)
+    ranges = ranges_of(data, plan, estimated)
     return FamilyData(
         data,
         rows,
@@ -173,20 +170,26 @@ def family_data(
     )
 
 
-def is_clean(noise: np.ndarray, spread: np.ndarray) -> bool:
-    """Whether measured states can be taken as they are."""
-    return bool(np.all(np.nan_to_num(noise) <= CLEAN * spread))
-
-
-def measured_where_seen(
-    states: np.ndarray, data: Trajectories, plan: Layout
-) -> np.ndarray:
-    """Estimated states with the measured channels put in."""
-    out = states.copy()
+def states_of(
+    data: Trajectories,
+    plan: Layout,
+    spread: Any,
+    noise: Any = None,
+    estimated: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray, bool]:
+    """States `"traj time dim"` at every sample, the noise `"obs"`, and whether it is so
+    small beside the spread that measured states are taken as they are; else estimated
+    ones. Without `noise` it is estimated."""
+    sd = noise_estimate(data) if noise is None else np.broadcast_to(noise, data.dim)
+    sd = np.nan_to_num(np.asarray(sd, float))
+    states = estimate_states(data, plan).ys if estimated is None else estimated
+    if np.any(sd > CLEAN * np.asarray(spread)):
+        return states, sd, False
+    states = states.copy()
     for channel, entry in enumerate(plan.observed):
         seen = data.mask[..., channel]
-        out[..., entry] = np.where(seen, data.ys[..., channel], out[..., entry])
-    return out
+        states[..., entry] = np.where(seen, data.ys[..., channel], states[..., entry])
+    return states, sd, True
 
 
 def check_lengths(data: Trajectories) -> None:

@@ -17,26 +17,14 @@ from .._precision import precision, to_host
 from .._tree import num_parameters, split_trainable
 from ..data import Trajectories
 from ..nn import AbstractConditioned
-from ..train import (
-    STOPPED,
-    Checkpoint,
-    KeepBest,
-    MetricsLog,
-    Plateau,
-    Tell,
-    TimeLimit,
-    TrainState,
-    finish,
-    latest,
-    resume as resume_state,
-    run,
-)
+from ..train import STOPPED, finish, latest, resume as resume_state, run
 from ._build import build_model
 from ._family import Family
 from ._family_config import MOST_WEIGHTS, FamilyConfig
 from ._family_data import FamilyData, family_data
 from ._family_stages import family_stages
 from ._model import Model
+from ._watch import watching
 
 
 def meta_fit(
@@ -202,7 +190,19 @@ class Setup:
                 done = None
             begun = time.perf_counter()
             if ended is None:
-                callbacks = self._callbacks(stage, index, state, folder, deadline, tell)
+                callbacks = watching(
+                    stage.name,
+                    index,
+                    stage.count,
+                    int(state.step),
+                    folder=folder,
+                    place="resume",
+                    deadline=deadline,
+                    minutes=self.config.minutes,
+                    tell=tell,
+                    score=stage.score,
+                    settles=stage.settles,
+                )
                 state, ended = run(
                     stage.step,
                     state,
@@ -222,27 +222,3 @@ class Setup:
             )
         params, etas = pair
         return eqx.combine(params, static), etas, outcomes
-
-    def _callbacks(
-        self,
-        stage: Any,
-        index: int,
-        state: TrainState,
-        folder: Path | None,
-        deadline: float,
-        tell: Any,
-    ) -> list[Any]:
-        out: list[Any] = []
-        if stage.score is not None:
-            out.append(KeepBest(stage.score))
-        if tell is not None:
-            head = {"phase": stage.name, "index": index, "total": stage.count}
-            out.append(Tell(lambda row: tell({**head, **row})))
-        if folder is not None:
-            out.append(MetricsLog(folder, stage.name, int(state.step)))
-        out.append(TimeLimit(deadline, f"the limit of {self.config.minutes:g} min"))
-        if stage.settles:
-            out.append(Plateau())
-        if folder is not None:
-            out.append(Checkpoint(folder / "resume", index, 5.0))
-        return out

@@ -23,6 +23,7 @@ from ..train import (
     inner_descent,
     levenberg_step,
     mean_loss,
+    plain_gradient,
     second_order,
 )
 from ._family_data import Clips
@@ -120,22 +121,16 @@ def by_gradient(
             inner = first_order(mine, inner_steps, inner_rate, late=late)
             return inner(loss, pair, items, key)
         if mode == "implicit":
-            pulled = lambda theta, eta, item: (
-                mine(theta, eta[0], item)
-                + (
-                    0.5
-                    * proximal
-                    * jnp.sum((eta[0] - jax.lax.stop_gradient(eta[1])) ** 2)
-                )
-            )
 
             def solve(theta: Any, eta0: Array, support: Any) -> Array:
-                return newton(
-                    lambda e: pulled(theta, (e, eta0), support), eta0, inner_steps
-                )
+                def pulled(eta: Array) -> Array:
+                    away = jnp.sum((eta - eta0) ** 2)
+                    return mine(theta, eta, support) + 0.5 * proximal * away
+
+                return newton(pulled, eta0, inner_steps)
 
             return implicit(mine, solve, proximal)(loss, pair, items, key)
-        return jax.value_and_grad(loss)(pair, batch, key)
+        return plain_gradient(loss, pair, batch, key)
 
     flat = mode == "reference"  # as published: a constant rate, no clipping
     transform = optax.adam(lr) if flat else adam_cosine(lr, count)

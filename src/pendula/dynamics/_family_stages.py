@@ -78,7 +78,7 @@ def _newton_stage(
         if number not in subset:
             subset.clear()
             rng = np.random.default_rng([setup.config.seed, index, number])
-            subset[number] = drawn(clips, count, rng, dtype)
+            subset[number] = drawn(clips, count, rng)
         return fixed, subset[number]
 
     def start(pair: Any) -> TrainState:
@@ -117,7 +117,7 @@ def _adam_stage(
 
     def some(k: int, part: int) -> Clips:
         rng = np.random.default_rng([config.seed, 10 + index, k, part])
-        return drawn(clips, config.clips, rng, dtype)
+        return drawn(clips, config.clips, rng)
 
     def batches(k: int) -> Any:
         return fixed, (some(k, 0), some(k, 1)) if two else some(k, 0)

@@ -22,7 +22,7 @@ from ..diagnostics import Conformal
 from ..solve import Rollout
 from ..train import load_tree, save_tree
 from ._forecast import Forecast, ensemble_forecast
-from ._layout import Layout
+from ._layout import Layout, match_channels
 from ._model import Model
 from ._prepare import estimate_states
 
@@ -66,14 +66,7 @@ class Fitted:
     @property
     def plan(self) -> Layout:
         """The state behind the channels."""
-        d = self.about["layout"]
-        return Layout(
-            tuple(d["positions"]),
-            tuple(d["velocities"]),
-            tuple(d["first"]),
-            tuple(self.about["names"]),
-            bool(d.get("canonical", False)),
-        )
+        return Layout.of(self.about)
 
     def model(self, index: int | None = None) -> Model:
         """One member of the ensemble, by default the middle one; its `.field` can stand
@@ -256,15 +249,9 @@ class Fitted:
 
         **Raises:** `DataError` naming the channel that is missing.
         """
-        names = tuple(self.about["names"])
-        missing = [n for n in names if n not in data.names]
-        if missing:
-            raise DataError(
-                f'the model needs channel "{missing[0]}"; the data have '
-                f"{', '.join(data.names)}. Rename the column, or choose other data."
-            )
+        data = match_channels(data, self.about["names"], "model")
         self._check_inputs(data.us is not None)
-        return data if data.names == names else data.channels(names)
+        return data
 
     def _run(self, history: Trajectories, future: Trajectories, refine: int) -> Any:
         """Members x trajectories: forecast from the beginnings `history`."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
-from .._errors import ConfigError
+from .._errors import ConfigError, DataError
+from ..data import Trajectories
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +61,41 @@ class Layout:
             + hidden
             + tuple(self.names[c] for c in self.first)
         )
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able, without the names of the channels, which stand beside it."""
+        return {
+            "positions": list(self.positions),
+            "velocities": list(self.velocities),
+            "first": list(self.first),
+            "canonical": self.canonical,
+        }
+
+    @classmethod
+    def of(cls, about: dict[str, Any]) -> Layout:
+        """From a record with `names` and a `layout` that `to_dict` gave."""
+        d = about["layout"]
+        return cls(
+            tuple(d["positions"]),
+            tuple(d["velocities"]),
+            tuple(d["first"]),
+            tuple(about["names"]),
+            bool(d.get("canonical", False)),
+        )
+
+
+def match_channels(data: Trajectories, names: Sequence[str], what: str) -> Trajectories:
+    """The named channels, in that order.
+
+    **Raises:** `DataError` naming the channel that is missing and `what` needs it.
+    """
+    missing = [n for n in names if n not in data.names]
+    if missing:
+        raise DataError(
+            f'the {what} needs channel "{missing[0]}"; the data have '
+            f"{', '.join(data.names)}. Rename the column, or choose other data."
+        )
+    return data if data.names == tuple(names) else data.channels(names)
 
 
 def layout(

@@ -123,12 +123,7 @@ def package(
         "input_names": list(p.train.input_names),
         "input_kind": p.train.input_kind,
         "licence": p.train.licence,
-        "layout": {
-            "positions": list(p.plan.positions),
-            "velocities": list(p.plan.velocities),
-            "first": list(p.plan.first),
-            "canonical": p.plan.canonical,
-        },
+        "layout": p.plan.to_dict(),
         "state": list(p.plan.state_names),
         "terms": equation(config.model, p.plan),
         "parameters": num_parameters(member(host, 0)),

@@ -18,7 +18,7 @@ from ..data import (
 )
 from ..solve import scheme
 from ._body_guess import body_guesses, has_body
-from ._config import FitConfig
+from ._config import FitConfig, ModelConfig
 from ._first_guess import Guess, first_guesses
 from ._layout import Layout, layout
 from ._slots import Ranges
@@ -65,15 +65,12 @@ def prepare(data: Trajectories, config: FitConfig, method: str) -> Prepared:
     do not fit the data.
     """
     decisions: list[dict[str, str]] = list(data.origin.get("decisions", []))
-    plan = _plan(data, config, decisions)
-    period = _period(data)
-    sampling = _sampling(data)
+    plan = decided_plan(data, config, decisions)
+    period = shortest_period(data)
+    sampling = sampling_step(data)
     every = config.every
     if every == 0:
-        every = 1
-        if data.us is None and np.isfinite(period):
-            keep = SAMPLES_PER_PERIOD[method]
-            every = max(1, int(period / sampling / keep))
+        every = chosen_every(data, period, sampling, method)
         if every > 1:
             decisions.append(
                 {
@@ -99,18 +96,11 @@ def prepare(data: Trajectories, config: FitConfig, method: str) -> Prepared:
         }
     )
     states = estimate_states(train, plan)
-    ranges = _ranges(train, plan, states)
+    ranges = ranges_of(train, plan, states)
     starts = body_guesses if has_body(config.model) and plan.n else first_guesses
     guesses = starts(config.model, plan, states.ys, states.rates, train.us)
     decisions += _starts_said(config, guesses)
-    substeps = config.model.substeps
-    if substeps == 0:
-        step = sampling * every
-        substeps = 1
-        if np.isfinite(period):
-            substeps = max(1, int(np.ceil(2 * np.pi * step / period / MAX_PHASE)))
-        if scheme(config.model.scheme).order < 4:
-            substeps *= 4
+    substeps = chosen_substeps(config.model, sampling * every, period)
     return Prepared(
         data,
         train,
@@ -129,6 +119,25 @@ def prepare(data: Trajectories, config: FitConfig, method: str) -> Prepared:
     )
 
 
+def chosen_every(
+    data: Trajectories, period: float, sampling: float, method: str
+) -> int:
+    """Samples skipped so that a dominant period keeps enough; none with inputs."""
+    if data.us is not None or not np.isfinite(period):
+        return 1
+    return max(1, int(period / sampling / SAMPLES_PER_PERIOD[method]))
+
+
+def chosen_substeps(model: ModelConfig, step: float, period: float) -> int:
+    """Solver steps per interval: as set, or by the phase that one may turn."""
+    if model.substeps:
+        return model.substeps
+    substeps = 1
+    if np.isfinite(period):
+        substeps = max(1, int(np.ceil(2 * np.pi * step / period / MAX_PHASE)))
+    return substeps if scheme(model.scheme).order >= 4 else 4 * substeps
+
+
 def _starts_said(
     config: FitConfig, guesses: dict[int, dict[str, Guess]]
 ) -> list[dict[str, str]]:
@@ -145,7 +154,8 @@ def _starts_said(
     ]
 
 
-def _plan(data: Trajectories, config: FitConfig, decisions: list) -> Layout:
+def decided_plan(data: Trajectories, config: FitConfig, decisions: list) -> Layout:
+    """The state behind the channels; what was decided of them joins `decisions`."""
     order = config.model.order
     found, why = decide_order(data)
     kinds = [found[name].kind for name in data.names]
@@ -169,13 +179,15 @@ def _plan(data: Trajectories, config: FitConfig, decisions: list) -> Layout:
     return dataclasses.replace(plan, canonical=canonical)
 
 
-def _period(data: Trajectories) -> float:
+def shortest_period(data: Trajectories) -> float:
+    """The shortest dominant period of all channels, NaN when there is none."""
     periods = dominant_period(data)
     good = periods[np.isfinite(periods)]
     return float(good.min()) if len(good) else float("nan")
 
 
-def _sampling(data: Trajectories) -> float:
+def sampling_step(data: Trajectories) -> float:
+    """The middle step between samples."""
     steps = np.diff(data.ts, axis=1)
     return float(np.median(steps[steps > 0]))
 
@@ -209,7 +221,8 @@ def estimate_states(data: Trajectories, plan: Layout) -> States:
     return States(ys, rates)
 
 
-def _ranges(train: Trajectories, plan: Layout, states: States) -> Ranges:
+def ranges_of(train: Trajectories, plan: Layout, states: States) -> Ranges:
+    """What the training data visit."""
     dim = plan.dim
     ys = states.ys.reshape(-1, dim)
     rates = states.rates.reshape(-1, dim)
@@ -217,7 +230,7 @@ def _ranges(train: Trajectories, plan: Layout, states: States) -> Ranges:
     ys, rates = ys[real], rates[real]
     # One-sided estimates at the ends of noisy records stray far.
     low, high = np.quantile(ys, [0.001, 0.999], axis=0)
-    scale = _spread(ys)
+    scale = spread_of(ys)
     us = np.zeros((1, 0)) if train.us is None else train.us.reshape(-1, train.ctrl)
     flags = [False] * dim
     for k, position in enumerate(plan.positions):
@@ -231,15 +244,15 @@ def _ranges(train: Trajectories, plan: Layout, states: States) -> Ranges:
         low,
         high,
         us.mean(0),
-        _spread(us),
+        spread_of(us),
         us.min(0),
         us.max(0),
-        _spread(out),
+        spread_of(out),
         tuple(flags),
     )
 
 
-def _spread(values: np.ndarray) -> np.ndarray:
+def spread_of(values: np.ndarray) -> np.ndarray:
     """Standard deviation; 1 for what does not vary."""
     sd = values.std(0)
     return np.where(sd > 1e-12 * (1 + np.abs(values).max(0, initial=0.0)), sd, 1.0)

@@ -17,13 +17,6 @@ from .._tree import member, split_trainable
 from ..train import (
     NOT_FINITE,
     STOPPED,
-    AbstractCallback,
-    Checkpoint,
-    KeepBest,
-    MetricsLog,
-    Plateau,
-    Tell,
-    TimeLimit,
     finish,
     latest,
     resume as resume_state,
@@ -35,9 +28,9 @@ from ._model import Model
 from ._prepare import Prepared, estimate_states
 from ._programs import validation_score
 from ._stages import Stage, adam_stages, levenberg_stages, start_states
+from ._watch import watching
 
 
-CHECK_EVERY = 5.0  # seconds between checkpoints
 REFIT = 99  # number of the phase that takes the held-out data in
 
 
@@ -168,7 +161,23 @@ class Trainer:
             if ended is not None and ended.startswith(STOPPED):
                 ended = None  # by the clock: a resumed fit is given more time
         last: dict[str, Any] = {}
-        callbacks = self._callbacks(index, name, stage, int(state.step), place, last)
+        callbacks = watching(
+            name,
+            index,
+            stage.num_steps,
+            int(state.step),
+            folder=self.folder,
+            place=place,
+            deadline=self.deadline,
+            minutes=self.config.train.minutes,
+            tell=self.tell,
+            score=stage.score,
+            settles=stage.settles,
+            last=last,
+        )
+        if self.tell is not None:
+            head = {"phase": name, "index": index, "total": stage.num_steps}
+            self.tell({**head, "step": int(state.step)})
         if ended is None:
             state, ended = run(
                 stage.step,
@@ -204,37 +213,6 @@ class Trainer:
             pick("loss"),
             pick("validation"),
         )
-
-    def _callbacks(
-        self,
-        index: int,
-        name: str,
-        stage: Stage,
-        step: int,
-        place: str,
-        last: dict[str, Any],
-    ) -> list[AbstractCallback]:
-        """What looks at a stage: score, progress, log, limits, checkpoints. `last`
-        keeps the latest row, also the one at which a limit stops the stage."""
-        out: list[AbstractCallback] = []
-        if stage.score is not None:
-            out.append(KeepBest(stage.score))
-        out.append(Tell(last.update))
-        tell = self.tell
-        if tell is not None:
-            head = {"phase": name, "index": index, "total": stage.num_steps}
-            out.append(Tell(lambda row: tell({**head, **row})))
-            tell({**head, "step": step})
-        if self.folder is not None:
-            out.append(MetricsLog(self.folder, name, step))
-        out.append(
-            TimeLimit(self.deadline, f"the limit of {self.config.train.minutes:g} min")
-        )
-        if stage.settles:
-            out.append(Plateau())
-        if self.folder is not None:
-            out.append(Checkpoint(self.folder / place, index, CHECK_EVERY))
-        return out
 
     def _validation(self, static: Any, index: int) -> Any:
         """Mean squared error on validation clips of the longest length, compiled."""

@@ -86,8 +86,53 @@ def _changed(base: MLP, **weights: Any) -> MLP:
     )
 
 
+def mlp_settings(base: MLP) -> dict[str, Any]:
+    """The settings that an MLP was built with."""
+    return {
+        "width": base.width,
+        "depth": base.depth,
+        "activation": base.activation,
+        "use_bias": base.use_bias,
+        "init": base.init,
+        "zero_last": base.zero_last,
+    }
+
+
+class AbstractOnMLP(AbstractConditioned):
+    """A conditioned network that is an MLP of z for each eta: the `base` and what eta
+    does to its weights."""
+
+    base: MLP
+
+    @abc.abstractmethod
+    def __init__(
+        self,
+        in_size: int,
+        out_size: int,
+        eta_size: int,
+        *,
+        key: PRNGKeyArray,
+        **mlp: Any,
+    ) -> None:
+        """Fresh weights; `mlp` are the settings of `MLP`."""
+
+    @property
+    def in_size(self) -> int:
+        """Number of entries of z."""
+        return self.base.in_size
+
+    @property
+    def out_size(self) -> int:
+        """Number of outputs."""
+        return self.base.out_size
+
+    def redraw(self, key: PRNGKeyArray) -> Any:
+        sizes = (self.in_size, self.out_size, self.eta_size)
+        return type(self)(*sizes, key=key, **mlp_settings(self.base))
+
+
 @register("module")
-class Concat(AbstractConditioned):
+class Concat(AbstractOnMLP):
     r"""Eta joins the inputs of an MLP, as in iMODE.
 
     $$ y = N_\theta([z, \eta]) $$
@@ -109,7 +154,6 @@ class Concat(AbstractConditioned):
 
     source: ClassVar[Source] = Source("Wang2023", "equation 4.2")
 
-    base: MLP
     shift: Float[Array, "width eta"]
 
     def __init__(
@@ -134,16 +178,6 @@ class Concat(AbstractConditioned):
         self.shift = jax.random.uniform(key_shift, shape, minval=-limit, maxval=limit)
 
     @property
-    def in_size(self) -> int:
-        """Number of entries of z."""
-        return self.base.in_size
-
-    @property
-    def out_size(self) -> int:
-        """Number of outputs."""
-        return self.base.out_size
-
-    @property
     def eta_size(self) -> int:
         """Number of entries of eta."""
         return self.shift.shape[-1]
@@ -153,14 +187,9 @@ class Concat(AbstractConditioned):
         bias = self.base.bias_in
         return _changed(self.base, bias_in=moved if bias is None else bias + moved)
 
-    def redraw(self, key: PRNGKeyArray) -> Concat:
-        return Concat(
-            self.in_size, self.out_size, self.eta_size, key=key, **_mlp(self.base)
-        )
-
 
 @register("module")
-class Affine(AbstractConditioned):
+class Affine(AbstractOnMLP):
     r"""A network affine in eta, for families that are linear in their parameters.
 
     $$ y = F_0(z) + \sum_k \eta_k F_k(z) $$
@@ -185,7 +214,6 @@ class Affine(AbstractConditioned):
 
     source: ClassVar[Source] = Source("Blanke2024", "affine in the context")
 
-    base: MLP
     weights: Float[Array, "eta out width"]
     biases: Float[Array, "eta out"] | None
 
@@ -205,16 +233,6 @@ class Affine(AbstractConditioned):
         self.weights, self.biases = more.weight_out, more.bias_out
 
     @property
-    def in_size(self) -> int:
-        """Number of entries of z."""
-        return self.base.in_size
-
-    @property
-    def out_size(self) -> int:
-        """Number of outputs."""
-        return self.base.out_size
-
-    @property
     def eta_size(self) -> int:
         """Number of entries of eta."""
         return self.weights.shape[-3]
@@ -226,21 +244,16 @@ class Affine(AbstractConditioned):
             bias = bias + eta @ self.biases
         return _changed(self.base, weight_out=weight, bias_out=bias)
 
-    def redraw(self, key: PRNGKeyArray) -> Affine:
-        return Affine(
-            self.in_size, self.out_size, self.eta_size, key=key, **_mlp(self.base)
-        )
-
 
 @register("module")
-class LowRank(AbstractConditioned):
+class LowRank(AbstractOnMLP):
     r"""All weights move with eta along few directions, for families that are not
     affine.
 
     $$ \theta(\eta) = \theta_0 + \sum_k \eta_k\,\delta\theta_k $$
 
     **Shapes:** `base` holds theta_0, `moves` every delta theta_k stacked on a leading
-    axis `"eta"`; they start at a tenth of the size of the weights.
+    axis `"eta"`; they start at three tenths of the size of the weights.
     **Source:** Kirchmeyer et al. 2022, arXiv:2202.01889 (CoDA), equation 6.
 
     ```python
@@ -255,7 +268,6 @@ class LowRank(AbstractConditioned):
 
     source: ClassVar[Source] = Source("Kirchmeyer2022", "equation 6")
 
-    base: MLP
     moves: MLP
 
     def __init__(
@@ -274,16 +286,6 @@ class LowRank(AbstractConditioned):
         self.moves = jax.tree.map(lambda x: 0.3 * x, moves)
 
     @property
-    def in_size(self) -> int:
-        """Number of entries of z."""
-        return self.base.in_size
-
-    @property
-    def out_size(self) -> int:
-        """Number of outputs."""
-        return self.base.out_size
-
-    @property
     def eta_size(self) -> int:
         """Number of entries of eta."""
         return self.moves.weight_out.shape[-3]
@@ -292,23 +294,6 @@ class LowRank(AbstractConditioned):
         return jax.tree.map(
             lambda w, dw: w + jnp.tensordot(eta, dw, 1), self.base, self.moves
         )
-
-    def redraw(self, key: PRNGKeyArray) -> LowRank:
-        return LowRank(
-            self.in_size, self.out_size, self.eta_size, key=key, **_mlp(self.base)
-        )
-
-
-def _mlp(base: MLP) -> dict[str, Any]:
-    """The settings that an MLP was built with."""
-    return {
-        "width": base.width,
-        "depth": base.depth,
-        "activation": base.activation,
-        "use_bias": base.use_bias,
-        "init": base.init,
-        "zero_last": base.zero_last,
-    }
 
 
 def conditioned(

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from .._errors import ConfigError
 from .._registry import register
 from .._source import Source
-from ._conditioned import AbstractConditioned, Bound, _mlp
+from ._conditioned import AbstractConditioned, Bound, mlp_settings
 from ._mlp import MLP
 
 
@@ -94,8 +94,9 @@ class Hyper(eqx.Module):
         out = weights.size if rank is None else rank
         inputs = task_dim if plain else 2 * task_dim
         net = MLP(inputs, out, width, 1, use_bias=not plain, key=key_net)
-        # small corrections: theta_0 keeps its drawn scale
-        self.net = net if plain else _scaled_last(net, 0.1)
+        if not plain:  # small corrections: theta_0 keeps its drawn scale
+            net = eqx.tree_at(lambda m: m.weight_out, net, 0.1 * net.weight_out)
+        self.net = net
         self.base, self.task_dim, self.plain = module, task_dim, plain
         self.spread = None
         if rank is not None:
@@ -109,10 +110,6 @@ class Hyper(eqx.Module):
         more = self.net(task if self.plain else encode_task(task))
         more = more if self.spread is None else self.spread @ more
         return eqx.combine(unravel(more if self.plain else weights + more), static)
-
-
-def _scaled_last(net: MLP, factor: float) -> MLP:
-    return eqx.tree_at(lambda m: m.weight_out, net, factor * net.weight_out)
 
 
 @register("module")
@@ -174,5 +171,5 @@ class HyperMLP(AbstractConditioned):
         return self.hyper.adapt(jax.scipy.stats.norm.cdf(eta))
 
     def redraw(self, key: PRNGKeyArray) -> HyperMLP:
-        settings = _mlp(self.hyper.base)
+        settings = mlp_settings(self.hyper.base)
         return HyperMLP(self.in_size, self.out_size, self.eta_size, key=key, **settings)

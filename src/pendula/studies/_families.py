@@ -100,17 +100,12 @@ BISTABLE = FamilyCase(
 )
 
 
-def fitted_family(
-    case: FamilyCase,
-    config: dict[str, Any],
-    seed: int,
-    systems: Sequence[Sequence[float]] | None = None,
-) -> Any:
-    """The family of a case, trained on its systems (or on the given ones)."""
+def fitted_family(case: FamilyCase, config: dict[str, Any], seed: int) -> Any:
+    """The family of a case, trained on its systems."""
     from ..dynamics import FamilyConfig, ModelConfig, meta_fit
 
     rng = np.random.default_rng([seed, 1])
-    data = case.records_of(systems or case.params, case.records, rng)
+    data = case.records_of(case.params, case.records, rng)
     model = ModelConfig(**{k: _plain(v) for k, v in config["model"].items()})
     rest = {k: v for k, v in config.items() if k != "model"}
     return meta_fit(data, FamilyConfig(model, seed=seed, **rest))

@@ -98,16 +98,15 @@ def measured_case(
     """Train, adapt to named and random systems, predict and gauge."""
     from ..dynamics import fit_gauge
 
-    systems = [tuple(p) for p in settings.get("systems") or case.params]
     began = time.perf_counter()
-    family = fitted_family(case, settings["config"], seed, systems)
+    family = fitted_family(case, settings["config"], seed)
     train_seconds = time.perf_counter() - began
     rng = np.random.default_rng([seed, 2])
     new = [tuple(p) for p in named] + case.unseen(settings["unseen"], rng)
     records = case.records_of(new, 1, rng)
     began = time.perf_counter()
     adapted = family.adapt_many(records)
-    labels = np.array(systems)
+    labels = np.array(case.params)
     log = tuple(bool((labels[:, k] > 0).all()) for k in range(labels.shape[1]))
     read_by = lambda g: np.array(
         [g.measure(a.eta, a.covariance).value for a in adapted]
@@ -181,13 +180,11 @@ def shared_rows(
     yield row(f"A.{key}_train_seconds").measured(took)
 
 
-def seeds_of(
-    run: Run, case: FamilyCase, named: list[Any], tag: str = "seed"
-) -> list[dict[str, Any]]:
+def seeds_of(run: Run, case: FamilyCase, named: list[Any]) -> list[dict[str, Any]]:
     """Every seed of a part, kept one by one."""
     return [
         run.keep(
-            f"{tag}_{seed}",
+            f"seed_{seed}",
             lambda seed=seed: measured_case(case, run.settings, seed, named),
         )
         for seed in run.settings["seeds"]

@@ -10,7 +10,6 @@ from ._adapt import (
     Adaptation as Adaptation,
     EtaPrior as EtaPrior,
     adapt as adapt,
-    eliminate_starts as eliminate_starts,
 )
 from ._callbacks import (
     STOPPED as STOPPED,
@@ -29,6 +28,7 @@ from ._checkpoint import (
 )
 from ._levenberg import (
     Normal as Normal,
+    eliminate_starts as eliminate_starts,
     levenberg_state as levenberg_state,
     levenberg_step as levenberg_step,
     normal_equations as normal_equations,

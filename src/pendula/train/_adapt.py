@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from ._levenberg import Normal, Residual, normal_equations
+from ._levenberg import Residual, eliminate_starts, normal_equations
 
 
 MU_FIRST, MU_LEAST, MU_MOST = 1e-2, 1e-9, 1e9
@@ -48,10 +48,6 @@ class Adaptation(eqx.Module):
     count: Float[Array, "*batch"]
 
 
-def _solve(matrix: Array, rhs: Array) -> Array:
-    return jnp.linalg.solve(matrix, rhs)
-
-
 def _held(matrix: Array, mu: Array) -> Array:
     """Damped by a share of its own trace; never singular."""
     size = matrix.shape[0]
@@ -60,22 +56,6 @@ def _held(matrix: Array, mu: Array) -> Array:
     return matrix + (mu * level + tiny * (1.0 + level)) * jnp.eye(
         size, dtype=matrix.dtype
     )
-
-
-def eliminate_starts(
-    normal: Normal, precision: Float[Array, "start start"]
-) -> tuple[Array, Array]:
-    """Information matrix and gradient of eta with the start states eliminated;
-    `precision` is what is known of a start state beforehand."""
-    if normal.gs.shape[1] == 0:
-        return normal.a, normal.gp
-
-    def one(b: Array, c: Array, gs: Array) -> tuple[Array, Array]:
-        inner = _held(c + precision, jnp.zeros((), c.dtype))
-        return b @ _solve(inner, b.T), b @ _solve(inner, gs)
-
-    bcb, bcg = jax.vmap(one)(normal.b, normal.c, normal.gs)
-    return normal.a - bcb.sum(0), normal.gp - bcg.sum(0)
 
 
 def adapt(
@@ -124,11 +104,11 @@ def adapt(
         normal = eqx.tree_at(lambda n: n.gs, normal, gs)
         a, g = eliminate_starts(normal, start_precision)
         a, g = a + pull, g + pull @ (eta - prior.mean)
-        move = -_solve(_held(a, mu), g)
+        move = -jnp.linalg.solve(_held(a, mu), g)
 
         def follow(b: Array, c: Array, g: Array) -> Array:
             inner = _held(c + start_precision, 1e-3 * mu)
-            return -_solve(inner, g + b.T @ move)
+            return -jnp.linalg.solve(inner, g + b.T @ move)
 
         ds = local
         if starts.shape[1]:

@@ -278,6 +278,23 @@ def levenberg_state(
     return LevenbergState(full(damping), full(variance), full(0.0))
 
 
+def eliminate_starts(
+    normal: Normal, precision: Float[Array, "local local"] | None = None
+) -> tuple[Float[Array, "param param"], Float[Array, "param"]]:
+    """Matrix and gradient of the shared unknowns with the local ones eliminated;
+    `precision` is what is known of a local one beforehand."""
+    if normal.gs.shape[1] == 0:
+        return normal.a, normal.gp
+
+    def one(b: Array, c: Array, gs: Array) -> tuple[Array, Array]:
+        c = c if precision is None else c + precision
+        inner = c + _floor(c)
+        return b @ _solve(inner, b.T), b @ _solve(inner, gs)
+
+    bcb, bcg = jax.vmap(one)(normal.b, normal.c, normal.gs)
+    return normal.a - bcb.sum(0), normal.gp - bcg.sum(0)
+
+
 def posterior_covariance(
     residual: Residual, prior: Prior, pair: Any, items: Any, variance: Any
 ) -> Float[Array, "param param"]:
@@ -287,11 +304,6 @@ def posterior_covariance(
     normal = normal_equations(residual, params, local, items)
     jpi = jax.jacfwd(lambda p: prior(unravel(p)))(flat)
 
-    def one(b: Array, c: Array) -> Array:
-        return b @ _solve(c + _floor(c), b.T)
-
-    schur = normal.a
-    if normal.gs.shape[1]:
-        schur = schur - jax.vmap(one)(normal.b, normal.c).sum(0)
+    schur, _ = eliminate_starts(normal)
     precision = schur / variance + jpi.T @ jpi
     return jnp.linalg.inv(precision + _floor(precision))
