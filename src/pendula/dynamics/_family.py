@@ -125,7 +125,7 @@ class Family:
 
     def match(self, data: Trajectories) -> Trajectories:
         """The channels of the family, in its order. **Raises:** `DataError`."""
-        return match_channels(data, self.about["names"], "family")
+        return match_channels(data, self.about["names"], "the family needs channel")
 
     def first_states(
         self, data: Trajectories, noise: Any = None

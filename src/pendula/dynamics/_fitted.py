@@ -249,7 +249,7 @@ class Fitted:
 
         **Raises:** `DataError` naming the channel that is missing.
         """
-        data = match_channels(data, self.about["names"], "model")
+        data = match_channels(data, self.about["names"], "the model needs channel")
         self._check_inputs(data.us is not None)
         return data
 

@@ -84,15 +84,18 @@ class Layout:
         )
 
 
-def match_channels(data: Trajectories, names: Sequence[str], what: str) -> Trajectories:
+def match_channels(
+    data: Trajectories, names: Sequence[str], needs: str
+) -> Trajectories:
     """The named channels, in that order.
 
-    **Raises:** `DataError` naming the channel that is missing and `what` needs it.
+    **Raises:** `DataError` naming the channel that is missing, after the words of
+    `needs`.
     """
     missing = [n for n in names if n not in data.names]
     if missing:
         raise DataError(
-            f'the {what} needs channel "{missing[0]}"; the data have '
+            f'{needs} "{missing[0]}"; the data have '
             f"{', '.join(data.names)}. Rename the column, or choose other data."
         )
     return data if data.names == tuple(names) else data.channels(names)
