@@ -56,7 +56,8 @@ def common(key: str, dims: int, gauge: float, goal: float, r2: float) -> list[Ro
         ),
         Row(
             f"families.D.{key}_inverse",
-            "Forward, then inverse gauge: largest error in standard deviations of eta.",
+            "Forward, then inverse gauge, on the training systems: largest error in "
+            "standard deviations of eta.",
             target=1e-4,
             tried=_TRIED,
         ),

@@ -24,8 +24,10 @@ _TRIED = (
 _A, _D, _E = "families.A.bistable", "families.D.bistable", "families.E.bistable"
 
 
-def _within(name: str, statement: str, low: float, high: float) -> Row:
-    return Row(name, statement, better="within", target=(low, high), tried=_TRIED)
+def _within(
+    name: str, statement: str, low: float, high: float, tried: str = _TRIED
+) -> Row:
+    return Row(name, statement, better="within", target=(low, high), tried=tried)
 
 
 _ROWS = (
@@ -79,7 +81,12 @@ _ROWS = (
         tried=_TRIED,
     ),
     _within(
-        f"{_D}_conformal", "Coverage of conformal 90 % intervals, clean.", 0.8, 0.98
+        f"{_D}_conformal",
+        "Coverage of conformal 90 % intervals, clean.",
+        0.8,
+        0.98,
+        "Jackknife+ on the 20 training systems, scores by the affine map with its "
+        "neural part refitted without each; nothing else was tried.",
     ),
     _within(f"{_D}_laplace", "Coverage of Laplace 90 % at 5 % noise.", 0.8, 0.97),
 )
