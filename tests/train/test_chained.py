@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from pendula.train import chained_normal, normal_equations
+from pendula.train import chained_normal, normal_equations, released
 
 
 ITEMS, SEGMENTS, STEPS = 2, 3, 4
@@ -51,7 +51,7 @@ def residual(p, eta, item):
 LINEARISE = chained_normal(
     lambda p, eta, y, item, s, k: move(p, eta, y),
     lambda p, y, item, s, k: y - item[1][s, k],
-    lambda item: item[0],
+    lambda p, item: (item[0], jnp.ones(2)),
     STEPS,
 )
 
@@ -74,3 +74,35 @@ def test_a_broken_observation_pulls_nowhere():
     assert np.isfinite(out.a).all()
     assert np.isfinite(out.gp).all()
     assert 0 < float(out.rss) < float(whole.rss)
+
+
+def test_free_starts_are_unknowns_of_their_rollouts():
+    params, local, items = problem()
+    scale = jnp.array([0.5, 2.0])
+    rng = np.random.default_rng(1)
+    moved = jnp.asarray(rng.normal(size=(ITEMS, SEGMENTS * 2)))
+    local = jnp.concatenate([local, moved], axis=1)
+
+    def with_starts(p, local, item):
+        eta, y0 = released(local, item[0], scale)
+        off = y0 - item[0]  # what the sample at the start says
+        return jnp.concatenate(
+            [jnp.ravel(off), residual(p, eta, (y0, item[1]))],
+        )
+
+    def rows(p, y, item, s, k):
+        return y - jnp.where(k < 0, item[0][s], item[1][s, k])
+
+    linearise = chained_normal(
+        lambda p, eta, y, item, s, k: move(p, eta, y),
+        rows,
+        lambda p, item: (item[0], scale),
+        STEPS,
+        free=True,
+    )
+    plain = normal_equations(with_starts, params, local, items)
+    chained = linearise(with_starts, params, local, items, lambda p: p)
+    for name in ("a", "b", "c", "gp", "gs", "rss"):
+        assert_allclose(
+            getattr(chained, name), getattr(plain, name), rtol=1e-11, atol=1e-13
+        )

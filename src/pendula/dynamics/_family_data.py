@@ -44,7 +44,8 @@ class FamilyData:
     """Trajectories of a family, system by system, and what was decided of them.
 
     `rows` are the trajectories of each system; `states` `"traj time dim"` the start
-    states that clips may have; `spread` `"obs"` and `noise` `"obs"` of the channels.
+    states that clips may have, `clean` whether they are taken as exact; `spread`
+    `"obs"` and `noise` `"obs"` of the channels.
     """
 
     data: Trajectories
@@ -55,6 +56,7 @@ class FamilyData:
     ranges: Ranges
     spread: np.ndarray
     noise: np.ndarray
+    clean: bool
     every: int
     substeps: int
     sampling: float
@@ -152,7 +154,7 @@ def family_data(
     spread = spread_of(np.where(data.mask, data.ys, np.nan)[data.mask.all(2)])
     estimated = estimate_states(data, plan)
     noise = noise_estimate(data)
-    states, _, _ = states_of(data, plan, spread, noise, estimated.ys)
+    states, _, clean = states_of(data, plan, spread, noise, estimated.ys)
     ranges = ranges_of(data, plan, estimated)
     return FamilyData(
         data,
@@ -163,6 +165,7 @@ def family_data(
         ranges,
         spread,
         noise,
+        clean,
         every,
         substeps,
         sampling,
@@ -178,8 +181,8 @@ def states_of(
     estimated: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, bool]:
     """States `"traj time dim"` at every sample, the noise `"obs"`, and whether it is so
-    small beside the spread that measured states are taken as they are; else estimated
-    ones. Without `noise` it is estimated."""
+    small beside the spread that measured states are taken as they are, and nothing of
+    the state is hidden; else estimated ones. Without `noise` it is estimated."""
     sd = noise_estimate(data) if noise is None else np.broadcast_to(noise, data.dim)
     sd = np.nan_to_num(np.asarray(sd, float))
     states = estimate_states(data, plan).ys if estimated is None else estimated
@@ -189,7 +192,7 @@ def states_of(
     for channel, entry in enumerate(plan.observed):
         seen = data.mask[..., channel]
         states[..., entry] = np.where(seen, data.ys[..., channel], states[..., entry])
-    return states, sd, True
+    return states, sd, len(plan.observed) == plan.dim
 
 
 def check_lengths(data: Trajectories) -> None:

@@ -15,6 +15,7 @@ from .._tree import prior_residual
 from ..nn import bind
 from ..train import (
     Step,
+    TrainState,
     adam_cosine,
     chained_normal,
     first_order,
@@ -24,6 +25,7 @@ from ..train import (
     levenberg_step,
     mean_loss,
     plain_gradient,
+    released,
     second_order,
 )
 from ._family_data import Clips
@@ -53,16 +55,23 @@ def _join(pair: tuple) -> tuple[Model, Any]:
 
 
 @functools.lru_cache(maxsize=32)
-def gauss_newton(length: int) -> Step:
+def gauss_newton(length: int, free: bool) -> Step:
     """Levenberg-Marquardt on the weights and every eta, Jacobians chained from single
-    intervals; the batch is `((static, weight), items)`."""
+    intervals; the batch is `((static, weight, scale), items, keep)`. With `free` the
+    start states of the clips are unknowns too, behind eta in the local part, in units
+    of `scale`; `keep` is 0 where the clips are new and their starts begin afresh."""
 
-    def residual(pair: Any, eta: Array, clips: Clips) -> Array:
-        model, weight = _join(pair)
+    def residual(pair: Any, local: Array, clips: Clips) -> Array:
+        params, (static, weight, scale) = pair
+        eta = local
+        if free:
+            eta, y0 = released(local, clips.y0, scale)
+            clips = eqx.tree_at(lambda c: c.y0, clips, y0)
+        model = eqx.combine(params, static)
         return jnp.ravel(clip_residuals(model, eta, clips, weight))
 
     def step(pair: Any, eta: Array, y: Array, clips: Clips, s: Array, k: Array) -> Any:
-        model = bind(_join(pair)[0], eta)
+        model = bind(eqx.combine(pair[0], pair[1][0]), eta)
         b = clips.batch
         us = None if b.us is None else b.us[s, k][None]
         ends = b.t0[s] + jnp.cumsum(b.dts[s])
@@ -70,20 +79,40 @@ def gauss_newton(length: int) -> Step:
         return model.steps(y, begin, b.dts[s, k][None], us).ys[-1]
 
     def rows(pair: Any, y: Array, clips: Clips, s: Array, k: Array) -> Array:
-        model, weight = _join(pair)
+        params, (static, weight, _) = pair
+        model = eqx.combine(params, static)
         off = (model.observe(y) - clips.batch.ys[s, k + 1]) * weight
         return jnp.where(clips.batch.mask[s, k + 1], off, 0.0)
 
-    return levenberg_step(
+    once = levenberg_step(
         residual,
-        lambda pair: prior_residual(_join(pair)[0]),
+        lambda pair: prior_residual(eqx.combine(pair[0], pair[1][0])),
+        # the samples at the starts pay for the starts where these are free
         lambda items: jnp.sum(items.batch.mask[:, :, 1:], dtype=items.y0.dtype),
         has_static=True,
-        linearise=chained_normal(step, rows, lambda clips: clips.y0, length - 1),
+        linearise=chained_normal(
+            step,
+            rows,
+            lambda pair, clips: (clips.y0, pair[1][2]),
+            length - 1,
+            free=free,
+        ),
         local_precision=1.0,
         tolerance=1e-3,
         separable_prior=True,
     )
+    if not free:
+        return lambda state, batch: once(state, batch[:2])
+
+    def afresh(state: TrainState, batch: Any) -> tuple[TrainState, Any]:
+        fixed, items, keep = batch
+        params, local = state.params
+        size = items.y0.shape[1] * items.y0.shape[2]
+        share = jnp.ones(local.shape[1], local.dtype).at[-size:].set(keep)
+        state = eqx.tree_at(lambda s: s.params, state, (params, share[None] * local))
+        return once(state, (fixed, items))
+
+    return afresh
 
 
 @functools.lru_cache(maxsize=32)

@@ -44,8 +44,11 @@ def family_stages(setup: Setup, static: Any) -> Iterator[FamilyStage]:
     """The stages of the chosen mode, in order."""
     if setup.mode == "gauss_newton":
         lengths = [2, min(6, setup.horizon), setup.horizon]
+        clean = setup.found.clean
         for index, length in enumerate(dict.fromkeys(lengths)):
-            most = 40 if length == setup.horizon else (30, 12)[index]
+            # law and start states together need more iterations, on fewer samples
+            last = length == setup.horizon
+            most = (40 if last else (30, 12)[index]) if clean else 150
             yield _newton_stage(setup, static, length, index, most)
         return
     if setup.mode != "reference":
@@ -70,7 +73,8 @@ def _newton_stage(
     wanted = RESIDUALS_PER_WEIGHT * setup.weights / (each * found.num)
     most_there = max(len(c.y0) for c in clips)
     count = int(np.clip(np.ceil(wanted), 1, most_there))
-    fixed = (static, setup.weight())
+    fixed = (static, setup.weight(), jnp.asarray(found.ranges.scale, dtype))
+    size, free = setup.config.size, not found.clean
     subset: dict[int, Clips] = {}
 
     def batches(k: int) -> Any:
@@ -79,20 +83,24 @@ def _newton_stage(
             subset.clear()
             rng = np.random.default_rng([setup.config.seed, index, number])
             subset[number] = drawn(clips, count, rng)
-        return fixed, subset[number]
+        keep = 0.0 if count < most_there and k % REDRAW == 0 else 1.0
+        return fixed, subset[number], jnp.asarray(keep, dtype)
 
     def start(pair: Any) -> TrainState:
-        opt = levenberg_state(dtype, variance=1.0 if index == 0 else 1e-2)
+        opt = levenberg_state(dtype, variance=0.0)
+        if free:
+            starts = jnp.zeros((found.num, count * found.plan.dim), dtype)
+            pair = (pair[0], jnp.concatenate([pair[1], starts], axis=1))
         return TrainState.start(pair, opt, setup.key)
 
     return FamilyStage(
         f"clips of {length}",
-        gauss_newton(length),
+        gauss_newton(length, free),
         start,
         batches,
         setup.config.steps or most,
         1,
-        lambda pair: pair,
+        lambda pair: (pair[0], pair[1][:, :size]),
         settles=True,
     )
 

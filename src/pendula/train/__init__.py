@@ -19,7 +19,10 @@ from ._callbacks import (
     Tell as Tell,
     TimeLimit as TimeLimit,
 )
-from ._chained import chained_normal as chained_normal
+from ._chained import (
+    chained_normal as chained_normal,
+    released as released,
+)
 from ._checkpoint import (
     Checkpoint as Checkpoint,
     check_same as check_same,

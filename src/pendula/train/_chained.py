@@ -31,13 +31,21 @@ RowsOf = Callable[[Any, Array, Any, Array, Array], Float[Array, "obs"]]
 
 
 def chained_normal(
-    step: StepOf, rows: RowsOf, starts: Callable[[Any], Any], steps: int
+    step: StepOf,
+    rows: RowsOf,
+    starts: Callable[[Any, Any], tuple[Any, Any]],
+    steps: int,
+    *,
+    free: bool = False,
 ) -> Linearise:
     """A `linearise` for `levenberg_step` whose items are many rollouts each.
 
-    **Arguments:** `step` and `rows` as above; `starts(item)` gives the states
-    `"segment dim"` at which the item's rollouts begin; `steps` is their length.
-    Residuals that are not finite count as 0 and pull nowhere.
+    **Arguments:** `step` and `rows` as above; `starts(params, item)` gives the states
+    `"segment dim"` at which the item's rollouts begin and the scale `"dim"` of a start;
+    `steps` is their length. With `free` the starts are unknowns: behind what its
+    rollouts share, the local part of an item holds `segment * dim` numbers, how many
+    scales each start is away, and the sample at the start counts too (`rows` with
+    k = -1). Residuals that are not finite count as 0 and pull nowhere.
     """
 
     def linearise(
@@ -51,8 +59,11 @@ def chained_normal(
         size = flat.shape[0]
 
         def one(pair: tuple) -> tuple[Array, ...]:
-            eta, item = pair
-            y0 = starts(item)
+            local, item = pair
+            y0, scale = starts(full(params), item)
+            eta, y0 = released(local, y0, scale) if free else (local, y0)
+            number, dim = y0.shape
+            shared = size + eta.shape[0]
 
             def segment(y: Array, s: Array) -> tuple[Array, Array]:
                 move = lambda x, y, k: step(
@@ -65,27 +76,49 @@ def chained_normal(
 
                 index = jnp.arange(steps)
                 last, before = jax.lax.scan(forward, y, index)
-                after = jnp.concatenate([before[1:], last[None]])
+                states = jnp.concatenate([before, last[None]])
                 b, a = jax.vmap(jax.jacrev(move, (0, 1)), (None, 0, 0))(
                     x, before, index
                 )
+                first = jnp.zeros_like(b[0])
+                if free:
+                    first = jnp.concatenate([first, jnp.diag(scale)], axis=1)
+                    b = jnp.pad(b, ((0, 0), (0, 0), (0, dim)))
 
                 def chain(j: Array, ab: tuple) -> tuple[Array, Array]:
                     j = ab[0] @ j + ab[1]
                     return j, j
 
-                _, js = jax.lax.scan(chain, jnp.zeros_like(b[0]), (a, b))
+                _, js = jax.lax.scan(chain, first, (a, b))
+                if free:
+                    js = jnp.concatenate([first[None], js])
+                    index = jnp.arange(-1, steps)
+                else:
+                    states = states[1:]
                 see = lambda y, k: rows(full(params), y, item, s, k)
-                r = jax.vmap(see)(after, index)
-                slope = jax.vmap(jax.jacfwd(see))(after, index)
+                r = jax.vmap(see)(states, index)
+                slope = jax.vmap(jax.jacfwd(see))(states, index)
                 return r, slope @ js
 
-            r, jac = jax.vmap(segment)(y0, jnp.arange(y0.shape[0]))
-            r, jac = r.reshape(-1), jac.reshape(r.size, -1)
-            good = jnp.isfinite(r) & jnp.all(jnp.isfinite(jac), axis=1)
-            r, jac = jnp.where(good, r, 0.0), jnp.where(good[:, None], jac, 0.0)
-            jp, js = jac[:, :size], jac[:, size:]
-            return jp.T @ jp, jp.T @ js, js.T @ js, jp.T @ r, js.T @ r, r @ r
+            r, jac = jax.vmap(segment)(y0, jnp.arange(number))
+            r, jac = r.reshape(number, -1), jac.reshape(number, -1, jac.shape[-1])
+            good = jnp.isfinite(r) & jnp.all(jnp.isfinite(jac), axis=2)
+            r, jac = jnp.where(good, r, 0.0), jnp.where(good[..., None], jac, 0.0)
+            both = jac[..., :shared].reshape(-1, shared)
+            jp, js = both[:, :size], both[:, size:]
+            flat_r = r.reshape(-1)
+            b, c, gs = jp.T @ js, js.T @ js, js.T @ flat_r
+            if free:
+                own = jac[..., shared:]
+                cross = jnp.einsum("krx,krn->xkn", jac[..., :shared], own)
+                cross = cross.reshape(shared, number * dim)
+                block = jax.scipy.linalg.block_diag(
+                    *jnp.einsum("krm,krn->kmn", own, own)
+                )
+                b = jnp.concatenate([b, cross[:size]], axis=1)
+                c = jnp.block([[c, cross[size:]], [cross[size:].T, block]])
+                gs = jnp.concatenate([gs, jnp.einsum("krn,kr->kn", own, r).reshape(-1)])
+            return jp.T @ jp, b, c, jp.T @ flat_r, gs, flat_r @ flat_r
 
         def add(total: tuple, pair: tuple) -> tuple[tuple, tuple]:
             a, b, c, gp, gs, rss = one(pair)
@@ -101,3 +134,13 @@ def chained_normal(
         return Normal(a, b, c, gp, gs, rss)
 
     return linearise
+
+
+def released(
+    local: Float[Array, "local"],
+    y0: Float[Array, "segment dim"],
+    scale: Float[Array, "dim"],
+) -> tuple[Float[Array, "shared"], Float[Array, "segment dim"]]:
+    """What the rollouts of an item share, and where each begins."""
+    moved = local[local.shape[0] - y0.size :].reshape(y0.shape)
+    return local[: local.shape[0] - y0.size], y0 + scale[None] * moved

@@ -201,6 +201,10 @@ def levenberg_step(
         else:
             jpi = jax.jacfwd(on_flat)(flat)
             prior_a, prior_g = jpi.T @ jpi, jpi.T @ pi
+        n = num_residuals(items)
+        if variance is None:  # 0: not known before the first step
+            there = jnp.where(opt.variance > 0, opt.variance, normal.rss / n)
+            opt = eqx.tree_at(lambda o: o.variance, opt, there)
         held = jnp.sum(pi * pi) + local_precision * jnp.sum(local * local)
         now = 0.5 * normal.rss / opt.variance + 0.5 * held
 
@@ -220,7 +224,6 @@ def levenberg_step(
         pick = lambda new, old: jnp.where(better & finite, new, old)
         params = unravel(pick(flat + dps[k], flat))
         local = pick(local + dss[k], local)
-        n = num_residuals(items)
         rss = pick(rsss[k], normal.rss)
         var = opt.variance
         if variance is None:
@@ -272,7 +275,8 @@ def levenberg_state(
     variance: float = 1.0,
     members: int | None = None,
 ) -> LevenbergState:
-    """The state before the first step."""
+    """The state before the first step; a variance of 0 is taken from the residuals of
+    the first step."""
     shape = () if members is None else (members,)
     full = lambda v: jnp.full(shape, v, dtype)
     return LevenbergState(full(damping), full(variance), full(0.0))
