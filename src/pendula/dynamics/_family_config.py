@@ -46,7 +46,7 @@ class FamilyConfig:
     steps: int = 0
     """Iterations of each stage (Gauss-Newton) or outer updates; 0: chosen."""
     clips: int = 4
-    """Clips of each system in one update of the gradient modes."""
+    """Clips of each system in one update, of Gauss-Newton at least."""
     inner_steps: int = 5
     """Steps of the inner loop, m."""
     inner_rate: float = 0.1

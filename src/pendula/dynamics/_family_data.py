@@ -95,16 +95,35 @@ def _usable(clips: Clips) -> Clips:
     return jax.tree.map(lambda x: np.asarray(x)[good], clips)
 
 
-def drawn(clips: list[Clips], count: int, rng: np.random.Generator) -> Clips:
+def drawn(
+    clips: list[Clips],
+    count: int,
+    rng: np.random.Generator,
+    spread: np.ndarray | None = None,
+) -> Clips:
     """`count` random clips of every system, stacked `"system clip ..."`: different
-    ones as long as there are enough."""
+    ones as long as there are enough. With the `spread` of the channels half of the
+    chance goes by the way that a clip covers: a fast transient is short in time, and
+    would hardly be seen."""
     picked = []
     for mine in clips:
         number = len(mine.y0)
-        order = rng.permutation(number)
-        take = order[np.arange(count) % number]
+        if spread is None or number <= count:
+            order = rng.permutation(number)
+            take = order[np.arange(count) % number]
+        else:
+            way = _way(mine, spread)
+            chance = 0.5 / number + 0.5 * way / way.sum()
+            take = rng.choice(number, count, replace=False, p=chance)
         picked.append(jax.tree.map(lambda x, take=take: x[take], mine))
     return jax.tree.map(lambda *x: jnp.asarray(np.stack(x)), *picked)
+
+
+def _way(clips: Clips, spread: np.ndarray) -> np.ndarray:
+    """How far each clip moves `"clip"`, in spreads, gaps left out."""
+    ys = np.where(clips.batch.mask, clips.batch.ys, np.nan) / spread
+    steps = np.nan_to_num(np.linalg.norm(np.diff(ys, axis=1), axis=2))
+    return steps.sum(1) + 1e-12
 
 
 def systems_of(data: Trajectories) -> tuple[tuple[np.ndarray, ...], tuple[str, ...]]:

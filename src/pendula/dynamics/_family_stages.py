@@ -72,7 +72,7 @@ def _newton_stage(
     each = (length - 1) * found.data.dim
     wanted = RESIDUALS_PER_WEIGHT * setup.weights / (each * found.num)
     most_there = max(len(c.y0) for c in clips)
-    count = int(np.clip(np.ceil(wanted), 1, most_there))
+    count = int(np.clip(np.ceil(wanted), setup.config.clips, most_there))
     fixed = (static, setup.weight(), jnp.asarray(found.ranges.scale, dtype))
     size, free = setup.config.size, not found.clean
     subset: dict[int, Clips] = {}
@@ -82,7 +82,7 @@ def _newton_stage(
         if number not in subset:
             subset.clear()
             rng = np.random.default_rng([setup.config.seed, index, number])
-            subset[number] = drawn(clips, count, rng)
+            subset[number] = drawn(clips, count, rng, found.spread)
         keep = 0.0 if count < most_there and k % REDRAW == 0 else 1.0
         return fixed, subset[number], jnp.asarray(keep, dtype)
 
