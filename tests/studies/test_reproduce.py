@@ -241,7 +241,7 @@ def test_every_study_has_a_table_of_its_own():
         *["energy_drift", "vs_torchdiffeq"],
         *["multiarm", "multiarm_settings", "ibm", "multiarm_double", "silverbox"],
         *["dfki", "chaos", "hare_lynx", "chemostat", "vs_pysindy"],
-        *["pendulum", "bistable", "lotka", "first_order", "reading"],
+        *["pendulum", "bistable", "van_der_pol", "lotka", "first_order", "reading"],
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from ._row import Row
 from ._study import Run
 
 
+More = Callable[..., dict[str, Any]]
 LENGTHS = (2.0, 3.5, 4.0, 5.1, 6.0, 6.9, 8.0, 10.0)
 _TRIED = (
     "Gauss-Newton on weights and etas, affine head, growing horizon; adaptation by "
@@ -94,9 +95,15 @@ def common(key: str, dims: int, gauge: float, goal: float, r2: float) -> list[Ro
 
 
 def measured_case(
-    case: FamilyCase, settings: dict[str, Any], seed: int, named: list[Any]
+    case: FamilyCase,
+    settings: dict[str, Any],
+    seed: int,
+    named: list[Any],
+    more: More | None = None,
 ) -> dict[str, Any]:
-    """Train, adapt to named and random systems, predict and gauge."""
+    """Train, adapt to named and random systems, predict and gauge; `more` measures
+    what only one case has, and is given the family, its gauge, the systems and what
+    they were adapted to."""
     from ..dynamics import fit_gauge
 
     began = time.perf_counter()
@@ -148,6 +155,7 @@ def measured_case(
         "systems": labels,
         "principal": principal,
         "sensitive": sensitive,
+        **({} if more is None else more(family, gauge, new, adapted, rng)),
     }
 
 
@@ -181,12 +189,14 @@ def shared_rows(
     yield row(f"A.{key}_train_seconds").measured(took)
 
 
-def seeds_of(run: Run, case: FamilyCase, named: list[Any]) -> list[dict[str, Any]]:
+def seeds_of(
+    run: Run, case: FamilyCase, named: list[Any], more: More | None = None
+) -> list[dict[str, Any]]:
     """Every seed of a part, kept one by one."""
     return [
         run.keep(
             f"seed_{seed}",
-            lambda seed=seed: measured_case(case, run.settings, seed, named),
+            lambda seed=seed: measured_case(case, run.settings, seed, named, more),
         )
         for seed in run.settings["seeds"]
     ]

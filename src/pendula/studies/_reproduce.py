@@ -41,6 +41,7 @@ _MODULES = {
     "families": (
         "_families",
         "_families_motion",
+        "_families_relaxing",
         "_families_few_shot",
         "_families_reading",
     ),
