@@ -61,6 +61,8 @@ class FamilyConfig:
     """`float32`, `float64`, or `auto`: float64 for Gauss-Newton."""
     every: int = 0
     """Samples skipped between the observations that are used; 0: chosen."""
+    exact: bool = False
+    """Take measured states as exact, whatever the estimate of their noise says."""
     minutes: float = 10.0
     """A training stops cleanly after this time [min]."""
 

@@ -150,9 +150,9 @@ def systems_of(data: Trajectories) -> tuple[tuple[np.ndarray, ...], tuple[str, .
 
 
 def family_data(
-    data: Trajectories, model: ModelConfig, every: int, seed: int
+    data: Trajectories, model: ModelConfig, every: int, seed: int, exact: bool = False
 ) -> FamilyData:
-    """Look at the trajectories of a family.
+    """Look at the trajectories of a family; `exact`: nothing of them is noise.
 
     **Raises:** `DataError` for one system only, or clips that are too short.
     """
@@ -172,7 +172,7 @@ def family_data(
     substeps = chosen_substeps(model, sampling * every, period)
     spread = spread_of(np.where(data.mask, data.ys, np.nan)[data.mask.all(2)])
     estimated = estimate_states(data, plan)
-    noise = noise_estimate(data)
+    noise = np.zeros(data.dim) if exact else noise_estimate(data)
     states, _, clean = states_of(data, plan, spread, noise, estimated.ys)
     ranges = ranges_of(data, plan, estimated)
     return FamilyData(

@@ -70,7 +70,7 @@ def meta_fit(
     """
     config = FamilyConfig() if config is None else config
     begun = time.perf_counter()
-    found = family_data(data, config.model, config.every, config.seed)
+    found = family_data(data, config.model, config.every, config.seed, config.exact)
     check_units(data, found)
     settings = Setup(found, config)
     with precision(settings.dtype):

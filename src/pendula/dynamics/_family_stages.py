@@ -87,7 +87,9 @@ def _newton_stage(
         return fixed, subset[number], jnp.asarray(keep, dtype)
 
     def start(pair: Any) -> TrainState:
-        opt = levenberg_state(dtype, variance=0.0)
+        # damping is in units of the prior: the first steps do not depend on it
+        damping = 1e3 / max(setup.config.model.precision, 1e-6)
+        opt = levenberg_state(dtype, damping=damping, variance=0.0)
         if free:
             starts = jnp.zeros((found.num, count * found.plan.dim), dtype)
             pair = (pair[0], jnp.concatenate([pair[1], starts], axis=1))
