@@ -240,6 +240,8 @@ def test_the_growth_law_is_found_and_holds_between_held_ends(tmp_path):
     config = ModelConfig(known=(spreads,), width=6, depth=1)
     family = meta_fit(lines([0.05, 0.1, 0.15, 0.2], rng), FamilyConfig(config))
     new = family.adapt(lines([0.13], rng))
+    assert new.identified
+    assert not new.extrapolating
     us = np.linspace(0.0, 1.0, 51)
     field = jax.tree.map(jnp.asarray, family.at(new.eta)).field
     (term,) = (t for t in terms_of(field) if isinstance(t, Reaction))
