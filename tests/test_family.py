@@ -30,6 +30,8 @@ from pendula.dynamics import (
     Noisy,
     PortHamiltonian,
     Ports,
+    Reaction,
+    ReactionDiffusion,
     SecondOrder,
     SlotScale,
     Stationary,
@@ -132,6 +134,12 @@ def friction():
     return Friction(*parts, slot((2,), 1), N)
 
 
+def diffusing():
+    """A line without flux whose diffusivity is free, its nodes reacting alike."""
+    constants = {"d": Free.make(0.3, "positive"), "dx": Given(jnp.asarray(0.5))}
+    return ReactionDiffusion(constants, (Reaction(slot((0,), 1)),))
+
+
 def library():
     """Monomials of state and input, sine and cosine of one entry."""
     field = Library(exponents(DIM + CTRL, 2), (1,), out=2)
@@ -178,6 +186,8 @@ FIELDS = {
     "Dissipative": lambda: Dissipative(slot((0, 1, 2, 3), 3), N),
     "Friction": friction,
     "Library": library,
+    "Reaction": lambda: Reaction(slot((0,), 1)),
+    "ReactionDiffusion": diffusing,
     "SecondOrder": lambda: SecondOrder(slot((0, 1, 2, 3), N), N),
     "MLP": lambda: _OnState(net(DIM, 3, depth=5)),
     "MonotoneMLP": lambda: _OnState(MonotoneMLP(DIM, 3, 5, 2, key=jax.random.key(0))),

@@ -19,7 +19,7 @@ from .._source import citations
 from .._tree import sources_of
 from ..data import Batch, Trajectories, summary
 from ..diagnostics import intrinsic_dimension
-from ..dynamics import Adapted, Family, systems_of
+from ..dynamics import Adapted, Family, Reaction, systems_of, terms_of
 from ..nn import bind
 
 
@@ -81,15 +81,22 @@ def eta_deviations(family: Family) -> np.ndarray:
 def law_curves(family: Family, etas: np.ndarray) -> dict[str, Any]:
     """The learned rate over the first coordinate for some members: accelerations at
     rest of second-order systems, else the rate of the first entry; what is not drawn
-    is in the middle of its range."""
+    is in the middle of its range. On a line of nodes: the rate of a node, all having
+    the same value."""
     plan, about = family.plan, family.about
     low, high = np.asarray(about["low"]), np.asarray(about["high"])
     state = 0.5 * (low + high)
     n = plan.n
     state[n : 2 * n] = 0.0
-    x = np.linspace(low[0], high[0], GRID)
     states = np.tile(state, (GRID, 1))
-    states[:, 0] = x
+    entry = n if n else 0
+    if _learned(family) == "reaction":
+        x = np.linspace(low.min(), high.max(), GRID)
+        states[:] = x[:, None]  # then nothing diffuses
+        entry = len(state) // 2  # no end, which may be held
+    else:
+        x = np.linspace(low[0], high[0], GRID)
+        states[:, 0] = x
     ctrl = int(about.get("ctrl") or 0)
     dtype = family.dtype
     with precision(dtype):
@@ -99,7 +106,7 @@ def law_curves(family: Family, etas: np.ndarray) -> dict[str, Any]:
             jnp.asarray(states, dtype),
             jnp.zeros(ctrl, dtype) if ctrl else None,
         )
-        values = np.asarray(values[..., n if n else 0], np.float64)
+        values = np.asarray(values[..., entry], np.float64)
     return {"x": x, "values": values}
 
 
@@ -273,7 +280,10 @@ def _learned(family: Family) -> str:
     learn = str(family.about["config"]["model"]["learn"])
     if learn != "auto":
         return learn
-    return "force" if family.plan.n else "field"
+    if family.plan.n:
+        return "force"
+    found = terms_of(family.model.field)
+    return "reaction" if any(isinstance(t, Reaction) for t in found) else "field"
 
 
 def _training(about: dict[str, Any]) -> dict[str, Any]:
@@ -307,10 +317,14 @@ def _law_words(family: Family) -> dict[str, str]:
     words = []
     if plan.n:
         words.append("at rest")
-    if plan.dim > (2 if plan.n else 1):
+    name = state[0]
+    if _learned(family) == "reaction":
+        name, what = "value at a node", "rate of a node"
+        words.append("the same everywhere")
+    elif plan.dim > (2 if plan.n else 1):
         words.append("everything else in the middle of its range")
     return {
-        "x": state[0],
+        "x": name,
         "x_unit": unit,
         "y": what,
         "y_unit": of,

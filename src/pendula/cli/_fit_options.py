@@ -65,6 +65,13 @@ class ModelOptions:
         Texts,
         Parameter(group=_MODEL, help="Constants that are given: w2=64 (or a start)."),
     ] = ()
+    boundary: Annotated[
+        str | None,
+        Parameter(
+            group=_MODEL,
+            help="Ends of a line that diffuses: neumann (no flux) or dirichlet (held).",
+        ),
+    ] = None
     learn: Annotated[
         str | None,
         Parameter(group=_MODEL, help="What the network stands for: `list models`."),
@@ -247,13 +254,20 @@ def _known(data: Trajectories, model: ModelOptions) -> list[dict[str, Any]]:
                     f"{option} {name}: no known law has this constant."
                     f"{nearest(name, has)} {_what_there_is(terms, laws)}"
                 )
+    if model.boundary is not None and not any(law.line for law in laws):
+        raise ConfigError(
+            "--boundary says what holds at the ends of a line that diffuses; no known "
+            "law does. Add --known diffusion, or leave it out."
+        )
     if model.zero is not None:
         given.setdefault("zero", real(model.zero, "--zero"))
     rows = []
     for k, (term, law) in enumerate(zip(terms, laws, strict=True)):
         channel = on[k if len(on) > 1 else 0] if on else None
         own = {name: given[name] for name in law.constants if name in given}
-        if law.links:
+        if law.line:
+            channel = None  # all channels are its nodes
+        elif law.links:
             channel = None  # a body takes all angles
             own = {**_hanging_links(data, law), **own}
         elif "zero" in law.constants and "zero" not in own:
@@ -264,9 +278,15 @@ def _known(data: Trajectories, model: ModelOptions) -> list[dict[str, Any]]:
                 "on": [channel] if channel else [],
                 "free": [name for name in names(model.free) if name in law.constants],
                 "constants": own,
+                **_ends(law, model),
             }
         )
     return rows
+
+
+def _ends(law: Any, model: ModelOptions) -> dict[str, str]:
+    """What holds at the ends, for the law that has some."""
+    return {"boundary": model.boundary} if law.line and model.boundary else {}
 
 
 def _given(model: ModelOptions) -> dict[str, str]:

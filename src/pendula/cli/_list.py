@@ -15,7 +15,8 @@ Kind = Literal["systems", "laws", "models", "schemes"]
 
 # what `--learn` may stand for
 MODELS = {
-    "auto": "force of a second-order system, field of a first-order one",
+    "auto": "force of a second-order system, reaction beside a known diffusion, else "
+    "field",
     "field": "dy/dt of all states",
     "force": "the accelerations",
     "energy": "a potential: the force is minus its gradient",
@@ -23,6 +24,7 @@ MODELS = {
     "friction": "a factor on a classical friction law",
     "lagrangian": "a mass matrix and a potential: the Euler-Lagrange equations",
     "hamiltonian": "an energy of coordinates and momenta: Hamilton's equations",
+    "reaction": "the rate of each channel from its own value, one network for all",
     "none": "nothing is learned: only the constants of known terms",
 }
 

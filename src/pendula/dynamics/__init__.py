@@ -58,6 +58,11 @@ from ._learned import (
 from ._library import Library as Library, exponents as exponents
 from ._model import Model as Model, weighted_residual as weighted_residual
 from ._prepare import estimate_states as estimate_states
+from ._reaction import (
+    Reaction as Reaction,
+    ReactionDiffusion as ReactionDiffusion,
+    with_boundary as with_boundary,
+)
 from ._sparse import fit_sparse as fit_sparse
 from ._start import refine_start as refine_start
 from ._stochastic import (

@@ -11,10 +11,11 @@ from ..solve import scheme
 from ._config import ModelConfig
 from ._field import AbstractField, SecondOrder, Sum
 from ._known import Law
-from ._known_terms import Guesses, known_terms
+from ._known_terms import Guesses, diffusion_of, known_terms, spreads
 from ._lagrangian import Lagrangian
 from ._layout import Layout
 from ._model import Model
+from ._reaction import ReactionDiffusion
 from ._slots import OF_ENERGY, Maker, Ranges
 
 
@@ -35,6 +36,7 @@ def build_model(
     """
     learn = _resolve(config, plan)
     body, known = known_terms(config, plan, guesses or {})
+    line = diffusion_of(config, plan)
     _check_terms(config, plan, ranges, learn)
     has_input_law = any(k.term == "input" for k in config.known)
     ctrl = 0 if has_input_law else len(ranges.input_mean)
@@ -48,6 +50,8 @@ def build_model(
         inner = body if learn != "lagrangian" else maker.body()
         if inner is not None:
             terms = [Lagrangian(inner, tuple(terms), plan.n)]
+        if line is not None:
+            terms = [ReactionDiffusion(line[0], tuple(terms), line[1])]
         if not terms:
             raise ConfigError(
                 'learn is "none" and there is no known term: the model is empty. Add '
@@ -114,16 +118,16 @@ def _check_terms(config: ModelConfig, plan: Layout, ranges: Ranges, learn: str) 
 # turned a force into an energy or a drag).
 _ENERGIES = ("energy", "lagrangian", "hamiltonian")
 _MEANS = {
-    "zero_at_rest": ("force", "field", *_ENERGIES),
-    "odd": ("force", "field", *_ENERGIES),
-    "positive": ("force", "field"),
-    "bounded": ("force", "field"),
+    "zero_at_rest": ("force", "field", "reaction", *_ENERGIES),
+    "odd": ("force", "field", "reaction", *_ENERGIES),
+    "positive": ("force", "field", "reaction"),
+    "bounded": ("force", "field", "reaction"),
     "potential": ("energy",),
     "dissipative": (*_ENERGIES, "drag", "friction"),
     "convex": ("energy", "lagrangian", "hamiltonian"),
-    "increasing": ("force", "field"),
-    "decreasing": ("force", "field"),
-    "linear": ("force", "field"),
+    "increasing": ("force", "field", "reaction"),
+    "decreasing": ("force", "field", "reaction"),
+    "linear": ("force", "field", "reaction"),
     "rotation_equivariant": ("force", "field", "energy"),
     "separable": ("hamiltonian",),
 }
@@ -132,6 +136,8 @@ assert set(OF_ENERGY) <= set(_MEANS)
 
 def _resolve(config: ModelConfig, plan: Layout) -> str:
     learn = config.learn
+    if learn == "auto" and not plan.n and spreads(config):
+        learn = "reaction"
     if learn == "auto" or (learn == "field" and plan.n):
         learn = "force" if plan.n else "field"
     if "potential" in config.priors and learn in ("force", "field"):
@@ -150,6 +156,12 @@ def _resolve(config: ModelConfig, plan: Layout) -> str:
         )
     if learn == "hamiltonian":
         _check_momenta(plan)
+    elif learn == "reaction":
+        if plan.n:
+            raise ConfigError(
+                'learn "reaction" needs channels of first order; '
+                f'"{plan.names[plan.positions[0]]}" is of second. Use --order first.'
+            )
     elif learn not in ("field", "none") and plan.n == 0:
         raise ConfigError(
             f'learn "{learn}" needs second-order channels; these are of first order. '
@@ -182,6 +194,9 @@ def equation(config: ModelConfig, plan: Layout) -> list[str]:
         if law.links:
             out.append(f"{known.term}: {law.text}; the forces below act in its joints")
             continue
+        if law.line:
+            out.append(f"{known.term}: {law.text}; {known.boundary} at both ends")
+            continue
         on = known.on[0] if known.on else plan.names[plan.positions[0]]
         out.append(f"{known.term} on {on}: {law.text}")
     learn = _resolve(config, plan)
@@ -193,6 +208,7 @@ def equation(config: ModelConfig, plan: Layout) -> list[str]:
         "field": f"learned rate of the whole state ({net})",
         "energy": f"learned potential energy, force = -dV/dq ({net})",
         "drag": f"learned dissipation -L L' v ({net})",
+        "reaction": f"learned rate of each channel from its own value ({net})",
         "friction": "friction (f tanh(v/w) + c v + d v|v|) exp(g(|v|)), g a " + net,
     }
     if learn != "none":

@@ -19,6 +19,7 @@ Learn = (
     "friction",
     "lagrangian",
     "hamiltonian",
+    "reaction",
     "none",
 )
 Order = ("auto", "first", "second")
@@ -53,6 +54,9 @@ class KnownConfig:
     """Values of its constants, in SI units."""
     channel: int = 0
     """The input that the law `input` uses, counted from 0."""
+    boundary: str = "neumann"
+    """What holds at both ends where the law is `diffusion`: `neumann` (no flux) or
+    `dirichlet` (they keep the values that they start with)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,8 +67,9 @@ class ModelConfig:
     """What the network stands for: `field` (dy/dt), `force` (accelerations),
     `energy` (a potential), `drag` (a dissipative matrix times v), `friction` (a
     factor on a classical friction law), `lagrangian` (mass matrix and potential),
-    `hamiltonian` (an energy of coordinates and momenta), `none`. `auto`: the force of
-    a second-order system, the field of a first-order one."""
+    `hamiltonian` (an energy of coordinates and momenta), `reaction` (the rate of each
+    channel from its own value, one network for all), `none`. `auto`: the force of a
+    second-order system, the reaction beside a known diffusion, else the field."""
     priors: tuple[str, ...] = ()
     """Built into the learned term: `zero_at_rest`, `odd`, `positive`, `bounded` for a
     force or field (the first two also for an energy, where they hold for its force);

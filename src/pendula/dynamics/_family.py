@@ -24,6 +24,7 @@ from ._family_config import FamilyConfig
 from ._family_data import FamilyData, states_of
 from ._layout import Layout, match_channels
 from ._model import Model
+from ._reaction import with_boundary
 
 
 @register("module")
@@ -87,6 +88,17 @@ class Family:
         with precision(self.dtype):
             model = jax.tree.map(jnp.asarray, cast(self.model, self.dtype))
             return to_host(bind(model, jnp.asarray(eta, self.dtype)))
+
+    def with_boundary(self, boundary: str) -> Family:
+        """The same family on a line with another boundary, `neumann` or `dirichlet`:
+        the diffusion is known, and what was learned does not depend on it. Under
+        `dirichlet` both ends keep what the start state says.
+
+        **Raises:** `ConfigError` for an unknown boundary, or a model that has no known
+        law `diffusion`.
+        """
+        model = with_boundary(self.model, boundary)
+        return dataclasses.replace(self, model=model)
 
     def adapt(self, data: Trajectories, **options: Any) -> Adapted:
         """A new member from its trajectories, all of one system.

@@ -27,8 +27,10 @@ from ._family_data import (
     systems_of,
 )
 from ._family_programs import clip_residuals, descend
+from ._field import terms_of
 from ._model import Model, weighted_residual
 from ._prepare import sampling_step
+from ._reaction import Reaction
 
 
 if TYPE_CHECKING:
@@ -482,6 +484,9 @@ def _extrapolation(
     where = np.asarray(family.plan.observed)
     bottom = np.asarray(family.about["low"])[where]
     top = np.asarray(family.about["high"])[where]
+    if any(isinstance(t, Reaction) for t in terms_of(family.model.field)):
+        # what one node visited is known for all
+        bottom, top = np.full_like(bottom, bottom.min()), np.full_like(top, top.max())
     margin = OUTSIDE * (top - bottom)
     names = family.about["names"]
     for j in np.flatnonzero(found.low[i] < bottom - margin):

@@ -106,9 +106,12 @@ class SecondOrder(AbstractField):
 
 def terms_of(field: Any) -> list[Any]:
     """The leaves of a field's tree of sums, `SecondOrder` wrappers opened; a
-    `Lagrangian` is followed by the forces on it."""
+    `Lagrangian` is followed by the forces on it, a `ReactionDiffusion` by its
+    sources."""
     if hasattr(field, "body") and hasattr(field, "forces"):
         return [field] + [leaf for term in field.forces for leaf in terms_of(term)]
+    if hasattr(field, "sources"):
+        return [field] + [leaf for term in field.sources for leaf in terms_of(term)]
     if isinstance(field, Sum):
         return [leaf for term in field.terms for leaf in terms_of(term)]
     if isinstance(field, SecondOrder):

@@ -17,6 +17,7 @@ from ._field import terms_of
 from ._lagrangian import Lagrangian
 from ._learned import Learned
 from ._model import Model, weighted_residual
+from ._reaction import Reaction
 from ._start import refine_start
 
 
@@ -51,6 +52,9 @@ def outside(field: Any, y: Any, u: Any, context: Any) -> Bool[Array, ""]:
             for slot in slots_of(term.forces):
                 found |= slot.outside(seen, u, context)
             slots = slots_of(term.body)
+        elif isinstance(term, Reaction):  # asked at every node
+            found |= term.outside(y, u, context)
+            slots = [slot for slot in slots if slot is not term.slot]
     for slot in slots:
         found |= slot.outside(y, u, context)
     return found

@@ -22,7 +22,8 @@ class Law(NamedTuple):
     """A law of one coordinate: `value(q, v, u, c)` with its constants.
 
     `constants` maps a name to (sign, unit text); `text` is the formula. A law with
-    `links` is no force but a body, all coordinates together (see `Links`).
+    `links` is no force but a body, all coordinates together (see `Links`); one with
+    `line` joins all channels, the nodes of a line (see `ReactionDiffusion`).
     """
 
     value: Callable[[Array, Array, Any, Mapping[str, AnyArray]], Float[Array, ""]]
@@ -30,6 +31,7 @@ class Law(NamedTuple):
     text: str
     links: int = 0
     relative: bool = False
+    line: bool = False
 
 
 def known_law(name: str, law: Law) -> Law:
@@ -182,6 +184,11 @@ class Known(AbstractField):
                 f'law "{law}" is a body of {entry.links} links, not a force of one '
                 "coordinate. Use Lagrangian(Links(...)), or learn with --known "
                 f"{law}."
+            )
+        if entry.line:
+            raise ConfigError(
+                f'law "{law}" acts along a line of nodes, not on one coordinate. Use '
+                f"ReactionDiffusion, or learn with --known {law}."
             )
         for name in [*constants, *free]:
             if name not in entry.constants:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
-from .._errors import ConfigError
+from .._errors import ConfigError, nearest
 from .._registry import lookup
 from ._bodies import Links
 from ._config import KnownConfig, ModelConfig
+from ._constants import Constant, constant
 from ._first_guess import Guess
 from ._known import Known, Law
 from ._layout import Layout
+from ._reaction import check_boundary
 
 
 Guesses = Mapping[int, Mapping[str, Guess]]
@@ -24,17 +27,20 @@ def known_terms(
 
     **Raises:** `ConfigError` for laws that do not fit the channels, or two bodies.
     """
-    if config.known and (plan.n == 0 or plan.canonical):
+    forced = [k for k in config.known if not lookup("known", k.term).line]
+    if forced and (plan.n == 0 or plan.canonical):
         raise ConfigError(
-            f'the known law "{config.known[0].term}" acts on accelerations, but the '
+            f'the known law "{forced[0].term}" acts on accelerations, but the '
             "channels are of first order. Use --order second."
             if not plan.canonical
-            else f'the known law "{config.known[0].term}" acts on accelerations, but '
+            else f'the known law "{forced[0].term}" acts on accelerations, but '
             "the model has momenta. Use --learn lagrangian."
         )
     body, forces = None, []
     for i, known in enumerate(config.known):
         law: Law = lookup("known", known.term)
+        if law.line:  # see `diffusion_of`
+            continue
         if law.links and body is not None:
             raise ConfigError(
                 f'"{known.term}" is a second body; a model has one. Leave one out.'
@@ -44,6 +50,56 @@ def known_terms(
         else:
             forces.append(_force(known, plan, guesses.get(i, {})))
     return body, forces
+
+
+def spreads(config: ModelConfig) -> bool:
+    """Whether a known law joins the channels to a line."""
+    return any(lookup("known", k.term).line for k in config.known)
+
+
+def diffusion_of(
+    config: ModelConfig, plan: Layout
+) -> tuple[dict[str, Constant], str] | None:
+    """Constants and boundary of the known diffusion, None without one.
+
+    **Raises:** `ConfigError` for channels that are no line of nodes, missing constants
+    or two diffusions.
+    """
+    found = [k for k in config.known if lookup("known", k.term).line]
+    if not found:
+        return None
+    if len(found) > 1:
+        raise ConfigError('the law "diffusion" stands twice. Leave one out.')
+    known = found[0]
+    check_boundary(known.boundary)
+    if plan.n or plan.dim < 3:
+        raise ConfigError(
+            f'the law "{known.term}" needs three or more channels of first order, the '
+            f"nodes of a line from one end to the other; there are "
+            f"{', '.join(plan.state_names)}. Use --order first, or leave the law out."
+        )
+    if known.on and tuple(known.on) != plan.names:
+        raise ConfigError(
+            f'the law "{known.term}" takes all channels, in their order; '
+            f"{', '.join(known.on)} were given. Leave on out."
+        )
+    law: Law = lookup("known", known.term)
+    for name in [*known.constants, *known.free]:
+        if name not in law.constants:
+            raise ConfigError(
+                f'law "{known.term}" has no constant "{name}".'
+                f"{nearest(name, law.constants)} It has: {', '.join(law.constants)}."
+            )
+    constants = {}
+    for name, (sign, _) in law.constants.items():
+        value = known.constants.get(name)
+        if value is None or not (math.isfinite(value) and value > 0):
+            raise ConfigError(
+                f'law "{known.term}": constant "{name}" is {value}; give '
+                f"{name}=NUMBER above 0, a start where it is free."
+            )
+        constants[name] = constant(value, free=name in known.free, sign=sign)
+    return constants, known.boundary
 
 
 def _links(

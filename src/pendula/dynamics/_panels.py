@@ -17,6 +17,7 @@ from ._fitted import Fitted
 from ._forecast import slots_of
 from ._lagrangian import Lagrangian
 from ._prepare import Prepared
+from ._reaction import Reaction
 
 
 BINS = 40  # of the histogram of what a learned term has seen
@@ -101,6 +102,8 @@ def visited(fitted: Fitted, prepared: Prepared) -> tuple[dict[str, Any], list[An
     labels = [_state_axis(fitted, i) for i in slots[0].takes]
     if friction and friction[0].factor is slots[0]:
         columns, labels = [np.abs(columns[0])], [(f"|{labels[0][0]}|", labels[0][1])]
+    if any(isinstance(t, Reaction) for t in terms_of(model.field)):  # of all nodes
+        columns, labels = [states.ravel()], [("value at a node", labels[0][1])]
     us = prepared.train.us
     for j in slots[0].inputs:
         assert us is not None

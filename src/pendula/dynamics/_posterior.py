@@ -21,6 +21,7 @@ from ._known import Known, Law
 from ._lagrangian import Lagrangian
 from ._model import Model
 from ._programs import window_covariances, window_residuals
+from ._reaction import ReactionDiffusion
 
 
 MOST = 400  # parameters for which a covariance is kept
@@ -67,6 +68,10 @@ def free_constants(model: Model) -> list[tuple[str, str, str, str, Free]]:
                 if isinstance(node, Free):
                     sign, unit = law.constants[name]
                     out.append((name, term.law, unit, sign, node))
+        elif isinstance(term, ReactionDiffusion):
+            for name, node in term.constants.items():
+                if isinstance(node, Free):
+                    out.append((name, "diffusion", "", "positive", node))
         elif isinstance(term, Lagrangian) and isinstance(term.body, Links):
             for name, node in term.body.constants.items():
                 if isinstance(node, Free):

@@ -20,6 +20,7 @@ from ..solve import scheme
 from ._body_guess import body_guesses, has_body
 from ._config import FitConfig, ModelConfig
 from ._first_guess import Guess, first_guesses
+from ._known_terms import spreads
 from ._layout import Layout, layout
 from ._slots import Ranges
 
@@ -157,6 +158,9 @@ def _starts_said(
 def decided_plan(data: Trajectories, config: FitConfig, decisions: list) -> Layout:
     """The state behind the channels; what was decided of them joins `decisions`."""
     order = config.model.order
+    if order == "auto" and (config.model.learn == "reaction" or spreads(config.model)):
+        # values at the nodes of a line: none of them is another's velocity
+        return layout(data.names, ["first"] * data.dim)
     found, why = decide_order(data)
     kinds = [found[name].kind for name in data.names]
     if order == "auto":

@@ -20,6 +20,7 @@ from ._field import AbstractField
 from ._hamiltonian import Hamiltonian, PortHamiltonian, Ports
 from ._layout import Layout
 from ._learned import GivenMatrix, Learned, Network, SlotScale
+from ._reaction import Reaction
 
 
 # What a prior of the force says of the energy.
@@ -175,6 +176,8 @@ class Maker:
             named = {"rotation_equivariant": "equivariant"}
             priors = tuple(named.get(p, p) for p in self.config.priors if p not in OWN)
             return [self.slot(tuple(range(self.plan.dim)), r.rate, priors=priors)]
+        if learn == "reaction":
+            return [self._reaction()]
         if learn == "energy":
             potential = self._energy(tuple(range(n)), self._size(n))
             terms: list[AbstractField] = [Conservative(potential, n, extra)]
@@ -184,6 +187,26 @@ class Maker:
         if learn == "drag":
             return [self._drag()]
         return [self._friction(i) for i in range(n)]
+
+    def _reaction(self) -> Reaction:
+        """One small network for all channels, scaled to what all of them visit."""
+        r, rest = self.ranges, self._rest()
+        if np.ptp(rest):
+            raise ConfigError(
+                f"model.rest is {list(self.config.rest)}; a reaction is the same for "
+                "all channels: give all of them one rest value."
+            )
+        shared = dataclasses.replace(
+            r,
+            mean=np.mean(r.mean, keepdims=True),
+            scale=np.sqrt(np.mean(r.scale**2 + (r.mean - r.mean.mean()) ** 2))[None],
+            low=np.min(r.low, keepdims=True),
+            high=np.max(r.high, keepdims=True),
+        )
+        priors = tuple(p for p in self.config.priors if p not in OWN)
+        size = np.sqrt(np.mean(r.rate**2, keepdims=True))
+        maker = dataclasses.replace(self, ranges=shared)
+        return Reaction(maker.slot((0,), size, angles=False, priors=priors))
 
     @property
     def _lossy(self) -> bool:

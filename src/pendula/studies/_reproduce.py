@@ -44,6 +44,7 @@ _MODULES = {
         "_families_relaxing",
         "_families_few_shot",
         "_families_reading",
+        "_families_kpp",
     ),
 }
 BUDGETS = ("full", "quick")
