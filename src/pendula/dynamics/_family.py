@@ -22,6 +22,7 @@ from ._config import to_dict
 from ._family_adapt import Adapted, adapt_many, fisher_of
 from ._family_config import FamilyConfig
 from ._family_data import FamilyData, states_of
+from ._family_size import size_lines
 from ._layout import Layout, match_channels
 from ._model import Model
 
@@ -143,6 +144,7 @@ class Family:
             f"a family of {len(self.etas)} systems, eta of size {self.size} "
             f"(head {a['config']['head']}, {a['mode']}, {a['weights']} weights)",
             f"state: {', '.join(a['state'])}",
+            *size_lines(a),
         ]
         lines += [
             f"eta of {k}: {np.array2string(e, precision=4)}"

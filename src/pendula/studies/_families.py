@@ -98,6 +98,20 @@ BISTABLE = FamilyCase(
     4,
     ((-1.0, -0.4), (2.0, 5.0)),
 )
+VAN_DER_POL = FamilyCase(
+    "van der pol",
+    tuple(
+        (eps, delta, omega)
+        for eps in (1.0, 2.0, 3.0)
+        for delta in (1.0, 2.0, 3.0)
+        for omega in (0.5, 1.0, 1.5)
+    ),
+    lambda y, p: [y[1], p[0] * y[1] * (1.0 - p[1] * y[0] ** 2) - p[2] ** 2 * y[0]],
+    lambda rng: rng.uniform(-2.5, 2.5, 2),
+    ("eps", "delta", "omega"),
+    4,
+    ((1.0, 3.0), (1.0, 3.0), (0.5, 1.5)),
+)
 
 
 def fitted_family(case: FamilyCase, config: dict[str, Any], seed: int) -> Any:
