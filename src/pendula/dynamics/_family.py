@@ -56,6 +56,12 @@ class Family:
         return self.etas.shape[1]
 
     @property
+    def size_lines(self) -> list[str]:
+        """What was decided of the size of eta, in sentences; none where it was
+        given."""
+        return size_lines(self.about)
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """Names of the training systems."""
         return tuple(self.about["labels"])
@@ -144,7 +150,7 @@ class Family:
             f"a family of {len(self.etas)} systems, eta of size {self.size} "
             f"(head {a['config']['head']}, {a['mode']}, {a['weights']} weights)",
             f"state: {', '.join(a['state'])}",
-            *size_lines(a),
+            *self.size_lines,
         ]
         lines += [
             f"eta of {k}: {np.array2string(e, precision=4)}"

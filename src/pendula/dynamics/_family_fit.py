@@ -79,8 +79,7 @@ def meta_fit(
     size = None
     if config.size == 0:
         size = _size(found, config, folder, resume, tell)
-        left = config.minutes - (time.perf_counter() - begun) / 60.0
-        config = dataclasses.replace(config, size=size["chosen"], minutes=left)
+        config = dataclasses.replace(config, size=size["chosen"])
     settings = Setup(found, config)
     with precision(settings.dtype):
         model, etas, outcomes = settings.train(folder, resume, tell)

@@ -39,8 +39,8 @@ class EtaSize:
 
     `errors` and `deviations` `"entries"`: squared error (in spreads) on clips of
     held-out systems when 0, 1, .. entries were adapted to other clips of them, and
-    its standard error over the systems, the worst tenth left out; `principal` and `sensitive` `"fold"`: what
-    the etas of each training fill; `notes`: sentences.
+    its standard error over the systems, the worst tenth left out; `principal` and
+    `sensitive` `"fold"`: what the etas of each training fill; `notes`: sentences.
     """
 
     chosen: int
@@ -99,28 +99,36 @@ def chosen_size(
         )
     held = _folds(found.num, config.seed)
     kept = found.num - len(held[0])
-    notes: list[str] = []
-    for wanted in SIZES:
-        most = max(1, min(wanted, kept - 1))
-        errors, counts = _judged(found, config, setup, tell, held, most)
-        errors = np.sort(errors, axis=0)[: len(errors) - _worst(len(errors))]
-        mean = errors.mean(axis=0)
-        deviation = errors.std(axis=0, ddof=1) / np.sqrt(len(errors))
-        best = int(np.argmin(mean))
-        limit = mean[best] + deviation[best] + NOTHING * mean[0]
-        chosen = max(1, int(np.flatnonzero(mean <= limit)[0]))
-        if chosen < most or most < wanted:
-            break
+    size = _chosen(found, config, setup, tell, held, max(1, min(SIZES[0], kept - 1)))
+    if size.chosen == SIZES[0] < kept - 1:
+        size = _chosen(found, config, setup, tell, held, min(SIZES[1], kept - 1))
+    return size
+
+
+def _chosen(
+    found: FamilyData,
+    config: FamilyConfig,
+    setup: Any,
+    tell: Any,
+    held: list[np.ndarray],
+    most: int,
+) -> EtaSize:
+    """The choice among 1 to `most` entries."""
+    errors, counts = _judged(found, config, setup, tell, held, most)
+    errors = np.sort(errors, axis=0)[: len(errors) - _worst(len(errors))]
+    mean = errors.mean(axis=0)
+    deviation = errors.std(axis=0, ddof=1) / np.sqrt(len(errors))
+    best = int(np.argmin(mean))
+    limit = mean[best] + deviation[best] + NOTHING * mean[0]
+    chosen = max(1, int(np.flatnonzero(mean <= limit)[0]))
+    notes = []
     if mean[0] <= limit:
         notes.append("Eta explains nothing of held-out systems: do they differ?")
     if chosen == most:
+        few = most == found.num - len(held[0]) - 1
         notes.append(
             f"All {most} entries that could be tried are needed; there may be more. "
-            + (
-                "Give records of more systems."
-                if most == kept - 1
-                else "Give the size of eta."
-            )
+            f"{'Give records of more systems' if few else 'Give the size of eta'}."
         )
     principal, sensitive = zip(*counts, strict=True)
     size = EtaSize(
@@ -185,7 +193,6 @@ def _judged(
         size=most,
         mode="auto" if outer else config.mode,
         steps=config.steps or STEPS,
-        minutes=0.5 * config.minutes / len(held),
     )
     errors: list[list[np.ndarray]] = [[] for _ in range(found.num)]
     counts = []
@@ -290,9 +297,7 @@ def _errors(
     """Adapt along the kept directions to the first clips, judge on the second."""
     size = axes.shape[-1]
     none = jnp.zeros((0, 0), weight.dtype)
-    prior = EtaPrior(
-        jnp.zeros(size, weight.dtype), jnp.eye(size, dtype=weight.dtype)
-    )
+    prior = EtaPrior(jnp.zeros(size, weight.dtype), jnp.eye(size, dtype=weight.dtype))
 
     def one(axes: Array, near: Clips, far: Clips) -> Array:
         def residual(z: Array, _: Array, clip: Clips) -> Array:

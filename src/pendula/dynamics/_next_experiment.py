@@ -64,7 +64,9 @@ class Experiment:
         """The proposal in a few sentences."""
         where = ", ".join(
             f"{name} = {value:.4g}{f' {unit}' if unit else ''}"
-            for name, value, unit in zip(self.names, self.start, self.units, strict=True)
+            for name, value, unit in zip(
+                self.names, self.start, self.units, strict=True
+            )
         )
         if not self.informative:
             first = "No start that was tried would tell anything of eta."
@@ -148,11 +150,13 @@ def next_experiment(
             raise ConfigError("give candidates or a box, not both.")
         starts = np.atleast_2d(np.asarray(candidates, np.float64))
         _check(starts, family, "candidates")
-        gains = work.gains(starts)
-        first = gains
+        told = work.information(starts)
+        first = len(starts)
     else:
         low, high = _box(family, box)
-        starts, gains, first = _search(work, low, high, seed)
+        starts, told = _search(work, low, high, seed)
+        first = TRIES
+    gains = work.gains(told)
     if not np.isfinite(gains).any():
         raise DataError(
             "the model runs from none of these start states. Give states that are "
@@ -160,11 +164,11 @@ def next_experiment(
         )
     best = int(np.argmax(gains))
     # a start from which nothing runs tells nothing
-    random = float(np.mean(np.maximum(np.where(np.isfinite(first), first, 0.0), 0.0)))
+    random = float(np.mean(np.maximum(gains[:first], 0.0)))
     return Experiment(
         starts[best],
         float(gains[best]),
-        work.after(starts[best]),
+        work.after(told[best]),
         work.covariance,
         starts,
         gains,
@@ -212,38 +216,38 @@ class _Work:
 
     def information(self, starts: np.ndarray) -> np.ndarray:
         """J'J over the variance, `"start member eta eta"`."""
-        family = self.family
+        family, out = self.family, []
+        put = lambda x: jnp.asarray(x, family.dtype)
         with precision(family.dtype):
-            out = _information(
+            fixed = (
                 jax.tree.map(jnp.asarray, cast(family.model, family.dtype)),
-                jnp.asarray(self.etas, family.dtype),
-                jnp.asarray(starts, family.dtype),
-                jnp.asarray(self.ts[0], family.dtype),
-                jnp.asarray(np.diff(self.ts), family.dtype),
-                jnp.asarray(self.measured),
-                jnp.asarray(1.0 / np.asarray(family.about["spread"]), family.dtype),
-                self.free,
+                put(self.etas),
             )
-            return np.asarray(out, np.float64) / self.variance
+            grid = (put(self.ts[0]), put(np.diff(self.ts)), jnp.asarray(self.measured))
+            weight = put(1.0 / np.asarray(family.about["spread"]))
+            for k in range(0, len(starts), TRIES):
+                # always as many: one program serves any number of candidates
+                some = starts[np.minimum(k + np.arange(TRIES), len(starts) - 1)]
+                told = _information(*fixed, put(some), *grid, weight, self.free)
+                out.append(np.asarray(told, np.float64))
+        return np.concatenate(out)[: len(starts)] / self.variance
 
-    def gains(self, starts: np.ndarray) -> np.ndarray:
+    def gains(self, information: np.ndarray) -> np.ndarray:
         """Expected gain of each start [nat]; -inf where a rollout fails."""
         root = np.linalg.cholesky(self.covariance)
-        told = root.T @ self.information(starts) @ root
-        bad = ~np.isfinite(told).all((1, 2, 3))
-        eigen = np.linalg.eigvalsh(np.where(bad[:, None, None, None], 0.0, told))
+        told = root.T @ information @ root
+        bad = np.logical_not(np.isfinite(told).all((1, 2, 3)))
+        eigen = np.linalg.eigvalsh(np.where(np.isfinite(told), told, 0.0))
         gain = 0.5 * np.log1p(np.maximum(eigen, 0.0)).sum(-1).mean(-1)
         return np.where(bad, -np.inf, gain)
 
-    def after(self, start: np.ndarray) -> np.ndarray:
-        """Covariance expected after a record from that start."""
-        told = self.information(start[None])[0].mean(axis=0)
-        return np.linalg.inv(told + np.linalg.inv(self.covariance))
+    def after(self, information: np.ndarray) -> np.ndarray:
+        """Covariance expected after a record with `"member eta eta"`."""
+        known = np.linalg.inv(self.covariance)
+        return np.linalg.inv(information.mean(axis=0) + known)
 
 
-def _grid(
-    ts: np.ndarray, family: Family, free: bool
-) -> tuple[np.ndarray, np.ndarray]:
+def _grid(ts: np.ndarray, family: Family, free: bool) -> tuple[np.ndarray, np.ndarray]:
     """Times of the rollout and which of them are measured, as an adaptation takes
     them: states without noise are thinned to the steps of the training, long steps are
     divided."""
@@ -260,20 +264,20 @@ def _grid(
 
 def _search(
     work: _Work, low: np.ndarray, high: np.ndarray, seed: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Starts and gains of all rounds, and the gains of the first, random one."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Starts and what they tell, of all rounds; the first are random in the box."""
     rng = np.random.default_rng(seed)
     centre, half = 0.5 * (low + high), 0.5 * (high - low)
-    starts, gains = [], []
+    starts, told = np.zeros((0, len(low))), []
     for _ in range(ROUNDS):
         bottom = np.maximum(centre - half, low)
         top = np.minimum(centre + half, high)
-        starts.append(rng.uniform(bottom, top, (TRIES, len(low))))
-        gains.append(work.gains(starts[-1]))
-        every = np.concatenate(gains)
-        centre = np.concatenate(starts)[int(np.argmax(every))]
-        half = 0.5 * half
-    return np.concatenate(starts), np.concatenate(gains), gains[0]
+        new = rng.uniform(bottom, top, (TRIES, len(low)))
+        starts = np.concatenate([starts, new])
+        told.append(work.information(new))
+        gains = work.gains(np.concatenate(told))
+        centre, half = starts[int(np.argmax(gains))], 0.5 * half
+    return starts, np.concatenate(told)
 
 
 def _box(family: Family, box: Any) -> tuple[np.ndarray, np.ndarray]:

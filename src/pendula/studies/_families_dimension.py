@@ -92,13 +92,12 @@ _QUICK["configs"] = {
 @families.part("dimension", _ROWS, full=_FULL, quick=_QUICK)
 def dimension(run: Run) -> Iterator[Claim]:
     """Every family, then the rows."""
-    found = {
-        name: run.keep(
-            name,
-            lambda name=name, config=config: counted(name, config, run.settings["seed"]),
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for name, config in run.settings["configs"].items():
+        work = lambda name=name, config=config: counted(
+            name, config, run.settings["seed"]
         )
-        for name, config in run.settings["configs"].items()
-    }
+        found[name] = run.keep(name, work)
     right = lambda key: sum(
         int(np.sum(f[key] == CASES[name][1])) for name, f in found.items()
     )

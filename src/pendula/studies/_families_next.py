@@ -97,7 +97,8 @@ def measured(settings: dict[str, Any], seed: int) -> dict[str, float]:
         known = adapt([first])
         found = next_experiment(known, ts, box=BOX, noise=NOISE, seed=i)
         after = [adapt([first, start]) for start in (found.start, other)]
-        size = [np.linalg.slogdet(a.covariance)[1] / family.size for a in after]
+        known_by = lambda a: a.covariance if a.identified else family.covariance
+        size = [np.linalg.slogdet(known_by(a))[1] / family.size for a in after]
         told["variance"].append(float(size[0] - size[1]))
         off = [np.append(a.eta, 1.0) @ affine - params for a in after]
         square = [float(np.sum((o / labels.std(0)) ** 2)) for o in off]

@@ -105,7 +105,10 @@ def rods(
     env = np.repeat(np.arange(len(systems)), each)
     size = np.array([1.0, 2.0])[:, None]  # mm, mm/ms
     starts = np.stack([size * rng.uniform(-1, 1, (2, 3)) @ shapes for _ in env])
-    ys = [motion(*systems[i], y0) for i, y0 in zip(env, starts, strict=True)]
+    ys = [
+        motion(systems[i, 0], systems[i, 1], y0)
+        for i, y0 in zip(env, starts, strict=True)
+    ]
     data = Trajectories.from_arrays(
         [np.arange(SAMPLES) * STEP] * len(ys),
         [y.reshape(SAMPLES, -1) for y in ys],
