@@ -5,9 +5,16 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from pendula import CheckpointError, ConfigError, DataError
+from pendula import CheckpointError, ConfigError, DataError, ShapeError
 from pendula.data import Trajectories
-from pendula.dynamics import FamilyConfig, ModelConfig, load_family, meta_fit
+from pendula.diagnostics import principal_dimension
+from pendula.dynamics import (
+    FamilyConfig,
+    ModelConfig,
+    load_family,
+    meta_fit,
+    next_experiment,
+)
 
 
 RATES = np.array([0.8, 1.0, 1.2, 1.5])
@@ -87,6 +94,61 @@ def test_irregular_and_missing_samples_are_no_hindrance(family):
     assert abs(got[0] - exact[0]) < 0.03 * spread
 
 
+def test_the_next_experiment_is_the_one_that_tells_most(family):
+    """u = a cos(w t): the slope of (u, v) by w^2 is known, that of w^2 by eta a line's
+    over the training systems. Sizes of the motion count by their square."""
+    w = 1.1
+    known = family.adapt(springs([w], starts=(0.8,)))
+    sizes = np.array([0.0, 0.25, 0.5, 1.0])
+    out = next_experiment(known, T, np.stack([sizes, 0 * sizes], 1))
+    assert_array_equal(out.start, [1.0, 0.0])
+    t = T[:: family.about["every"]]
+    s, c = np.sin(w * t), np.cos(w * t)
+    slope = np.stack([-t * s, -s - w * t * c], 1) / (2 * w)
+    per_eta = np.polyfit(family.etas[:, 0], RATES**2, 1)[0]
+    one = np.sum((per_eta * slope / family.about["spread"]) ** 2)
+    variance = max(np.mean((known.rmse / family.about["spread"]) ** 2), 1e-16)
+    exact = known.covariance[0, 0] * one * sizes**2 / variance
+    assert_allclose(np.expm1(2 * out.gains), exact, rtol=0.1, atol=1e-6 * exact[-1])
+    assert out.gain > out.random_gain > 0
+    assert out.ratio < 1
+    assert_allclose(out.before / out.covariance, np.exp(2 * out.gain), rtol=1e-6)
+    assert "standard deviation of eta should fall" in out.text
+
+
+def test_the_search_ends_where_the_motion_is_largest(family):
+    known = family.adapt(springs([1.1], starts=(0.8,)))
+    out = next_experiment(known, T, box=[[-0.5, 0.5], [0.0, 0.0]])
+    assert abs(out.start[0]) > 0.45
+    assert not out.notes
+    wide = next_experiment(known, T, [[3.0, 0.0]])
+    assert "lies outside" in wide.text
+
+
+def test_a_start_at_rest_promises_nothing(family):
+    out = next_experiment(family, T, [[0.0, 0.0]])  # for a system not yet measured
+    moving = next_experiment(family, T, [[0.0, 0.0], [1.0, 0.0]])
+    assert out.gain < 1e-3 * moving.gain
+    assert_array_equal(moving.start, [1.0, 0.0])
+
+
+def test_bad_requests_for_an_experiment_are_refused(family):
+    with pytest.raises(ConfigError, match="increasing times"):
+        next_experiment(family, T[::-1])
+    with pytest.raises(ConfigError, match="candidates or a box"):
+        next_experiment(family, T, [[1.0, 0.0]], box=[[0, 1], [0, 1]])
+    with pytest.raises(ShapeError, match="3 entries; the state has 2: u, v"):
+        next_experiment(family, T, [[1.0, 0.0, 0.0]])
+    with pytest.raises(ShapeError, match=r"expected \(dim, 2\)"):
+        next_experiment(family, T, box=[0.0, 1.0])
+    with pytest.raises(ConfigError, match="lowest value of each entry first"):
+        next_experiment(family, T, box=[[1.0, 0.0], [0.0, 1.0]])
+    with pytest.raises(DataError, match="not finite"):
+        next_experiment(family, T, [[np.nan, 0.0]])
+    with pytest.raises(ConfigError, match="noise must not be negative"):
+        next_experiment(family, T, [[1.0, 0.0]], noise=-1.0)
+
+
 def test_a_saved_family_is_the_same(family, tmp_path):
     path = family.save(tmp_path / "family.safetensors")
     again = load_family(path)
@@ -117,6 +179,41 @@ def test_a_killed_fit_resumes_to_the_same_bits(tmp_path):
     assert_array_equal(again.etas, whole.etas)
 
 
+def test_entries_that_are_not_needed_stay_at_nothing(family):
+    """Springs differ in one number; a second entry of eta has no variance."""
+    two = meta_fit(springs(RATES), FamilyConfig(SMALL, steps=15, size=2))
+    assert principal_dimension(two.etas).estimate == 1
+    assert family.size_lines == []
+
+
+@pytest.mark.slow
+def test_the_size_of_eta_is_chosen_by_held_out_systems(tmp_path):
+    """One for springs. A run that was stopped after the choice goes on with it."""
+    rates = np.linspace(0.8, 1.5, 6)
+    heard = []
+    config = FamilyConfig(SMALL, steps=15, size=0)
+    one = meta_fit(springs(rates), config, folder=tmp_path, tell=heard.append)
+    told = one.about["size"]
+    assert told["chosen"] == one.size == one.about["config"]["size"] == 1
+    assert told["agrees"]
+    assert told["errors"][0] > 100 * told["errors"][1]
+    assert len(told["principal"]) == 3
+    assert {r["phase"].split(",")[0] for r in heard} >= {"size 1/3", "size 3/3"}
+    assert "Size of eta 1, chosen" in one.summary()
+    path = one.save(tmp_path / "family.safetensors")
+    assert load_family(path).summary() == one.summary()
+    heard.clear()
+    meta_fit(springs(rates), config, folder=tmp_path, resume=True, tell=heard.append)
+    assert not any(r["phase"].startswith("size") for r in heard)
+
+
+def test_a_size_that_cannot_be_chosen_is_refused():
+    with pytest.raises(DataError, match="at least 3 are needed"):
+        meta_fit(springs(RATES[:2]), FamilyConfig(SMALL, size=0))
+    with pytest.raises(ConfigError, match="cannot be ordered"):
+        meta_fit(springs(RATES), FamilyConfig(SMALL, size=0, head="reference"))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["joint", "first_order", "second_order", "implicit"])
 def test_gradient_modes_learn(mode):
@@ -143,7 +240,7 @@ def test_bad_data_are_refused():
     with pytest.raises(DataError, match="has 3 samples; a family needs at least 4"):
         meta_fit(short)
     with pytest.raises(ConfigError, match="between 1 and 16"):
-        FamilyConfig(size=0)
+        FamilyConfig(size=-1)
     with pytest.raises(ConfigError, match="between 1 and 16"):
         FamilyConfig(size=17)
     with pytest.raises(ConfigError, match=r'head is "afine".*"affine"'):

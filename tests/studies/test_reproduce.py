@@ -243,6 +243,7 @@ def test_every_study_has_a_table_of_its_own():
         *["dfki", "chaos", "hare_lynx", "chemostat", "vs_pysindy"],
         *["pendulum", "bistable", "van_der_pol", "lotka", "first_order", "reading"],
         "kpp",
+        *["dimension", "rod", "next_experiment"],
     ]
 
 

@@ -41,6 +41,13 @@ def adapt(
         float | None,
         Parameter(help="Of the measurement, if known; 0: exact states (lm)."),
     ] = None,
+    next_: Annotated[
+        bool,
+        Parameter(
+            name="--next",
+            help="Propose where the next record should start to tell most of eta.",
+        ),
+    ] = False,
     force: Annotated[bool, Parameter(help="Replace an existing run.")] = False,
     open_: Annotated[
         bool, Parameter(name="--open", help="Open the page where there is a display.")
@@ -56,6 +63,11 @@ def adapt(
     if run.resolve() == out.resolve() or run.resolve().parent == out.resolve():
         raise ConfigError(f"--out {out}: the family lies there. Choose another.")
     family = load_run(run, console)
+    if next_ and family.about["ctrl"]:
+        raise ConfigError(
+            "--next: the family has inputs, and what they will be is not known. Leave "
+            "it out."
+        )
     clips, decisions = load_systems(data, reading, system, console, one=True)
     console.say("adapting")
     found = family.adapt_many(clips, **adapt_options(method, iterations), noise=noise)
@@ -79,6 +91,14 @@ def adapt(
         "method": method,
         "systems": [adapted_row(one) for one in found],
     }
+    proposals = proposed(found, clips, noise) if next_ else []
+    for row, proposal in zip(told["systems"], proposals, strict=False):
+        row["next"] = {
+            "start": dict(zip(proposal.names, proposal.start.tolist(), strict=True)),
+            "gain": proposal.gain,
+            "covariance": proposal.covariance.tolist(),
+            "random_gain": proposal.random_gain,
+        }
     write_report(out / "adapted.json", told)
     forecast = write_runs(out / "forecast.csv", runs, clips)
     page = write_numbers(out, report, arrays)
@@ -86,12 +106,28 @@ def adapt(
     verdict = adapted_verdict(_finite(systems))
     lines = [f"systems: {decisions[0]['choice']}"]
     lines += [line for row in systems for line in adapted_lines(row)]
+    for row, proposal in zip(systems, proposals, strict=False):
+        told_next = proposal.text.splitlines()
+        lines.append(f"next record of {row['system']}: {told_next[0]}")
+        lines += [f"  {line}" for line in told_next[1:]]
     lines += [str(verdict[1]), str(forecast), f"page: {page}"]
     files = {"run": str(out), "page": str(page), "forecast": str(forecast)}
     console.result("\n".join(lines), {**files, **told, "systems": systems})
     if open_:
         open_page(page)
     return 1 if verdict[0] is False else 0
+
+
+def proposed(found: Any, clips: Trajectories, noise: float | None) -> list[Any]:
+    """The next experiment of each system, as long as its first record."""
+    from ..dynamics import next_experiment, systems_of
+
+    out = []
+    for one, rows in zip(found, systems_of(clips)[0], strict=True):
+        first = int(rows[0])
+        ts = clips.ts[first, : clips.lengths[first]]
+        out.append(next_experiment(one, ts, noise=noise))
+    return out
 
 
 def check_adapt(method: str, iterations: int | None) -> None:

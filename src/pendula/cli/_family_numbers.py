@@ -296,10 +296,12 @@ def _training(about: dict[str, Any]) -> dict[str, Any]:
 
 def _dimension(family: Family) -> list[str]:
     """How many numbers tell the systems apart, sentence by sentence."""
+    chosen = family.size_lines
     try:
-        return intrinsic_dimension(family.etas, family.fisher).text.splitlines()
+        found = intrinsic_dimension(family.etas, family.fisher)
     except PendulaError as error:
-        return [f"The number of directions of eta was not counted: {error}"]
+        return [*chosen, f"The number of directions of eta was not counted: {error}"]
+    return [*chosen, *found.text.splitlines()]
 
 
 def _law_words(family: Family) -> dict[str, str]:

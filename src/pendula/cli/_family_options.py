@@ -46,7 +46,11 @@ class FamilyOptions:
     system: Annotated[str | None, Parameter(group=_FAMILY, help=SYSTEM)] = None
     eta: Annotated[
         int | None,
-        Parameter(group=_FAMILY, help="Numbers that tell a system: 1 to 16. [1]"),
+        Parameter(
+            group=_FAMILY,
+            help="Numbers that tell a system: 1 to 16; 0: as few as serve systems that "
+            "are held out (takes a few trainings). [1]",
+        ),
     ] = None
     head: Annotated[
         str | None,

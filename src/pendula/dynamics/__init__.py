@@ -57,6 +57,10 @@ from ._learned import (
 )
 from ._library import Library as Library, exponents as exponents
 from ._model import Model as Model, weighted_residual as weighted_residual
+from ._next_experiment import (
+    Experiment as Experiment,
+    next_experiment as next_experiment,
+)
 from ._prepare import estimate_states as estimate_states
 from ._reaction import (
     Reaction as Reaction,

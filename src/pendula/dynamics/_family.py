@@ -22,6 +22,7 @@ from ._config import to_dict
 from ._family_adapt import Adapted, adapt_many, fisher_of
 from ._family_config import FamilyConfig
 from ._family_data import FamilyData, states_of
+from ._family_size import size_lines
 from ._layout import Layout, match_channels
 from ._model import Model
 from ._reaction import with_boundary
@@ -54,6 +55,12 @@ class Family:
     def size(self) -> int:
         """Number of entries of eta."""
         return self.etas.shape[1]
+
+    @property
+    def size_lines(self) -> list[str]:
+        """What was decided of the size of eta, in sentences; none where it was
+        given."""
+        return size_lines(self.about)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -155,6 +162,7 @@ class Family:
             f"a family of {len(self.etas)} systems, eta of size {self.size} "
             f"(head {a['config']['head']}, {a['mode']}, {a['weights']} weights)",
             f"state: {', '.join(a['state'])}",
+            *self.size_lines,
         ]
         lines += [
             f"eta of {k}: {np.array2string(e, precision=4)}"

@@ -36,7 +36,8 @@ class FamilyConfig:
     """How weights depend on eta: `affine` (families linear in their parameters),
     `concat` (the thesis), `lowrank`, `hyper`, `reference`."""
     size: int = 1
-    """Number of entries of eta."""
+    """Number of entries of eta; 0: chosen by the error on systems that are held out,
+    which takes a few trainings."""
     mode: str = "auto"
     """`gauss_newton` (weights and all etas together, up to 4,000 weights), `joint`
     (the same by Adam), `first_order`, `second_order`, `implicit`, `reference`."""
@@ -70,10 +71,10 @@ class FamilyConfig:
         choice("head", self.head, Heads)
         choice("mode", self.mode, Modes)
         choice("dtype", self.dtype, ("auto", "float32", "float64"))
-        if not 1 <= self.size <= 16:
+        if not 0 <= self.size <= 16:
             raise ConfigError(
                 f"size is {self.size}; eta has between 1 and 16 entries, about as "
-                "many as the family has unknown parameters."
+                "many as the family has unknown parameters; 0: chosen."
             )
         for name in ("clips", "inner_steps"):
             if getattr(self, name) < 1:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._errors import ConfigError, DataError
+from .._files import replacing
 from .._precision import precision, to_host
 from .._tree import num_parameters, split_trainable
 from ..data import Trajectories
@@ -22,6 +25,7 @@ from ._build import build_model
 from ._family import Family
 from ._family_config import MOST_WEIGHTS, FamilyConfig
 from ._family_data import FamilyData, family_data
+from ._family_size import chosen_size
 from ._family_stages import family_stages
 from ._model import Model
 from ._watch import watching
@@ -72,13 +76,38 @@ def meta_fit(
     begun = time.perf_counter()
     found = family_data(data, config.model, config.every, config.seed, config.exact)
     check_units(data, found)
+    size = None
+    if config.size == 0:
+        size = _size(found, config, folder, resume, tell)
+        config = dataclasses.replace(config, size=size["chosen"])
     settings = Setup(found, config)
     with precision(settings.dtype):
         model, etas, outcomes = settings.train(folder, resume, tell)
         model, etas = to_host(model), np.asarray(etas, np.float64)
-    return Family.of(
-        model, etas, found, config, settings, outcomes, time.perf_counter() - begun
-    )
+    seconds = time.perf_counter() - begun
+    family = Family.of(model, etas, found, config, settings, outcomes, seconds)
+    if size is not None:
+        family.about["size"] = size
+    return family
+
+
+def _size(
+    found: FamilyData,
+    config: FamilyConfig,
+    folder: Path | None,
+    resume: bool,
+    tell: Any,
+) -> dict[str, Any]:
+    """The choice of the size of eta, kept for a run that is killed later."""
+    path = None if folder is None else folder / "resume" / "size.json"
+    if path is not None and resume and path.is_file():
+        return json.loads(path.read_text(encoding="utf-8"))
+    size = chosen_size(found, config, Setup, tell).to_dict()
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(size), encoding="utf-8")
+    return size
 
 
 def check_units(data: Trajectories, found: FamilyData) -> None:
@@ -160,6 +189,18 @@ class Setup:
         scale = one if self.mode == "reference" else 1.0 / self.found.spread
         return jnp.asarray(scale, self.dtype)
 
+    def _first_etas(self) -> jax.Array:
+        """Where the etas of the training systems begin.
+
+        Gauss-Newton starts from 0: its steps are the smallest that serve, so entries
+        that the family does not need stay there, and the variance of eta shows how
+        many it does. Descent needs systems that differ, and |eta| a slope.
+        """
+        shape = (self.found.num, self.config.size)
+        if self.mode == "gauss_newton" and self.config.head != "reference":
+            return jnp.zeros(shape, self.dtype)
+        return jax.random.normal(jax.random.fold_in(self.key, 2), shape, self.dtype)
+
     def train(
         self, folder: Path | None, resume: bool, tell: Any
     ) -> tuple[Model, Any, list[dict[str, Any]]]:
@@ -169,8 +210,7 @@ class Setup:
             lambda x: x.astype(self.dtype) if eqx.is_inexact_array(x) else x, model
         )
         params, static = split_trainable(model)
-        shape = (self.found.num, self.config.size)
-        etas = jax.random.normal(jax.random.fold_in(self.key, 2), shape, self.dtype)
+        etas = self._first_etas()
         pair: Any = (params, etas)
         outcomes: list[dict[str, Any]] = []
         deadline = time.perf_counter() + 60.0 * self.config.minutes

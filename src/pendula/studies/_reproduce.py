@@ -45,6 +45,9 @@ _MODULES = {
         "_families_few_shot",
         "_families_reading",
         "_families_kpp",
+        "_families_dimension",
+        "_families_rod",
+        "_families_next",
     ),
 }
 BUDGETS = ("full", "quick")
