@@ -53,9 +53,10 @@ def _join(pair: tuple) -> tuple[Model, Any]:
 
 
 @functools.lru_cache(maxsize=32)
-def gauss_newton(length: int) -> Step:
-    """Levenberg-Marquardt on the weights and every eta, Jacobians chained from single
-    intervals; the batch is `((static, weight), items)`."""
+def gauss_newton(length: int, held: bool = False) -> Step:
+    """Levenberg-Marquardt on the weights and every eta (`held`: on the weights alone),
+    Jacobians chained from single intervals; the batch is `((static, weight), items)`.
+    """
 
     def residual(pair: Any, eta: Array, clips: Clips) -> Array:
         model, weight = _join(pair)
@@ -83,6 +84,7 @@ def gauss_newton(length: int) -> Step:
         local_precision=1.0,
         tolerance=1e-3,
         separable_prior=True,
+        hold_local=held,
     )
 
 
@@ -94,10 +96,11 @@ def by_gradient(
     inner_steps: int,
     inner_rate: float,
     proximal: float,
+    held: bool = False,
 ) -> tuple[Step, optax.GradientTransformation]:
     """Adam on one of the meta-gradients. Parameters are `((theta, etas or the shared
     start))`; the batch is `((static, weight), items)`, items a pair of support and
-    query where the mode has both."""
+    query where the mode has both. `held`: etas are known and stay (joint)."""
 
     def bound(fixed: Any) -> Any:
         def loss(theta: Any, eta: Array, clips: Clips) -> Array:
@@ -108,6 +111,8 @@ def by_gradient(
 
     def loss(pair: Any, batch: Any, key: Any) -> Array:
         fixed, items = batch
+        if held:
+            pair = (pair[0], jax.lax.stop_gradient(pair[1]))
         if mode == "second_order":
             inner = second_order(bound(fixed), inner_steps, inner_rate)
             return inner(pair, items, key)

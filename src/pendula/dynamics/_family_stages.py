@@ -87,7 +87,7 @@ def _newton_stage(
 
     return FamilyStage(
         f"clips of {length}",
-        gauss_newton(length),
+        gauss_newton(length, setup.held),
         start,
         batches,
         setup.config.steps or most,
@@ -110,6 +110,7 @@ def _adam_stage(
         config.inner_steps,
         config.inner_rate,
         config.proximal,
+        setup.held,
     )
     fixed = (static, setup.weight())
     shared = mode != "joint"  # the outer modes train one start for all

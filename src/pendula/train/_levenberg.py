@@ -91,6 +91,7 @@ def _eliminate(
     mu: Array,
     local: Array,
     precision: float,
+    hold: bool = False,
 ) -> tuple[Array, Array]:
     """Damped step (dp, ds) by elimination of the local unknowns."""
     # Start states have no prior; the data hold them well. What has one is damped by
@@ -112,8 +113,8 @@ def _eliminate(
         cb = _solve(c, b.T)
         return b @ cb, b @ _solve(c, gs), cb
 
-    if normal.gs.shape[1] == 0:
-        return -_solve(a, g), normal.gs
+    if normal.gs.shape[1] == 0 or hold:
+        return -_solve(a, g), jnp.zeros_like(normal.gs)
     bcb, bcg, cb = jax.vmap(one)(normal.b, normal.c, normal.gs)
     # a is in units of 1/variance, the stretches are not yet
     dp = -_solve(a - bcb.sum(0) / variance, g - bcg.sum(0) / variance)
@@ -153,6 +154,7 @@ def levenberg_step(
     linearise: Linearise = normal_equations,
     local_precision: float = 0.0,
     separable_prior: bool = False,
+    hold_local: bool = False,
 ) -> Step:
     r"""A jitted Levenberg-Marquardt step for `train.run`.
 
@@ -170,7 +172,8 @@ def levenberg_step(
     what is fixed may differ between members. `linearise` gives the normal equations
     (forward mode by default); `local_precision` is that of a normal prior of the local
     unknowns about 0; `separable_prior` says that no entry of the prior's residual
-    depends on two parameters, which saves a product of large matrices.
+    depends on two parameters, which saves a product of large matrices; with
+    `hold_local` the local unknowns are known and stay.
 
     **Source:** Levenberg 1944, Marquardt 1963; elimination as in bundle
     adjustment (Triggs et al. 2000, section 6).
@@ -207,7 +210,14 @@ def levenberg_step(
         def trial(factor: Array) -> tuple:
             mu = opt.damping * factor
             dp, ds = _eliminate(
-                normal, prior_a, prior_g, opt.variance, mu, local, local_precision
+                normal,
+                prior_a,
+                prior_g,
+                opt.variance,
+                mu,
+                local,
+                local_precision,
+                hold_local,
             )
             cost, sums = objective(unravel(flat + dp), local + ds)
             return jnp.where(jnp.isfinite(cost), cost, jnp.inf), sums, dp, ds
