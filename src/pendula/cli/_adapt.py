@@ -52,9 +52,7 @@ def adapt(
     page. Exit status 1 where the data do not say."""
     console = Console(talk)
     check_adapt(method, iterations)
-    _check_folder(out, False, force)
-    if run.resolve() == out.resolve() or run.resolve().parent == out.resolve():
-        raise ConfigError(f"--out {out}: the family lies there. Choose another.")
+    check_new_folder(out, run, force)
     family = load_run(run, console)
     clips, decisions = load_systems(data, reading, system, console, one=True)
     console.say("adapting")
@@ -92,6 +90,16 @@ def adapt(
     if open_:
         open_page(page)
     return 1 if verdict[0] is False else 0
+
+
+def check_new_folder(out: Path, run: Path, force: bool) -> None:
+    """Refuse a folder that cannot be written, or that the family lies in.
+
+    **Raises:** `ConfigError`.
+    """
+    _check_folder(out, False, force)
+    if run.resolve() == out.resolve() or run.resolve().parent == out.resolve():
+        raise ConfigError(f"--out {out}: the family lies there. Choose another.")
 
 
 def check_adapt(method: str, iterations: int | None) -> None:
