@@ -43,6 +43,9 @@ _MODULES = {
         "_families_motion",
         "_families_few_shot",
         "_families_reading",
+        "_families_adaptation",
+        "_families_instances",
+        "_families_inputs",
     ),
 }
 BUDGETS = ("full", "quick")
