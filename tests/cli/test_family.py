@@ -17,7 +17,7 @@ import pytest
 from pendula.cli import main
 from pendula.cli._gauge import read_labels
 from pendula.data import Trajectories, write
-from pendula.dynamics import load_family
+from pendula.dynamics import load_family, load_gauge
 from pendula.report import adapted_verdict, read_run
 
 
@@ -167,6 +167,17 @@ def test_the_stiffness_is_measured(at_place):
     (linear,) = json.loads(plain.out)["systems"][0]["parameters"]
     assert linear["value"] == pytest.approx(2.0, rel=0.05)
     assert linear["high"] - linear["low"] < k["high"] - k["low"]
+    again = call("gauge", "run", "new.csv", *READ, *labels, "--out", "measured")
+    assert again.status == 0, again.err
+    assert load_gauge("measured/gauge.safetensors").names == ("k",)
+    page = (at_place.folder / "measured" / "report.html").read_text(encoding="utf-8")
+    assert page.count("<svg") == 1
+    assert "inside what was calibrated" in page
+    found = read_run("measured").arrays
+    np.testing.assert_allclose(found["gauge/read"], found["gauge/labels"], rtol=0.3)
+    assert call("report", "measured", "--png", "drawn").status == 0
+    assert (at_place.folder / "drawn" / "gauge.png").is_file()
+    refused(call("gauge", "run", "new.csv", *READ, *labels, "--out", "run"), "--out")
     for argv, words in (
         (["--params", "few.csv"], "a gauge needs 3"),
         (["--params", "typo.csv"], 'row 3: the family has no system "e"'),

@@ -161,6 +161,17 @@ def test_coverage(interval):
     assert 0.8 < np.mean(inside) < 0.97
 
 
+def test_systems_left_out_are_read_back_in_units():
+    """An exact map reads them exactly; the bars hold the read values."""
+    params = draw(9)
+    exact = fit_gauge(affine(params), params, config=AFFINE)
+    assert_allclose(exact.left_out()[0], params, rtol=1e-6)
+    value, low, high = fit_gauge(bent(params), params, config=AFFINE).left_out(0.5)
+    assert np.all((low < value) & (value < high))
+    with pytest.raises(ConfigError, match="between 0 and 1"):
+        exact.left_out(1.5)
+
+
 def test_the_conformal_interval_needs_systems():
     params = draw(5)[:, :1]
     gauge = fit_gauge(np.log(params), params, config=AFFINE)

@@ -244,6 +244,7 @@ def test_every_study_has_a_table_of_its_own():
         *["pendulum", "bistable", "van_der_pol", "lotka", "first_order", "reading"],
         "kpp",
         *["dimension", "rod", "next_experiment"],
+        *["adaptation", "instances", "inputs"],
     ]
 
 

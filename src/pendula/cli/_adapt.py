@@ -59,9 +59,7 @@ def adapt(
     page. Exit status 1 where the data do not say."""
     console = Console(talk)
     check_adapt(method, iterations)
-    _check_folder(out, False, force)
-    if run.resolve() == out.resolve() or run.resolve().parent == out.resolve():
-        raise ConfigError(f"--out {out}: the family lies there. Choose another.")
+    check_new_folder(out, run, force)
     family = load_run(run, console)
     if next_ and family.about["ctrl"]:
         raise ConfigError(
@@ -128,6 +126,16 @@ def proposed(found: Any, clips: Trajectories, noise: float | None) -> list[Any]:
         ts = clips.ts[first, : clips.lengths[first]]
         out.append(next_experiment(one, ts, noise=noise))
     return out
+
+
+def check_new_folder(out: Path, run: Path, force: bool) -> None:
+    """Refuse a folder that cannot be written, or that the family lies in.
+
+    **Raises:** `ConfigError`.
+    """
+    _check_folder(out, False, force)
+    if run.resolve() == out.resolve() or run.resolve().parent == out.resolve():
+        raise ConfigError(f"--out {out}: the family lies there. Choose another.")
 
 
 def check_adapt(method: str, iterations: int | None) -> None:

@@ -19,7 +19,7 @@ from .._source import citations
 from .._tree import sources_of
 from ..data import Batch, Trajectories, summary
 from ..diagnostics import intrinsic_dimension
-from ..dynamics import Adapted, Family, Reaction, systems_of, terms_of
+from ..dynamics import Adapted, Family, Reaction, energy, systems_of, terms_of
 from ..nn import bind
 
 
@@ -107,7 +107,16 @@ def law_curves(family: Family, etas: np.ndarray) -> dict[str, Any]:
             jnp.zeros(ctrl, dtype) if ctrl else None,
         )
         values = np.asarray(values[..., entry], np.float64)
-    return {"x": x, "values": values}
+        curves = {"x": x, "values": values}
+        if n and _learned(family) == "energy":
+            model = cast(family.model, dtype)
+            levels = _levels(
+                model, jnp.asarray(etas, dtype), jnp.asarray(states, dtype)
+            )
+            if levels is not None:
+                levels = np.asarray(levels, np.float64)
+                curves["potential"] = levels - levels[:, GRID // 2, None]
+    return curves
 
 
 @eqx.filter_jit
@@ -115,6 +124,15 @@ def _rates(model: Any, etas: Any, states: Any, u: Any) -> Any:
     def one(eta: Any, y: Any) -> Any:
         return bind(model, eta).field(jnp.zeros((), y.dtype), y, u, None)
 
+    return jax.vmap(jax.vmap(one, (None, 0)), (0, None))(etas, states)
+
+
+@eqx.filter_jit
+def _levels(model: Any, etas: Any, states: Any) -> Any:
+    """Energies at rest `"system state"`; None for a field that has none."""
+    if energy(bind(model, etas[0]).field, states[0]) is None:
+        return None
+    one = lambda eta, y: energy(bind(model, eta).field, y)
     return jax.vmap(jax.vmap(one, (None, 0)), (0, None))(etas, states)
 
 
@@ -166,7 +184,7 @@ def family_report(
             "law": _law_words(family),
             "horizon": float(np.nanmax(data.ts) - np.nanmin(data.ts)),
         },
-        "reproduce": _reproduce(family, command),
+        "reproduce": reproduce_facts(family, command),
     }, arrays
 
 
@@ -217,7 +235,7 @@ def adapted_report(
             "labels": list(family.labels),
             "systems": systems,
         },
-        "reproduce": _reproduce(family, command),
+        "reproduce": reproduce_facts(family, command),
     }, arrays
 
 
@@ -330,11 +348,13 @@ def _law_words(family: Family) -> dict[str, str]:
         "x_unit": unit,
         "y": what,
         "y_unit": of,
+        "energy_unit": f"({unit or '1'}/{time})²",
         "where": ", ".join(words),
     }
 
 
-def _reproduce(family: Family, command: str) -> dict[str, Any]:
+def reproduce_facts(family: Family, command: str) -> dict[str, Any]:
+    """What is needed to make a page again: command, settings, versions, sources."""
     return {
         "command": command,
         "config": family.about["config"],

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from .._errors import ConfigError, DataError, nearest
-from ._adapt import adapt_options, check_adapt
-from ._console import Console
+from ._adapt import adapt_options, check_adapt, check_new_folder
+from ._console import Console, command
+from ._open import open_page
 from ._options import READING, TALK, Reading, Talk, names
 from ._systems import SYSTEM, load_run, load_systems
 
@@ -56,6 +57,16 @@ def gauge(
         float | None,
         Parameter(help="Of the measurement, if known; 0: exact states (lm)."),
     ] = None,
+    out: Annotated[
+        Path | None,
+        Parameter(
+            name=["--out", "-o"], help="A folder for the gauge, its numbers and a page."
+        ),
+    ] = None,
+    force: Annotated[bool, Parameter(help="Replace an existing run.")] = False,
+    open_: Annotated[
+        bool, Parameter(name="--open", help="Open the page where there is a display.")
+    ] = False,
     reading: Reading = READING,
     talk: Talk = TALK,
 ) -> int:
@@ -63,8 +74,10 @@ def gauge(
     with an interval. Exit status 1 where its motion does not tell them."""
     console = Console(talk)
     check_adapt(method, iterations)
+    if out is not None:
+        check_new_folder(out, run, force)
     family = load_run(run, console)
-    etas, table, columns, units = _calibration(family, names(params))
+    etas, table, columns, units, labels = _calibration(family, names(params))
     clips, decisions = load_systems(data, reading, system, console, one=True)
     console.say(f"calibrating on {len(etas)} systems")
     from ..dynamics import fit_gauge
@@ -75,14 +88,30 @@ def gauge(
     made.measure(made.etas[0], interval=interval, level=level)
     console.say("adapting")
     found = family.adapt_many(clips, **adapt_options(method, iterations), noise=noise)
-    rows, lines = [], [f"systems: {decisions[0]['choice']}"]
+    rows, read, lines = [], [], [f"systems: {decisions[0]['choice']}"]
     for one in found:
         measured = made.measure(one.eta, one.covariance, interval=interval, level=level)
         rows.append(_row(one, measured))
+        read.append(measured)
         lines.append(f"{one.label}: {measured.text}")
         lines += [f"  extrapolating: {why}" for why in one.extrapolation]
     lines.append(made.summary())
     told = {"run": str(run), "gauge": made.summary(), "warnings": made.warnings}
+    if out is not None:
+        from ..report import write_numbers
+        from ._gauge_numbers import gauge_report
+
+        console.say("writing the page")
+        console.log = out / "log.txt"
+        report, arrays = gauge_report(
+            made, family, labels, read, rows, family.match(clips), command(), decisions
+        )
+        page = write_numbers(out, report, arrays)
+        made.save(out / "gauge.safetensors")
+        told |= {"page": str(page), "file": str(out / "gauge.safetensors")}
+        lines.append(f"page: {page}")
+        if open_:
+            open_page(page)
     console.result("\n".join(lines), {**told, "systems": rows})
     return 0 if all(p["identified"] for r in rows for p in r["parameters"]) else 1
 
@@ -112,17 +141,17 @@ def _row(one: Any, measured: Measurement) -> dict[str, Any]:
         "level": measured.level,
         "interval": measured.method,
         "extrapolating": bool(measured.extrapolating or one.extrapolating),
-        "eta": one.eta,
-        "covariance": one.covariance,
+        "eta": one.eta.tolist(),
+        "covariance": one.covariance.tolist(),
         "text": measured.text,
     }
 
 
 def _calibration(
     family: Family, given: tuple[str, ...]
-) -> tuple[np.ndarray, np.ndarray, tuple[str, ...], tuple[str, ...]]:
-    """Etas and labels of the training systems that have some, and the names and units
-    of the labels.
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """Etas and labels of the training systems that have some, the names and units of
+    the labels, and the names of the systems.
 
     **Raises:** `ConfigError`, `DataError`.
     """
@@ -160,6 +189,7 @@ def _calibration(
         table[known],
         tuple(columns[j] for j in keep),
         tuple(units[j] for j in keep),
+        tuple(np.array(family.labels)[known].tolist()),
     )
 
 

@@ -16,7 +16,14 @@ from .._errors import ConfigError, DataError
 from .._precision import cast, precision, to_host
 from ..data import Trajectories
 from ..nn import bind
-from ..train import Adaptation, EtaPrior, adapt, eliminate_starts, normal_equations
+from ..train import (
+    MU_FIRST,
+    Adaptation,
+    EtaPrior,
+    adapt,
+    eliminate_starts,
+    normal_equations,
+)
 from ._config import choice
 from ._family_data import (
     Clips,
@@ -38,6 +45,7 @@ if TYPE_CHECKING:
 
 EARLY = 0.3  # share of a long record on which the starts compete
 GROWING = (1.0 / 3.0, 1.0)  # shares of that, fitted one after the other
+CLOSE = 1e-4  # first damping on a whole record: its early part has been fitted
 LONG = 60  # samples from which a record is long
 CONDITION = 1e8
 FAR = 4.0  # Mahalanobis distance beyond which a member is outside the family
@@ -329,7 +337,9 @@ def _adapt(
     # what is not measured of a start state is held by next to nothing
     hold = 1e-8 * jnp.eye(size, dtype=weight.dtype)
 
-    def fit(eta: Array, local: Array, mine: Clips) -> Adaptation:
+    def fit(
+        eta: Array, local: Array, mine: Clips, damping: float = MU_FIRST
+    ) -> Adaptation:
         return adapt(
             residual,
             prior,
@@ -340,6 +350,7 @@ def _adapt(
             start_precision=hold,
             count=jnp.sum(mine.batch.mask, dtype=weight.dtype),
             iterations=iterations,
+            damping=damping,
         )
 
     def one(mine: Clips, etas: Array) -> Adaptation:
@@ -361,7 +372,7 @@ def _adapt(
         early = _cut(mine, EARLY)
         found, local, costs = jax.vmap(from_start)(etas)
         best = jnp.argmin(costs)
-        return fit(found[best], local[best], mine)
+        return fit(found[best], local[best], mine, CLOSE)
 
     return jax.vmap(one)(clips, begin)
 

@@ -13,6 +13,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 from .._errors import ConfigError, DataError
 from .._files import replacing
@@ -35,6 +36,7 @@ def meta_fit(
     data: Trajectories,
     config: FamilyConfig | None = None,
     *,
+    etas: Float[np.ndarray, "system eta"] | None = None,
     folder: Path | None = None,
     resume: bool = False,
     tell: Callable[[dict[str, Any]], None] | None = None,
@@ -48,7 +50,9 @@ def meta_fit(
     inner loop from a shared start (after a joint warm start, `reference` without).
 
     **Arguments:** `data` with a system index `env` (without, every trajectory is a
-    system of its own); labels are never looked at. `folder`: where checkpoints go;
+    system of its own); labels are never looked at. `etas`: known ones
+    `"system eta"`, of size about 1, that stay as they are (physical parameters as an
+    input of the network; `gauss_newton` and `joint`). `folder`: where checkpoints go;
     with `resume` a killed run goes on from the last one. `tell(row)` hears of
     progress.
     **Returns:** `Family`.
@@ -80,12 +84,12 @@ def meta_fit(
     if config.size == 0:
         size = _size(found, config, folder, resume, tell)
         config = dataclasses.replace(config, size=size["chosen"])
-    settings = Setup(found, config)
+    settings = Setup(found, config, etas)
     with precision(settings.dtype):
-        model, etas, outcomes = settings.train(folder, resume, tell)
-        model, etas = to_host(model), np.asarray(etas, np.float64)
+        model, fitted, outcomes = settings.train(folder, resume, tell)
+        model, fitted = to_host(model), np.asarray(fitted, np.float64)
     seconds = time.perf_counter() - begun
-    family = Family.of(model, etas, found, config, settings, outcomes, seconds)
+    family = Family.of(model, fitted, found, config, settings, outcomes, seconds)
     if size is not None:
         family.about["size"] = size
     return family
@@ -133,8 +137,10 @@ def check_units(data: Trajectories, found: FamilyData) -> None:
 class Setup:
     """One family fit: model, stages, and how they are run."""
 
-    def __init__(self, found: FamilyData, config: FamilyConfig) -> None:
-        self.found, self.config = found, config
+    def __init__(
+        self, found: FamilyData, config: FamilyConfig, etas: np.ndarray | None = None
+    ) -> None:
+        self.found, self.config, self.known = found, config, etas
         self.eta0: np.ndarray | None = None  # the shared start of the outer modes
         self.key = jax.random.key(config.seed)
         family = (config.head, config.size)
@@ -155,10 +161,31 @@ class Setup:
         if self.mode == "auto":
             few = self.weights <= MOST_WEIGHTS
             self.mode = "gauss_newton" if few else "joint"
+        self._check_known()
         double = config.dtype == "float64" or (
             config.dtype == "auto" and self.mode == "gauss_newton"
         )
         self.dtype = np.dtype(np.float64 if double else np.float32)
+
+    @property
+    def held(self) -> bool:
+        """Whether the etas are known and stay."""
+        return self.known is not None
+
+    def _check_known(self) -> None:
+        if self.known is None:
+            return
+        shape = (self.found.num, self.config.size)
+        if self.known.shape != shape or not np.isfinite(self.known).all():
+            raise ConfigError(
+                f"etas has shape {self.known.shape}; known etas are finite numbers of "
+                f"shape {shape}, a row a system and size = {self.config.size} columns."
+            )
+        if self.mode not in ("gauss_newton", "joint"):
+            raise ConfigError(
+                f"mode {self.mode} looks for etas, and they are given. Take "
+                "gauss_newton or joint."
+            )
 
     def _model(self, family: tuple[str, int]) -> Model:
         f = self.found
@@ -211,6 +238,8 @@ class Setup:
         )
         params, static = split_trainable(model)
         etas = self._first_etas()
+        if self.known is not None:
+            etas = jnp.asarray(self.known, self.dtype)
         pair: Any = (params, etas)
         outcomes: list[dict[str, Any]] = []
         deadline = time.perf_counter() + 60.0 * self.config.minutes

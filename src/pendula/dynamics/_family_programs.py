@@ -55,9 +55,9 @@ def _join(pair: tuple) -> tuple[Model, Any]:
 
 
 @functools.lru_cache(maxsize=32)
-def gauss_newton(length: int, free: bool) -> Step:
-    """Levenberg-Marquardt on the weights and every eta, Jacobians chained from single
-    intervals; the batch is `((static, weight, scale), items, keep)`. With `free` the
+def gauss_newton(length: int, free: bool, held: int = 0) -> Step:
+    """Levenberg-Marquardt on the weights and every eta (but `held` entries), Jacobians
+    chained from single intervals; the batch is `((static, weight, scale), items, keep)`. With `free` the
     start states of the clips are unknowns too, behind eta in the local part, in units
     of `scale`; `keep` is 0 where the clips are new and their starts begin afresh."""
 
@@ -100,6 +100,7 @@ def gauss_newton(length: int, free: bool) -> Step:
         local_precision=1.0,
         tolerance=1e-3,
         separable_prior=True,
+        hold_local=held,
     )
     if not free:
         return lambda state, batch: once(state, batch[:2])
@@ -123,10 +124,11 @@ def by_gradient(
     inner_steps: int,
     inner_rate: float,
     proximal: float,
+    held: bool = False,
 ) -> tuple[Step, optax.GradientTransformation]:
     """Adam on one of the meta-gradients. Parameters are `((theta, etas or the shared
     start))`; the batch is `((static, weight), items)`, items a pair of support and
-    query where the mode has both."""
+    query where the mode has both. `held`: etas are known and stay (joint)."""
 
     def bound(fixed: Any) -> Any:
         def loss(theta: Any, eta: Array, clips: Clips) -> Array:
@@ -137,6 +139,8 @@ def by_gradient(
 
     def loss(pair: Any, batch: Any, key: Any) -> Array:
         fixed, items = batch
+        if held:
+            pair = (pair[0], jax.lax.stop_gradient(pair[1]))
         if mode == "second_order":
             inner = second_order(bound(fixed), inner_steps, inner_rate)
             return inner(pair, items, key)

@@ -87,9 +87,7 @@ def _newton_stage(
         return fixed, subset[number], jnp.asarray(keep, dtype)
 
     def start(pair: Any) -> TrainState:
-        # damping is in units of the prior: the first steps do not depend on it
-        damping = 1e3 / max(setup.config.model.precision, 1e-6)
-        opt = levenberg_state(dtype, damping=damping, variance=0.0)
+        opt = levenberg_state(dtype, variance=0.0)
         if free:
             starts = jnp.zeros((found.num, count * found.plan.dim), dtype)
             pair = (pair[0], jnp.concatenate([pair[1], starts], axis=1))
@@ -97,7 +95,7 @@ def _newton_stage(
 
     return FamilyStage(
         f"clips of {length}",
-        gauss_newton(length, free),
+        gauss_newton(length, free, size if setup.held else 0),
         start,
         batches,
         setup.config.steps or most,
@@ -120,6 +118,7 @@ def _adam_stage(
         config.inner_steps,
         config.inner_rate,
         config.proximal,
+        setup.held,
     )
     fixed = (static, setup.weight())
     shared = mode != "joint"  # the outer modes train one start for all

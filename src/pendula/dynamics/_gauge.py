@@ -19,7 +19,7 @@ from .._types import AnyArray
 from ..nn import MLP
 from ..solve import rollout_steps
 from ..train import load_tree, save_tree
-from ._gauge_intervals import Measurement, measurement
+from ._gauge_intervals import Measurement, left_out, measurement
 
 
 @register("module")
@@ -191,6 +191,12 @@ class Gauge(eqx.Module):
         equation 1.7 and section 3 (jackknife+, CV+), here of scaled residuals.
         """
         return measurement(self, eta, covariance, interval, level)
+
+    def left_out(self, level: float = 0.9) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The calibrated systems as gauges read them that did not see them: values,
+        low and high ends of the Laplace interval, each `"system param"` in `units`;
+        the etas count as known."""
+        return left_out(self, level)
 
     def summary(self) -> str:
         """What was fitted, how well it predicts systems it has not seen, and what

@@ -102,6 +102,16 @@ def measurement(
     )  # fmt: skip
 
 
+def left_out(gauge: Gauge, level: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What `Gauge.left_out` returns."""
+    _check_kind("laplace", level, gauge.num_systems)
+    goal = (logarithms(gauge.labels, np.array(gauge.log)) - gauge.mean) / gauge.scale
+    middle = goal + gauge.errors
+    half = _student(level, gauge, gauge.spread) * np.sqrt(gauge.spread)
+    low, high = (gauge.physical(middle + sign * half) for sign in (-1.0, 1.0))
+    return gauge.physical(middle), low, high
+
+
 def _check_kind(interval: str, level: float, count: int) -> None:
     if interval not in KINDS:
         raise ConfigError(

@@ -163,7 +163,19 @@ def _name(ax: Axes, names: list[str], x: Any, y: Any, colour: str) -> None:
 def morph_figure(run: Run) -> Figure | None:
     """The learned law over the first coordinate, a line a system, from one end of the
     family to the other."""
-    x, values = run.array("law/x"), run.array("law/values")
+    law = (run.report.get("family") or {}).get("law") or {}
+    return _members(run, "law/values", str(law.get("y")), law.get("y_unit"))
+
+
+def potential_figure(run: Run) -> Figure | None:
+    """The learned potential over the first coordinate, a line a system; None where no
+    energy was learned."""
+    law = (run.report.get("family") or {}).get("law") or {}
+    return _members(run, "law/potential", "potential energy", law.get("energy_unit"))
+
+
+def _members(run: Run, key: str, name: str, unit: Any) -> Figure | None:
+    x, values = run.array("law/x"), run.array(key)
     which = run.array("law/systems")
     if x is None or values is None or which is None:
         return None
@@ -176,12 +188,12 @@ def morph_figure(run: Run) -> Figure | None:
         figure, axes = canvas(SPAN, 3.8)
         ax = axes[0, 0]
         for line, colour, i in zip(values, colours, which, strict=True):
-            name = names[i] if i < len(names) else str(i)
-            ax.plot(x, line, color=colour, linewidth=1.7, label=label(name))
+            text = names[i] if i < len(names) else str(i)
+            ax.plot(x, line, color=colour, linewidth=1.7, label=label(text))
         ax.axhline(0.0, color=MUTED, linewidth=0.7)
         ax.margins(x=0.01)
         ax.set_xlabel(label(axis_label(str(told.get("x")), told.get("x_unit"))))
-        ax.set_ylabel(label(axis_label(str(told.get("y")), told.get("y_unit"))))
+        ax.set_ylabel(label(axis_label(name, unit)))
         handles, texts = ax.get_legend_handles_labels()
         figure.legend(
             handles, texts, loc="outside right upper", title="system", alignment="left"

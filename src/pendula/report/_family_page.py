@@ -24,6 +24,7 @@ from ._family_figures import (
     history_figure,
     labels_of,
     morph_figure,
+    potential_figure,
     varying,
 )
 from ._fit_page import _reproduce
@@ -41,6 +42,7 @@ POOR = 0.3  # error of a run, in spreads, from which on it is mentioned
 FAMILY_FIGURES: dict[str, Callable[[Run], Figure | None]] = {
     "constellation": constellation_figure,
     "morph": morph_figure,
+    "potential": potential_figure,
     "training": training_figure,
 }
 ADAPTED_FIGURES: dict[str, Callable[[Run], Figure | None]] = {
@@ -163,8 +165,13 @@ def _law(run: Run) -> Section:
         f"The learned {law.get('y')} over {law.get('x')}{where}: one line a system, in "
         f"order {order}, over the range that training visited."
     )
+    deep = (
+        "The learned potential energy of the same systems, zero in the middle of the "
+        "range; a well is where a system can rest."
+    )
     blocks = [
         *_picture(run, "morph", morph_figure, caption),
+        *_picture(run, "potential", potential_figure, deep),
         Heading("How many numbers tell the systems apart"),
         Points([str(line) for line in told.get("dimension") or []]),
     ]

@@ -16,6 +16,7 @@ from ._family_page import (
     family_sections,
 )
 from ._fit_page import FIGURES, fit_sections
+from ._gauge_page import GAUGE_FIGURES, gauge_sections
 from ._page import page
 from ._run_folder import Run, read_run, write_arrays, write_report
 from ._toml import to_toml
@@ -26,6 +27,7 @@ KINDS: dict[str, tuple[str, Any, dict[str, Any]]] = {
     "fit": ("report of a fit", fit_sections, FIGURES),
     "family": ("report of a family", family_sections, FAMILY_FIGURES),
     "adapted": ("report of an adaptation", adapted_sections, ADAPTED_FIGURES),
+    "gauge": ("report of a measurement", gauge_sections, GAUGE_FIGURES),
     "demo": (
         "comparison of fits",
         demo_sections,

@@ -117,15 +117,17 @@ VAN_DER_POL = FamilyCase(
 )
 
 
-def fitted_family(case: FamilyCase, config: dict[str, Any], seed: int) -> Any:
-    """The family of a case, trained on its systems."""
+def fitted_family(
+    case: FamilyCase, config: dict[str, Any], seed: int, etas: Any = None
+) -> Any:
+    """The family of a case, trained on its systems; `etas` where they are known."""
     from ..dynamics import FamilyConfig, ModelConfig, meta_fit
 
     rng = np.random.default_rng([seed, 1])
     data = case.records_of(case.params, case.records, rng)
     model = ModelConfig(**{k: _plain(v) for k, v in config["model"].items()})
     rest = {k: v for k, v in config.items() if k != "model"}
-    return meta_fit(data, FamilyConfig(model, seed=seed, **rest))
+    return meta_fit(data, FamilyConfig(model, seed=seed, **rest), etas=etas)
 
 
 def _plain(value: Any) -> Any:

@@ -33,6 +33,7 @@ _TRIED = (
 )
 _ENERGY = {"learn": "energy", "width": 16, "depth": 2, "priors": ["odd"]}
 
+PENDULUM_CONFIG: dict[str, Any] = {"model": _ENERGY, "head": "affine", "size": 1}
 BISTABLE_CONFIG: dict[str, Any] = {"model": _ENERGY, "head": "affine", "size": 2}
 
 
@@ -229,7 +230,7 @@ _FULL: dict[str, Any] = {
     "seeds": [0, 1, 2],
     "unseen": 100,
     "inverse_labels": True,
-    "config": {"model": _ENERGY, "head": "affine", "size": 1},
+    "config": PENDULUM_CONFIG,
 }
 _QUICK: dict[str, Any] = copy.deepcopy(_FULL) | {"seeds": [0], "unseen": 2}
 _QUICK["config"] |= {"steps": 2, "every": 10}

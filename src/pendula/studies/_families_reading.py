@@ -82,11 +82,15 @@ _ROWS = (
     ),
     _within(
         f"{_D}_conformal",
-        "Coverage of conformal 90 % intervals, clean.",
+        "Coverage of conformal 90 % intervals, clean; the gauge calibrated on one "
+        "record of each training system, measured as new ones are, on parameters as "
+        "they are, in which the law is linear.",
         0.8,
         0.98,
-        "Jackknife+ on the 20 training systems, scores by the affine map with its "
-        "neural part refitted without each; nothing else was tried.",
+        "On the etas of the training and log k3 (the gauge's defaults) the systems at "
+        "the corners of the grid, left out, are harder than any inside, and coverage "
+        "was 0.998; parameters as they are alone gave 0.89, 0.995 and 0.99 on three "
+        "seeds.",
     ),
     _within(f"{_D}_laplace", "Coverage of Laplace 90 % at 5 % noise.", 0.8, 0.97),
 )
@@ -113,30 +117,35 @@ def reading(run: Run) -> Iterator[Claim]:
         yield run.row(row.id).measured([float(f[key]) for f in found])
 
 
-def potential(family: Any, eta: Any, us: np.ndarray) -> np.ndarray:
-    """The learned potential of a member at `us`."""
+def energy_of(field: Any, us: np.ndarray, dtype: Any) -> np.ndarray:
+    """The learned potential of one system at `us`."""
     import jax
     import jax.numpy as jnp
 
     from .._precision import precision
     from ..dynamics import energy
 
-    with precision(family.dtype):
-        field = jax.tree.map(jnp.asarray, family.at(eta)).field
+    with precision(dtype):
+        field = jax.tree.map(jnp.asarray, field)
         at = lambda u: energy(field, jnp.stack([u, jnp.zeros_like(u)]))
-        return np.asarray(jax.vmap(at)(jnp.asarray(us, family.dtype)))
+        return np.asarray(jax.vmap(at)(jnp.asarray(us, dtype)))
+
+
+def shape_error(got: np.ndarray, us: np.ndarray, params: Any) -> tuple[float, bool]:
+    """Relative L2 error of a potential on a symmetric grid `us` without its mean, and
+    whether it has two wells."""
+    truth = 0.5 * params[0] * us**2 + 0.25 * params[1] * us**4
+    truth, got = truth - truth.mean(), got - got.mean()
+    low = lambda half: 0 < int(np.argmin(half)) < len(half) - 1
+    middle = len(us) // 2
+    wells = low(got[: middle + 1]) and low(got[middle:])
+    return float(np.linalg.norm(got - truth) / np.linalg.norm(truth)), wells
 
 
 def curve_error(family: Any, eta: Any, params: Any) -> tuple[float, bool]:
-    """Relative L2 error of the potential without its mean, and whether it has two
-    wells."""
+    """`shape_error` of a member on [-0.8, 0.8]."""
     us = np.linspace(-0.8, 0.8, 161)
-    truth = 0.5 * params[0] * us**2 + 0.25 * params[1] * us**4
-    got = potential(family, eta, us)
-    truth, got = truth - truth.mean(), got - got.mean()
-    low = lambda half: 0 < int(np.argmin(half)) < len(half) - 1
-    wells = low(got[:81]) and low(got[80:])
-    return float(np.linalg.norm(got - truth) / np.linalg.norm(truth)), wells
+    return shape_error(energy_of(family.at(eta).field, us, family.dtype), us, params)
 
 
 def well_start(params: Any, rng: np.random.Generator) -> np.ndarray:
@@ -190,8 +199,8 @@ def measured(settings: dict[str, Any], seed: int) -> dict[str, float]:
     }
     truth = np.array(new)
 
-    def read(adapted: Any, **options: Any) -> Any:
-        return [gauge.measure(a.eta, a.covariance, **options) for a in adapted]
+    def read(adapted: Any) -> Any:
+        return [gauge.measure(a.eta, a.covariance) for a in adapted]
 
     def off(adapted: Any) -> np.ndarray:
         values = np.array([m.value for m in read(adapted)])
@@ -215,11 +224,23 @@ def measured(settings: dict[str, Any], seed: int) -> dict[str, float]:
             ]
         )
 
+    # a conformal interval counts on systems that were all measured in the same way
+    again = np.random.default_rng([seed, 5])
+    same = family.adapt_many(BISTABLE.records_of(BISTABLE.params, 1, again))
+    exchangeable = fit_gauge(
+        np.array([a.eta for a in same]),
+        np.array(BISTABLE.params),
+        BISTABLE.param_names,
+        covariances=np.array([a.covariance for a in same]),
+        log=False,
+        seed=seed,
+    )
     many = BISTABLE.unseen(settings["covered"], rng)
     wide = BISTABLE.records_of(many, 1, rng)
 
     def covered(adapted: Any, interval: str) -> float:
-        found = read(adapted, interval=interval)
+        used = exchangeable if interval == "conformal" else gauge
+        found = [used.measure(a.eta, a.covariance, interval=interval) for a in adapted]
         inside = [
             (m.low <= np.array(p)) & (np.array(p) <= m.high)
             for m, p in zip(found, many, strict=True)

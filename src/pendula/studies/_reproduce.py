@@ -48,6 +48,9 @@ _MODULES = {
         "_families_dimension",
         "_families_rod",
         "_families_next",
+        "_families_adaptation",
+        "_families_instances",
+        "_families_inputs",
     ),
 }
 BUDGETS = ("full", "quick")

@@ -7,6 +7,7 @@ from ._adam import (
     plain_gradient as plain_gradient,
 )
 from ._adapt import (
+    MU_FIRST as MU_FIRST,
     Adaptation as Adaptation,
     EtaPrior as EtaPrior,
     adapt as adapt,

@@ -70,6 +70,7 @@ def adapt(
     count: Float[Array, ""],
     iterations: int = 8,
     tolerance: float = 1e-6,
+    damping: float = MU_FIRST,
 ) -> Adaptation:
     """Levenberg-Marquardt on eta (and the start states), jittable and to be mapped
     over systems and over starts.
@@ -78,7 +79,8 @@ def adapt(
     `items` the clips; `starts` their start states, `"clip 0"` where they are known;
     `eta` where it begins; `variance` of the residuals, 0 for clean data without a
     prior; `start_precision` of the given start states, in units of 1/variance;
-    `count` the number of observed values.
+    `count` the number of observed values; `damping` the first mu, a share of the trace
+    of J'J.
     A step that fails (not finite, or no gain) is rejected and the damping grows.
     **Source:** Levenberg 1944, Marquardt 1963.
     """
@@ -103,7 +105,8 @@ def adapt(
         gs = normal.gs + (local - begin) @ start_precision
         normal = eqx.tree_at(lambda n: n.gs, normal, gs)
         a, g = eliminate_starts(normal, start_precision)
-        a, g = a + pull, g + pull @ (eta - prior.mean)
+        bent = pull @ (eta - prior.mean)
+        a, g = a + pull, g + bent
         move = -jnp.linalg.solve(_held(a, mu), g)
 
         def follow(b: Array, c: Array, g: Array) -> Array:
@@ -113,6 +116,10 @@ def adapt(
         ds = local
         if starts.shape[1]:
             ds = jax.vmap(follow)(normal.b, normal.c, normal.gs)
+        moved = jnp.sum(normal.gs * ds) if starts.shape[1] else 0.0
+        # what this step should gain; strong damping would make it small by itself
+        hoped = -((normal.gp + bent) @ move + moved)
+        little = (hoped < tolerance * now) & (mu <= damping)
         new_eta, new_local = eta + move, local + ds if starts.shape[1] else local
         then = cost(new_eta, new_local)
         better = (then < now) & ~done
@@ -121,8 +128,10 @@ def adapt(
         factor = jnp.where(better, 0.1, 10.0)
         mu = jnp.where(done, mu, jnp.clip(mu * factor, MU_LEAST, MU_MOST))
         now = pick(then, now)
-        # a damping at its end, or the smallest gain: nothing is left to be found
-        done = done | (better & (gain < tolerance)) | (now == 0) | (mu >= MU_MOST)
+        # a damping at its end, or the smallest gain, made or hoped for: nothing is
+        # left to be found, also where rounding hides the last gain
+        small = (better & (gain < tolerance)) | little
+        done = done | small | (now == 0) | (mu >= MU_MOST)
         return (
             pick(new_eta, eta),
             pick(new_local, local),
@@ -138,7 +147,7 @@ def adapt(
     carry = (
         eta,
         starts,
-        jnp.asarray(MU_FIRST, eta.dtype),
+        jnp.asarray(damping, eta.dtype),
         first,
         jnp.zeros((), jnp.int32),
         jnp.zeros((), bool),

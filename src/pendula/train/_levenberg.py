@@ -91,6 +91,7 @@ def _eliminate(
     mu: Array,
     local: Array,
     precision: float,
+    hold: int = 0,
 ) -> tuple[Array, Array]:
     """Damped step (dp, ds) by elimination of the local unknowns."""
     # Start states have no prior; the data hold them well. What has one is damped by
@@ -103,6 +104,18 @@ def _eliminate(
         return damped + held * (1.0 + mu) * eye
 
     normal = eqx.tree_at(lambda n: n.gs, normal, normal.gs + held * local)
+    if hold:
+        moves = (jnp.arange(local.shape[1]) >= hold).astype(local.dtype)
+        stay = lambda n: (n.b, n.c, n.gs)
+        normal = eqx.tree_at(
+            stay,
+            normal,
+            (
+                normal.b * moves[None, None],
+                normal.c * (moves[:, None] * moves[None])[None],
+                normal.gs * moves[None],
+            ),
+        )
     a = normal.a / variance + prior_a
     g = normal.gp / variance + prior_g
     a = a + mu * jnp.diag(_metric(prior_a, a)) + _floor(a)
@@ -153,6 +166,7 @@ def levenberg_step(
     linearise: Linearise = normal_equations,
     local_precision: float = 0.0,
     separable_prior: bool = False,
+    hold_local: int = 0,
 ) -> Step:
     r"""A jitted Levenberg-Marquardt step for `train.run`.
 
@@ -170,7 +184,8 @@ def levenberg_step(
     what is fixed may differ between members. `linearise` gives the normal equations
     (forward mode by default); `local_precision` is that of a normal prior of the local
     unknowns about 0; `separable_prior` says that no entry of the prior's residual
-    depends on two parameters, which saves a product of large matrices.
+    depends on two parameters, which saves a product of large matrices; with
+    `hold_local` so many of the first local unknowns are known and stay.
 
     **Source:** Levenberg 1944, Marquardt 1963; elimination as in bundle
     adjustment (Triggs et al. 2000, section 6).
@@ -211,7 +226,14 @@ def levenberg_step(
         def trial(factor: Array) -> tuple:
             mu = opt.damping * factor
             dp, ds = _eliminate(
-                normal, prior_a, prior_g, opt.variance, mu, local, local_precision
+                normal,
+                prior_a,
+                prior_g,
+                opt.variance,
+                mu,
+                local,
+                local_precision,
+                hold_local,
             )
             cost, sums = objective(unravel(flat + dp), local + ds)
             return jnp.where(jnp.isfinite(cost), cost, jnp.inf), sums, dp, ds
