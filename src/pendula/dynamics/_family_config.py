@@ -61,6 +61,9 @@ class FamilyConfig:
     """`float32`, `float64`, or `auto`: float64 for Gauss-Newton."""
     every: int = 0
     """Samples skipped between the observations that are used; 0: chosen."""
+    stride: int = 1
+    """Samples to one solver step of the gradient modes: those inside are read off a
+    cubic, for motions sampled more finely than they need to be stepped."""
     minutes: float = 10.0
     """A training stops cleanly after this time [min]."""
 
@@ -73,7 +76,7 @@ class FamilyConfig:
                 f"size is {self.size}; eta has between 1 and 16 entries, about as "
                 "many as the family has unknown parameters."
             )
-        for name in ("clips", "inner_steps"):
+        for name in ("clips", "inner_steps", "stride"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1.")
         for name in ("inner_rate", "lr", "minutes"):

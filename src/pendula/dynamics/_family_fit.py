@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -130,10 +131,15 @@ class Setup:
             config.dtype == "auto" and self.mode == "gauss_newton"
         )
         self.dtype = np.dtype(np.float64 if double else np.float32)
+        if config.stride > 1 and (self.mode == "gauss_newton" or found.data.us is not None):
+            raise ConfigError(
+                f"stride is {config.stride}; it must be 1 for gauss_newton, which "
+                "steps single intervals, and with inputs. Thin the data with every."
+            )
 
     def _model(self, family: tuple[str, int]) -> Model:
         f = self.found
-        return build_model(
+        model = build_model(
             self.config.model,
             f.plan,
             f.ranges,
@@ -142,6 +148,7 @@ class Setup:
             None,
             family,
         )
+        return dataclasses.replace(model, stride=self.config.stride)
 
     @property
     def horizon(self) -> int:

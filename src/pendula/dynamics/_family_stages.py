@@ -153,5 +153,5 @@ def _adam_stage(
         config.steps or count,
         20,
         after,
-        score=score if shared else None,
+        score=score if shared and mode != "reference" else None,
     )
