@@ -131,7 +131,9 @@ class Setup:
             config.dtype == "auto" and self.mode == "gauss_newton"
         )
         self.dtype = np.dtype(np.float64 if double else np.float32)
-        if config.stride > 1 and (self.mode == "gauss_newton" or found.data.us is not None):
+        if config.stride > 1 and (
+            self.mode == "gauss_newton" or found.data.us is not None
+        ):
             raise ConfigError(
                 f"stride is {config.stride}; it must be 1 for gauss_newton, which "
                 "steps single intervals, and with inputs. Thin the data with every."

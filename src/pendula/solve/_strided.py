@@ -59,14 +59,18 @@ def rollout_strided(
     ends = t0 + jnp.cumsum(lengths)
     starts = jnp.concatenate([jnp.reshape(t0, (1,)).astype(ends.dtype), ends[:-1]])
 
+    # traced once, not at every stage
+    traced = jax.jit(lambda t, y: field(t, y, None, context))
+    rate_of = lambda t, y, u, c: traced(t, y)
+
     def one(carry: tuple, xs: tuple) -> tuple[tuple, tuple]:
         y, rate, status, t_fail = carry
         t, h = xs
-        moved = scheme.step(field, t, y, h, lambda s: None, context, rate)
+        moved = scheme.step(rate_of, t, y, h, lambda s: None, context, rate)
         good = jnp.all(jnp.isfinite(moved))
-        # the scan goes on from the last good state, so that gradients stay finite
+        # the scan goes on from the last good state
         moved = jnp.where(good, moved, y)
-        then = field(t + h, moved, None, context)
+        then = traced(t + h, moved)
         bad = jnp.asarray(Status.non_finite_state, jnp.int8)
         t_fail = jnp.where((status == 0) & ~good, t + h, t_fail)
         status = jnp.where((status == 0) & ~good, bad, status)
@@ -74,7 +78,7 @@ def rollout_strided(
 
     status = jnp.asarray(Status.ok, jnp.int8)
     t_fail = jnp.asarray(jnp.inf, ends.dtype)
-    first = field(jnp.asarray(t0, ends.dtype), y0, None, context)
+    first = traced(jnp.asarray(t0, ends.dtype), y0)
     (_, _, status, t_fail), (y, f, y1, f1, failed) = jax.lax.scan(
         one, (y0, first, status, t_fail), (starts, lengths)
     )

@@ -102,10 +102,14 @@ BISTABLE = FamilyCase(
 
 def fitted_family(case: FamilyCase, config: dict[str, Any], seed: int) -> Any:
     """The family of a case, trained on its systems."""
+    rng = np.random.default_rng([seed, 1])
+    return family_on(case.records_of(case.params, case.records, rng), config, seed)
+
+
+def family_on(data: Trajectories, config: dict[str, Any], seed: int) -> Any:
+    """The family of some records, by settings as plain tables."""
     from ..dynamics import FamilyConfig, ModelConfig, meta_fit
 
-    rng = np.random.default_rng([seed, 1])
-    data = case.records_of(case.params, case.records, rng)
     model = ModelConfig(**{k: _plain(v) for k, v in config["model"].items()})
     rest = {k: v for k, v in config.items() if k != "model"}
     return meta_fit(data, FamilyConfig(model, seed=seed, **rest))

@@ -43,6 +43,8 @@ _MODULES = {
         "_families_motion",
         "_families_few_shot",
         "_families_reading",
+        "_families_reference",
+        "_families_torch",
     ),
 }
 BUDGETS = ("full", "quick")
