@@ -1,6 +1,7 @@
 """A family of oscillators: learned from a few, adapted to others."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -15,6 +16,9 @@ from pendula.dynamics import (
     meta_fit,
     next_experiment,
 )
+from pendula.dynamics._family_data import family_data
+from pendula.dynamics._family_fit import Setup
+from pendula.nn import bind
 
 
 RATES = np.array([0.8, 1.0, 1.2, 1.5])
@@ -232,7 +236,9 @@ def test_a_size_that_cannot_be_chosen_is_refused():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["joint", "first_order", "second_order", "implicit"])
+@pytest.mark.parametrize(
+    "mode", ["joint", "first_order", "second_order", "implicit", "reference"]
+)
 def test_gradient_modes_learn(mode):
     config = FamilyConfig(
         SMALL, mode=mode, steps=80, horizon=1.0, lr=3e-2, inner_rate=0.05, every=4
@@ -244,6 +250,22 @@ def test_gradient_modes_learn(mode):
     assert min(losses[-2:]) < 0.5 * max(losses)  # each on clips of its own
     assert family.etas.shape == (4, 1)
     assert family.about["mode"] == mode
+
+
+def test_the_published_model_sees_the_state_as_it_is():
+    """u'' = -d/du (N(u, |eta|) + N(-u, |eta|)), nothing scaled."""
+    model = ModelConfig(learn="energy", width=4, depth=1, priors=("odd",))
+    config = FamilyConfig(model, head="reference", mode="reference", stride=4, every=1)
+    found = family_data(springs(RATES), model, 1, 0)
+    made = Setup(found, config)._model(("reference", 1))
+    eta, y = jnp.asarray([-0.7]), jnp.asarray([0.4, -0.3])
+    net = made.field.force.potential.net.bind(eta)
+    slope = jax.grad(lambda u: net(u)[0] + net(-u)[0])(y[:1])
+    rate = bind(made, eta).field(jnp.zeros(()), y, None, None)
+    assert_allclose(rate, [y[1], -slope[0]], rtol=1e-5)
+    assert made.stride == 4
+    with pytest.raises(ConfigError, match="single intervals"):
+        Setup(found, FamilyConfig(model, stride=4))
 
 
 def test_bad_data_are_refused():

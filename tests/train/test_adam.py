@@ -232,3 +232,17 @@ def test_other_values_of_equal_shape_do_not_compile_again():
     step = gradient_step(counted, transform)
     for seed in range(3):
         run(step, begin(transform, seed=seed), BATCH * (1.0 + seed), num_steps=3)
+
+
+def test_the_parameters_of_the_lowest_loss_are_kept():
+    """A rate that overshoots: the best state is one on the way."""
+    transform = optax.sgd(0.3)
+    step = gradient_step(loss, transform, lowest=True)
+    state, seen = begin(transform), []
+    for _ in range(6):
+        before = state.params["w"]
+        state, info = step(state, BATCH)
+        seen.append((float(info["loss"]), before))
+    least, best = min(seen, key=lambda pair: pair[0])
+    assert_array_equal(finish(state)["w"], best)
+    assert float(state.score) == least

@@ -64,6 +64,9 @@ class FamilyConfig:
     """Samples skipped between the observations that are used; 0: chosen."""
     exact: bool = False
     """Take measured states as exact, whatever the estimate of their noise says."""
+    stride: int = 1
+    """Samples to one solver step of the gradient modes: those inside are read off a
+    cubic, for motions sampled more finely than they need to be stepped."""
     minutes: float = 10.0
     """A training stops cleanly after this time [min]."""
 
@@ -76,7 +79,7 @@ class FamilyConfig:
                 f"size is {self.size}; eta has between 1 and 16 entries, about as "
                 "many as the family has unknown parameters; 0: chosen."
             )
-        for name in ("clips", "inner_steps"):
+        for name in ("clips", "inner_steps", "stride"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1.")
         for name in ("inner_rate", "lr", "minutes"):

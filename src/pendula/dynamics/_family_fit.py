@@ -166,6 +166,13 @@ class Setup:
             config.dtype == "auto" and self.mode == "gauss_newton"
         )
         self.dtype = np.dtype(np.float64 if double else np.float32)
+        if config.stride > 1 and (
+            self.mode == "gauss_newton" or found.data.us is not None
+        ):
+            raise ConfigError(
+                f"stride is {config.stride}; it must be 1 for gauss_newton, which "
+                "steps single intervals, and with inputs. Thin the data with every."
+            )
 
     @property
     def held(self) -> bool:
@@ -189,7 +196,7 @@ class Setup:
 
     def _model(self, family: tuple[str, int]) -> Model:
         f = self.found
-        return build_model(
+        model = build_model(
             self.config.model,
             f.plan,
             f.ranges,
@@ -198,6 +205,7 @@ class Setup:
             None,
             family,
         )
+        return dataclasses.replace(model, stride=self.config.stride)
 
     @property
     def horizon(self) -> int:

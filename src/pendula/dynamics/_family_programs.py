@@ -165,9 +165,11 @@ def by_gradient(
             return implicit(mine, solve, proximal)(loss, pair, items, key)
         return plain_gradient(loss, pair, batch, key)
 
-    flat = mode == "reference"  # as published: a constant rate, no clipping
+    # as published: a constant rate, no clipping, the lowest training loss is kept
+    flat = mode == "reference"
     transform = optax.adam(lr) if flat else adam_cosine(lr, count)
-    return gradient_step(loss, transform, estimator=estimator), transform
+    step = gradient_step(loss, transform, estimator=estimator, lowest=flat)
+    return step, transform
 
 
 def newton(loss: Any, eta: Array, steps: int) -> Array:

@@ -73,6 +73,8 @@ def _newton_stage(
     wanted = RESIDUALS_PER_WEIGHT * setup.weights / (each * found.num)
     most_there = max(len(c.y0) for c in clips)
     count = int(np.clip(np.ceil(wanted), setup.config.clips, most_there))
+    if 2 * count > most_there:  # hardly a saving
+        count = most_there
     fixed = (static, setup.weight(), jnp.asarray(found.ranges.scale, dtype))
     size, free = setup.config.size, not found.clean
     subset: dict[int, Clips] = {}
@@ -162,5 +164,5 @@ def _adam_stage(
         config.steps or count,
         20,
         after,
-        score=score if shared else None,
+        score=score if shared and mode != "reference" else None,
     )

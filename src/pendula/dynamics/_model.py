@@ -14,7 +14,13 @@ from .._errors import ConfigError
 from .._registry import register
 from .._source import Source
 from .._types import Context, State
-from ..solve import Rollout, rollout_steps, scheme as find_scheme
+from ..solve import (
+    Rollout,
+    Tableau,
+    rollout_steps,
+    rollout_strided,
+    scheme as find_scheme,
+)
 
 
 @register("module")
@@ -25,7 +31,8 @@ class Model(eqx.Module):
 
     **Arguments:** `field`: any field; `observed`: the state entry behind each
     observed channel; `dim`: size of the state; `scheme`, `substeps`: how one
-    sampling interval is stepped.
+    sampling interval is stepped; `stride`: sampling intervals to one step, the
+    samples inside by a cubic (explicit Runge-Kutta, no inputs).
     **Shapes and units:** state `"dim"` in the units of its channels and per unit of
     time; observations `"obs"`.
     **Raises:** `ConfigError` for indices outside the state.
@@ -50,11 +57,17 @@ class Model(eqx.Module):
     dim: int = eqx.field(static=True)
     scheme: str = eqx.field(static=True, default="rk4")
     substeps: int = eqx.field(static=True, default=1)
+    stride: int = eqx.field(static=True, default=1)
 
     def __check_init__(self) -> None:
-        find_scheme(self.scheme)
+        scheme = find_scheme(self.scheme)
         if self.substeps < 1:
             raise ConfigError(f"substeps is {self.substeps}; it must be at least 1.")
+        if self.stride < 1 or (self.stride > 1 and not isinstance(scheme, Tableau)):
+            raise ConfigError(
+                f"stride is {self.stride} with the scheme {self.scheme}; it must be at "
+                'least 1, and 1 without an explicit Runge-Kutta scheme ("rk4").'
+            )
         if not self.observed or not all(0 <= i < self.dim for i in self.observed):
             raise ConfigError(
                 f"observed entries {list(self.observed)} do not fit a state of size "
@@ -77,6 +90,12 @@ class Model(eqx.Module):
     ) -> Rollout:
         """States along a grid given by its steps; `refine` multiplies the
         substeps (2 halves the step)."""
+        scheme = find_scheme(self.scheme)
+        stride = max(1, self.stride // refine)
+        if stride > 1 and us is None and isinstance(scheme, Tableau):
+            return rollout_strided(
+                self.field, y0, t0, dts, context, scheme=scheme, stride=stride
+            )
         return rollout_steps(
             self.field,
             y0,
@@ -84,8 +103,8 @@ class Model(eqx.Module):
             dts,
             us,
             context,
-            scheme=find_scheme(self.scheme),
-            substeps=self.substeps * refine,
+            scheme=scheme,
+            substeps=self.substeps * max(1, refine // self.stride),
         )
 
     def predict(

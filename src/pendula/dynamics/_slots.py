@@ -102,6 +102,8 @@ class Maker:
             precision=jnp.asarray(float(c.precision)),
             bounds=jnp.asarray(c.bounds or (0.0, 1.0), float),
         )
+        if self.family is not None and self.family[0] == "reference":
+            scale = _as_published(scale, priors)
         linear = self._linear(scale) if index == 0 and not turning else None
         return Learned(net, scale, takes, used, angle, priors, False, linear, space)
 
@@ -295,3 +297,14 @@ class Maker:
             i,
             len(self.plan.first),
         )
+
+
+def _as_published(scale: SlotScale, priors: tuple[str, ...]) -> SlotScale:
+    """Nothing is scaled, and an even energy is N(u) + N(-u), not their mean."""
+    size = 2.0 if "even" in priors else 1.0
+    return dataclasses.replace(
+        scale,
+        mean=jnp.zeros_like(scale.mean),
+        scale=jnp.ones_like(scale.scale),
+        out=jnp.full_like(scale.out, size),
+    )

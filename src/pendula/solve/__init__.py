@@ -26,3 +26,4 @@ from ._schemes import (
     Tableau as Tableau,
     scheme as scheme,
 )
+from ._strided import rollout_strided as rollout_strided

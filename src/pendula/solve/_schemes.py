@@ -91,9 +91,12 @@ class Tableau(AbstractScheme):
         dt: Time,
         inputs: Inputs,
         context: Context,
+        first: State | None = None,
     ) -> State:
-        slopes: list[State] = []
-        for row, node in zip(self.a, self.c, strict=True):
+        """The state after one step; `first` is the rate at its begin, where a rule
+        whose first node is 0 need not ask for it again."""
+        slopes: list[State] = [] if first is None else [first]
+        for row, node in list(zip(self.a, self.c, strict=True))[len(slopes) :]:
             stage = y
             for weight, slope in zip(row, slopes, strict=True):
                 if weight:

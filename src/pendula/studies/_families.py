@@ -121,10 +121,17 @@ def fitted_family(
     case: FamilyCase, config: dict[str, Any], seed: int, etas: Any = None
 ) -> Any:
     """The family of a case, trained on its systems; `etas` where they are known."""
-    from ..dynamics import FamilyConfig, ModelConfig, meta_fit
-
     rng = np.random.default_rng([seed, 1])
     data = case.records_of(case.params, case.records, rng)
+    return family_on(data, config, seed, etas)
+
+
+def family_on(
+    data: Trajectories, config: dict[str, Any], seed: int, etas: Any = None
+) -> Any:
+    """The family of some records, by settings as plain tables."""
+    from ..dynamics import FamilyConfig, ModelConfig, meta_fit
+
     model = ModelConfig(**{k: _plain(v) for k, v in config["model"].items()})
     rest = {k: v for k, v in config.items() if k != "model"}
     return meta_fit(data, FamilyConfig(model, seed=seed, **rest), etas=etas)

@@ -51,6 +51,8 @@ _MODULES = {
         "_families_adaptation",
         "_families_instances",
         "_families_inputs",
+        "_families_reference",
+        "_families_torch",
     ),
 }
 BUDGETS = ("full", "quick")

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -13,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import DivergedError
-from .._machine import checkout
+from ._benchmarks import benchmarks, printed
 from ._claim import Claim
 from ._row import Row
 from ._spine import spine
-from ._study import NotHere, Run
+from ._study import Run
 
 
 PEER = "torchdiffeq 0.2.5, torch 2.13.0"
@@ -103,26 +100,10 @@ _QUICK = {
 def vs_torchdiffeq(run: Run) -> Iterator[Claim]:
     """The benchmark files, in processes of their own; nothing else should run on
     the machine meanwhile."""
-    folder = _benchmarks()
+    needed = ("torch", "torchdiffeq", "pytest_benchmark")
+    folder = benchmarks("test_torchdiffeq.py", needed)
     yield from _steps(run, folder)
     yield from _fits(run, folder)
-
-
-def _benchmarks() -> Path:
-    """The folder of the benchmark files.
-
-    **Raises:** `NotHere` without them or without the peer.
-    """
-    root = checkout()
-    if root is None or not (root / "benchmarks" / "test_torchdiffeq.py").is_file():
-        raise NotHere("the benchmark files come with the source tree only")
-    for name in ("torch", "torchdiffeq", "pytest_benchmark"):
-        if importlib.util.find_spec(name) is None:
-            raise NotHere(
-                f'{name} is not installed here: pip install "pendula[bench]", or make '
-                "bench"
-            )
-    return root / "benchmarks"
 
 
 def _steps(run: Run, folder: Path) -> Iterator[Claim]:
@@ -137,7 +118,7 @@ def _steps(run: Run, folder: Path) -> Iterator[Claim]:
         command += ["--rounds", str(run.settings["rounds"])]
         if run.settings["select"]:
             command += ["-k", run.settings["select"]]
-        _check(command, folder)
+        printed(command, folder)
         partial.replace(out)
     rows = json.loads(out.read_text(encoding="utf-8"))["benchmarks"]
     agreement = 0.0
@@ -203,28 +184,8 @@ def _timed(
     if not path.exists():
         run.progress(f"whole fit: {name}")
         began = time.perf_counter()
-        text = _check([sys.executable, str(folder / script), *options], folder)
+        text = printed([sys.executable, str(folder / script), *options], folder)
         wall = time.perf_counter() - began
         found = {**json.loads(text.strip().splitlines()[-1]), "wall": wall}
         path.write_text(json.dumps(found), encoding="utf-8")
     return json.loads(path.read_text(encoding="utf-8"))
-
-
-def _check(command: list[str], folder: Path) -> str:
-    """What a process prints. **Raises:** `DivergedError` with its last line."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("OMP_")}
-    done = subprocess.run(
-        command,
-        cwd=folder.parent,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        lines = (done.stdout + done.stderr).strip().splitlines() or ["?"]
-        raise DivergedError(
-            f"{Path(command[-1]).name} failed with status {done.returncode}: "
-            f"{lines[-1]}. Run it by hand: {' '.join(command)}."
-        )
-    return done.stdout

@@ -48,6 +48,7 @@ def gradient_step(
     estimator: Estimator = plain_gradient,
     members: int | None = None,
     inner: int = 1,
+    lowest: bool = False,
 ) -> Step:
     """A jitted step for `train.run`.
 
@@ -57,6 +58,8 @@ def gradient_step(
     - `members`: size of the ensemble on the leading axis of `params`, trained
       together by `vmap` and apart in everything else; None for a single model.
     - `inner`: updates per call, scanned (saves dispatch on small models).
+    - `lowest`: keep the parameters of the lowest loss as the best ones, each loss
+      taken as its score; for a single model, one update per call.
 
     A step whose loss or gradient is not finite is not applied and counted.
     """
@@ -99,7 +102,13 @@ def gradient_step(
             )
             value, norm = values[-1], norms[-1]
         params, opt, bad, key, count = carry
-        new = TrainState(params, opt, key, state.best, state.score, count, bad)
+        best, score = state.best, state.score
+        if lowest:  # the loss is that of the parameters before the update
+            better = value < score
+            pick = lambda a, b: jnp.where(better, a, b)
+            best = jax.tree.map(pick, state.params, best)
+            score = pick(value.astype(score.dtype), score)
+        new = TrainState(params, opt, key, best, score, count, bad)
         return new, {"loss": value, "grad_norm": norm}
 
     return step

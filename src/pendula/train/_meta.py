@@ -24,6 +24,7 @@ from ._adam import Estimator, Loss
 
 # loss(theta, eta, item) -> scalar, of one instance; eta may be any pytree
 InstanceLoss = Callable[[Any, Any, Any], Float[Array, ""]]
+FORWARD = 4  # entries of eta up to which its slope is taken by forward mode
 
 
 def inner_descent(
@@ -31,13 +32,17 @@ def inner_descent(
 ) -> tuple[Any, Any]:
     r"""Gradient descent on eta: ($\eta_m$, $\eta_{m-1}$).
 
-    Scanned, not unrolled: the program does not grow with `steps`.
+    Scanned, not unrolled: the program does not grow with `steps`. The slope of a
+    short eta is taken by forward mode, which stores nothing of the rollout.
     **Source:** Wang 2023, equation 4.5; Finn, Abbeel, Levine 2017, arXiv:1703.03400.
     """
 
+    few = sum(jnp.size(x) for x in jax.tree.leaves(eta)) <= FORWARD
+    differentiate = jax.jacfwd if few else jax.grad
+
     def once(pair: tuple, _: Any) -> tuple[tuple, None]:
         now = pair[0]
-        slope = jax.grad(loss, 1)(theta, now, item)
+        slope = differentiate(loss, 1)(theta, now, item)
         moved = jax.tree.map(lambda e, g: e - rate * g, now, slope)
         return (moved, now), None
 
@@ -77,15 +82,19 @@ def first_order(
 
     def estimate(_: Loss, pair: Any, items: Any, key: PRNGKeyArray) -> tuple:
         theta, eta0 = pair
+        taken = steps - 1 if late else steps  # the last step of `late` is not used
+        fit = lambda item: inner_descent(loss, theta, eta0, item, taken, rate)[0]
+        etas = jax.lax.stop_gradient(jax.vmap(fit)(items))
 
-        def one(item: Any) -> tuple[Array, tuple]:
-            last, before = inner_descent(loss, theta, eta0, item, steps, rate)
-            at = jax.lax.stop_gradient(before if late else last)
-            return jax.value_and_grad(loss, (0, 1))(theta, at, item)
+        # one gradient of all instances: their products with the weights are one
+        def total(theta: Any, etas: Any) -> Float[Array, ""]:
+            values = jax.vmap(loss, (None, 0, 0))(theta, etas, items)
+            return jnp.sum(values) if late else jnp.mean(values)
 
-        values, slopes = jax.vmap(one)(items)
-        gather = (lambda g: jnp.sum(g, 0)) if late else (lambda g: jnp.mean(g, 0))
-        return jnp.mean(values), jax.tree.map(gather, slopes)
+        value, (slope, towards) = jax.value_and_grad(total, (0, 1))(theta, etas)
+        towards = jax.tree.map(lambda g: jnp.sum(g, 0), towards)
+        count = jax.tree.leaves(etas)[0].shape[0]
+        return value / count if late else value, (slope, towards)
 
     return estimate
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, PRNGKeyArray
 
@@ -34,12 +35,16 @@ class TrainState(eqx.Module):
         """A state before its first step; with `members` every array of `params` and
         `opt` has a leading axis of that size."""
         shape = () if members is None else (members,)
+        floats = [x.dtype for x in jax.tree.leaves(params) if eqx.is_inexact_array(x)]
+        # of a type of its own: one that follows others would change with the first
+        # score, and the step would be compiled again
+        kind = floats[0] if floats else jnp.result_type(float)
         return cls(
             params,
             opt,
             key,
             params,
-            jnp.full(shape, jnp.inf),
+            jnp.full(shape, jnp.inf, kind),
             jnp.zeros((), jnp.int32),
             jnp.zeros(shape, jnp.int32),
         )
