@@ -57,9 +57,10 @@ def _join(pair: tuple) -> tuple[Model, Any]:
 @functools.lru_cache(maxsize=32)
 def gauss_newton(length: int, free: bool, held: int = 0) -> Step:
     """Levenberg-Marquardt on the weights and every eta (but `held` entries), Jacobians
-    chained from single intervals; the batch is `((static, weight, scale), items, keep)`. With `free` the
-    start states of the clips are unknowns too, behind eta in the local part, in units
-    of `scale`; `keep` is 0 where the clips are new and their starts begin afresh."""
+    chained from single intervals; the batch is `((static, weight, scale), items,
+    keep)`. With `free` the start states of the clips are unknowns too, behind eta in
+    the local part, in units of `scale`; `keep` is 0 where the clips are new and their
+    starts begin afresh."""
 
     def residual(pair: Any, local: Array, clips: Clips) -> Array:
         params, (static, weight, scale) = pair

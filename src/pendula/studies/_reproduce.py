@@ -43,6 +43,7 @@ _MODULES = {
         "_families_motion",
         "_families_relaxing",
         "_families_few_shot",
+        "_families_stiff",
         "_families_reading",
         "_families_kpp",
         "_families_dimension",
