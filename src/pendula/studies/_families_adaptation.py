@@ -164,9 +164,11 @@ def _stacked(family: Any, data: Trajectories) -> tuple[Any, Any]:
     """Clips `"system clip ..."` on the grid of the family, and one over the spread."""
     import jax
 
+    from ..dynamics import systems_of
+
     thin = data.subsample(int(family.about["every"]))
     batch = thin.full(family.dtype)
-    systems = len(np.unique(data.env))
+    systems = len(systems_of(data)[0])
     each = data.num // systems
     batch = jax.tree.map(
         lambda x: jax.numpy.asarray(x).reshape(systems, each, *x.shape[1:]), batch

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..data import Trajectories
 from ._claim import Bound, Claim
+from ._families import family_on
 from ._row import Row
 from ._study import NotHere, Run
 
@@ -168,18 +169,13 @@ def measured_few_shot(
 ) -> dict[str, Any]:
     """Numbers of one seed by the last words of the rows' ids, and `"system"` arrays
     `each_in`, `each_ood`, `each_iterations`, `each_extrapolating`."""
-    from ..dynamics import FamilyConfig, ModelConfig, meta_fit
-
     folder = gen_dynamics(case.folder) if folder is None else folder
     ts, train = stored(folder, "train")
     _, test = stored(folder, "test")
     _, ood = stored(folder, "ood_train")
-    plain = lambda v: tuple(v) if isinstance(v, list) else v
-    model = {k: plain(v) for k, v in settings["config"]["model"].items()}
-    rest = {k: v for k, v in settings["config"].items() if k != "model"}
-    config = FamilyConfig(ModelConfig(**model), seed=seed, **rest)
     began = time.process_time()
-    family = meta_fit(as_data(ts, train, case.names, case.units), config)
+    data = as_data(ts, train, case.names, case.units)
+    family = family_on(data, settings["config"], seed)
     train_cpu = time.process_time() - began
     new = as_data(ts, ood, case.names, case.units)
     adapted = family.adapt_many(new, noise=case.noise)  # compiles
