@@ -121,6 +121,7 @@ _GLYCOLYTIC_FULL: dict[str, Any] = {
         "size": 2,
         "horizon": 0.95,
         "steps": 60,
+        "clips": 12,
         "minutes": 30.0,
         "exact": True,
     },
