@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 EARLY = 0.3  # share of a long record on which the starts compete
 GROWING = (1.0 / 3.0, 1.0)  # shares of that, fitted one after the other
 CLOSE = 1e-4  # first damping on a whole record: its early part has been fitted
-LONG = 60  # samples from which a record is long
+LONG = 9  # intervals from which a record is long
 CONDITION = 1e8
 FAR = 4.0  # Mahalanobis distance beyond which a member is outside the family
 OUTSIDE = 0.2  # share of the range visited in training

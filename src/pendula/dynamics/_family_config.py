@@ -46,6 +46,9 @@ class FamilyConfig:
     period, at most 40 samples."""
     steps: int = 0
     """Iterations of each stage (Gauss-Newton) or outer updates; 0: chosen."""
+    restarts: int = 1
+    """Fresh weights that the first stage of Gauss-Newton is tried with; the best of
+    them go on."""
     clips: int = 4
     """Clips of each system in one update, of Gauss-Newton at least."""
     inner_steps: int = 5
@@ -79,7 +82,7 @@ class FamilyConfig:
                 f"size is {self.size}; eta has between 1 and 16 entries, about as "
                 "many as the family has unknown parameters; 0: chosen."
             )
-        for name in ("clips", "inner_steps", "stride"):
+        for name in ("restarts", "clips", "inner_steps", "stride"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1.")
         for name in ("inner_rate", "lr", "minutes"):

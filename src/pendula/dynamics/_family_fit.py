@@ -21,7 +21,7 @@ from .._precision import precision, to_host
 from .._tree import num_parameters, split_trainable
 from ..data import Trajectories
 from ..nn import AbstractConditioned
-from ..train import STOPPED, finish, latest, resume as resume_state, run
+from ..train import STOPPED, latest, resume as resume_state, run
 from ._build import build_model
 from ._family import Family
 from ._family_config import MOST_WEIGHTS, FamilyConfig
@@ -194,14 +194,14 @@ class Setup:
                 "gauss_newton or joint."
             )
 
-    def _model(self, family: tuple[str, int]) -> Model:
+    def _model(self, family: tuple[str, int], other: int = 0) -> Model:
         f = self.found
         model = build_model(
             self.config.model,
             f.plan,
             f.ranges,
             f.substeps,
-            jax.random.fold_in(self.key, 1),
+            jax.random.fold_in(self.key, 1 + 100 * other),
             None,
             family,
         )
@@ -236,11 +236,10 @@ class Setup:
             return jnp.zeros(shape, self.dtype)
         return jax.random.normal(jax.random.fold_in(self.key, 2), shape, self.dtype)
 
-    def train(
-        self, folder: Path | None, resume: bool, tell: Any
-    ) -> tuple[Model, Any, list[dict[str, Any]]]:
-        """All stages; (model, etas, what each came to)."""
-        model = self._model((self.config.head, self.config.size))
+    def first(self, other: int) -> tuple[Any, Any]:
+        """Fresh weights with the etas that they begin with, and what is fixed; other
+        weights for each number."""
+        model = self._model((self.config.head, self.config.size), other)
         model = jax.tree.map(
             lambda x: x.astype(self.dtype) if eqx.is_inexact_array(x) else x, model
         )
@@ -248,7 +247,13 @@ class Setup:
         etas = self._first_etas()
         if self.known is not None:
             etas = jnp.asarray(self.known, self.dtype)
-        pair: Any = (params, etas)
+        return (params, etas), static
+
+    def train(
+        self, folder: Path | None, resume: bool, tell: Any
+    ) -> tuple[Model, Any, list[dict[str, Any]]]:
+        """All stages; (model, etas, what each came to)."""
+        pair, static = self.first(0)
         outcomes: list[dict[str, Any]] = []
         deadline = time.perf_counter() + 60.0 * self.config.minutes
         done = latest(folder / "resume") if folder and resume else None
@@ -288,7 +293,7 @@ class Setup:
                     num_steps=stage.count,
                     log_every=stage.log_every,
                 )
-            pair = stage.after(finish(state))
+            pair = stage.after(state)
             outcomes.append(
                 {
                     "stage": stage.name,

@@ -6,10 +6,11 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from ..train import Step, TrainState, init_opt, levenberg_state
+from ..train import Step, TrainState, finish, init_opt, levenberg_state
 from ._family_data import Clips, drawn
 from ._family_programs import by_gradient, gauss_newton, meta_score
 
@@ -35,7 +36,7 @@ class FamilyStage:
     batches: Callable[[int], Any]
     count: int
     log_every: int
-    after: Callable[[Any], Any]
+    after: Callable[[TrainState], Any]
     settles: bool = False
     score: Callable[[Any], Any] | None = None
 
@@ -45,10 +46,14 @@ def family_stages(setup: Setup, static: Any) -> Iterator[FamilyStage]:
     if setup.mode == "gauss_newton":
         lengths = [2, min(6, setup.horizon), setup.horizon]
         clean = setup.found.clean
+        for other in range(setup.config.restarts):
+            yield _newton_stage(setup, static, 2, 0, 30 if clean else 150, other)
         for index, length in enumerate(dict.fromkeys(lengths)):
+            if index == 0:
+                continue
             # law and start states together need more iterations, on fewer samples
             last = length == setup.horizon
-            most = (40 if last else (30, 12)[index]) if clean else 150
+            most = (40 if last else 12) if clean else 150
             yield _newton_stage(setup, static, length, index, most)
         return
     if setup.mode != "reference":
@@ -62,9 +67,10 @@ def family_stages(setup: Setup, static: Any) -> Iterator[FamilyStage]:
 
 
 def _newton_stage(
-    setup: Setup, static: Any, length: int, index: int, most: int
+    setup: Setup, static: Any, length: int, index: int, most: int, other: int = 0
 ) -> FamilyStage:
-    """Gauss-Newton on random clips of one length, drawn anew every few steps."""
+    """Gauss-Newton on random clips of one length, drawn anew every few steps; `other`
+    counts the fresh weights that it is tried with, and the better ones go on."""
     found, dtype = setup.found, setup.dtype
     # all starts in the stage of single intervals, overlapping clips in the others
     stride = max(1, (length - 1) * found.every // 2)
@@ -88,21 +94,35 @@ def _newton_stage(
         keep = 0.0 if count < most_there and k % REDRAW == 0 else 1.0
         return fixed, subset[number], jnp.asarray(keep, dtype)
 
+    def widened(pair: Any) -> Any:
+        if not free:
+            return pair
+        starts = jnp.zeros((found.num, count * found.plan.dim), dtype)
+        return pair[0], jnp.concatenate([pair[1], starts], axis=1)
+
     def start(pair: Any) -> TrainState:
+        fresh = pair if other == 0 else setup.first(other)[0]
         opt = levenberg_state(dtype, variance=0.0)
-        if free:
-            starts = jnp.zeros((found.num, count * found.plan.dim), dtype)
-            pair = (pair[0], jnp.concatenate([pair[1], starts], axis=1))
-        return TrainState.start(pair, opt, setup.key)
+        state = TrainState.start(widened(fresh), opt, setup.key)
+        return eqx.tree_at(lambda s: s.best, state, widened(pair))
+
+    def after(state: TrainState) -> Any:
+        slim = lambda pair: (pair[0], pair[1][:, :size])
+        if other == 0:
+            return slim(finish(state))
+        few = drawn(clips, min(count, 100), np.random.default_rng(0))
+        pairs = [slim(state.best), slim(finish(state))]
+        each = [float(meta_score(p, fixed[:2], few, False, 0, 0.0)[0]) for p in pairs]
+        return pairs[int(each[1] < each[0] or not np.isfinite(each[0]))]
 
     return FamilyStage(
-        f"clips of {length}",
+        f"clips of {length}" + (f", weights {other + 1}" if other else ""),
         gauss_newton(length, free, size if setup.held else 0),
         start,
         batches,
         setup.config.steps or most,
         1,
-        lambda pair: (pair[0], pair[1][:, :size]),
+        after,
         settles=True,
     )
 
@@ -147,7 +167,8 @@ def _adam_stage(
             pair, fixed, held, shared, config.inner_steps, config.inner_rate
         )[0]
 
-    def after(pair: Any) -> Any:
+    def after(state: TrainState) -> Any:
+        pair = finish(state)
         if not shared:
             return pair
         setup.eta0 = np.asarray(pair[1], np.float64)

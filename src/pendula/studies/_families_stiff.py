@@ -58,6 +58,7 @@ _SELKOV_FULL: dict[str, Any] = {
         "size": 1,
         "horizon": 40.0,
         "steps": 150,
+        "restarts": 4,
         "exact": True,
     },
 }
