@@ -75,19 +75,20 @@ _ROWS = [
         tried=_TRIED,
     ),
 ]
+VAN_DER_POL_CONFIG: dict[str, Any] = {
+    "model": {"learn": "force", "width": 24, "depth": 2},
+    "head": "affine",
+    "size": 3,
+    "every": 2,
+    "horizon": 1.0,
+    "steps": 50,
+}
 _FULL: dict[str, Any] = {
     "seeds": [0, 1, 2],
     "unseen": 100,
     "covered": 200,
     "cycles": 27,
-    "config": {
-        "model": {"learn": "force", "width": 24, "depth": 2},
-        "head": "affine",
-        "size": 3,
-        "every": 2,
-        "horizon": 1.0,
-        "steps": 50,
-    },
+    "config": VAN_DER_POL_CONFIG,
 }
 _QUICK: dict[str, Any] = copy.deepcopy(_FULL)
 _QUICK |= {"seeds": [0], "unseen": 2, "covered": 2, "cycles": 1}
