@@ -24,7 +24,8 @@ _FIGURES: dict[str, tuple[FamilyCase, tuple[float, ...]]] = {
 STARTS = 3
 _TRIED = (
     "Gauge on 1/length, in which the law is linear, jackknife+ over 17 systems, each "
-    "measured from one record, as a new one is."
+    "measured from one record, as a new one is. Calibrated without the covariances of "
+    "the etas, every interval held its value on three seeds."
 )
 _ROWS = (
     Row(
@@ -112,9 +113,13 @@ def conformal(family: Any, settings: dict[str, Any], seed: int) -> dict[str, flo
     known, measured_ = found[: len(labelled)], found[len(labelled) :]
 
     def gauge_of(count: int) -> Any:
-        etas = np.array([a.eta for a in known[:count]])
         return fit_gauge(
-            etas, 1.0 / np.array(labelled[:count]), ("1/l",), log=False, seed=seed
+            np.array([a.eta for a in known[:count]]),
+            1.0 / np.array(labelled[:count]),
+            ("1/l",),
+            covariances=np.array([a.covariance for a in known[:count]]),
+            log=False,
+            seed=seed,
         )
 
     gauge = gauge_of(len(labelled))
