@@ -242,6 +242,7 @@ def test_every_study_has_a_table_of_its_own():
         *["multiarm", "multiarm_settings", "ibm", "multiarm_double", "silverbox"],
         *["dfki", "chaos", "hare_lynx", "chemostat", "vs_pysindy"],
         *["pendulum", "bistable", "lotka", "first_order", "reading"],
+        *["cross"],
     ]
 
 

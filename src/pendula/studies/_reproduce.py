@@ -43,6 +43,7 @@ _MODULES = {
         "_families_motion",
         "_families_few_shot",
         "_families_reading",
+        "_families_cross",
     ),
 }
 BUDGETS = ("full", "quick")
