@@ -247,6 +247,7 @@ def test_every_study_has_a_table_of_its_own():
         *["dimension", "rod", "next_experiment"],
         *["adaptation", "instances", "inputs"],
         *["reference", "vs_torch"],
+        *["cross"],
     ]
 
 

@@ -8,6 +8,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from pendula.train import (
+    LearnedSteps,
     TrainState,
     first_order,
     gradient_step,
@@ -125,6 +126,42 @@ def test_second_order_differentiates_through_the_inner_steps():
     )
     central = (at(1e-5) - at(-1e-5)) / 2e-5
     assert_allclose(np.sum(flat(got)), central, rtol=1e-7)
+
+
+def test_weights_of_a_whole_model_adapt_on_a_quadratic():
+    """Eta is a pytree of all weights and its steps are learned: on L = |w - a|^2_M / 2
+    the descent, and the meta-gradients of first and of second order, in closed form."""
+    rng = np.random.default_rng(6)
+    a, b, w = (jnp.asarray(rng.normal(size=3)) for _ in range(3))
+    m = jnp.asarray([0.5, 1.0, 2.0])
+    quadratic = lambda _, tree, at: 0.5 * jnp.sum(m * (tree["w"] - at) ** 2)
+    rate, steps = 0.3, 4
+    theta = LearnedSteps.start({"w": w}, rate)
+    move = lambda th, g: th(g)
+    last, _ = inner_descent(quadratic, theta, {"w": w}, a, steps, move)
+    keep = (1.0 - rate * m) ** steps
+    assert_allclose(last["w"], a + keep * (w - a), rtol=1e-12)
+    pull = m * (last["w"] - b)
+    for hold, slope in ((False, keep), (True, jnp.ones(3))):
+        total = second_order(quadratic, steps, move, hold=hold)
+        got = jax.grad(total)((theta, {"w": w}), (a[None], b[None]), KEY)
+        assert_allclose(got[1]["w"], slope * pull, rtol=1e-10)
+        moved = keep * steps * rate * m / (1.0 - rate * m) * (a - w)
+        if hold:  # slopes are constants: only the sum of the steps depends on r
+            moved = last["w"] - w
+        assert_allclose(got[0].logs[0], pull * moved, rtol=1e-9)
+
+
+def test_learned_steps_always_go_downhill():
+    rng = np.random.default_rng(7)
+    weights = {"w": jnp.zeros((2, 4, 3)), "b": jnp.zeros(4)}
+    steps = jax.tree.map(
+        lambda x: jnp.asarray(rng.normal(size=x.shape)),
+        LearnedSteps.start(weights, 0.1),
+    )
+    for _ in range(5):
+        g = jax.tree.map(lambda x: jnp.asarray(rng.normal(size=x.shape)), weights)
+        assert np.sum(flat(g) * flat(steps(g))) > 0
 
 
 def test_the_published_variant_sums_at_the_last_but_one_eta():

@@ -15,6 +15,13 @@ from ._control_map import (
     load_control_map as load_control_map,
 )
 from ._control_map_fit import fit_control_map as fit_control_map
+from ._cross import (
+    CrossConfig as CrossConfig,
+    CrossStart as CrossStart,
+    adapt_weights as adapt_weights,
+    cross_fit as cross_fit,
+)
+from ._cross_points import RatePoints as RatePoints, rate_loss as rate_loss
 from ._energy import (
     Conservative as Conservative,
     Dissipative as Dissipative,

@@ -36,8 +36,8 @@ _TRIED = (
 )
 _TRIED_RUN = (
     "Compiling its three programs, one for each length of clips, is most of a run of "
-    "ours. The stages of the Runge-Kutta step in a loop: an iteration took 1.8 times as "
-    "long. Fewer passes of the compiler (LLVM's expensive ones left out): no gain."
+    "ours. The stages of the Runge-Kutta step in a loop: an iteration took 1.8 times "
+    "as long. Fewer passes of the compiler (LLVM's expensive ones left out): no gain."
 )
 
 
@@ -72,7 +72,7 @@ _ROWS = (
         f"8 unseen lengths is at most that of PyTorch; {_CPU}.",
         6,
         15,
-        "Gauss-Newton on weights and etas with Jacobians chained from single intervals.",
+        "Gauss-Newton on weights and etas, Jacobians chained from single intervals.",
     ),
     _ratio(
         "run",

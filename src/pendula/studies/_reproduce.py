@@ -54,6 +54,7 @@ _MODULES = {
         "_families_inputs",
         "_families_reference",
         "_families_torch",
+        "_families_cross",
     ),
 }
 BUDGETS = ("full", "quick")

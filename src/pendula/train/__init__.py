@@ -30,6 +30,7 @@ from ._checkpoint import (
     latest as latest,
     resume as resume,
 )
+from ._learned_steps import LearnedSteps as LearnedSteps
 from ._levenberg import (
     Normal as Normal,
     eliminate_starts as eliminate_starts,

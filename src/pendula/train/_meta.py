@@ -25,17 +25,30 @@ from ._adam import Estimator, Loss
 # loss(theta, eta, item) -> scalar, of one instance; eta may be any pytree
 InstanceLoss = Callable[[Any, Any, Any], Float[Array, ""]]
 FORWARD = 4  # entries of eta up to which its slope is taken by forward mode
+# move(theta, slope) -> what is taken from eta in one step, a pytree like it
+Move = Callable[[Any, Any], Any]
 
 
 def inner_descent(
-    loss: InstanceLoss, theta: Any, eta: Any, item: Any, steps: int, rate: Any
+    loss: InstanceLoss,
+    theta: Any,
+    eta: Any,
+    item: Any,
+    steps: int,
+    rate: Any,
+    *,
+    hold: bool = False,
 ) -> tuple[Any, Any]:
     r"""Gradient descent on eta: ($\eta_m$, $\eta_{m-1}$).
 
     Scanned, not unrolled: the program does not grow with `steps`. The slope of a
     short eta is taken by forward mode, which stores nothing of the rollout.
+    **Arguments:** eta is any pytree, the weights of a whole network too; `rate` a
+    number, or `move(theta, slope)`, whose own weights are then part of theta; `hold`:
+    slopes count as constants when the result is differentiated (first order).
     **Source:** Wang 2023, equation 4.5; Finn, Abbeel, Levine 2017, arXiv:1703.03400.
     """
+    move: Move = rate if callable(rate) else _scaled(rate)
 
     few = sum(jnp.size(x) for x in jax.tree.leaves(eta)) <= FORWARD
     differentiate = jax.jacfwd if few else jax.grad
@@ -43,11 +56,17 @@ def inner_descent(
     def once(pair: tuple, _: Any) -> tuple[tuple, None]:
         now = pair[0]
         slope = differentiate(loss, 1)(theta, now, item)
-        moved = jax.tree.map(lambda e, g: e - rate * g, now, slope)
+        if hold:
+            slope = jax.lax.stop_gradient(slope)
+        moved = jax.tree.map(jnp.subtract, now, move(theta, slope))
         return (moved, now), None
 
     (last, before), _ = jax.lax.scan(once, (eta, eta), None, length=steps)
     return last, before
+
+
+def _scaled(rate: Any) -> Move:
+    return lambda theta, slope: jax.tree.map(lambda g: rate * g, slope)
 
 
 def mean_loss(loss: InstanceLoss) -> Loss:
@@ -65,7 +84,7 @@ def mean_loss(loss: InstanceLoss) -> Loss:
 
 
 def first_order(
-    loss: InstanceLoss, steps: int, rate: float, *, late: bool = False
+    loss: InstanceLoss, steps: int, rate: float | Move, *, late: bool = False
 ) -> Estimator:
     r"""First-order meta-gradient: eta is held where the inner loop ends.
 
@@ -99,11 +118,15 @@ def first_order(
     return estimate
 
 
-def second_order(loss: InstanceLoss, steps: int, rate: float) -> Loss:
+def second_order(
+    loss: InstanceLoss, steps: int, rate: float | Move, *, hold: bool = False
+) -> Loss:
     r"""The loss after the inner loop as a function of theta and the start, to be
     differentiated through all inner steps.
 
     The batch is `(support, query)`: eta is fitted on the one and judged on the other.
+    `rate` and `hold` are those of `inner_descent`; with `hold` the gradient is of
+    first order in the slopes, and that of a learned `rate` is still there.
     **Source:** Finn, Abbeel, Levine 2017, arXiv:1703.03400.
     """
 
@@ -111,7 +134,7 @@ def second_order(loss: InstanceLoss, steps: int, rate: float) -> Loss:
         theta, eta0 = pair
 
         def one(support: Any, query: Any) -> Float[Array, ""]:
-            last, _ = inner_descent(loss, theta, eta0, support, steps, rate)
+            last, _ = inner_descent(loss, theta, eta0, support, steps, rate, hold=hold)
             return loss(theta, last, query)
 
         return jnp.mean(jax.vmap(one)(*batch))
