@@ -185,7 +185,7 @@ def points_of(
 
     states, rates, mask = [], [], []
     for name in names:
-        own: np.ndarray = constants() if callable(constants) else constants
+        own: Any = constants() if callable(constants) else constants
         for y, d in zip(*motions(name, own, count, damping, rng), strict=True):
             states.append(y.reshape(-1, 4))
             rates.append(d.reshape(-1, 4))
