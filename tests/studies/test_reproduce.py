@@ -245,7 +245,7 @@ def test_every_study_has_a_table_of_its_own():
         "kpp",
         *["dimension", "rod", "next_experiment"],
         *["adaptation", "instances", "inputs"],
-        *["reference", "vs_torch"],
+        *["reference", "vs_torch", "gd_pendulum", "hyper"],
     ]
 
 

@@ -38,6 +38,7 @@ class FamilyStage:
     after: Callable[[Any], Any]
     settles: bool = False
     score: Callable[[Any], Any] | None = None
+    cautious: bool = False
 
 
 def family_stages(setup: Setup, static: Any) -> Iterator[FamilyStage]:
@@ -164,5 +165,6 @@ def _adam_stage(
         config.steps or count,
         20,
         after,
-        score=score if shared and mode != "reference" else None,
+        score=None if mode == "reference" else score,
+        cautious=mode != "reference",
     )

@@ -175,8 +175,10 @@ def measured_few_shot(
     _, test = stored(folder, "test")
     _, ood = stored(folder, "ood_train")
     plain = lambda v: tuple(v) if isinstance(v, list) else v
-    model = {k: plain(v) for k, v in settings["config"]["model"].items()}
-    rest = {k: v for k, v in settings["config"].items() if k != "model"}
+    model: dict[str, Any] = {
+        k: plain(v) for k, v in settings["config"]["model"].items()
+    }
+    rest: dict[str, Any] = {k: v for k, v in settings["config"].items() if k != "model"}
     config = FamilyConfig(ModelConfig(**model), seed=seed, **rest)
     began = time.process_time()
     family = meta_fit(as_data(ts, train, case.names, case.units), config)

@@ -53,6 +53,8 @@ _MODULES = {
         "_families_inputs",
         "_families_reference",
         "_families_torch",
+        "_families_gd_pendulum",
+        "_families_hyper",
     ),
 }
 BUDGETS = ("full", "quick")
