@@ -21,7 +21,7 @@ from .._precision import precision, to_host
 from .._tree import num_parameters, split_trainable
 from ..data import Trajectories
 from ..nn import AbstractConditioned
-from ..train import STOPPED, latest, resume as resume_state, run
+from ..train import STOPPED, halvings, latest, resume as resume_state, run
 from ._build import build_model
 from ._family import Family
 from ._family_config import MOST_WEIGHTS, FamilyConfig
@@ -284,6 +284,7 @@ class Setup:
                     tell=tell,
                     score=stage.score,
                     settles=stage.settles,
+                    cautious=stage.cautious,
                 )
                 state, ended = run(
                     stage.step,
@@ -300,6 +301,7 @@ class Setup:
                     "steps": int(state.step),
                     "seconds": time.perf_counter() - begun,
                     "reason": ended,
+                    "halvings": halvings(state),
                 }
             )
         params, etas = pair

@@ -20,6 +20,7 @@ from ..train import (
     chained_normal,
     first_order,
     gradient_step,
+    halvable,
     implicit,
     inner_descent,
     levenberg_step,
@@ -168,7 +169,7 @@ def by_gradient(
 
     # as published: a constant rate, no clipping, the lowest training loss is kept
     flat = mode == "reference"
-    transform = optax.adam(lr) if flat else adam_cosine(lr, count)
+    transform = optax.adam(lr) if flat else halvable(adam_cosine(lr, count))
     step = gradient_step(loss, transform, estimator=estimator, lowest=flat)
     return step, transform
 

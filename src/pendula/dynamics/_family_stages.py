@@ -39,6 +39,7 @@ class FamilyStage:
     after: Callable[[TrainState], Any]
     settles: bool = False
     score: Callable[[Any], Any] | None = None
+    cautious: bool = False
 
 
 def family_stages(setup: Setup, static: Any) -> Iterator[FamilyStage]:
@@ -185,5 +186,6 @@ def _adam_stage(
         config.steps or count,
         20,
         after,
-        score=score if shared and mode != "reference" else None,
+        score=None if mode == "reference" else score,
+        cautious=mode != "reference",
     )

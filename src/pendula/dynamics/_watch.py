@@ -8,6 +8,7 @@ from typing import Any
 
 from ..train import (
     AbstractCallback,
+    Cautious,
     Checkpoint,
     KeepBest,
     MetricsLog,
@@ -33,13 +34,17 @@ def watching(
     tell: Callable[[dict[str, Any]], None] | None,
     score: Callable[[Any], Any] | None,
     settles: bool,
+    cautious: bool = False,
     last: dict[str, Any] | None = None,
 ) -> list[AbstractCallback]:
     """Score, progress, log, limits, checkpoints of stage `index`, which starts at
-    `step`. `last` keeps the latest row, also the one at which a limit stops it."""
+    `step`; a `cautious` one goes back when its score rises. `last` keeps the latest
+    row, also the one at which a limit stops it."""
     out: list[AbstractCallback] = []
     if score is not None:
         out.append(KeepBest(score))
+        if cautious:
+            out.append(Cautious())
     if last is not None:
         out.append(Tell(last.update))
     if tell is not None:

@@ -55,6 +55,8 @@ _MODULES = {
         "_families_reference",
         "_families_torch",
         "_families_cross",
+        "_families_gd_pendulum",
+        "_families_hyper",
     ),
 }
 BUDGETS = ("full", "quick")

@@ -20,6 +20,11 @@ from ._callbacks import (
     Tell as Tell,
     TimeLimit as TimeLimit,
 )
+from ._caution import (
+    Cautious as Cautious,
+    halvable as halvable,
+    halvings as halvings,
+)
 from ._chained import (
     chained_normal as chained_normal,
     released as released,

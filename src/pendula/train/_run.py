@@ -107,16 +107,15 @@ def run(
                 settled = state
                 continue
             row: Info = {"step": k, **jax.device_get(info)}
+            for callback in callbacks:
+                state = callback(state, row)
+            # a callback may have gone back to better parameters
             if int(np.min(jax.device_get(state.bad))) >= max_bad:
-                for callback in callbacks:
-                    state = callback(state, row)
                 raise NonFinite(
                     f"{NOT_FINITE} for {max_bad} steps in a row at "
                     f"step {k}; the best weights so far are kept. Lower the learning "
                     "rate, shorten the clips, or look for outliers in the data."
                 )
-            for callback in callbacks:
-                state = callback(state, row)
             settled = state
         reason = "done"
     except StopTraining as stop:
