@@ -37,7 +37,7 @@ class CrossConfig:
 
     `mode`: `first_order` and `second_order` meta-train the weights and the steps of
     an inner descent; `joint` fits one field to all kinds; `latent` weights that all
-    share and an eta of `size` entries for each kind. `updates` of Adam at `lr`, each
+    share and an eta for each kind. `updates` of Adam at `lr`, each
     on `points` of `kinds` kinds; `noise` of the points, a share of the spread;
     `inner_steps`, and `inner_rate` at which they begin; `seed`.
     """
@@ -50,7 +50,6 @@ class CrossConfig:
     inner_steps: int = 5
     inner_rate: float = 0.5
     lr: float = 3e-3
-    size: int = 4
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -59,7 +58,7 @@ class CrossConfig:
                 f'mode "{self.mode}" is unknown.{nearest(self.mode, MODES)} Allowed: '
                 f"{', '.join(MODES)}."
             )
-        for name in ("updates", "kinds", "points", "inner_steps", "size"):
+        for name in ("updates", "kinds", "points", "inner_steps"):
             if getattr(self, name) < 1:
                 raise ConfigError(
                     f"{name} is {getattr(self, name)}; it must be at least 1."
@@ -199,10 +198,10 @@ def cross_fit(
             "meta-training needs points of two kinds of systems or more, as arrays "
             "(kind, point, dim). Fit one kind by adapt_weights."
         )
-    _check_networks(field, config.mode == "latent")
+    eta_size = _eta_size(field, config.mode == "latent")
     weights, rest = split_trainable(field)
     loss = lambda _, w, item: rate_loss(eqx.combine(w, rest), item)
-    objective, params = _objective(loss, weights, rest, points, config)
+    objective, params = _objective(loss, weights, rest, points, config, eta_size)
     spread = points.spread()
     adam = adam_cosine(config.lr, config.updates)
     inner = max(1, config.updates // 50)  # updates a row
@@ -222,18 +221,27 @@ def cross_fit(
     return CrossStart(eqx.combine(second, rest), first, None, history)
 
 
-def _check_networks(field: Any, latent: bool) -> None:
+def _eta_size(field: Any, latent: bool) -> int:
+    """Entries of eta that the networks take, 0 where they take none."""
     is_one = lambda node: isinstance(node, AbstractConditioned)
-    found = any(map(is_one, jax.tree.leaves(field, is_leaf=is_one)))
-    if found != latent:
+    leaves = jax.tree.leaves(field, is_leaf=is_one)
+    sizes = {node.eta_size for node in leaves if isinstance(node, AbstractConditioned)}
+    if len(sizes) != int(latent):
         raise ConfigError(
-            "mode latent needs networks that depend on eta (pendula.nn.conditioned), "
-            "the other modes networks that do not. Build the field for its mode."
+            "mode latent needs networks that depend on one eta "
+            "(pendula.nn.conditioned), the other modes networks that do not. Build the "
+            "field for its mode."
         )
+    return sizes.pop() if sizes else 0
 
 
 def _objective(
-    loss: Any, weights: Any, rest: Any, points: RatePoints, config: CrossConfig
+    loss: Any,
+    weights: Any,
+    rest: Any,
+    points: RatePoints,
+    config: CrossConfig,
+    eta_size: int,
 ) -> tuple[Any, Any]:
     """The loss of `gradient_step` and what it trains, as a pair."""
     number = points.states.shape[0]
@@ -260,7 +268,7 @@ def _objective(
             which, (items,) = draw(batch, key, 1)
             return mean_loss(member)((pair[0], pair[1][which]), items, key)
 
-        shape = (number, config.size)
+        shape = (number, eta_size)
         key = jax.random.key(config.seed + 1)
         etas = 0.1 * jax.random.normal(key, shape, points.states.dtype)
         return latent, (weights, etas)

@@ -109,7 +109,8 @@ def rate_loss(field: Any, points: RatePoints) -> Float[Array, ""]:
     zero = jnp.zeros((), points.states.dtype)
     found = jax.vmap(lambda y: field(zero, y, None, None))(points.states)
     count = jnp.sum(points.mask) * points.states.shape[0]
-    size = jnp.sqrt(jnp.sum(points.mask * points.rates**2) / count)
+    mask = points.mask[None]
+    size = jnp.sqrt(jnp.sum(mask * points.rates**2) / count)
     off = (found - points.rates) / jnp.maximum(size, jnp.finfo(size.dtype).tiny)
     each = jnp.logaddexp(off, -off) - jnp.asarray(np.log(2.0), off.dtype)
-    return jnp.sum(points.mask * each) / count
+    return jnp.sum(mask * each) / count
