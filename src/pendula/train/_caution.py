@@ -41,7 +41,7 @@ def halvable(transform: optax.GradientTransformation) -> optax.GradientTransform
     ```
     """
 
-    def init(params: Any) -> HalvedState:
+    def init(params: Any) -> Any:
         none = jnp.zeros((), jnp.int32)
         return HalvedState(transform.init(params), none, none, jnp.asarray(jnp.inf))
 
