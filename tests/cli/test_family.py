@@ -239,7 +239,7 @@ def test_parameters_in_the_data_and_no_system_named(tmp_path, monkeypatch):
         (["--system", "spring", "--traj", "trial"], "there is one system in the data"),
         (["--system", "sprng"], 'mean "spring"'),
         (["--system", "spring", "--traj", "trial", "--channels", "y"], '"y"'),
-        (["--eta", "0"], "size is 0"),
+        (["--eta", "17"], "size is 17"),
         (["--head", "afine"], 'mean "affine"'),
         (["--mode", "jiont"], 'mean "joint"'),
         (["--members", "3"], "--members does not go with --family"),
