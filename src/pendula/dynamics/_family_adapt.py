@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
@@ -34,6 +35,7 @@ from ._family_data import (
     systems_of,
 )
 from ._family_programs import clip_residuals, descend
+from ._family_shorter import on_shorter, shared
 from ._field import terms_of
 from ._model import Model, weighted_residual
 from ._prepare import sampling_step
@@ -62,7 +64,8 @@ class Adapted:
     did before; `extrapolation`: in which way it leaves the family, empty when it does
     not; `rmse` `"obs"`: the size of residuals that the covariance counts on, one share
     of the spread for all channels and never below that of the training; `seconds` its
-    share of the run.
+    share of the run; `share` of the clips that was fitted, below 1 where the rollout
+    over the whole fails (0: everywhere).
     """
 
     family: Any
@@ -78,6 +81,7 @@ class Adapted:
     rmse: Float[np.ndarray, "obs"]
     label: str
     seconds: float
+    share: float = 1.0
 
     @property
     def extrapolating(self) -> bool:
@@ -106,6 +110,11 @@ class Adapted:
             lines.append(
                 "the clips say nothing of some direction of eta (condition "
                 f"{self.condition:.2g}): measure a larger motion"
+            )
+        if self.share < 1.0:
+            lines.append(
+                f"only the first {100 * self.share:.3g} % of each clip were fitted: "
+                "the rollout over more of it fails. Give shorter clips"
             )
         lines += [f"extrapolating: {why}" for why in self.extrapolation]
         return "\n".join(lines)
@@ -158,6 +167,7 @@ def adapt_many(
             )
             out = _judge(model, etas, clips, weight)
             count = jnp.full(len(etas), steps)
+            share = np.ones(len(etas))
             at = lambda a: (a.history, a.iterations)
             out = eqx.tree_at(at, out, (losses, count))
         else:
@@ -167,20 +177,23 @@ def adapt_many(
             )
             begin = _starts(model, prior.mean, put(family.etas), clips, weight, starts)
             long = clips.batch.dts.shape[-1] > LONG
-            out = _adapt(
-                model,
-                prior,
+            variance = jnp.asarray(found.variance, family.dtype)
+            free = not found.clean
+            out, share = on_shorter(
+                lambda clips, begin: _adapt(
+                    model, prior, clips, begin, weight, variance, free, iterations, long
+                ),
                 clips,
                 begin,
-                weight,
-                jnp.asarray(found.variance, family.dtype),
-                not found.clean,
-                iterations,
-                long,
             )
         out = to_host(out)
     seconds = (time.perf_counter() - begun) / len(found.labels)
-    return [_told(family, found, out, i, seconds) for i in range(len(found.labels))]
+    return [
+        dataclasses.replace(
+            _told(family, found, out, i, seconds), share=float(share[i])
+        )
+        for i in range(len(found.labels))
+    ]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,16 +211,19 @@ class NewData:
 
 def _check_scale(family: Family, data: Trajectories) -> None:
     spread = np.asarray(family.about["spread"])
-    here = np.sqrt(np.nanmean(np.where(data.mask, data.ys, np.nan) ** 2, axis=(0, 1)))
+    seen = np.where(data.mask, data.ys, np.nan)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a channel not measured
+        here = np.sqrt(np.nanmean(seen**2, axis=1))
     high = np.maximum(np.abs(family.about["high"]), np.abs(family.about["low"]))
     usual = np.maximum(spread, high[np.asarray(family.plan.observed)])
-    bad = np.flatnonzero(here > 1e3 * usual)
+    bad = np.argwhere(here > 1e3 * usual)
     if len(bad):
-        j = int(bad[0])
+        i, j = bad[0]
         raise DataError(
-            f'channel "{data.names[j]}": its values are {here[j] / usual[j]:.3g} times '
-            "those of the training systems. Are they in other units? Convert them "
-            "first."
+            f'trajectory "{data.labels[i]}", channel "{data.names[j]}": its values are '
+            f"{here[i, j] / usual[j]:.3g} times those of the training systems. Are "
+            "they in other units? Convert them first."
         )
 
 
@@ -282,7 +298,7 @@ def _starts(
     """The mean and the training etas that fit the first tenth of each system best."""
 
     def loss(eta: Array, mine: Clips) -> Array:
-        r = clip_residuals(model, eta, _share(mine, 0.1), weight)
+        r = clip_residuals(model, eta, shared(mine, 0.1), weight)
         total = jnp.sum(r * r)
         return jnp.where(jnp.isfinite(total), total, jnp.inf)
 
@@ -302,16 +318,6 @@ def _cut(clips: Clips, share: float) -> Clips:
     where = lambda c: (c.batch.dts, c.batch.ys, c.batch.mask, c.batch.us)
     new = (b.dts[..., :steps], b.ys[..., time, :], b.mask[..., time, :], us)
     return eqx.tree_at(where, clips, new, is_leaf=lambda x: x is None)
-
-
-def _share(clips: Clips, share: Any) -> Clips:
-    """Only the first part of each clip counts."""
-    dts = clips.batch.dts
-    ends = jnp.cumsum(dts, axis=-1)
-    begin = jnp.ones((*dts.shape[:-1], 1), bool)
-    inside = jnp.concatenate([begin, ends <= share * ends[..., -1:] * 1.0001], axis=-1)
-    mask = clips.batch.mask & inside[..., None]
-    return eqx.tree_at(lambda c: c.batch.mask, clips, mask)
 
 
 @eqx.filter_jit
@@ -358,7 +364,7 @@ def _adapt(
 
         def from_start(eta: Array) -> tuple[Array, Array, Array]:
             def grow(carry: tuple, share: Array) -> tuple[tuple, Array]:
-                out = fit(carry[0], carry[1], _share(early, share))
+                out = fit(carry[0], carry[1], shared(early, share))
                 return (out.eta, out.local), out.history[-1]
 
             each = jnp.asarray(GROWING, weight.dtype)
@@ -492,6 +498,11 @@ def _extrapolation(
             f"eta[{k}] = {eta[k]:.4g} is {side} the training range "
             f"[{low[k]:.4g}, {high[k]:.4g}]"
         )
+    if not said and (away := beyond_hull(family.etas, eta)) is not None:
+        said.append(
+            "eta is outside the convex hull of those of the training systems, toward "
+            f"{np.array2string(away, precision=2)}"
+        )
     where = np.asarray(family.plan.observed)
     bottom = np.asarray(family.about["low"])[where]
     top = np.asarray(family.about["high"])[where]
@@ -505,3 +516,21 @@ def _extrapolation(
     for j in np.flatnonzero(found.high[i] > top + margin):
         said.append(f"{names[j]} reaches {found.high[i][j]:.4g}, above {top[j]:.4g}")
     return tuple(said)
+
+
+def beyond_hull(
+    etas: Float[np.ndarray, "system eta"], eta: Float[np.ndarray, " eta"]
+) -> Float[np.ndarray, " eta"] | None:
+    """The way out of the convex hull of the training etas, of length 1 in standard
+    deviations; None inside it, or less than a hundredth outside."""
+    from scipy.optimize import nnls
+
+    spread = etas.std(axis=0) + 1e-12
+    points = (etas - etas.mean(axis=0)) / spread
+    z = (eta - etas.mean(axis=0)) / spread
+    heavy = 1e4  # the weights of the corners sum to 1
+    rows = np.vstack([points.T, np.full(len(points), heavy)])
+    weights, _ = nnls(rows, np.append(z, heavy))
+    off = z - points.T @ weights
+    distance = float(np.linalg.norm(off))
+    return off / distance if distance > 0.01 else None
