@@ -60,8 +60,8 @@ _ROWS = (
         target=3.0,
         tried="The ratio was 1.55 while the gauge took log k3 and a poorer law was the "
         "most of the clean error. On parameters as they are next to nothing is left of "
-        "that one (the rows below), and what is left of the noisy one is what the noise "
-        "allows: Laplace intervals cover it.",
+        "that one (the rows below), and the noisy one is what the noise allows: "
+        "Laplace intervals cover it.",
     ),
     Row(f"{_E}_gauge_clean", "Mean absolute relative error of the gauge, clean."),
     Row(f"{_E}_gauge_noisy", "The same with 2 % noise and half of the samples."),
