@@ -321,3 +321,24 @@ def test_noisy_records_find_the_law_with_their_start_states():
     )
     off = np.linalg.norm(got - clean.ys, axis=(1, 2))
     assert np.median(off / np.linalg.norm(clean.ys, axis=(1, 2))) < 0.05
+
+
+def test_a_clip_that_says_little_still_moves_eta(family):
+    """The noisier, the nearer to what the family knew before; between a clip that says
+    more than that and one that says nothing there are such that say a little."""
+    clip = springs([1.2], starts=(0.8,), t=T[:21])
+    out = [
+        family.adapt(clip, noise=level * np.ones(2))
+        for level in 10.0 ** np.arange(-2, 4)
+    ]
+    sd = np.array([np.sqrt(a.covariance[0, 0]) for a in out])
+    off = np.array([abs(a.eta[0] - family.mean[0]) for a in out])
+    assert out[0].identified
+    assert np.isinf(sd[-1])
+    assert off[-1] == 0.0
+    little = [k for k, a in enumerate(out) if not a.identified and np.isfinite(sd[k])]
+    assert little
+    assert (np.diff(sd[np.isfinite(sd)]) > 0).all()
+    assert (sd[little] < np.sqrt(family.covariance[0, 0])).all()
+    assert (off[little] > 0).all()
+    assert (off[little] < off[0]).all()

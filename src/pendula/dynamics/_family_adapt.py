@@ -40,6 +40,7 @@ from ._field import terms_of
 from ._model import Model, weighted_residual
 from ._prepare import sampling_step
 from ._reaction import Reaction
+from ._start import refine_start
 
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ GROWING = (1.0 / 3.0, 1.0)  # shares of that, fitted one after the other
 CLOSE = 1e-4  # first damping on a whole record: its early part has been fitted
 LONG = 9  # intervals from which a record is long
 CONDITION = 1e8
+LEAST = 1e-2  # of what the family knows: a clip that says less says nothing
 FAR = 4.0  # Mahalanobis distance beyond which a member is outside the family
 OUTSIDE = 0.2  # share of the range visited in training
 
@@ -384,17 +386,27 @@ def _adapt(
 
 
 @eqx.filter_jit
-def _judge(model: Model, etas: Array, clips: Clips, weight: Array) -> Adaptation:
-    """What is known of given etas: sensitivities and residuals, start states given."""
+def _judge(
+    model: Model, etas: Array, clips: Clips, weight: Array, free: bool = False
+) -> Adaptation:
+    """What is known of given etas: sensitivities and residuals, start states given or
+    (`free`) those that fit each clip best, which then cost what they explain."""
+    size = clips.y0.shape[-1] if free else 0
 
     def residual(eta: Array, start: Array, item: Clips) -> Array:
-        return weighted_residual(bind(model, eta), item.y0, item.batch, weight)
+        y0 = start if free else item.y0
+        return weighted_residual(bind(model, eta), y0, item.batch, weight)
 
     def one(eta: Array, mine: Clips) -> Adaptation:
-        local = mine.y0[:, :0]
+        local = mine.y0[:, :size]
+        if free:
+            member = bind(model, eta)
+            best = lambda y0, item: refine_start(member, y0, item, weight)[0]
+            local = jax.vmap(best)(mine.y0, mine.batch)
         normal = normal_equations(residual, eta, local, mine)
-        information, _ = eliminate_starts(normal)
-        count = jnp.sum(mine.batch.mask, dtype=eta.dtype)
+        hold = 1e-8 * jnp.eye(size, dtype=eta.dtype)
+        information, _ = eliminate_starts(normal, hold)
+        count = jnp.sum(mine.batch.mask, dtype=eta.dtype) - local.size
         none = jnp.zeros((), jnp.int32)
         return Adaptation(
             eta,
@@ -428,6 +440,7 @@ def fisher_of(
             jnp.asarray(etas, dtype),
             drawn(clips, count, rng),
             jnp.asarray(1.0 / found.spread, dtype),
+            not found.clean,
         )
         out = to_host(out)
     variance = float(np.nansum(out.rss) / max(np.sum(out.count), 1.0))
@@ -450,13 +463,14 @@ def _told(
     singular = np.sqrt(np.maximum(told, 0.0))
     condition = float(told[0] / told[-1]) if told[-1] > 0 else np.inf
     still = bool(np.nanmax(found.moves[i]) < 1e-6)
-    identified = bool(
+    some = bool(
         np.isfinite(eta).all()
         and not still
         and condition <= CONDITION
-        and told[-1] > variance
+        and told[-1] > LEAST * variance
     )
-    if identified:
+    identified = some and bool(told[-1] > variance)
+    if some:  # less than the family knew before still moves eta, a little
         covariance = np.linalg.inv(information / variance + np.linalg.inv(prior))
     else:
         eta, covariance = family.mean, np.diag(np.full(d, np.inf))

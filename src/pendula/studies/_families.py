@@ -130,15 +130,11 @@ def family_on(
     data: Trajectories, config: dict[str, Any], seed: int, etas: Any = None
 ) -> Any:
     """The family of some records, by settings as plain tables."""
-    from ..dynamics import FamilyConfig, ModelConfig, meta_fit
+    from ..dynamics import FamilyConfig, ModelConfig, from_dict, meta_fit
 
-    model = ModelConfig(**{k: _plain(v) for k, v in config["model"].items()})
+    model = from_dict(config["model"], ModelConfig, "model")
     rest = {k: v for k, v in config.items() if k != "model"}
     return meta_fit(data, FamilyConfig(model, seed=seed, **rest), etas=etas)
-
-
-def _plain(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
 
 
 def e5(case: FamilyCase, family: Any, eta: Any, params: Any, start: Any) -> float:

@@ -50,6 +50,7 @@ _MODULES = {
         "_families_rod",
         "_families_next",
         "_families_adaptation",
+        "_families_balls",
         "_families_instances",
         "_families_inputs",
         "_families_reference",
