@@ -50,7 +50,6 @@ _MODULES = {
         "_families_rod",
         "_families_next",
         "_families_adaptation",
-        "_families_balls",
         "_families_instances",
         "_families_inputs",
         "_families_reference",
@@ -58,6 +57,7 @@ _MODULES = {
         "_families_cross",
         "_families_gd_pendulum",
         "_families_hyper",
+        "_families_balls",
     ),
 }
 BUDGETS = ("full", "quick")
