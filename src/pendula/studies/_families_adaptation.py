@@ -184,7 +184,7 @@ def _mean_square(member: Any, clips: Any, weight: Any) -> Any:
 
     def one(item: Any) -> Any:
         roll = member.steps(item.ys[0], item.t0, item.dts)
-        return (jax.vmap(member.observe)(roll.ys) - item.ys) * weight
+        return (jax.vmap(member.observe)(roll.ys) - item.ys) * weight[None]
 
     off = jax.vmap(one)(clips)
     total = jnp.mean(off * off)

@@ -74,7 +74,7 @@ def late_error(model: Any, drop: Batch) -> Any:
     y0, _, _ = refine_start(model, first_guess(drop), early)
     off = model.predict(y0, drop.t0, drop.dts) - drop.ys
     late = drop.mask & ~early.mask
-    mean = jnp.sum(jnp.where(late, off**2, 0.0)) / jnp.sum(late)
+    mean = jnp.sum(jnp.where(late, off**2, 0.0)) / jnp.sum(late, dtype=off.dtype)
     return jnp.sqrt(mean)
 
 

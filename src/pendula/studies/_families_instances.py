@@ -62,7 +62,7 @@ _FULL: dict[str, Any] = {
 }
 _QUICK: dict[str, Any] = copy.deepcopy(_FULL) | {"seeds": [0], "covered": 2}
 for _name in _FIGURES:
-    _QUICK[_name] |= {"steps": 1, "every": 20}
+    _QUICK[_name] |= {"steps": 12, "every": 10}
 
 
 @families.part("instances", _ROWS, full=_FULL, quick=_QUICK)
