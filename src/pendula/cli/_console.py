@@ -113,11 +113,18 @@ def _heard() -> Iterator[Callable[[], None]]:
         if pressed:
             raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGINT, interrupt)
+    def ignored(lost: Any) -> None:
+        # a lost Ctrl-C is raised again by the check; its traceback tells nobody more
+        if lost.exc_type is not KeyboardInterrupt:
+            told(lost)
+
+    before, told = signal.signal(signal.SIGINT, interrupt), sys.unraisablehook
+    sys.unraisablehook = ignored
     try:
         yield check
     finally:
         signal.signal(signal.SIGINT, before)
+        sys.unraisablehook = told
 
 
 class _Lines:
