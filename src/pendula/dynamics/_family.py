@@ -217,8 +217,8 @@ class Family:
         }
         eta0 = etas.mean(axis=0) if setup.eta0 is None else setup.eta0
         about["eta0"] = eta0.tolist()
-        fisher, variance = fisher_of(model, etas, found, setup.dtype)
-        about["variance"] = variance
+        fisher, variance, repeats = fisher_of(model, etas, found, setup.dtype)
+        about |= {"variance": variance, "correlation": repeats}
         return cls(model, etas, fisher, about)
 
 

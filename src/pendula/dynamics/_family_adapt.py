@@ -39,6 +39,7 @@ from ._family_shorter import on_shorter, shared
 from ._field import terms_of
 from ._model import Model, weighted_residual
 from ._prepare import sampling_step
+from ._programs import correlation_time
 from ._reaction import Reaction
 from ._start import refine_start
 
@@ -64,7 +65,8 @@ class Adapted:
     iteration; `singular_values` of the sensitivity J in units of the prior, with their
     ratio `condition`; `identified`: whether the data say more of eta than the family
     did before; `extrapolation`: in which way it leaves the family, empty when it does
-    not; `rmse` `"obs"`: the size of residuals that the covariance counts on, one share
+    not; `rmse` `"obs"`: the size of residuals that the covariance counts on (those of a
+    clean record as often as they repeat themselves), one share
     of the spread for all channels and never below that of the training; `seconds` its
     share of the run; `share` of the clips that was fitted, below 1 where the rollout
     over the whole fails (0: everywhere).
@@ -206,6 +208,7 @@ class NewData:
     labels: tuple[str, ...]
     clean: bool
     variance: float
+    repeats: float
     low: np.ndarray
     high: np.ndarray
     moves: np.ndarray
@@ -249,7 +252,10 @@ def _prepare(family: Family, data: Trajectories, noise: Any) -> NewData:
     mask = np.asarray(batch.mask) & ~extra[..., None, None]
     batch = eqx.tree_at(lambda b: b.mask, batch, mask)
     ys = np.where(mask, np.asarray(batch.ys), np.nan)
-    variance = max(float(np.mean((sd / spread) ** 2)), family.about["variance"])
+    # the error of a law is smooth: its samples count for few
+    repeats = float(family.about.get("correlation", 1.0)) if clean else 1.0
+    known = repeats * family.about["variance"]
+    variance = max(float(np.mean((sd / spread) ** 2)), known)
     with np.errstate(all="ignore"):
         low, high = np.nanmin(ys, axis=(1, 2)), np.nanmax(ys, axis=(1, 2))
     return NewData(
@@ -257,6 +263,7 @@ def _prepare(family: Family, data: Trajectories, noise: Any) -> NewData:
         labels,
         clean,
         variance,
+        repeats,
         low,
         high,
         (high - low) / spread,
@@ -422,11 +429,23 @@ def _judge(
     return jax.vmap(one)(etas, clips)
 
 
+@eqx.filter_jit
+def _correlation(model: Model, etas: Array, clips: Clips, weight: Array) -> Array:
+    """In how many samples the residuals of the training repeat themselves, the mean
+    over systems: what a law gets wrong is smooth, unlike noise."""
+
+    def one(eta: Array, mine: Clips) -> Array:
+        r = clip_residuals(model, eta, mine, weight)
+        return correlation_time(r.reshape(mine.batch.ys.shape), mine.batch.mask)
+
+    return jnp.mean(jax.vmap(one)(etas, clips))
+
+
 def fisher_of(
     model: Model, etas: np.ndarray, found: FamilyData, dtype: np.dtype
-) -> tuple[np.ndarray, float]:
-    """J'J of each training system on up to eight clips, and the mean squared residual
-    (both in spreads of the channels)."""
+) -> tuple[np.ndarray, float, float]:
+    """J'J of each training system on up to eight clips, the mean squared residual
+    (both in spreads of the channels), and for how many samples one of them counts."""
     step = found.sampling * found.every
     period = found.period if np.isfinite(found.period) else 40 * step
     length = int(np.clip(round(period / step) + 1, 4, 60))
@@ -435,16 +454,17 @@ def fisher_of(
     rng = np.random.default_rng(0)
     count = min(8, max(len(c.y0) for c in clips))
     with precision(dtype):
-        out = _judge(
+        given = (
             jax.tree.map(jnp.asarray, cast(model, dtype)),
             jnp.asarray(etas, dtype),
             drawn(clips, count, rng),
             jnp.asarray(1.0 / found.spread, dtype),
-            not found.clean,
         )
-        out = to_host(out)
+        out = to_host(_judge(*given, not found.clean))
+        repeats = float(_correlation(*given)) if found.clean else 1.0
     variance = float(np.nansum(out.rss) / max(np.sum(out.count), 1.0))
-    return np.asarray(out.information, np.float64), max(variance, 1e-16)
+    repeats = repeats if np.isfinite(repeats) else 1.0
+    return np.asarray(out.information, np.float64), max(variance, 1e-16), repeats
 
 
 def _told(
@@ -454,9 +474,8 @@ def _told(
     eta = np.asarray(out.eta[i], np.float64)
     information = np.asarray(out.information[i], np.float64)
     d = len(eta)
-    variance = max(
-        float(out.rss[i] / max(float(out.count[i]) - d, 1.0)), found.variance
-    )
+    here = float(out.rss[i] / max(float(out.count[i]) - d, 1.0))
+    variance = max(here * found.repeats, found.variance)
     prior = family.covariance
     root = np.linalg.cholesky(prior)
     told = np.linalg.eigvalsh(root.T @ np.nan_to_num(information) @ root)[::-1]

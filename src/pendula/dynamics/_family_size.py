@@ -204,7 +204,7 @@ def _judged(
         with precision(work.dtype):
             model, etas, _ = work.train(None, False, say)
             etas = np.asarray(etas, np.float64)
-        fisher, variance = fisher_of(model, etas, part, work.dtype)
+        fisher, variance, _ = fisher_of(model, etas, part, work.dtype)
         out = _scores(work, model, etas, fisher, variance, _some(found, fold))
         for system, row in zip(fold, out, strict=True):
             errors[system].append(row)

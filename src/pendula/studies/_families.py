@@ -24,8 +24,19 @@ RECORD = 10.0  # s
 
 
 @dataclasses.dataclass(frozen=True)
+class Law:
+    """The parameters `"system parameter"` in which a law is linear: their names, how
+    they follow from those of the case, and the way back."""
+
+    names: tuple[str, ...]
+    of: Callable[[np.ndarray], np.ndarray]
+    back: Callable[[np.ndarray], np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
 class FamilyCase:
-    """A family of the thesis: its law, its training systems and starts."""
+    """A family of the thesis: its law, its training systems and starts; `law` where it
+    is linear in other parameters than those that are named."""
 
     name: str
     params: tuple[tuple[float, ...], ...]
@@ -34,6 +45,7 @@ class FamilyCase:
     param_names: tuple[str, ...]
     records: int
     box: tuple[tuple[float, float], ...]
+    law: Law | None = None
 
     def motion(
         self, params: Any, start: Any, duration: float = RECORD
@@ -86,6 +98,7 @@ PENDULUM = FamilyCase(
     ("length",),
     1,
     ((1.0, 9.0),),
+    Law(("1/length",), lambda p: 1.0 / p, lambda q: 1.0 / q),
 )
 BISTABLE = FamilyCase(
     "bistable",
@@ -97,6 +110,13 @@ BISTABLE = FamilyCase(
     ("k1", "k3"),
     4,
     ((-1.0, -0.4), (2.0, 5.0)),
+)
+RELAXING = Law(
+    ("eps", "eps delta", "omega^2"),
+    lambda p: np.stack([p[:, 0], p[:, 0] * p[:, 1], p[:, 2] ** 2], axis=1),
+    lambda q: np.stack(
+        [q[:, 0], q[:, 1] / q[:, 0], np.sqrt(np.maximum(q[:, 2], 0.0))], axis=1
+    ),
 )
 VAN_DER_POL = FamilyCase(
     "van_der_pol",
@@ -114,6 +134,7 @@ VAN_DER_POL = FamilyCase(
     ("eps", "delta", "omega"),
     4,
     ((1.0, 3.0), (1.0, 3.0), (0.5, 1.5)),
+    RELAXING,
 )
 
 

@@ -128,18 +128,16 @@ def measured_case(
     read_by = lambda g: np.array(
         [g.measure(a.eta, a.covariance).value for a in adapted]
     )
-    by_law = settings.get("inverse_labels", False)
-    if by_law:  # the law is linear in one over the label
-        names = tuple(f"1/{name}" for name in case.param_names)
-        gauge = fit_gauge(family.etas, 1.0 / labels, names, log=False, seed=seed)
-        read = 1.0 / read_by(gauge)
-    else:
-        gauge = fit_gauge(family.etas, labels, case.param_names, log=log, seed=seed)
+    plain = lambda: fit_gauge(family.etas, labels, case.param_names, log=log, seed=seed)
+    if case.law is None:
+        gauge = plain()
         read = read_by(gauge)
+    else:
+        linear = case.law.of(labels)
+        gauge = fit_gauge(family.etas, linear, case.law.names, log=False, seed=seed)
+        read = case.law.back(read_by(gauge))
     seconds = (time.perf_counter() - began) / len(new)
-    plain = read
-    if by_law:
-        plain = read_by(fit_gauge(family.etas, labels, case.param_names, seed=seed))
+    read_log = read if case.law is None else read_by(plain())
     starts = [case.start(rng) for _ in new]
     errors = [
         e5(case, family, a.eta, p, s)
@@ -154,7 +152,7 @@ def measured_case(
         "params": np.array(new),
         "starts": np.array(starts),
         "off": apart(read),
-        "off_log": apart(plain),
+        "off_log": apart(read_log),
         "iterations": np.array([a.iterations for a in adapted]),
         "extrapolating": np.array([a.extrapolating for a in adapted]),
         "seconds": seconds,
@@ -237,7 +235,6 @@ _PENDULUM = [
 _FULL: dict[str, Any] = {
     "seeds": [0, 1, 2],
     "unseen": 100,
-    "inverse_labels": True,
     "config": PENDULUM_CONFIG,
 }
 _QUICK: dict[str, Any] = copy.deepcopy(_FULL) | {"seeds": [0], "unseen": 2}
