@@ -37,6 +37,7 @@ from pendula.dynamics import (
     Stationary,
     Stochastic,
     Sum,
+    Varying,
     exponents,
     fit_gauge,
 )
@@ -348,6 +349,7 @@ def others():
     return {
         "Free": Free.make(2.0, "positive"),
         "Given": Given(jnp.asarray(3.0)),
+        "Varying": Varying(Free.make(2.0, "positive"), 1),
         "PriorWidth": PriorWidth(jnp.asarray(0.0), jnp.asarray(5.0)),
         "SlotScale": SlotScale.unit(3, 2),
         "GivenMatrix": GivenMatrix(jnp.ones((2, 3))),

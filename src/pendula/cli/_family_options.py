@@ -103,13 +103,15 @@ def build_family_config(
     plain = _plain_options(model, train)
     _merge(settings, {k: v for k, v in plain.items() if k != "train"})
     _merge(settings, plain.get("train") or {})
-    mine = {"size": family.eta, "head": family.head, "mode": family.mode}
-    _merge(settings, {k: v for k, v in mine.items() if v is not None})
     known = _known(data, model)
     if known:
         settings["model"]["known"] = known
+        varying = sum(len(law["varies"]) for law in known)
+        settings["size"] = max(settings.get("size", 1), varying)
     rest = _rest(data, model)
     if rest:
         settings["model"]["rest"] = rest
+    mine = {"size": family.eta, "head": family.head, "mode": family.mode}
+    _merge(settings, {k: v for k, v in mine.items() if v is not None})
     _merge(settings, _overrides(train.settings))
     return from_dict(settings, FamilyConfig)

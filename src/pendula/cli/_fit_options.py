@@ -61,6 +61,13 @@ class ModelOptions:
     free: Annotated[
         Texts, Parameter(group=_MODEL, help="Constants to be found: w2,zero.")
     ] = ()
+    vary: Annotated[
+        Texts,
+        Parameter(
+            group=_MODEL,
+            help="Constants that each system of a family has its own value of.",
+        ),
+    ] = ()
     constant: Annotated[
         Texts,
         Parameter(group=_MODEL, help="Constants that are given: w2=64 (or a start)."),
@@ -247,8 +254,13 @@ def _known(data: Trajectories, model: ModelOptions) -> list[dict[str, Any]]:
             )
     given = {k: real(v, f"--constant {k}") for k, v in _given(model).items()}
     has = {name for law in laws for name in law.constants}
-    for option, wanted in (("--free", names(model.free)), ("--constant", given)):
-        for name in wanted:
+    wanted = {
+        "--free": names(model.free),
+        "--vary": names(model.vary),
+        "--constant": list(given),
+    }
+    for option, each in wanted.items():
+        for name in each:
             if name not in has:
                 raise ConfigError(
                     f"{option} {name}: no known law has this constant."
@@ -277,6 +289,7 @@ def _known(data: Trajectories, model: ModelOptions) -> list[dict[str, Any]]:
                 "term": term,
                 "on": [channel] if channel else [],
                 "free": [name for name in names(model.free) if name in law.constants],
+                "varies": [n for n in names(model.vary) if n in law.constants],
                 "constants": own,
                 **_ends(law, model),
             }

@@ -9,7 +9,12 @@ from ._config import (
     from_dict as from_dict,
     to_dict as to_dict,
 )
-from ._constants import Free as Free, Given as Given, constant as constant
+from ._constants import (
+    Free as Free,
+    Given as Given,
+    Varying as Varying,
+    constant as constant,
+)
 from ._control_map import (
     ControlMap as ControlMap,
     load_control_map as load_control_map,

@@ -11,7 +11,7 @@ from ..solve import scheme
 from ._config import ModelConfig
 from ._field import AbstractField, SecondOrder, Sum
 from ._known import Law
-from ._known_terms import Guesses, diffusion_of, known_terms, spreads
+from ._known_terms import Guesses, diffusion_of, known_terms, spreads, varying
 from ._lagrangian import Lagrangian
 from ._layout import Layout
 from ._model import Model
@@ -38,6 +38,7 @@ def build_model(
     body, known = known_terms(config, plan, guesses or {})
     line = diffusion_of(config, plan)
     _check_terms(config, plan, ranges, learn)
+    _check_varying(config, family)
     has_input_law = any(k.term == "input" for k in config.known)
     ctrl = 0 if has_input_law else len(ranges.input_mean)
     joints = None if body is None else body.joints(plan.n)
@@ -111,6 +112,21 @@ def _check_terms(config: ModelConfig, plan: Layout, ranges: Ranges, learn: str) 
             f'channel "{plan.names[plan.first[0]]}" is of first order, and with learn '
             f'"{learn}" nothing gives its rate. Use --learn force, or leave the '
             "channel out."
+        )
+
+
+def _check_varying(config: ModelConfig, family: tuple[str, int] | None) -> None:
+    """Constants that differ need members that do, and an entry of eta each."""
+    names = varying(config)
+    if names and family is None:
+        raise ConfigError(
+            f'constant "{names[0]}" varies between the members of a family, but one '
+            "system is fitted. Name it with --free, or fit a family with --family."
+        )
+    if family is not None and family[1] < len(names):
+        raise ConfigError(
+            f"{len(names)} constants vary ({', '.join(names)}), an entry of eta each, "
+            f"and eta has {family[1]}. Set its size (--eta) to {len(names)} or more."
         )
 
 

@@ -50,6 +50,9 @@ class KnownConfig:
     """Channels it acts on; empty: the first one."""
     free: tuple[str, ...] = ()
     """Its constants that are to be found; given values are then the start."""
+    varies: tuple[str, ...] = ()
+    """Its constants that each member of a family has its own value of: the first
+    entries of eta, in the order of the laws."""
     constants: dict[str, float] = dataclasses.field(default_factory=dict)
     """Values of its constants, in SI units."""
     channel: int = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import ClassVar, Literal
 
 import equinox as eqx
@@ -14,6 +15,7 @@ from .._registry import register
 from .._source import Source
 from .._tree import Fixed
 from .._types import AnyArray
+from ..nn import AbstractMember
 
 
 Sign = Literal["any", "positive"]
@@ -116,7 +118,49 @@ class Free(eqx.Module):
         return float(np.asarray(self.scale.value))
 
 
-Constant = Given | Free
+@register("module")
+class Varying(AbstractMember):
+    r"""A constant that each member of a family has its own value of.
+
+    $$ c = c_0\, e^{r + \eta_k} \quad \text{(positive)}, \qquad
+       c = c_0 + s\,(r + \eta_k) \quad \text{(others)} $$
+
+    so that the entry k of eta is the logarithm of its ratio to what the family shares,
+    or the difference in natural sizes s.
+
+    **Arguments:** `shared`: the constant for eta = 0; `entry`: k, counted from 0.
+    **Raises:** `ConfigError` when it is asked for its value before an eta is bound.
+    **Source:** MacKay 1992 (as `Free`).
+
+    ```python
+    >>> import jax.numpy as jnp
+    >>> from pendula.dynamics import Free, Varying
+    >>> length = Varying(Free.make(0.5, "positive"), 0)
+    >>> round(float(length.bind(jnp.log(jnp.array([2.0]))).value), 2)
+    1.0
+
+    ```
+    """
+
+    source: ClassVar[Source] = Source("MacKay1992", "Laplace interval")
+
+    shared: Free
+    entry: int = eqx.field(static=True)
+
+    @property
+    def value(self) -> Float[AnyArray, ""]:
+        """Refused: which member of the family is not said yet."""
+        raise ConfigError(
+            "a varying constant has a value for each member of a family; say which: "
+            "bind the model to an eta first."
+        )
+
+    def bind(self, eta: Float[AnyArray, "eta"]) -> Free:
+        raw = self.shared.raw + eta[self.entry]
+        return dataclasses.replace(self.shared, raw=raw)
+
+
+Constant = Given | Free | Varying
 
 
 def constant(

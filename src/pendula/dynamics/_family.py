@@ -84,10 +84,13 @@ class Family:
 
     @property
     def covariance(self) -> Float[np.ndarray, "eta eta"]:
-        """Covariance of the training etas, never singular: the prior's."""
+        """Covariance of the training etas, never singular: the prior's. N systems
+        differ in N - 1 directions at most; the others count as wide as the mean."""
         cov = np.atleast_2d(np.cov(self.etas.T))
         level = max(float(np.trace(cov)) / len(cov), 1e-12)
-        return cov + 1e-4 * level * np.eye(len(cov))
+        _, axes = np.linalg.eigh(cov)
+        unseen = axes[:, : max(0, len(cov) - len(self.etas) + 1)]
+        return cov + level * (1e-4 * np.eye(len(cov)) + unseen @ unseen.T)
 
     def at(self, eta: Any) -> Model:
         """The model of one member, its arrays on the host; `.field` can stand wherever

@@ -252,9 +252,10 @@ def _prepare(family: Family, data: Trajectories, noise: Any) -> NewData:
     mask = np.asarray(batch.mask) & ~extra[..., None, None]
     batch = eqx.tree_at(lambda b: b.mask, batch, mask)
     ys = np.where(mask, np.asarray(batch.ys), np.nan)
-    # the error of a law is smooth: its samples count for few
-    repeats = float(family.about.get("correlation", 1.0)) if clean else 1.0
+    # the error of a law is smooth: its samples count for few; those of noise do not
+    repeats = float(family.about.get("correlation", 1.0))
     known = repeats * family.about["variance"]
+    repeats = repeats if clean else 1.0
     variance = max(float(np.mean((sd / spread) ** 2)), known)
     with np.errstate(all="ignore"):
         low, high = np.nanmin(ys, axis=(1, 2)), np.nanmax(ys, axis=(1, 2))
@@ -407,9 +408,7 @@ def _judge(
     def one(eta: Array, mine: Clips) -> Adaptation:
         local = mine.y0[:, :size]
         if free:
-            member = bind(model, eta)
-            best = lambda y0, item: refine_start(member, y0, item, weight)[0]
-            local = jax.vmap(best)(mine.y0, mine.batch)
+            local = _best_starts(bind(model, eta), mine, weight)
         normal = normal_equations(residual, eta, local, mine)
         hold = 1e-8 * jnp.eye(size, dtype=eta.dtype)
         information, _ = eliminate_starts(normal, hold)
@@ -429,12 +428,23 @@ def _judge(
     return jax.vmap(one)(etas, clips)
 
 
+def _best_starts(member: Model, mine: Clips, weight: Array) -> Array:
+    """The start state of each clip that fits it best."""
+    best = lambda y0, item: refine_start(member, y0, item, weight)[0]
+    return jax.vmap(best)(mine.y0, mine.batch)
+
+
 @eqx.filter_jit
-def _correlation(model: Model, etas: Array, clips: Clips, weight: Array) -> Array:
+def _correlation(
+    model: Model, etas: Array, clips: Clips, weight: Array, free: bool = False
+) -> Array:
     """In how many samples the residuals of the training repeat themselves, the mean
     over systems: what a law gets wrong is smooth, unlike noise."""
 
     def one(eta: Array, mine: Clips) -> Array:
+        if free:
+            local = _best_starts(bind(model, eta), mine, weight)
+            mine = eqx.tree_at(lambda c: c.y0, mine, local)
         r = clip_residuals(model, eta, mine, weight)
         return correlation_time(r.reshape(mine.batch.ys.shape), mine.batch.mask)
 
@@ -461,7 +471,7 @@ def fisher_of(
             jnp.asarray(1.0 / found.spread, dtype),
         )
         out = to_host(_judge(*given, not found.clean))
-        repeats = float(_correlation(*given)) if found.clean else 1.0
+        repeats = float(_correlation(*given, not found.clean))
     variance = float(np.nansum(out.rss) / max(np.sum(out.count), 1.0))
     repeats = repeats if np.isfinite(repeats) else 1.0
     return np.asarray(out.information, np.float64), max(variance, 1e-16), repeats

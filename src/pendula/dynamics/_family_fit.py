@@ -20,7 +20,7 @@ from .._files import replacing
 from .._precision import precision, to_host
 from .._tree import num_parameters, split_trainable
 from ..data import Trajectories
-from ..nn import AbstractConditioned
+from ..nn import AbstractMember
 from ..train import STOPPED, halvings, latest, resume as resume_state, run
 from ._build import build_model
 from ._family import Family
@@ -147,14 +147,15 @@ class Setup:
         with precision(np.float64):
             model = self._model(family)
         if not any(
-            isinstance(node, AbstractConditioned)
+            isinstance(node, AbstractMember)
             for node in jax.tree.leaves(
-                model, is_leaf=lambda n: isinstance(n, AbstractConditioned)
+                model, is_leaf=lambda n: isinstance(n, AbstractMember)
             )
         ):
             raise ConfigError(
                 "nothing in the model depends on eta: the family would be one system. "
-                "Let it learn a force, an energy or a field."
+                "Let it learn a force, an energy or a field, or say which constants "
+                "vary."
             )
         self.weights = num_parameters(model)
         self.mode = config.mode

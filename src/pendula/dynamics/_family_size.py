@@ -21,6 +21,7 @@ from ._family_adapt import fisher_of
 from ._family_config import FamilyConfig
 from ._family_data import Clips, FamilyData, drawn
 from ._family_programs import instance_loss
+from ._known_terms import varying
 from ._model import Model, weighted_residual
 
 
@@ -91,6 +92,11 @@ def chosen_size(
         raise ConfigError(
             "the published network sees |eta|, whose entries cannot be ordered. Give "
             "the size of eta, or take head affine."
+        )
+    if names := varying(config.model):
+        raise ConfigError(
+            f"{len(names)} constants vary ({', '.join(names)}), an entry of eta each. "
+            f"Give its size (--eta), {len(names)} or more."
         )
     if found.num < 3:
         raise DataError(

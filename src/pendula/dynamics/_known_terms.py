@@ -6,11 +6,13 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import equinox as eqx
+
 from .._errors import ConfigError, nearest
 from .._registry import lookup
 from ._bodies import Links
 from ._config import KnownConfig, ModelConfig
-from ._constants import Constant, constant
+from ._constants import Constant, Varying, constant
 from ._first_guess import Guess
 from ._known import Known, Law
 from ._layout import Layout
@@ -45,11 +47,33 @@ def known_terms(
             raise ConfigError(
                 f'"{known.term}" is a second body; a model has one. Leave one out.'
             )
+        make = _links if law.links else _force
+        term: Any = make(known, plan, guesses.get(i, {}))
+        constants = _told_apart(config, i, term.constants)
+        term = eqx.tree_at(lambda t: t.constants, term, constants)
         if law.links:
-            body = _links(known, law, plan, guesses.get(i, {}))
+            body = term
         else:
-            forces.append(_force(known, plan, guesses.get(i, {})))
+            forces.append(term)
     return body, forces
+
+
+def varying(config: ModelConfig) -> list[str]:
+    """The constants that differ between the members of a family, in the order in which
+    eta has them."""
+    return [name for known in config.known for name in known.varies]
+
+
+def _told_apart(
+    config: ModelConfig, i: int, constants: dict[str, Constant]
+) -> dict[str, Constant]:
+    """The constants of law i, those in `varies` as each member has them."""
+    first = sum(len(known.varies) for known in config.known[:i])
+    own = {
+        name: Varying(constants[name], first + k)
+        for k, name in enumerate(config.known[i].varies)
+    }
+    return {**constants, **own}
 
 
 def spreads(config: ModelConfig) -> bool:
@@ -84,7 +108,7 @@ def diffusion_of(
             f"{', '.join(known.on)} were given. Leave on out."
         )
     law: Law = lookup("known", known.term)
-    for name in [*known.constants, *known.free]:
+    for name in [*known.constants, *known.free, *known.varies]:
         if name not in law.constants:
             raise ConfigError(
                 f'law "{known.term}" has no constant "{name}".'
@@ -98,13 +122,13 @@ def diffusion_of(
                 f'law "{known.term}": constant "{name}" is {value}; give '
                 f"{name}=NUMBER above 0, a start where it is free."
             )
-        constants[name] = constant(value, free=name in known.free, sign=sign)
-    return constants, known.boundary
+        unknown = name in (*known.free, *known.varies)
+        constants[name] = constant(value, free=unknown, sign=sign)
+    return _told_apart(config, config.known.index(known), constants), known.boundary
 
 
-def _links(
-    known: KnownConfig, law: Law, plan: Layout, guesses: Mapping[str, Guess]
-) -> Links:
+def _links(known: KnownConfig, plan: Layout, guesses: Mapping[str, Guess]) -> Links:
+    law: Law = lookup("known", known.term)
     names = [plan.names[p] for p in plan.positions]
     if law.links != plan.n or plan.first:
         raise ConfigError(
@@ -121,7 +145,7 @@ def _links(
     return Links(
         law.links,
         relative=law.relative,
-        free=known.free,
+        free=(*known.free, *known.varies),
         **{**starts, **known.constants},
     )
 
@@ -145,7 +169,7 @@ def _force(known: KnownConfig, plan: Layout, guesses: Mapping[str, Guess]) -> Kn
         known.term,
         plan.n,
         names.index(on[0]),
-        free=known.free,
+        free=(*known.free, *known.varies),
         channel=known.channel,
         extra=len(plan.first),
         scales={name: guess.scale for name, guess in guesses.items()},

@@ -2,6 +2,7 @@
 
 from ._conditioned import (
     AbstractConditioned as AbstractConditioned,
+    AbstractMember as AbstractMember,
     Affine as Affine,
     Concat as Concat,
     LowRank as LowRank,

@@ -20,7 +20,15 @@ from ._mlp import MLP
 Bound: TypeAlias = Callable[[Float[Array, " in"]], Float[Array, " out"]]
 
 
-class AbstractConditioned(eqx.Module):
+class AbstractMember(eqx.Module):
+    """What differs between the members of a family: `bind(eta)` is that of one."""
+
+    @abc.abstractmethod
+    def bind(self, eta: Float[Array, " eta"]) -> Any:
+        """What it is for one eta."""
+
+
+class AbstractConditioned(AbstractMember):
     r"""A network of an input z and a vector eta: `bind(eta)` is the network of z.
 
     $$ y = N_{\theta(\eta)}(z) $$
@@ -60,8 +68,8 @@ class AbstractConditioned(eqx.Module):
 
 
 def bind(tree: Any, eta: Float[Array, " eta"]) -> Any:
-    """A model, field or network of a family for one member: each conditioned network
-    in it is bound to eta, everything else is left alone.
+    """A model, field or network of a family for one member: each conditioned network,
+    and whatever else differs, is bound to eta, everything else is left alone.
 
     ```python
     >>> import jax, jax.numpy as jnp
@@ -72,7 +80,7 @@ def bind(tree: Any, eta: Float[Array, " eta"]) -> Any:
 
     ```
     """
-    mine = lambda node: isinstance(node, AbstractConditioned)
+    mine = lambda node: isinstance(node, AbstractMember)
     return jax.tree.map(lambda n: n.bind(eta) if mine(n) else n, tree, is_leaf=mine)
 
 

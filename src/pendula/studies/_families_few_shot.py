@@ -16,7 +16,9 @@ from ._study import Run
 
 _TRIED = (
     "Training starts cover a thin strip of the state space: what is left is "
-    "extrapolation in the state."
+    "extrapolation in the state. Width 32 instead of 16: six times the time, 4.7e-5 on "
+    "the first seed; start states that are found, too: 1.2e-4; precision 100 of the "
+    "prior: 4.3e-5."
 )
 LOTKA = FewShot(
     "Lotka",
@@ -44,10 +46,11 @@ _LOTKA = few_shot_rows(
 _FULL: dict[str, Any] = {
     "seeds": [0, 1, 2],
     "config": {
-        "model": {"learn": "field", "order": "first", "width": 32, "depth": 2},
+        "model": {"learn": "field", "order": "first", "width": 16, "depth": 2},
         "head": "affine",
         "size": 2,
         "horizon": 9.5,
+        "exact": True,
     },
 }
 _QUICK: dict[str, Any] = copy.deepcopy(_FULL) | {"seeds": [0]}
