@@ -89,6 +89,24 @@ def test_select_channels_between_subsample():
     np.testing.assert_array_equal(cut.ys[0, :4], data.ys[0, 1:5])
     with pytest.raises(errors.DataError, match="no trajectory has two samples"):
         data.between(100.0, 101.0)
+
+
+def test_windows_share_their_ends_and_leave_nothing_out():
+    ts = [np.linspace(0.0, 5.0, 51), np.linspace(1.0, 2.0, 11), np.array([0.0, 9.0])]
+    ys = [np.stack([np.sin(t), np.cos(t)], 1) for t in ts]
+    us = [t[:, None] for t in ts]
+    data = Trajectories.from_arrays(ts, ys, us=us).replace(env=np.array([3, 4, 5]))
+    cut = data.windows(1.2)
+    assert cut.env.tolist() == [3, 3, 3, 3, 4, 5]
+    assert cut.lengths.tolist() == [14, 13, 14, 13, 11, 2]
+    for i in range(3):
+        assert cut.ts[i, cut.lengths[i] - 1] == cut.ts[i + 1, 0]
+    real = np.arange(cut.ts.shape[1])[None] < cut.lengths[:, None]
+    np.testing.assert_allclose(cut.ys[..., 0][real], np.sin(cut.ts[real]))
+    np.testing.assert_allclose(cut.us[..., 0][real], cut.ts[real])
+    assert data.windows(100.0) is data
+    with pytest.raises(errors.ConfigError, match="must be greater than 0"):
+        data.windows(0.0)
     thin = data.subsample(2)
     np.testing.assert_array_equal(thin.lengths, [3, 2])
     np.testing.assert_array_equal(thin.us[0], data.us[0, ::2])

@@ -41,6 +41,13 @@ def adapt(
         float | None,
         Parameter(help="Of the measurement, if known; 0: exact states (lm)."),
     ] = None,
+    window: Annotated[
+        float | None,
+        Parameter(
+            help="Cut the clips into stretches of this length, each with a start state "
+            "of its own: for records longer than the law stays good."
+        ),
+    ] = None,
     next_: Annotated[
         bool,
         Parameter(
@@ -68,7 +75,8 @@ def adapt(
         )
     clips, decisions = load_systems(data, reading, system, console, one=True)
     console.say("adapting")
-    found = family.adapt_many(clips, **adapt_options(method, iterations), noise=noise)
+    options = {**adapt_options(method, iterations), "window": window}
+    found = family.adapt_many(clips, noise=noise, **options)
     import numpy as np
 
     from ..dynamics import systems_of

@@ -287,6 +287,27 @@ class Trajectories:
         keep = [np.flatnonzero(inside[i]) for i in rows]
         return part.gather(keep, f"between {start:g} and {stop:g}")
 
+    def windows(self, length: float) -> Trajectories:
+        """Every trajectory cut into stretches of about `length`, of one size, each a
+        trajectory of its own; neighbours share a sample. **Raises:** `ConfigError`
+        for a length that is not positive."""
+        if not length > 0:
+            raise ConfigError(f"window is {length:g}; it must be greater than 0.")
+        rows, keep = [], []
+        for i, n in enumerate(self.lengths):
+            t = self.ts[i, :n]
+            most = max(1, (n - 1) // 3)  # too few samples to tell anything from
+            count = int(np.clip(round((t[-1] - t[0]) / length), 1, most))
+            ends = np.searchsorted(t, np.linspace(t[0], t[-1], count + 1)[1:-1])
+            bounds = np.unique([0, *ends, n - 1])
+            pairs = zip(bounds[:-1], bounds[1:], strict=True)
+            keep += [np.arange(a, b + 1) for a, b in pairs]
+            rows += [i] * (len(bounds) - 1)
+        if len(rows) == self.num:
+            return self
+        note = f"windows of {length:g}"
+        return self.select(rows, note).gather(keep, note)
+
     def subsample(self, every: int) -> Trajectories:
         """Every `every`-th sample. Inputs keep only those samples too: the path
         between them is then coarser."""

@@ -132,6 +132,7 @@ def adapt_many(
     iterations: int = 8,
     starts: int = 3,
     noise: Any = None,
+    window: float | None = None,
     steps: int = 5,
     rate: float = 0.1,
     eta0: Any = None,
@@ -142,7 +143,10 @@ def adapt_many(
     `starts` training etas that fit the first tenth best, on growing shares of a long
     record) or `gd` (`steps` steps of size `rate` on the mean squared error, from
     `eta0` or the start that the family shares); `noise` `"obs"`: standard deviation of
-    the channels, in their units (None: estimated; 0: the measured states are exact).
+    the channels, in their units (None: estimated; 0: the measured states are exact);
+    `window`: length of the stretches that a record is cut into, each with a start state
+    of its own (None: the record is followed from end to end, which asks more of the law
+    than a law with errors can give).
     **Raises:** `DataError` for data that do not fit the family, `ConfigError` for
     settings that cannot be used.
     """
@@ -153,6 +157,7 @@ def adapt_many(
     data = family.match(data)
     check_lengths(data)
     _check_scale(family, data)
+    data = data if window is None else data.windows(window)
     found = _prepare(family, data, noise)
     with precision(family.dtype):
         put = lambda tree: jax.tree.map(jnp.asarray, cast(tree, family.dtype))

@@ -58,6 +58,7 @@ _MODULES = {
         "_families_gd_pendulum",
         "_families_hyper",
         "_families_balls",
+        "_families_dfki",
     ),
 }
 BUDGETS = ("full", "quick")
