@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -300,8 +301,7 @@ class Trajectories:
             count = int(np.clip(round((t[-1] - t[0]) / length), 1, most))
             ends = np.searchsorted(t, np.linspace(t[0], t[-1], count + 1)[1:-1])
             bounds = np.unique([0, *ends, n - 1])
-            pairs = zip(bounds[:-1], bounds[1:], strict=True)
-            keep += [np.arange(a, b + 1) for a, b in pairs]
+            keep += [np.arange(a, b + 1) for a, b in itertools.pairwise(bounds)]
             rows += [i] * (len(bounds) - 1)
         if len(rows) == self.num:
             return self

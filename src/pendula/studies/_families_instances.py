@@ -40,7 +40,8 @@ _ROWS = (
     Row(
         "families.D.pendulum_conformal",
         "Coverage of conformal 90 % intervals on the training pendulums and 12 further "
-        "labelled ones, clean records.",
+        "labelled ones, clean records; the mean over 10 draws of the 12, as the promise "
+        "of conformal intervals is one on average over calibrations.",
         better="within",
         target=(0.8, 0.98),
         tried=_TRIED,
@@ -56,11 +57,12 @@ _ROWS = (
 _FULL: dict[str, Any] = {
     "seeds": [0, 1, 2],
     "labelled": 12,
+    "draws": 10,
     "covered": 200,
     "pendulum": PENDULUM_CONFIG,
     "bistable": BISTABLE_CONFIG,
 }
-_QUICK: dict[str, Any] = copy.deepcopy(_FULL) | {"seeds": [0], "covered": 2}
+_QUICK: dict[str, Any] = copy.deepcopy(_FULL) | {"seeds": [0], "draws": 1, "covered": 2}
 for _name in _FIGURES:
     _QUICK[_name] |= {"steps": 12, "every": 10}
 
@@ -107,28 +109,33 @@ def conformal(family: Any, settings: dict[str, Any], seed: int) -> dict[str, flo
     from ..dynamics import fit_gauge
 
     rng = np.random.default_rng([seed, 8])
-    labelled = [*PENDULUM.params, *PENDULUM.unseen(settings["labelled"], rng)]
+    draws, further = settings["draws"], settings["labelled"]
+    trained = [*PENDULUM.params]
+    labelled = [*trained, *PENDULUM.unseen(draws * further, rng)]
     new = PENDULUM.unseen(settings["covered"], rng)
     found = family.adapt_many(PENDULUM.records_of([*labelled, *new], 1, rng))
     known, measured_ = found[: len(labelled)], found[len(labelled) :]
 
-    def gauge_of(count: int) -> Any:
+    def gauge_of(rows: list[int]) -> Any:
         return fit_gauge(
-            np.array([a.eta for a in known[:count]]),
-            1.0 / np.array(labelled[:count]),
+            np.array([known[i].eta for i in rows]),
+            1.0 / np.array([labelled[i] for i in rows]),
             ("1/l",),
-            covariances=np.array([a.covariance for a in known[:count]]),
+            covariances=np.array([known[i].covariance for i in rows]),
             log=False,
             seed=seed,
         )
 
-    gauge = gauge_of(len(labelled))
+    own = list(range(len(trained)))
     inside = []
-    for a, (length,) in zip(measured_, new, strict=True):
-        m = gauge.measure(a.eta, a.covariance, interval="conformal")
-        inside.append(m.low[0] <= 1.0 / length <= m.high[0])
+    for draw in range(draws):
+        first = len(trained) + draw * further
+        gauge = gauge_of([*own, *range(first, first + further)])
+        for a, (length,) in zip(measured_, new, strict=True):
+            m = gauge.measure(a.eta, a.covariance, interval="conformal")
+            inside.append(m.low[0] <= 1.0 / length <= m.high[0])
     try:
-        gauge_of(len(PENDULUM.params)).measure(known[0].eta, interval="conformal")
+        gauge_of(own).measure(known[0].eta, interval="conformal")
         refused = 0.0
     except ConfigError:
         refused = 1.0
