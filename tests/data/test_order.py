@@ -72,6 +72,19 @@ def test_a_rate_is_paired(noise):
     assert decisions[0].choice == "w is the rate of angle"
 
 
+def test_a_rate_with_impulses_is_told_by_its_name():
+    data = solve(pendulum, [[1, 0]], 10, 400, [0, 1])
+    ys = data.ys.copy()
+    ys[0, 40::60, 1] += 8.0
+    spoilt = data.replace(ys=ys)
+    assert decide_order(spoilt.replace(names=("q", "dq")))[0]["dq"].kind == "rate"
+    assert decide_order(spoilt.replace(names=("q", "w")))[0]["w"].kind != "rate"
+    # its name does not make it one
+    ys[0, :, 1] = 3.0 * data.ys[0, :, 1]
+    other = data.replace(ys=ys, names=("q", "dq"))
+    assert decide_order(other)[0]["dq"].kind != "rate"
+
+
 def test_a_momentum_is_not_a_rate():
     """Proportional is not equal: p = m v is a state of its own."""
     data = solve(pendulum, [[1, 0], [2, 0]], 30, 600, [0, 1])

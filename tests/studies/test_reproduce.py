@@ -248,7 +248,7 @@ def test_every_study_has_a_table_of_its_own():
         *["adaptation", "instances", "inputs"],
         *["reference", "vs_torch"],
         *["cross"],
-        *["gd_pendulum", "hyper", "balls", "builds"],
+        *["gd_pendulum", "hyper", "balls", "builds", "links", "chemostats"],
     ]
 
 

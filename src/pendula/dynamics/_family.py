@@ -92,6 +92,15 @@ class Family:
         unseen = axes[:, : max(0, len(cov) - len(self.etas) + 1)]
         return cov + level * (1e-4 * np.eye(len(cov)) + unseen @ unseen.T)
 
+    @property
+    def law_error(self) -> Float[np.ndarray, "obs"]:
+        """What the law is off by on the training data, in the units of the channels,
+        each residual counted as often as it repeats itself: as the `noise` of `adapt`
+        it lets data that are hardly noisy say no more than a law with errors can
+        use."""
+        size = np.sqrt(self.about["variance"] * self.about.get("correlation", 1.0))
+        return size * np.asarray(self.about["spread"])
+
     def at(self, eta: Any) -> Model:
         """The model of one member, its arrays on the host; `.field` can stand wherever
         a known system can."""

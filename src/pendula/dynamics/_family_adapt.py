@@ -257,10 +257,9 @@ def _prepare(family: Family, data: Trajectories, noise: Any) -> NewData:
     mask = np.asarray(batch.mask) & ~extra[..., None, None]
     batch = eqx.tree_at(lambda b: b.mask, batch, mask)
     ys = np.where(mask, np.asarray(batch.ys), np.nan)
-    # the error of a law is smooth: its samples count for few; those of noise do not
-    repeats = float(family.about.get("correlation", 1.0))
+    # the error of a law is smooth: its samples count for few
+    repeats = float(family.about.get("correlation", 1.0)) if clean else 1.0
     known = repeats * family.about["variance"]
-    repeats = repeats if clean else 1.0
     variance = max(float(np.mean((sd / spread) ** 2)), known)
     with np.errstate(all="ignore"):
         low, high = np.nanmin(ys, axis=(1, 2)), np.nanmax(ys, axis=(1, 2))

@@ -200,31 +200,38 @@ def cut(data: Trajectories, part: dict[str, Any]) -> Trajectories:
 def _times(
     fitted: Any, data: Trajectories, starts: int, span: float
 ) -> tuple[np.ndarray, np.ndarray]:
+    """Valid times of a fit and of unchanged rates."""
+    return free_times(fitted.model(), fitted.plan, data, starts, span)
+
+
+def free_times(
+    model: Any, plan: Any, data: Trajectories, starts: int, span: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Valid times of the model and of unchanged rates from `starts` starts of every
     run, all runs together."""
     import equinox as eqx
     import jax
     import jax.numpy as jnp
 
-    from .._precision import precision
+    from .._precision import cast, precision
     from ..dynamics import estimate_states
 
-    states = estimate_states(data, fitted.plan).ys
-    model = fitted.model()
+    states = estimate_states(data, plan).ys
     dt = float(np.median(np.diff(data.ts[0, : data.lengths[0]])))
-    horizon = round(span / dt)
+    horizon, n = round(span / dt), data.dim
     found, still = [], []
-    with precision(fitted.dtype):
+    with precision(np.float64):
+        model = jax.tree.map(jnp.asarray, cast(model, np.float64))
         dts = jnp.full(horizon, dt)
         run = lambda model, y0: model.predict(y0, jnp.zeros(()), dts)[1:]
         free = eqx.filter_jit(jax.vmap(run, (None, 0)))
         for i in range(data.num):
-            n = int(data.lengths[i])
-            first = np.linspace(20, n - horizon - 20, starts).astype(int)
+            length = int(data.lengths[i])
+            first = np.linspace(20, length - horizon - 20, starts).astype(int)
             here = states[i, first]
             truth = data.ys[i, first[:, None] + np.arange(1, horizon + 1)[None]]
             ahead = dt * np.arange(1, horizon + 1)[None, :, None]
-            straight = here[:, None, :2] + ahead * here[:, None, 2:]
+            straight = here[:, None, :n] + ahead * here[:, None, n:]
             found.append(valid(np.asarray(free(model, jnp.asarray(here))) - truth, dt))
             still.append(valid(straight - truth, dt))
     return np.concatenate(found), np.concatenate(still)

@@ -188,7 +188,10 @@ def build_errors(
             seen = mine.select([i])
             seen = seen.between(seen.ts[0, 0], seen.ts[0, 0] + seconds + 1e-6)
             rest = mine.select(np.delete(np.arange(mine.num), i))
-            adapted = family.adapt(seen, window=settings["window"])
+            # encoders are exact beside what Coulomb's law gets wrong
+            adapted = family.adapt(
+                seen, window=settings["window"], noise=family.law_error
+            )
             errors.append(mean_error(adapted.model(), family.plan, rest))
             fitted = from_scratch(seen, settings)
             scratch.append(mean_error(fitted.model(), fitted.plan, rest))

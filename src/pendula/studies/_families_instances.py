@@ -40,8 +40,8 @@ _ROWS = (
     Row(
         "families.D.pendulum_conformal",
         "Coverage of conformal 90 % intervals on the training pendulums and 12 further "
-        "labelled ones, clean records; the mean over 10 draws of the 12, as the promise "
-        "of conformal intervals is one on average over calibrations.",
+        "labelled ones, clean records; the mean over 10 draws of the 12: conformal "
+        "intervals promise an average over calibrations.",
         better="within",
         target=(0.8, 0.98),
         tried=_TRIED,

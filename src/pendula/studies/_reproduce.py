@@ -59,6 +59,8 @@ _MODULES = {
         "_families_hyper",
         "_families_balls",
         "_families_dfki",
+        "_families_links",
+        "_families_chemostats",
     ),
 }
 BUDGETS = ("full", "quick")
