@@ -89,6 +89,12 @@ def test_select_channels_between_subsample():
     np.testing.assert_array_equal(cut.ys[0, :4], data.ys[0, 1:5])
     with pytest.raises(errors.DataError, match="no trajectory has two samples"):
         data.between(100.0, 101.0)
+    thin = data.subsample(2)
+    np.testing.assert_array_equal(thin.lengths, [3, 2])
+    np.testing.assert_array_equal(thin.us[0], data.us[0, ::2])
+    assert thin.origin["history"] == ["every 2th sample"]
+    with pytest.raises(errors.ConfigError, match="at least 1"):
+        data.subsample(0)
 
 
 def test_windows_share_their_ends_and_leave_nothing_out():
@@ -107,12 +113,6 @@ def test_windows_share_their_ends_and_leave_nothing_out():
     assert data.windows(100.0) is data
     with pytest.raises(errors.ConfigError, match="must be greater than 0"):
         data.windows(0.0)
-    thin = data.subsample(2)
-    np.testing.assert_array_equal(thin.lengths, [3, 2])
-    np.testing.assert_array_equal(thin.us[0], data.us[0, ::2])
-    assert thin.origin["history"] == ["every 2th sample"]
-    with pytest.raises(errors.ConfigError, match="at least 1"):
-        data.subsample(0)
 
 
 @settings(max_examples=30, deadline=None)

@@ -12,7 +12,7 @@ from .._errors import ConfigError, nearest
 from .._registry import lookup
 from ._bodies import Links
 from ._config import KnownConfig, ModelConfig
-from ._constants import Constant, Varying, constant
+from ._constants import Constant, Free, Varying, constant
 from ._first_guess import Guess
 from ._known import Known, Law
 from ._layout import Layout
@@ -69,10 +69,11 @@ def _told_apart(
 ) -> dict[str, Constant]:
     """The constants of law i, those in `varies` as each member has them."""
     first = sum(len(known.varies) for known in config.known[:i])
-    own = {
-        name: Varying(constants[name], first + k)
-        for k, name in enumerate(config.known[i].varies)
-    }
+    own: dict[str, Constant] = {}
+    for k, name in enumerate(config.known[i].varies):
+        free = constants[name]
+        assert isinstance(free, Free)
+        own[name] = Varying(free, first + k)
     return {**constants, **own}
 
 

@@ -73,12 +73,9 @@ class Arms(AbstractBody):
 
     def mass(self, q: Any) -> Any:
         below, sigma = self._sums()
-        n = q.shape[0]
         upper = jnp.triu(self.length[:, None] * sigma[None, :], 1)
         turned = (upper + upper.T) * jnp.cos(q[:, None] - q[None, :])
-        return turned + (self.inertia + self.length**2 * below) * jnp.eye(
-            n, dtype=q.dtype
-        )
+        return turned + jnp.diag(self.inertia + self.length**2 * below)
 
     def potential(self, q: Any) -> Any:
         _, sigma = self._sums()
@@ -145,11 +142,11 @@ def learned(
         items = put(pieces.full(np.float64))
         starts = jnp.asarray(_starts(pieces))
         mean, pull = jnp.asarray(prior.mean), jnp.asarray(np.diag(prior.sd**-2.0))
-        eta, variance = mean, jnp.asarray(FIRST_NOISE**2)
-        for _ in range(2):  # the second time with the noise that the first one found
-            eta, starts, variance, spread = _fit(
-                arms, items, starts, eta, mean, pull, variance
-            )
+        fit = lambda eta, starts, noise: _fit(
+            arms, items, starts, eta, mean, pull, noise
+        )
+        eta, starts, noise, _ = fit(mean, starts, jnp.asarray(FIRST_NOISE**2))
+        eta, _, _, spread = fit(eta, starts, noise)
         sd = np.sqrt(np.diag(np.asarray(spread)))
         return Known(np.asarray(eta), np.maximum(sd, least))
 

@@ -118,10 +118,12 @@ def left_out(
         i = WHICH.index(which)
         mine, rest = data.select([i]), data.select(np.delete(np.arange(data.num), i))
         family = family_on(rest, settings["config"], seed)
-        models = {"pooled": family.at(family.mean)}
-        for key, days in _DAYS.items():
-            adapted = family.adapt(mine.between(0.0, days), window=settings["window"])
-            models[key] = adapted.model()
+        adapted = {
+            key: family.adapt(mine.between(0.0, days), window=settings["window"])
+            for key, days in _DAYS.items()
+        }
+        models = {key: a.model() for key, a in adapted.items()}
+        models["pooled"] = family.at(family.mean)
         begun = mine.between(0.0, LAST)
         config = {
             "model": settings["config"]["model"],
@@ -137,7 +139,7 @@ def left_out(
         each["persistence"] = size(seen - seen[:, PAST, None])
         y = np.where(begun.mask[0], begun.ys[0], np.nan)
         each["climatology"] = size(seen - np.nanmean(y, axis=0))
-        each["identified"] = float(adapted.identified)
+        each["identified"] = float(adapted["40d"].identified)
         for key, value in each.items():
             out.setdefault(key, []).append(value)
     return {key: np.array(values) for key, values in out.items()}

@@ -276,24 +276,20 @@ def best_rate(
     start: Any, tasks: Any, points: Any, grid: tuple[float, ...], steps: int
 ) -> float:
     """The rate whose adapted fields meet clean points of their kinds best."""
-    import equinox as eqx
-    import jax
     import jax.numpy as jnp
 
-    from ..dynamics import RatePoints, rate_loss
+    from ..dynamics import RatePoints
+    from ._cross_programs import rate_losses
 
     which = np.arange(tasks.states.shape[0]) % points.states.shape[0]
     few = slice(None, None, 16)
     clean = RatePoints(
         points.states[which, few], points.rates[which, few], points.mask[which]
     )
-
-    @eqx.filter_jit
-    def losses(start: Any, rate: Any) -> Any:
-        one = lambda task, at: rate_loss(start.adapt(task, steps, rate), at)
-        return jnp.median(jax.vmap(one)(tasks, clean))
-
-    values = [float(losses(start, jnp.asarray(rate))) for rate in grid]
+    losses = lambda rate: float(
+        rate_losses(start, jnp.asarray(rate), tasks, clean, steps)
+    )
+    values = [losses(rate) for rate in grid]
     return grid[int(np.argmin(np.where(np.isfinite(values), values, np.inf)))]
 
 
@@ -302,30 +298,13 @@ def judged(
 ) -> tuple[float, float, float]:
     """Error, drift of the true energy and of the model's own, of the pendulum's
     motions `"start time 4"`."""
-    import equinox as eqx
-    import jax
     import jax.numpy as jnp
 
-    from ..dynamics import energy
-    from ..solve import rollout_steps
-
-    @eqx.filter_jit
-    def predicted(start: Any, y0: Any, sets: Any, rate: Any) -> Any:
-        def one(points: Any) -> Any:
-            field = start.adapt(points, steps, rate)
-            held = lambda t, y, u, c: points.mask * field(t, y, u, c)
-            dts = jnp.full(SAMPLES - 1, TIME / (SAMPLES - 1), y0.dtype)
-
-            def run(y: Any) -> Any:
-                ys = rollout_steps(held, y, jnp.zeros((), y.dtype), dts).ys
-                return ys, jax.vmap(lambda y: energy(field, y))(ys)
-
-            return jax.vmap(run)(y0)
-
-        return jax.lax.map(one, sets)
+    from ._cross_programs import predicted
 
     y0 = jnp.asarray(truth[:, 0], sets.states.dtype)
-    ys, own = predicted(start, y0, sets, jnp.asarray(rate))
+    dts = jnp.full(SAMPLES - 1, TIME / (SAMPLES - 1), y0.dtype)
+    ys, own = predicted(start, y0, dts, sets, jnp.asarray(rate), steps)
     ys, own = np.asarray(ys, np.float64), np.asarray(own, np.float64)
     size = np.linalg.norm(truth, axis=-1)
     error = np.linalg.norm(ys - truth, axis=-1) / size

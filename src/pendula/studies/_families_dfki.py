@@ -230,6 +230,7 @@ def free_run_errors(model: Any, plan: Any, records: Trajectories) -> np.ndarray:
 
     states = estimate_states(records, plan).ys
     batch = records.full(np.float64)
+    assert batch.us is not None
     step = float(np.median(batch.dts))
     span, every, n = round(SPAN / step), round(EVERY / step), plan.n
     out = []
