@@ -217,7 +217,7 @@ class Setup:
         if length == 0:
             period = f.period if np.isfinite(f.period) else step * longest
             length = min(period, 40 * step)
-        return int(np.clip(round(length / step) + 1, 3, longest))
+        return int(np.clip(round(length / step) + 1, 2, longest))
 
     def weight(self) -> jax.Array:
         """One over the spread of the channels; 1 as published."""
