@@ -36,8 +36,9 @@ _TRIED = (
 )
 _TRIED_RUN = (
     "Compiling is most of a run of ours. With longer clips after the single intervals "
-    "(two layers of 16, three programs) E5 is 3e-6, and a run was 1.6 times faster. The stages of the Runge-Kutta step in a loop: an iteration took 1.8 times "
-    "as long. Fewer passes of the compiler (LLVM's expensive ones left out): no gain."
+    "(two layers of 16, three programs) E5 is 3e-6, and a run was 1.6 times faster. "
+    "The stages of the Runge-Kutta step in a loop: an iteration took 1.8 times as "
+    "long. Fewer passes of the compiler (LLVM's expensive ones left out): no gain."
 )
 
 
