@@ -205,7 +205,12 @@ def _times(
 
 
 def free_times(
-    model: Any, plan: Any, data: Trajectories, starts: int, span: float
+    model: Any,
+    plan: Any,
+    data: Trajectories,
+    starts: int,
+    span: float,
+    close: float = CLOSE,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Valid times of the model and of unchanged rates from `starts` starts of every
     run, all runs together."""
@@ -232,14 +237,15 @@ def free_times(
             truth = data.ys[i, first[:, None] + np.arange(1, horizon + 1)[None]]
             ahead = dt * np.arange(1, horizon + 1)[None, :, None]
             straight = here[:, None, :n] + ahead * here[:, None, n:]
-            found.append(valid(np.asarray(free(model, jnp.asarray(here))) - truth, dt))
-            still.append(valid(straight - truth, dt))
+            runs = np.asarray(free(model, jnp.asarray(here)))
+            found.append(valid(runs - truth, dt, close))
+            still.append(valid(straight - truth, dt, close))
     return np.concatenate(found), np.concatenate(still)
 
 
-def valid(error: np.ndarray, dt: float) -> np.ndarray:
+def valid(error: np.ndarray, dt: float, close: float = CLOSE) -> np.ndarray:
     """How long every channel of `error` `"start time channel"` stays close."""
     # a run that diverged is far off
-    far = ~(np.abs(error).max(-1) < CLOSE)
+    far = ~(np.abs(error).max(-1) < close)
     steps = np.where(far.any(1), far.argmax(1), far.shape[1])
     return dt * steps
