@@ -30,8 +30,8 @@ _SECONDS = {"05s": 0.5, "1s": 1.0, "2s": 2.0, "5s": 5.0, "10s": 10.0, "20s": 20.
 CLOSE = 0.05  # rad
 NEEDED = 0.8  # of the valid time that 20 s from scratch come to
 _WHAT = (
-    "Triple pendulum, median valid time (all angles within 0.05 rad) from {:g} s of its "
-    "record"
+    "Triple pendulum, median valid time (all angles within 0.05 rad) from {:g} s of "
+    "its record"
 )
 _ROWS = (
     *[
