@@ -24,6 +24,7 @@ from pendula.dynamics import (
     meta_fit,
 )
 from pendula.dynamics._build import build_model
+from pendula.dynamics._family_constants import varying_names
 from pendula.dynamics._layout import layout
 from pendula.dynamics._slots import Ranges
 from pendula.nn import bind
@@ -84,6 +85,9 @@ def test_a_new_member_is_read_off_a_short_clip(family, tmp_path):
     assert found.identified
     assert not found.extrapolating
     assert_allclose(value(found.model(), "spring", "k"), 3.7, rtol=1e-5)
+    ((name, (k, sd)),) = found.constants.items()
+    assert (name, k) == ("k", pytest.approx(3.7, rel=1e-5))
+    assert sd == pytest.approx(3.2 * np.sqrt(found.covariance[0, 0]))
 
 
 def test_directions_that_few_systems_cannot_show_are_as_wide_as_the_others(family):
@@ -171,3 +175,13 @@ def test_on_the_command_line():
         build_family_config(
             swings(STIFFNESS), wrong, TrainOptions(), FamilyOptions(family=True)
         )
+
+
+def test_constants_of_one_name_are_told_apart():
+    forces = [
+        {"term": "coulomb", "on": ["q1"], "varies": ["f"]},
+        {"term": "spring", "on": [], "varies": ["k"]},
+        {"term": "coulomb", "on": ["q2"], "varies": ["f"]},
+    ]
+    names = ["f of coulomb on q1", "k", "f of coulomb on q2"]
+    assert varying_names(forces) == names

@@ -337,3 +337,18 @@ def test_what_is_no_run_is_said(tmp_path):
     with pytest.raises(CheckpointError, match="arrays"):
         write_page(folder)
     assert not (folder / "report.html").exists()
+
+
+def test_constants_that_vary_have_a_table():
+    from pendula.cli._family_numbers import constants_text
+    from pendula.report._family_page import _by_name, _constants_of
+
+    systems = [
+        {"system": "a", "constants": {"k": [2.0, 0.013], "f": [0.5, None]}},
+        {"system": "b", "constants": {"k": [3.0, 0.25], "f": [0.25, 0.1]}},
+    ]
+    (table,) = _constants_of(["a", "b"], _by_name(systems))
+    assert table.head == ("system", "k", "f")
+    assert table.rows[0] == ["a", "2 ± 0.013", "0.5000 ± ∞"]
+    assert _constants_of(["a"], {}) == []
+    assert constants_text({"k": (2.0, 0.013)}) == "k = 2 ± 0.013"

@@ -177,6 +177,7 @@ def _finite(systems: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def adapted_lines(row: dict[str, Any]) -> list[str]:
     """One new system: eta, flags, how far its run is from the data."""
     from ..report import number, percent
+    from ._family_numbers import constants_text
 
     told = ", ".join(
         f"{number(e, 4)} ± {number(s, 2)}"
@@ -191,6 +192,8 @@ def adapted_lines(row: dict[str, Any]) -> list[str]:
     if not row["identified"]:
         del flags[1]
     lines = [f"{row['system']}: eta {told} ({', '.join(flags)})"]
+    if row["constants"] and row["identified"]:
+        lines.append(f"  {constants_text(row['constants'])}")
     if row["identified"]:
         error = row["forecast_error"]
         off = f"{percent(error)} of the spread" if error < float("inf") else "failed"

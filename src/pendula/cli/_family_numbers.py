@@ -180,12 +180,32 @@ def family_report(
             "labels": list(family.labels),
             "param_names": list(about.get("param_names") or ()),
             "errors": errors,
+            "constants": _constants(family),
             "dimension": _dimension(family),
             "law": _law_words(family),
             "horizon": float(np.nanmax(data.ts) - np.nanmin(data.ts)),
         },
         "reproduce": reproduce_facts(family, command),
     }, arrays
+
+
+def _constants(family: Family) -> dict[str, list[list[float]]]:
+    """Value and standard deviation of the constants that vary, system by system."""
+    out: dict[str, list[list[float]]] = {}
+    for eta, sd in zip(family.etas, eta_deviations(family), strict=True):
+        for name, pair in family.constants(eta, np.diag(sd**2)).items():
+            out.setdefault(name, []).append(list(pair))
+    return out
+
+
+def constants_text(constants: dict[str, Any]) -> str:
+    """`k = 2.94 ± 0.01, ..`."""
+    from ..report import number
+
+    return ", ".join(
+        f"{name} = {number(value, 4)} ± {number(sd, 2)}"
+        for name, (value, sd) in constants.items()
+    )
 
 
 def adapted_report(
@@ -245,6 +265,7 @@ def adapted_row(one: Adapted) -> dict[str, Any]:
         "system": one.label,
         "eta": one.eta.tolist(),
         "standard_deviation": np.sqrt(np.diag(one.covariance)).tolist(),
+        "constants": {k: list(pair) for k, pair in one.constants.items()},
         "covariance": one.covariance.tolist(),
         "identified": one.identified,
         "extrapolating": one.extrapolating,

@@ -86,13 +86,14 @@ def _text(
 ) -> str:
     """What was learned, a line a system, and where the page is."""
     from ..report import number, percent
-    from ._family_numbers import eta_deviations
+    from ._family_numbers import constants_text, eta_deviations
 
     first = family.summary().splitlines()[0]
     lines = [first, f"systems: {decisions[0]['choice']}"]
     errors, rows = report["family"]["errors"], eta_deviations(family)
-    for name, eta, sd, error in zip(
-        family.labels, family.etas, rows, errors, strict=True
+    constants = report["family"]["constants"]
+    for i, (name, eta, sd, error) in enumerate(
+        zip(family.labels, family.etas, rows, errors, strict=True)
     ):
         told = ", ".join(
             f"{number(float(e), 4)} ± {number(float(s), 2)}"
@@ -100,6 +101,9 @@ def _text(
         )
         off = f"{percent(error)} of the spread" if error < float("inf") else "failed"
         lines.append(f"  {name}: eta {told}, free run {off}")
+        if constants:
+            mine = {constant: rows[i] for constant, rows in constants.items()}
+            lines.append(f"    {constants_text(mine)}")
     lines += report["family"]["dimension"]
     return "\n".join([*lines, f"page: {page}"])
 

@@ -21,6 +21,7 @@ from ..train import load_tree, save_tree
 from ._config import to_dict
 from ._family_adapt import Adapted, adapt_many, fisher_of
 from ._family_config import FamilyConfig
+from ._family_constants import member_constants
 from ._family_data import FamilyData, states_of
 from ._family_size import size_lines
 from ._layout import Layout, match_channels
@@ -107,6 +108,17 @@ class Family:
         with precision(self.dtype):
             model = jax.tree.map(jnp.asarray, cast(self.model, self.dtype))
             return to_host(bind(model, jnp.asarray(eta, self.dtype)))
+
+    def constants(
+        self, eta: Any, covariance: Any = None
+    ) -> dict[str, tuple[float, float]]:
+        """The constants that vary (`KnownConfig.varies`) of the member eta `"eta"`:
+        name -> (value, standard deviation), NaN without `covariance` `"eta eta"`."""
+        eta = np.asarray(eta, self.dtype)
+        sd = None if covariance is None else np.sqrt(np.diag(covariance))
+        known = self.about["config"]["model"]["known"]
+        with precision(self.dtype):
+            return member_constants(self.model, known, eta, sd)
 
     def with_boundary(self, boundary: str) -> Family:
         """The same family on a line with another boundary, `neumann` or `dirichlet`:

@@ -92,6 +92,12 @@ class Adapted:
         """Whether the member lies outside the family that was learned."""
         return bool(self.extrapolation)
 
+    @property
+    def constants(self) -> dict[str, tuple[float, float]]:
+        """The constants that vary within the family: name -> (value, standard
+        deviation)."""
+        return self.family.constants(self.eta, self.covariance)
+
     def model(self) -> Model:
         """The model of this member."""
         return self.family.at(self.eta)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ._blocks import (
@@ -89,7 +89,9 @@ def _family_result(run: Run) -> Section:
             text += f" {failed} systems have runs that failed."
         blocks.append(Headline(percent(middle), f"worst system {percent(worst)}", text))
     blocks += _picture(run, "constellation", constellation_figure, _eta_words(run))
-    blocks += [_system_table(run), _model_facts(run)]
+    constants = told.get("constants") or {}
+    blocks += [_system_table(run), *_constants_of(labels_of(run), constants)]
+    blocks.append(_model_facts(run))
     return Section("What the systems share, what tells them apart", blocks, "Result")
 
 
@@ -102,6 +104,8 @@ def _eta_words(run: Run) -> str:
         text = "The vector eta of each system, its entries in pairs."
     if run.array("adapted/etas") is not None:
         text += " Star: the new system."
+    if (run.report.get("family") or {}).get("constants"):
+        return f"{text} Its first entries stand for the constants below."
     return f"{text} Scale and sign of eta have no meaning: only differences do."
 
 
@@ -137,6 +141,28 @@ def _system_table(run: Run) -> Table:
     more = len(etas) - len(rows)
     caption = f"{more} more systems are in report.json" if more > 0 else ""
     return Table(head, rows, caption)
+
+
+def _constants_of(
+    labels: Sequence[str], constants: dict[str, list[Any]]
+) -> list[AbstractBlock]:
+    """The constants of known laws that vary, where some do."""
+    if not constants:
+        return []
+
+    def told(pair: Any) -> str:
+        value, sd = pair
+        return f"{number(value, 4)} ± {'∞' if sd is None else number(sd, 2)}"
+
+    rows = [
+        [label, *(told(each[i]) for each in constants.values())]
+        for i, label in enumerate(labels[:MOST])
+    ]
+    caption = (
+        "The constants that vary, in the units of the data: they are what the first "
+        "entries of eta stand for."
+    )
+    return [Table(("system", *constants), rows, caption)]
 
 
 def _model_facts(run: Run) -> Facts:
@@ -264,8 +290,18 @@ def _adapted_result(run: Run) -> Section:
         Verdict(*adapted_verdict(systems)),
         *_picture(run, "forecast", adapted_forecast_figure, caption),
         _adapted_table(systems),
+        *_constants_of([str(s.get("system")) for s in systems], _by_name(systems)),
     ]
     return Section("What the new system is", blocks, "Result")
+
+
+def _by_name(systems: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    """The constants that vary, `name -> one pair a system`."""
+    out: dict[str, list[Any]] = {}
+    for system in systems:
+        for name, pair in (system.get("constants") or {}).items():
+            out.setdefault(name, []).append(pair)
+    return out
 
 
 def _adapted_table(systems: list[dict[str, Any]]) -> Table:
