@@ -506,10 +506,10 @@ def _told(
         np.isfinite(eta).all()
         and not still
         and condition <= CONDITION
-        and told[-1] > LEAST * variance
+        and told[0] > LEAST * variance
     )
     identified = some and bool(told[-1] > variance)
-    if some:  # less than the family knew before still moves eta, a little
+    if some:  # what the record says little of stays where the family has it
         covariance = np.linalg.inv(information / variance + np.linalg.inv(prior))
     else:
         eta, covariance = family.mean, np.diag(np.full(d, np.inf))
