@@ -8,9 +8,7 @@ from numpy.testing import assert_allclose
 from scipy.integrate import solve_ivp
 
 from pendula.data import Trajectories
-from pendula.dynamics import Known as KnownLaw, Model, SecondOrder
-from pendula.dynamics._field import Sum
-from pendula.dynamics._layout import layout
+from pendula.dynamics import Known as KnownLaw, Model, SecondOrder, Sum, layout
 from pendula.studies import _families_dfki as dfki
 from pendula.studies._families_arm_laws import (
     GRAVITY,

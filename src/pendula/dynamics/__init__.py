@@ -1,6 +1,10 @@
 """Learned and hybrid vector fields: the network is the force, or the field."""
 
-from ._bodies import LearnedBody as LearnedBody, Links as Links
+from ._bodies import (
+    AbstractBody as AbstractBody,
+    LearnedBody as LearnedBody,
+    Links as Links,
+)
 from ._config import (
     FitConfig as FitConfig,
     KnownConfig as KnownConfig,
@@ -62,6 +66,7 @@ from ._hamiltonian import (
 from ._kalman import Stochastic as Stochastic, filtered as filtered
 from ._known import Known as Known, Law as Law, known_law as known_law
 from ._lagrangian import Lagrangian as Lagrangian
+from ._layout import layout as layout
 from ._learned import (
     GivenMatrix as GivenMatrix,
     Learned as Learned,

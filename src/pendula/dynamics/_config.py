@@ -50,9 +50,6 @@ class KnownConfig:
     """Channels it acts on; empty: the first one."""
     free: tuple[str, ...] = ()
     """Its constants that are to be found; given values are then the start."""
-    varies: tuple[str, ...] = ()
-    """Its constants that each member of a family has its own value of: the first
-    entries of eta, in the order of the laws."""
     constants: dict[str, float] = dataclasses.field(default_factory=dict)
     """Values of its constants, in SI units."""
     channel: int = 0
@@ -60,6 +57,9 @@ class KnownConfig:
     boundary: str = "neumann"
     """What holds at both ends where the law is `diffusion`: `neumann` (no flux) or
     `dirichlet` (they keep the values that they start with)."""
+    varies: tuple[str, ...] = ()
+    """Its constants that each member of a family has its own value of: the first
+    entries of eta, in the order of the laws."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,12 +12,17 @@ import numpy as np
 
 from .._precision import precision
 from ..data import Batch, Trajectories
-from ..dynamics import Lagrangian, Model, SecondOrder, estimate_states
-from ..dynamics._bodies import AbstractBody
-from ..dynamics._field import AbstractField
-from ..dynamics._layout import layout
-from ..dynamics._model import weighted_residual
-from ..dynamics._programs import correlation_time
+from ..diagnostics import autocorrelation_time
+from ..dynamics import (
+    AbstractBody,
+    AbstractField,
+    Lagrangian,
+    Model,
+    SecondOrder,
+    estimate_states,
+    layout,
+    weighted_residual,
+)
 from ..train import EtaPrior, adapt
 
 
@@ -142,13 +147,21 @@ def learned(
         items = put(pieces.full(np.float64))
         starts = jnp.asarray(_starts(pieces))
         mean, pull = jnp.asarray(prior.mean), jnp.asarray(np.diag(prior.sd**-2.0))
-        fit = lambda eta, starts, noise: _fit(
-            arms, items, starts, eta, mean, pull, noise
-        )
-        eta, starts, noise, _ = fit(mean, starts, jnp.asarray(FIRST_NOISE**2))
-        eta, _, _, spread = fit(eta, starts, noise)
-        sd = np.sqrt(np.diag(np.asarray(spread)))
-        return Known(np.asarray(eta), np.maximum(sd, least))
+        eta, noise = mean, FIRST_NOISE**2
+        information = pull
+        for _ in range(2):  # the second time with the noise that the first one found
+            given = (items, starts, eta, mean, pull, jnp.asarray(noise))
+            eta, starts, information, r = _fit(arms, *given)
+            noise = _variance(np.asarray(r), np.asarray(items.mask), starts.size)
+        covariance = np.linalg.inv(np.asarray(information) / noise + np.asarray(pull))
+        return Known(np.asarray(eta), np.maximum(np.sqrt(np.diag(covariance)), least))
+
+
+def _variance(r: np.ndarray, mask: np.ndarray, starts: int) -> float:
+    """The variance that residuals `"clip time angle"` count with: as often as they
+    repeat themselves."""
+    each = [autocorrelation_time(r[..., k], mask[..., k]) for k in range(r.shape[-1])]
+    return float(np.mean(each) * np.sum(r**2) / (mask.sum() - starts))
 
 
 def _starts(pieces: Trajectories) -> np.ndarray:
@@ -160,12 +173,11 @@ def _starts(pieces: Trajectories) -> np.ndarray:
 def _fit(
     arms: int, items: Batch, starts: Any, eta: Any, mean: Any, pull: Any, variance: Any
 ) -> tuple[Any, Any, Any, Any]:
-    """eta, start states, the variance that residuals count with, covariance."""
+    """eta, start states, information, residuals `"clip time angle"`."""
 
     def residual(eta: Any, start: Any, item: Batch) -> Any:
         return weighted_residual(model_of(eta, arms), start, item, 1.0)
 
-    count = jnp.sum(items.mask, dtype=eta.dtype)
     out = adapt(
         residual,
         EtaPrior(mean, pull),
@@ -174,10 +186,8 @@ def _fit(
         eta,
         variance=variance,
         start_precision=1e-8 * jnp.eye(starts.shape[1]),
-        count=count,
+        count=jnp.sum(items.mask, dtype=eta.dtype),
         iterations=ITERATIONS,
     )
     r = jax.vmap(residual, (None, 0, 0))(out.eta, out.local, items)
-    repeats = correlation_time(r.reshape(items.ys.shape), items.mask)
-    found = repeats * out.rss / (count - out.local.size)
-    return out.eta, out.local, found, jnp.linalg.inv(out.information / found + pull)
+    return out.eta, out.local, out.information, r.reshape(items.ys.shape)

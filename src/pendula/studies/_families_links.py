@@ -109,7 +109,7 @@ def arms_of(name: str, every: int) -> Trajectories:
 
 def valid_times(settings: dict[str, Any]) -> dict[str, np.ndarray]:
     """Valid times [s] `"start"` by how much of the record was seen."""
-    from ..dynamics._layout import layout
+    from ..dynamics import layout
     from ._double_pendulums import free_times
     from ._families_arm_laws import Known, learned, model_of, unknown
 
