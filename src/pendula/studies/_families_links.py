@@ -109,6 +109,9 @@ def arms_of(name: str, every: int) -> Trajectories:
 
 def valid_times(settings: dict[str, Any]) -> dict[str, np.ndarray]:
     """Valid times [s] `"start"` by how much of the record was seen."""
+    import jax.numpy as jnp
+
+    from .._precision import precision, to_host
     from ..dynamics import layout
     from ._double_pendulums import free_times
     from ._families_arm_laws import Known, learned, model_of, unknown
@@ -124,7 +127,12 @@ def valid_times(settings: dict[str, Any]) -> dict[str, np.ndarray]:
     test = triple.between(middle, np.inf)
     plan = layout(triple.names, ("second",) * 3)
     asked = (settings["starts"], settings["span"], CLOSE)
-    times = lambda eta: free_times(model_of(eta, 3), plan, test, *asked)
+
+    def times(eta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        with precision(np.float64):
+            model = to_host(model_of(jnp.asarray(eta), 3))
+        return free_times(model, plan, test, *asked)
+
     out: dict[str, np.ndarray] = {}
     for key, seconds in _SECONDS.items():
         if seconds not in settings["seconds"]:
