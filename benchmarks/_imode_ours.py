@@ -1,4 +1,4 @@
-"""Pendula's side of the iMODE pendulum: the published procedure, or what a user gets.
+"""Pendula's side of the iMODE pendulum: the published procedure, or Gauss-Newton.
 
     python benchmarks/_imode_ours.py --mode reference --threads 1 \
         --data file.npz --out out.json

@@ -141,6 +141,13 @@ def test_a_constant_that_no_law_has():
         meta_fit(swings(STIFFNESS), config)
 
 
+def test_a_constant_varies_once():
+    known = [{**SPRING, "varies": ["k", "k"]}]
+    config = {"model": {**MODEL, "known": known}, "size": 2}
+    with pytest.raises(ConfigError, match="named twice"):
+        meta_fit(swings(STIFFNESS), from_dict(config, FamilyConfig))
+
+
 def test_the_diffusivity_of_a_line_may_vary():
     line = KnownConfig("diffusion", varies=("d",), constants={"d": 0.1, "dx": 0.5})
     one, none = np.ones(4), np.zeros(0)

@@ -102,7 +102,7 @@ def _text(
         off = f"{percent(error)} of the spread" if error < float("inf") else "failed"
         lines.append(f"  {name}: eta {told}, free run {off}")
         if constants:
-            mine = {constant: rows[i] for constant, rows in constants.items()}
+            mine = {constant: each[i] for constant, each in constants.items()}
             lines.append(f"    {constants_text(mine)}")
     lines += report["family"]["dimension"]
     return "\n".join([*lines, f"page: {page}"])

@@ -118,6 +118,12 @@ def _check_terms(config: ModelConfig, plan: Layout, ranges: Ranges, learn: str) 
 def _check_varying(config: ModelConfig, family: tuple[str, int] | None) -> None:
     """Constants that differ need members that do, and an entry of eta each."""
     names = varying(config)
+    for known in config.known:
+        if len(set(known.varies)) < len(known.varies):
+            raise ConfigError(
+                f'law "{known.term}": a constant of {", ".join(known.varies)} is named '
+                "twice. Name each once."
+            )
     if names and family is None:
         raise ConfigError(
             f'constant "{names[0]}" varies between the members of a family, but one '

@@ -418,7 +418,9 @@ def _judge(
     def one(eta: Array, mine: Clips) -> Adaptation:
         local = mine.y0[:, :size]
         if free:
-            local = _best_starts(bind(model, eta), mine, weight)
+            member = bind(model, eta)
+            best = lambda y0, item: refine_start(member, y0, item, weight)[0]
+            local = jax.vmap(best)(mine.y0, mine.batch)
         normal = normal_equations(residual, eta, local, mine)
         hold = 1e-8 * jnp.eye(size, dtype=eta.dtype)
         information, _ = eliminate_starts(normal, hold)
@@ -438,23 +440,12 @@ def _judge(
     return jax.vmap(one)(etas, clips)
 
 
-def _best_starts(member: Model, mine: Clips, weight: Array) -> Array:
-    """The start state of each clip that fits it best."""
-    best = lambda y0, item: refine_start(member, y0, item, weight)[0]
-    return jax.vmap(best)(mine.y0, mine.batch)
-
-
 @eqx.filter_jit
-def _correlation(
-    model: Model, etas: Array, clips: Clips, weight: Array, free: bool = False
-) -> Array:
+def _correlation(model: Model, etas: Array, clips: Clips, weight: Array) -> Array:
     """In how many samples the residuals of the training repeat themselves, the mean
     over systems: what a law gets wrong is smooth, unlike noise."""
 
     def one(eta: Array, mine: Clips) -> Array:
-        if free:
-            local = _best_starts(bind(model, eta), mine, weight)
-            mine = eqx.tree_at(lambda c: c.y0, mine, local)
         r = clip_residuals(model, eta, mine, weight)
         return correlation_time(r.reshape(mine.batch.ys.shape), mine.batch.mask)
 
@@ -474,14 +465,13 @@ def fisher_of(
     rng = np.random.default_rng(0)
     count = min(8, max(len(c.y0) for c in clips))
     with precision(dtype):
-        given = (
-            jax.tree.map(jnp.asarray, cast(model, dtype)),
-            jnp.asarray(etas, dtype),
-            drawn(clips, count, rng),
-            jnp.asarray(1.0 / found.spread, dtype),
-        )
-        out = to_host(_judge(*given, not found.clean))
-        repeats = float(_correlation(*given, not found.clean))
+        law = jax.tree.map(jnp.asarray, cast(model, dtype)), jnp.asarray(etas, dtype)
+        some, weight = drawn(clips, count, rng), jnp.asarray(1 / found.spread, dtype)
+        out = _judge(*law, some, weight, not found.clean)
+        if not found.clean:  # from the start states that fit best
+            some = eqx.tree_at(lambda c: c.y0, some, out.local)
+        repeats = float(_correlation(*law, some, weight))
+        out = to_host(out)
     variance = float(np.nansum(out.rss) / max(np.sum(out.count), 1.0))
     repeats = repeats if np.isfinite(repeats) else 1.0
     return np.asarray(out.information, np.float64), max(variance, 1e-16), repeats

@@ -77,27 +77,18 @@ def links(run: Run) -> Iterator[Claim]:
     """The fewer arms first; then the triple, from more and more of its record."""
     found = run.keep("links", lambda: valid_times(run.settings))
     middle = {key: float(np.median(times)) for key, times in found.items()}
-    done = set()
-    for key, span in _SECONDS.items():
-        for name in (key, f"{key}_scratch"):
-            if span in run.settings["seconds"]:
-                done.add(f"{_L}_{name}")
-                row = run.row(f"{_L}_{name}")
-                yield row.measured(middle[name], n=len(found[name]))
-    done.add(f"{_L}_still")
-    yield run.row(f"{_L}_still").measured(middle["still"], n=len(found["still"]))
-    most = max(run.settings["seconds"])
     spans = {k: s for k, s in _SECONDS.items() if s in run.settings["seconds"]}
-    last = next(k for k, s in spans.items() if s == most)
-    for suffix in ("", "_scratch"):
-        enough = NEEDED * middle[f"{last}_scratch"]
-        first = [s for k, s in spans.items() if middle[f"{k}{suffix}"] >= enough]
-        done.add(f"{_L}_needed{suffix}")
-        row = run.row(f"{_L}_needed{suffix}")
-        yield row.measured(min(first)) if first else row.not_run("never reached")
+    enough = NEEDED * middle[f"{max(spans, key=spans.__getitem__)}_scratch"]
     for name in run.rows:
-        if name not in done:
-            yield run.row(name).not_run("left out at this budget")
+        row, key = run.row(name), name.removeprefix(f"{_L}_")
+        if key.startswith("needed"):
+            suffix = key.removeprefix("needed")
+            first = [s for k, s in spans.items() if middle[f"{k}{suffix}"] >= enough]
+            yield row.measured(min(first)) if first else row.not_run("never reached")
+        elif key in middle:
+            yield row.measured(middle[key], n=len(found[key]))
+        else:
+            yield row.not_run("left out at this budget")
 
 
 def arms_of(name: str, every: int) -> Trajectories:

@@ -43,7 +43,7 @@ _SELKOV = few_shot_rows(
     "Gauss-Newton, affine head, 30 steps of RK4 between samples. 10 steps ended at "
     "1.4e-3; random subsets of the few clips that there are at 7e-4, all of them here; "
     "width 32 instead of 16 fits worse. Precision 30 of the prior instead of 1: "
-    "3.3e-3. What is left is b = -1.25, outside of the training range.",
+    "3.3e-3 on one seed. What is left is b = -1.25, outside of the training range.",
 )
 _SELKOV_FULL: dict[str, Any] = {
     "seeds": [0, 1, 2],
