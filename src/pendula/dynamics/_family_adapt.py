@@ -62,7 +62,8 @@ class Adapted:
     """One new member of a family.
 
     `eta` `"eta"` and its `covariance` `"eta eta"`; `history` the objective after each
-    iteration; `singular_values` of the sensitivity J in units of the prior, with their
+    iteration on the whole clips, `iterations` of them moved (long clips are fitted on
+    shares of them before, not counted); `singular_values` of the sensitivity J in units of the prior, with their
     ratio `condition`; `identified`: whether the data say more of eta than the family
     did before; `extrapolation`: in which way it leaves the family, empty when it does
     not; `rmse` `"obs"`: the size of residuals that the covariance counts on (those of a

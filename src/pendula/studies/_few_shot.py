@@ -123,7 +123,8 @@ def few_shot_rows(
             "s",
         ),
         "iterations": (
-            "Levenberg-Marquardt iterations of the adaptation, the largest.",
+            "Levenberg-Marquardt iterations of the adaptation on whole records, the "
+            "largest; those on their first shares, before, are not counted.",
             "1",
         ),
         "adapted": ("Number of adapted parameters.", "1"),
