@@ -63,14 +63,14 @@ class Adapted:
 
     `eta` `"eta"` and its `covariance` `"eta eta"`; `history` the objective after each
     iteration on the whole clips, `iterations` of them moved (long clips are fitted on
-    shares of them before, not counted); `singular_values` of the sensitivity J in units of the prior, with their
-    ratio `condition`; `identified`: whether the data say more of eta than the family
-    did before; `extrapolation`: in which way it leaves the family, empty when it does
-    not; `rmse` `"obs"`: the size of residuals that the covariance counts on (those of a
-    clean record as often as they repeat themselves), one share
-    of the spread for all channels and never below that of the training; `seconds` its
-    share of the run; `share` of the clips that was fitted, below 1 where the rollout
-    over the whole fails (0: everywhere).
+    shares of them before, not counted); `singular_values` of the sensitivity J in units
+    of the prior, with their ratio `condition`; `identified`: whether the data say more
+    of eta than the family did before; `extrapolation`: in which way it leaves the
+    family, empty when it does not; `rmse` `"obs"`: the size of residuals that the
+    covariance counts on (those of a clean record as often as they repeat themselves),
+    one share of the spread for all channels and never below that of the training;
+    `seconds` its share of the run; `share` of the clips that was fitted, below 1 where
+    the rollout over the whole fails (0: everywhere).
     """
 
     family: Any
