@@ -181,7 +181,7 @@ def family_report(
             "param_names": list(about.get("param_names") or ()),
             "errors": errors,
             "constants": _constants(family),
-            "dimension": _dimension(family),
+            "dimension": [*_dimension(family), *family.step_lines],
             "law": _law_words(family),
             "horizon": float(np.nanmax(data.ts) - np.nanmin(data.ts)),
         },

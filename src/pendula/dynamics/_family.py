@@ -24,6 +24,7 @@ from ._family_config import FamilyConfig
 from ._family_constants import member_constants
 from ._family_data import FamilyData, states_of
 from ._family_size import size_lines
+from ._family_step import step_change, step_lines
 from ._layout import Layout, match_channels
 from ._model import Model
 from ._reaction import with_boundary
@@ -62,6 +63,11 @@ class Family:
         """What was decided of the size of eta, in sentences; none where it was
         given."""
         return size_lines(self.about)
+
+    @property
+    def step_lines(self) -> list[str]:
+        """A sentence where the law counts on the step that it was trained with."""
+        return step_lines(self.about)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -187,6 +193,7 @@ class Family:
             f"(head {a['config']['head']}, {a['mode']}, {a['weights']} weights)",
             f"state: {', '.join(a['state'])}",
             *self.size_lines,
+            *self.step_lines,
         ]
         lines += [
             f"eta of {k}: {np.array2string(e, precision=4)}"
@@ -243,6 +250,8 @@ class Family:
         about["eta0"] = eta0.tolist()
         fisher, variance, repeats = fisher_of(model, etas, found, setup.dtype)
         about |= {"variance": variance, "correlation": repeats}
+        change, error = step_change(model, etas, found, setup.horizon, setup.dtype)
+        about |= {"step_change": change, "step_error": error}
         return cls(model, etas, fisher, about)
 
 

@@ -28,6 +28,7 @@ from ._family_config import MOST_WEIGHTS, FamilyConfig
 from ._family_data import FamilyData, family_data
 from ._family_size import chosen_size
 from ._family_stages import family_stages
+from ._family_step import HALVINGS, coarse, finer, step_change
 from ._model import Model
 from ._watch import watching
 
@@ -86,7 +87,7 @@ def meta_fit(
         config = dataclasses.replace(config, size=size["chosen"])
     settings = Setup(found, config, etas)
     with precision(settings.dtype):
-        model, fitted, outcomes = settings.train(folder, resume, tell)
+        model, fitted, outcomes = settings.train(folder, resume, tell, HALVINGS)
         model, fitted = to_host(model), np.asarray(fitted, np.float64)
     seconds = time.perf_counter() - begun
     family = Family.of(model, fitted, found, config, settings, outcomes, seconds)
@@ -250,19 +251,38 @@ class Setup:
             etas = jnp.asarray(self.known, self.dtype)
         return (params, etas), static
 
+    def _counts_on_step(self, pair: Any, static: Any) -> bool:
+        """Whether the law so far fits its own step only, and may have a finer one."""
+        if self.mode == "reference" or self.config.model.substeps:
+            return False
+        params, etas = pair
+        model = to_host(eqx.combine(params, static))
+        return coarse(*step_change(model, etas, self.found, self.horizon, self.dtype))
+
     def train(
-        self, folder: Path | None, resume: bool, tell: Any
+        self, folder: Path | None, resume: bool, tell: Any, halvings_of_step: int = 0
     ) -> tuple[Model, Any, list[dict[str, Any]]]:
-        """All stages; (model, etas, what each came to)."""
+        """All stages; (model, etas, what each came to). A law that counts on its step
+        goes through the last stage again with half of it, so often at most."""
         pair, static = self.first(0)
         outcomes: list[dict[str, Any]] = []
         deadline = time.perf_counter() + 60.0 * self.config.minutes
         done = latest(folder / "resume") if folder and resume else None
-        for index, stage in enumerate(family_stages(self, static)):
+        plan = family_stages(self)
+        for index in range(len(plan) + halvings_of_step):
+            again = index >= len(plan)
             if done is not None and index < done[0]:
+                if again:
+                    pair, static = _with_finer_step(pair, static)
                 continue
             if time.perf_counter() > deadline and index:
                 break
+            if again:
+                # where a killed run stood there, it has been judged
+                if done is None and not self._counts_on_step(pair, static):
+                    break
+                pair, static = _with_finer_step(pair, static)
+            stage = plan[min(index, len(plan) - 1)](static)
             state, ended = stage.start(pair), None
             if folder is not None and done is not None:
                 found = resume_state(folder / "resume", index, state)
@@ -298,7 +318,7 @@ class Setup:
             pair = stage.after(state)
             outcomes.append(
                 {
-                    "stage": stage.name,
+                    "stage": stage.name + (", finer step" if again else ""),
                     "steps": int(state.step),
                     "seconds": time.perf_counter() - begun,
                     "reason": ended,
@@ -307,3 +327,9 @@ class Setup:
             )
         params, etas = pair
         return eqx.combine(params, static), etas, outcomes
+
+
+def _with_finer_step(pair: tuple[Any, Any], static: Any) -> tuple[Any, Any]:
+    """Weights, etas and what is fixed, with half the step: weights know of it, too."""
+    params, etas = pair
+    return (finer(params), etas), finer(static)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
@@ -42,33 +43,42 @@ class FamilyStage:
     cautious: bool = False
 
 
-def family_stages(setup: Setup, static: Any) -> Iterator[FamilyStage]:
-    """The stages of the chosen mode, in order."""
+def family_stages(setup: Setup) -> list[Callable[[Any], FamilyStage]]:
+    """The stages of the chosen mode, in order, each made for what is fixed of the
+    model when its turn comes."""
+    newton = functools.partial(functools.partial, _newton_stage, setup)
+    adam = functools.partial(functools.partial, _adam_stage, setup)
     if setup.mode == "gauss_newton":
         lengths = [2, min(6, setup.horizon), setup.horizon]
         clean = setup.found.clean
-        for other in range(setup.config.restarts):
-            yield _newton_stage(setup, static, 2, 0, 30 if clean else 150, other)
+        most = 30 if clean else 150
+        stages = [
+            newton(length=2, index=0, most=most, other=other)
+            for other in range(setup.config.restarts)
+        ]
         for index, length in enumerate(dict.fromkeys(lengths)):
             if index == 0:
                 continue
             # law and start states together need more iterations, on fewer samples
             last = length == setup.horizon
             most = (40 if last else 12) if clean else 150
-            yield _newton_stage(setup, static, length, index, most)
-        return
+            stages.append(newton(length=length, index=index, most=most))
+        return stages
+    stages = []
     if setup.mode != "reference":
         short = min(6, setup.horizon)
         if short < setup.horizon:
-            yield _adam_stage(setup, static, "joint", short, 0, JOINT // 2)
-        yield _adam_stage(setup, static, "joint", setup.horizon, 1, JOINT)
+            stages.append(adam(mode="joint", length=short, index=0, count=JOINT // 2))
+        stages.append(adam(mode="joint", length=setup.horizon, index=1, count=JOINT))
     if setup.mode != "joint":
         count = REFERENCE if setup.mode == "reference" else OUTER
-        yield _adam_stage(setup, static, setup.mode, setup.horizon, 2, count)
+        of = {"mode": setup.mode, "length": setup.horizon}
+        stages.append(adam(**of, index=2, count=count))
+    return stages
 
 
 def _newton_stage(
-    setup: Setup, static: Any, length: int, index: int, most: int, other: int = 0
+    setup: Setup, static: Any, *, length: int, index: int, most: int, other: int = 0
 ) -> FamilyStage:
     """Gauss-Newton on random clips of one length, drawn anew every few steps; `other`
     counts the fresh weights that it is tried with, and the better ones go on."""
@@ -129,7 +139,7 @@ def _newton_stage(
 
 
 def _adam_stage(
-    setup: Setup, static: Any, mode: str, length: int, index: int, count: int
+    setup: Setup, static: Any, *, mode: str, length: int, index: int, count: int
 ) -> FamilyStage:
     """Adam on one of the meta-gradients, fresh random clips at every update."""
     found, config, dtype = setup.found, setup.config, setup.dtype

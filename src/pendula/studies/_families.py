@@ -158,11 +158,13 @@ def family_on(
     return meta_fit(data, FamilyConfig(model, seed=seed, **rest), etas=etas)
 
 
-def e5(case: FamilyCase, family: Any, eta: Any, params: Any, start: Any) -> float:
-    """E5 of one member from one start."""
+def e5(
+    case: FamilyCase, family: Any, eta: Any, params: Any, start: Any, refine: int = 1
+) -> float:
+    """E5 of one member from one start, its step divided by `refine`."""
     ts, truth = case.motion(params, start, 5.0)
     every = int(family.about["every"])
-    got = family.predict(eta, truth[0], ts[::every])
+    got = family.predict(eta, truth[0], ts[::every], refine=refine)
     truth = truth[::every]
     error = float(np.linalg.norm(got - truth) / np.linalg.norm(truth))
     return error if np.isfinite(error) else np.inf

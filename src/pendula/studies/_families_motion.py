@@ -100,6 +100,13 @@ def common(
             tried=None if most is None else _TRIED,
         ),
         Row(f"families.A.{key}_train_seconds", "Training, wall time.", "s"),
+        Row(
+            f"families.A.{key}_halved",
+            "What half the step of the integrator changes in E5, over a tenth of E5 or "
+            "0.001, whichever is more: the largest of the systems whose E5 counts.",
+            target=1.0,
+            tried=_TRIED,
+        ),
     ]
 
 
@@ -139,16 +146,22 @@ def measured_case(
     seconds = (time.perf_counter() - began) / len(new)
     read_log = read if case.law is None else read_by(plain())
     starts = [case.start(rng) for _ in new]
-    errors = [
-        e5(case, family, a.eta, p, s)
-        for a, p, s in zip(adapted, new, starts, strict=True)
-    ]
+    errors, finer = (
+        np.array(
+            [
+                e5(case, family, a.eta, p, s, refine)
+                for a, p, s in zip(adapted, new, starts, strict=True)
+            ]
+        )
+        for refine in (1, 2)
+    )
     apart = lambda values: np.abs(values - np.array(new)) / np.abs(np.array(new))
     back = np.array([gauge.inverse(gauge(e)) for e in family.etas])
     sd = family.etas.std(0)
     principal, sensitive = dimensions(family)
     return {
-        "errors": np.array(errors),
+        "errors": errors,
+        "halved": np.abs(finer - errors) / np.maximum(0.1 * errors, 1e-3),
         "params": np.array(new),
         "starts": np.array(starts),
         "off": apart(read),
@@ -177,9 +190,15 @@ def dimensions(family: Any) -> tuple[int, int]:
 
 
 def shared_rows(
-    run: Run, key: str, found: list[dict[str, Any]], targets: Any, first: int
+    run: Run,
+    key: str,
+    found: list[dict[str, Any]],
+    targets: Any,
+    first: int,
+    used: list[Any],
 ) -> Iterator[Claim]:
-    """The rows of `common`, over the seeds; random systems come after `first`."""
+    """The rows of `common`, over the seeds; random systems come after `first`, those
+    whose errors count are `used` of each seed."""
     row = lambda name: run.row(f"families.{name}")
     yield row(f"D.{key}_gauge").measured(
         [float(f["off"][first:].mean(0).max()) for f in found]
@@ -194,6 +213,8 @@ def shared_rows(
     yield row(f"A.{key}_iterations").measured(most)
     took = [float(f["train_seconds"]) for f in found]
     yield row(f"A.{key}_train_seconds").measured(took)
+    halved = [float(f["halved"][u].max()) for f, u in zip(found, used, strict=True)]
+    yield row(f"A.{key}_halved").measured(halved)
 
 
 def seeds_of(
@@ -250,7 +271,8 @@ def pendulum(run: Run) -> Iterator[Claim]:
     errors = [f["errors"][:first] for f in found]
     yield run.row(f"{_P}_e5_median").measured([float(np.median(e)) for e in errors])
     yield run.row(f"{_P}_e5_max").measured([float(e.max()) for e in errors])
-    yield from shared_rows(run, "pendulum", found, lambda p: 1.0 / p, first)
+    used = [slice(first)] * len(found)
+    yield from shared_rows(run, "pendulum", found, lambda p: 1.0 / p, first, used)
     yield run.row("families.D.pendulum_gauge_log").measured(
         [float(f["off_log"][first:].mean()) for f in found]
     )
@@ -289,15 +311,17 @@ _QUICK_B["config"] |= {"steps": 2, "every": 10}
 def bistable(run: Run) -> Iterator[Claim]:
     """Every seed, then the rows."""
     found = seeds_of(run, BISTABLE, NAMED_BISTABLE)
-    errors = []
-    for f in found:
-        far = np.array(
+    far = [
+        np.array(
             [
                 barrier_distance(p, s) >= 0.02
                 for p, s in zip(f["params"], f["starts"], strict=True)
             ]
         )
-        errors.append(f["errors"][far])
+        for f in found
+    ]
+    errors = [f["errors"][used] for f, used in zip(found, far, strict=True)]
     yield run.row(f"{_B}_e5_median").measured([float(np.median(e)) for e in errors])
     yield run.row(f"{_B}_e5_p90").measured([float(np.quantile(e, 0.9)) for e in errors])
-    yield from shared_rows(run, "bistable", found, lambda p: p, len(NAMED_BISTABLE))
+    named = len(NAMED_BISTABLE)
+    yield from shared_rows(run, "bistable", found, lambda p: p, named, far)

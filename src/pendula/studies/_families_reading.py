@@ -58,10 +58,10 @@ _ROWS = (
         "Gauge error with 2 % noise and a random half of the samples, over the clean "
         "one; worst of the parameters.",
         target=3.0,
-        tried="The ratio was 1.55 while the gauge took log k3 and a poorer law was the "
-        "most of the clean error. On parameters as they are next to nothing is left of "
-        "that one (the rows below), and the noisy one is what the noise allows: "
-        "Laplace intervals cover it.",
+        tried="The ratio was 1.55 while a poorer law was the most of the clean error. "
+        "Of k1, in which law and gauge are linear, next to nothing is left of that "
+        "one, and the noisy one is what the noise allows (Laplace intervals cover "
+        "it); of k3, read by its logarithm, the errors below are alike.",
     ),
     Row(f"{_E}_gauge_clean", "Mean absolute relative error of the gauge, clean."),
     Row(f"{_E}_gauge_noisy", "The same with 2 % noise and half of the samples."),

@@ -141,7 +141,8 @@ def van_der_pol(run: Run) -> Iterator[Claim]:
     yield row("flagged").measured(each(lambda f: f["extrapolating"][:2].mean()))
     yield row("named").measured(each(lambda f: f["errors"][2]))
     yield row("figure").measured(each(lambda f: f["figure"]))
-    yield from shared_rows(run, "van_der_pol", found, RELAXING.of, first)
+    used = [slice(first, None)] * len(found)
+    yield from shared_rows(run, "van_der_pol", found, RELAXING.of, first, used)
     yield run.row("families.D.van_der_pol_gauge_log").measured(
         each(lambda f: f["off_log"][first:].mean(0).max())
     )
