@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from .._registry import register
 from .._source import Source
 from .._types import Context, Control, State, Time
-from . import _rod
+from . import _diffusion
 from ._system import AbstractSystem, Scalar, check_constants, choice, constant, count
 
 
@@ -63,12 +63,12 @@ class Heat(AbstractSystem):
     """Length of the rod [m]."""
     nodes: int = count("nodes", 21, 3, 2001)
     """Number of nodes, the ends included."""
-    boundary: str = choice("boundary", _rod.NEUMANN, _rod.DIRICHLET)
+    boundary: str = choice("boundary", _diffusion.NEUMANN, _diffusion.DIRICHLET)
     """What holds at both ends."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        return _rod.names(self.nodes)
+        return _diffusion.names(self.nodes)
 
     @property
     def units(self) -> tuple[str, ...]:
@@ -90,16 +90,16 @@ class Heat(AbstractSystem):
     ) -> State:
         diffusivity, length = self.constants(y, context)
         spacing = length / (self.nodes - 1)
-        return _rod.diffusion(y, diffusivity, spacing, self.boundary)
+        return _diffusion.diffusion(y, diffusivity, spacing, self.boundary)
 
     def initial(self, key: PRNGKeyArray | None = None) -> State:
         """Warm at one end, as 1/2 + cos(pi x / L) / 2 (Dirichlet: warm in the middle,
         as sin(pi x / L)); with a key, a random smooth field between 0 and 1 (Dirichlet:
         with ends at 0)."""
         if key is not None:
-            return _rod.smooth_start(key, self.nodes, self.boundary, 0.0)
+            return _diffusion.smooth_start(key, self.nodes, self.boundary, 0.0)
         x = jnp.linspace(0.0, 1.0, self.nodes)
-        if self.boundary == _rod.NEUMANN:
+        if self.boundary == _diffusion.NEUMANN:
             return 0.5 + 0.5 * jnp.cos(jnp.pi * x)
         return jnp.sin(jnp.pi * x)
 
@@ -107,10 +107,10 @@ class Heat(AbstractSystem):
         self, y: State, context: Context = None
     ) -> dict[str, Float[Array, ""]]:
         """`heat` [K m], the integral over the rod; under Dirichlet nothing."""
-        if self.boundary != _rod.NEUMANN:
+        if self.boundary != _diffusion.NEUMANN:
             return {}
         _, length = self.constants(y, context)
-        return {"heat": _rod.total(y, length / (self.nodes - 1))}
+        return {"heat": _diffusion.total(y, length / (self.nodes - 1))}
 
     def time_scale(self, context: Context = None) -> Float[Array, ""]:
         """Of the shortest wave that the grid carries, 2 pi h^2 / 4D [s]."""
@@ -140,7 +140,7 @@ class Heat(AbstractSystem):
         spacing = length / (n - 1)
         rate = 4.0 * diffusivity / spacing**2
         decay = np.exp(-rate * np.sin(0.5 * np.pi * wave / (n - 1)) ** 2 * s)
-        if self.boundary == _rod.NEUMANN:
+        if self.boundary == _diffusion.NEUMANN:
             waves: Any = fft.dct(y0, type=1)
             return np.asarray(fft.idct(waves * decay, type=1, axis=1))
         line = y0[0] + (y0[-1] - y0[0]) * np.linspace(0.0, 1.0, n)

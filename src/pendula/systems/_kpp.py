@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from .._registry import register
 from .._source import Source
 from .._types import Context, Control, State, Time
-from . import _rod
+from . import _diffusion
 from ._system import AbstractSystem, Scalar, check_constants, choice, constant, count
 
 
@@ -64,12 +64,12 @@ class KPP(AbstractSystem):
     """Length of the line [m]."""
     nodes: int = count("nodes", 21, 3, 2001)
     """Number of nodes, the ends included."""
-    boundary: str = choice("boundary", _rod.NEUMANN, _rod.DIRICHLET)
+    boundary: str = choice("boundary", _diffusion.NEUMANN, _diffusion.DIRICHLET)
     """What holds at both ends."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        return _rod.names(self.nodes)
+        return _diffusion.names(self.nodes)
 
     @property
     def units(self) -> tuple[str, ...]:
@@ -92,18 +92,18 @@ class KPP(AbstractSystem):
         diffusivity, rate, length = self.constants(y, context)
         spacing = length / (self.nodes - 1)
         growth = rate * y * (1.0 - y)
-        if self.boundary == _rod.DIRICHLET:  # the ends are held
+        if self.boundary == _diffusion.DIRICHLET:  # the ends are held
             growth = growth.at[jnp.array([0, -1])].set(0.0)
-        return _rod.diffusion(y, diffusivity, spacing, self.boundary) + growth
+        return _diffusion.diffusion(y, diffusivity, spacing, self.boundary) + growth
 
     def initial(self, key: PRNGKeyArray | None = None) -> State:
         """A bump of height 0.5 in the middle on top of 0.05 (Dirichlet: a dent below
         the ends, which are at 1); with a key, a random smooth field between 0 and
         1."""
         if key is not None:
-            return _rod.smooth_start(key, self.nodes, self.boundary, 1.0)
+            return _diffusion.smooth_start(key, self.nodes, self.boundary, 1.0)
         x = jnp.linspace(0.0, 1.0, self.nodes)
-        if self.boundary == _rod.NEUMANN:
+        if self.boundary == _diffusion.NEUMANN:
             return 0.05 + 0.5 * jnp.exp(-0.5 * ((x - 0.5) / 0.1) ** 2)
         return 1.0 - 0.8 * jnp.sin(jnp.pi * x)
 
