@@ -14,7 +14,11 @@ from ._lotka_volterra import LotkaVolterra as LotkaVolterra
 from ._n_link_pendulum import NLinkPendulum as NLinkPendulum
 from ._observe import Observation as Observation
 from ._pendulum import Pendulum as Pendulum
-from ._diffusion import DIRICHLET as DIRICHLET, NEUMANN as NEUMANN, diffusion as diffusion
+from ._diffusion import (
+    DIRICHLET as DIRICHLET,
+    NEUMANN as NEUMANN,
+    diffusion as diffusion,
+)
 from ._selkov import Selkov as Selkov
 from ._simulate import simulate as simulate
 from ._spring_bodies import SpringBodies as SpringBodies

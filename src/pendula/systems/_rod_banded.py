@@ -1,0 +1,176 @@
+"""The stiffness of a rod as blocks of its nodes, and the solution of systems with it.
+
+Node k holds (x, y, z, theta) of itself and of the edge that begins there; the last
+node's theta is no unknown and has a unit diagonal. Two edges of an element reach three
+nodes, so that blocks of three nodes are tridiagonal.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from .._errors import ConfigError, nearest
+
+
+NODES = 3  # to a block
+SOLVERS = ("blocks", "lapack")
+Grid = Float[Array, "4 node"]
+
+
+class NodeBlocks(NamedTuple):
+    """A symmetric matrix by pairs of nodes: (k, k) `"4 4 node"`, (k, k + 1)
+    `"4 4 edge"`, (k, k + 2) `"4 4 inner"`."""
+
+    diagonal: Float[Array, "4 4 node"]
+    first: Float[Array, "4 4 edge"]
+    second: Float[Array, "4 4 inner"]
+
+    def held(self, fixed: Any) -> NodeBlocks:
+        """Without the rows and columns of `fixed` `"4 node"`, which get a unit
+        diagonal."""
+        free = jnp.where(fixed, 0.0, 1.0).astype(self.diagonal.dtype)
+        both = lambda a, i, j: a * free[:, None, i] * free[None, :, j]
+        every = slice(None)
+        diagonal = both(self.diagonal, every, every)
+        unit = jnp.eye(4, dtype=free.dtype)[:, :, None] * (1.0 - free)[:, None]
+        return NodeBlocks(
+            diagonal + unit,
+            both(self.first, slice(None, -1), slice(1, None)),
+            both(self.second, slice(None, -2), slice(2, None)),
+        )
+
+    def plus(self, diagonal: Grid) -> NodeBlocks:
+        """With more on the diagonal."""
+        eye = jnp.eye(4, dtype=diagonal.dtype)[:, :, None]
+        return self._replace(diagonal=self.diagonal + eye * diagonal[:, None])
+
+    def times(self, v: Grid) -> Grid:
+        """The product with a vector."""
+        of = lambda a, x: jnp.sum(a * x[None], axis=1)
+        back = lambda a, x: jnp.sum(a * x[:, None], axis=0)
+        wide = lambda x, low, high: jnp.pad(x, ((0, 0), (low, high)))
+        return (
+            of(self.diagonal, v)
+            + wide(of(self.first, v[:, 1:]), 0, 1)
+            + wide(back(self.first, v[:, :-1]), 1, 0)
+            + wide(of(self.second, v[:, 2:]), 0, 2)
+            + wide(back(self.second, v[:, :-2]), 2, 0)
+        )
+
+    def solve(self, v: Grid, solver: str = "blocks") -> Grid:
+        """x with A x = v, for a positive matrix; NaN where it is not positive.
+
+        `blocks`: Cholesky by a scan over blocks of three nodes, on any device;
+        `lapack`: SciPy's banded Cholesky through a callback, on the CPU.
+        """
+        if solver == "blocks":
+            return _by_blocks(*self._tridiagonal(), v)
+        if solver == "lapack":
+            return _by_lapack(self._band(), v)
+        raise ConfigError(
+            f'solver "{solver}" is unknown.{nearest(solver, SOLVERS)} Allowed: '
+            f"{', '.join(SOLVERS)}."
+        )
+
+    def _tridiagonal(self) -> tuple[Array, Array]:
+        """Diagonal and upper blocks `"block 12 12"`."""
+        number = self.diagonal.shape[2]
+        blocks = -(-number // NODES)
+        over = NODES * blocks - number
+
+        def split(a: Array, missing: int) -> list[Array]:
+            a = jnp.pad(a, ((0, 0), (0, 0), (0, over + missing)))
+            a = a.reshape(4, 4, blocks, NODES)
+            return [a[..., k].transpose(2, 0, 1) for k in range(NODES)]
+
+        a0, a1, a2 = (
+            split(self.diagonal, 0),
+            split(self.first, 1),
+            split(self.second, 2),
+        )
+        if over:  # nodes that are not there
+            last = jnp.arange(blocks) == blocks - 1
+            for k in range(NODES - over, NODES):
+                unit = jnp.eye(4, dtype=a0[k].dtype)[None]
+                a0[k] = jnp.where(last[:, None, None], unit, a0[k])
+        t = lambda a: a.transpose(0, 2, 1)
+        none = jnp.zeros_like(a0[0])
+        within = [
+            [a0[0], a1[0], a2[0]],
+            [t(a1[0]), a0[1], a1[1]],
+            [t(a2[0]), t(a1[1]), a0[2]],
+        ]
+        upper = [[none] * 3, [a2[1], none, none], [a1[2], a2[2], none]]
+        join = lambda rows: jnp.concatenate(
+            [jnp.concatenate(row, axis=2) for row in rows], axis=1
+        )
+        return join(within), join(upper)
+
+    def _band(self) -> Array:
+        """Lower band storage `"11 unknown"`: row d holds A[j + d, j]."""
+        number = self.diagonal.shape[2]
+        pad = lambda a: jnp.pad(a, ((0, 0), (0, 0), (0, number - a.shape[2])))
+        by_offset = [self.diagonal, pad(self.first), pad(self.second)]
+
+        def entry(d: int, b: int) -> Array:
+            node, a = divmod(b + d, 4)
+            of = by_offset[node]
+            return of[a, b] if node == 0 else of[b, a]
+
+        none = jnp.zeros(number, self.diagonal.dtype)
+        rows = [
+            jnp.stack([entry(d, b) if b + d < 12 else none for b in range(4)])
+            for d in range(11)
+        ]
+        return jnp.stack(rows).transpose(0, 2, 1).reshape(11, 4 * number)
+
+
+def _by_blocks(diagonal: Array, upper: Array, v: Grid) -> Grid:
+    """Block Cholesky, forward and back."""
+    blocks, size = diagonal.shape[:2]
+    number = v.shape[1]
+    rhs = jnp.pad(v.T, ((0, NODES * blocks - number), (0, 0))).reshape(blocks, size)
+    solve = jax.scipy.linalg.solve_triangular
+
+    def forward(carry: tuple, item: tuple) -> tuple[tuple, tuple]:
+        w, y = carry  # C^-1 U of the block before, and what it left of the right side
+        d, u, b = item
+        c = jnp.linalg.cholesky(d - w.T @ w, symmetrize_input=False)
+        both = solve(
+            c, jnp.concatenate([u, (b - w.T @ y)[:, None]], axis=1), lower=True
+        )
+        return (both[:, :-1], both[:, -1]), (c, both[:, :-1], both[:, -1])
+
+    start = (jnp.zeros_like(upper[0]), jnp.zeros_like(rhs[0]))
+    kept = jax.lax.scan(forward, start, (diagonal, upper, rhs))[1]
+
+    def back(x: Array, item: tuple) -> tuple[Array, Array]:
+        c, w, y = item
+        x = solve(c, y - w @ x, lower=True, trans=1)
+        return x, x
+
+    x = jax.lax.scan(back, jnp.zeros_like(rhs[0]), kept, reverse=True)[1]
+    return x.reshape(-1, 4)[:number].T
+
+
+def _by_lapack(band: Array, v: Grid) -> Grid:
+    """SciPy's solution of a positive banded system, NaN where it is not positive."""
+    flat = v.T.reshape(-1)
+    shape = jax.ShapeDtypeStruct(flat.shape, flat.dtype)
+    x = jax.pure_callback(_scipy_banded, shape, band, flat, vmap_method="sequential")
+    return x.reshape(-1, 4).T
+
+
+def _scipy_banded(band: Any, v: Any) -> np.ndarray:
+    from scipy.linalg import LinAlgError, solveh_banded
+
+    band, v = np.asarray(band), np.asarray(v)
+    try:
+        return solveh_banded(band, v, lower=True, check_finite=False).astype(v.dtype)
+    except LinAlgError:
+        return np.full_like(v, np.nan)
