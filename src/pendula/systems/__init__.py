@@ -1,8 +1,18 @@
 """Worlds we know: simulators with ground truth, and how they are observed."""
 
 from ._brusselator import Brusselator as Brusselator
+from ._diffusion import (
+    DIRICHLET as DIRICHLET,
+    NEUMANN as NEUMANN,
+    diffusion as diffusion,
+)
 from ._double_pendulum import DoublePendulum as DoublePendulum
 from ._duffing import Duffing as Duffing
+from ._elastic_rod import (
+    ElasticRod as ElasticRod,
+    RodState as RodState,
+    Section as Section,
+)
 from ._fitzhugh_nagumo import FitzHughNagumo as FitzHughNagumo
 from ._glycolysis import GlycolyticOscillator as GlycolyticOscillator
 from ._harmonic import Harmonic as Harmonic
@@ -14,11 +24,13 @@ from ._lotka_volterra import LotkaVolterra as LotkaVolterra
 from ._n_link_pendulum import NLinkPendulum as NLinkPendulum
 from ._observe import Observation as Observation
 from ._pendulum import Pendulum as Pendulum
-from ._diffusion import (
-    DIRICHLET as DIRICHLET,
-    NEUMANN as NEUMANN,
-    diffusion as diffusion,
+from ._rod_simulate import (
+    RodRun as RodRun,
+    rest_rod as rest_rod,
+    rod_energy as rod_energy,
+    simulate_rod as simulate_rod,
 )
+from ._rod_step import Boundary as Boundary
 from ._selkov import Selkov as Selkov
 from ._simulate import simulate as simulate
 from ._spring_bodies import SpringBodies as SpringBodies

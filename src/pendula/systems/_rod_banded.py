@@ -7,6 +7,7 @@ nodes, so that blocks of three nodes are tridiagonal.
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -159,18 +160,32 @@ def _by_blocks(diagonal: Array, upper: Array, v: Grid) -> Grid:
 
 
 def _by_lapack(band: Array, v: Grid) -> Grid:
-    """SciPy's solution of a positive banded system, NaN where it is not positive."""
+    """SciPy's solution of a positive banded system, NaN where it is not positive.
+
+    A callback runs outside of the scope of float64, where JAX would round what it
+    hands over: the bits travel as integers.
+    """
     flat = v.T.reshape(-1)
-    shape = jax.ShapeDtypeStruct(flat.shape, flat.dtype)
-    x = jax.pure_callback(_scipy_banded, shape, band, flat, vmap_method="sequential")
-    return x.reshape(-1, 4).T
+    word = jnp.uint32
+    bits = lambda x: jax.lax.bitcast_convert_type(x, word)
+    given = bits(band), bits(flat)
+    shape = jax.ShapeDtypeStruct(given[1].shape, word)
+    solve = functools.partial(_scipy_banded, np.dtype(v.dtype))
+    x = jax.pure_callback(solve, shape, *given, vmap_method="sequential")
+    return jax.lax.bitcast_convert_type(x, v.dtype).reshape(-1, 4).T
 
 
-def _scipy_banded(band: Any, v: Any) -> np.ndarray:
+def _scipy_banded(dtype: np.dtype, band: Any, v: Any) -> np.ndarray:
     from scipy.linalg import LinAlgError, solveh_banded
 
-    band, v = np.asarray(band), np.asarray(v)
+    numbers = lambda x: np.ascontiguousarray(np.asarray(x)).view(dtype)
+    one = dtype.itemsize // 4
+    band, v = numbers(band), numbers(v)
+    if one > 1:
+        band, v = band[..., 0], v[..., 0]
     try:
-        return solveh_banded(band, v, lower=True, check_finite=False).astype(v.dtype)
+        x = solveh_banded(band, v, lower=True, check_finite=False)
     except LinAlgError:
-        return np.full_like(v, np.nan)
+        x = np.full_like(v, np.nan)
+    x = np.ascontiguousarray(x.astype(dtype))
+    return x.view(np.uint32).reshape(*v.shape, *([one] if one > 1 else []))

@@ -1,0 +1,282 @@
+"""A thin elastic rod in space: section, geometry at rest, mass, and its state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from .._errors import ConfigError, DataError
+from .._precision import scoped
+from ._rod_banded import Grid
+from ._rod_element import Stiffness, strains_of
+from ._rod_energy import (
+    Elastic,
+    Frames,
+    edges_of,
+    energies,
+    tangents,
+)
+from ._rod_frames import normal_to, reference_twist, space_parallel
+
+
+Numbers = Float[Array | np.ndarray, "..."]
+
+
+class Section(eqx.Module):
+    r"""Cross-section and material of a rod, uniform or one value an edge.
+
+    `axial` EA [N]; `bending_1`, `bending_2` EI of kappa1 and kappa2 [N m^2]; `twisting`
+    GJ [N m^2]; `line_mass` rho A [kg/m]; `line_inertia` rho J [kg m].
+    """
+
+    axial: Numbers
+    bending_1: Numbers
+    bending_2: Numbers
+    twisting: Numbers
+    line_mass: Numbers
+    line_inertia: Numbers
+
+    def __check_init__(self) -> None:
+        for name, value in vars(self).items():
+            try:
+                values = np.atleast_1d(np.asarray(value, np.float64))
+            except jax.errors.TracerArrayConversionError:
+                continue  # unknown inside a transformation
+            may_vanish = name in ("bending_1", "bending_2", "twisting")
+            good = np.isfinite(values) & ((values > 0.0) | (may_vanish & (values == 0)))
+            bad = np.flatnonzero(~good)
+            if bad.size:
+                where = f"[{bad[0]}]" if np.ndim(value) else ""
+                raise ConfigError(
+                    f"{name}{where} of the section is {values[bad[0]]:g}; it must be "
+                    f"{'at least 0' if may_vanish else 'greater than 0'}."
+                )
+
+    @classmethod
+    def circular(
+        cls, radius: float, youngs: Any, density: Any, poisson: float = 0.3
+    ) -> Section:
+        r"""Solid wire: $A = \pi r^2$, $I = \pi r^4/4$, $J = 2 I$,
+        $G = E/(2(1 + \nu))$.
+
+        ```python
+        >>> from pendula.systems import Section
+        >>> wire = Section.circular(0.78189e-3, 65e9, 6318.3)
+        >>> round(wire.bending_1, 5), round(wire.twisting, 5)
+        (0.01908, 0.01468)
+
+        ```
+        """
+        area, second = np.pi * radius**2, np.pi * radius**4 / 4.0
+        shear = youngs / (2.0 * (1.0 + poisson))
+        return cls(
+            youngs * area,
+            youngs * second,
+            youngs * second,
+            shear * 2.0 * second,
+            density * area,
+            density * 2.0 * second,
+        )
+
+    @classmethod
+    def strip(
+        cls,
+        width: float,
+        thickness: float,
+        youngs: Any,
+        density: Any,
+        poisson: float = 0.3,
+    ) -> Section:
+        r"""Flat strip b x h: $EI_1 = E b h^3/12$, $EI_2 = E h b^3/12$,
+        $J = \tfrac13 b h^3 (1 - 0.63\,h/b)$; the rotary inertia is that of the
+        rectangle."""
+        b, h = width, thickness
+        shear = youngs / (2.0 * (1.0 + poisson))
+        return cls(
+            youngs * b * h,
+            youngs * b * h**3 / 12.0,
+            youngs * h * b**3 / 12.0,
+            shear * b * h**3 / 3.0 * (1.0 - 0.63 * h / b),
+            density * b * h,
+            density * b * h * (b * b + h * h) / 12.0,
+        )
+
+
+class RodState(eqx.Module):
+    """Where a rod is: `z` `"4 node"` (x, y, z, theta; the last theta is 0), its rate
+    `v`, the frames of the last accepted step, time [s]."""
+
+    z: Grid
+    v: Grid
+    frames: Frames
+    time: Float[Array, ""]
+
+    @property
+    def nodes(self) -> Float[np.ndarray, "node 3"]:
+        """Positions [m]."""
+        return np.asarray(self.z)[:3].T
+
+    @property
+    def angles(self) -> Float[np.ndarray, "edge"]:
+        """Twist angles of the edges [rad]."""
+        return np.asarray(self.z)[3, :-1]
+
+    @property
+    def interleaved(self) -> Float[np.ndarray, "unknown"]:
+        """q = [x_0, theta_0, x_1, .., x_{N-1}]."""
+        return np.asarray(self.z).T.ravel()[:-1]
+
+
+class ElasticRod(eqx.Module):
+    r"""Discrete elastic rod of N nodes: edges that stretch, and bend and twist against
+    their neighbours.
+
+    $$ M \ddot q = -\nabla E(q) + f $$
+
+    with the energy of `energies`, lumped masses (half of each adjacent edge at a node,
+    $\rho J\,l$ at an angle) and a rest shape that may be straight, curved or helical.
+    **Shapes and units:** `length` at rest `"edge"` [m]; `stiffness_1`, `stiffness_2`,
+    `stiffness_t` EI1, EI2, GJ `"inner"` and `axial` EA `"edge"`; `rest` (kappa1,
+    kappa2, tau) `"3 inner"`; `mass` `"4 node"` [kg, kg m^2].
+    **Source:** Bergou et al. 2008, 2010; Jawed, Novelia, O'Reilly 2018.
+
+    ```python
+    >>> import numpy as np
+    >>> from pendula.systems import ElasticRod, Section
+    >>> line = np.linspace([0.0, 0, 0], [0.1, 0, 0], 11)
+    >>> rod = ElasticRod.from_points(line, Section.circular(1e-3, 1e6, 1000.0))
+    >>> rod.number, round(float(rod.mass[0].sum()), 7)
+    (11, 0.0003142)
+
+    ```
+    """
+
+    length: Float[Array | np.ndarray, "edge"]
+    axial: Float[Array | np.ndarray, "edge"]
+    bending: Float[Array | np.ndarray, "3 inner"]
+    rest: Float[Array | np.ndarray, "3 inner"]
+    mass: Float[Array | np.ndarray, "4 node"]
+    start: RodState
+
+    @property
+    def number(self) -> int:
+        """Nodes."""
+        return self.mass.shape[1]
+
+    @property
+    def voronoi(self) -> Float[Array | np.ndarray, "node"]:
+        """Length of rod that belongs to each node [m]."""
+        low = jnp.pad(jnp.asarray(self.length), (1, 0))
+        high = jnp.pad(jnp.asarray(self.length), (0, 1))
+        return 0.5 * (low + high)
+
+    @property
+    def elastic(self) -> Elastic:
+        """What the energy needs."""
+        inner = self.voronoi[1:-1]
+        over = jnp.asarray(self.bending) / inner[None]
+        return Elastic(
+            jnp.asarray(self.length),
+            jnp.asarray(self.axial),
+            Stiffness(over, jnp.asarray(self.rest)),
+        )
+
+    @classmethod
+    def from_points(
+        cls, points: Any, section: Section, *, rest: Any = None
+    ) -> ElasticRod:
+        """A rod through `points` `"node 3"` [m], at rest there, or with the rest
+        shape of other points `rest` of as many nodes (`start` is then strained).
+
+        **Raises:** `DataError` for fewer than 3 points, values that are not finite,
+        points that repeat, an edge that turns back on the one before.
+        """
+        at = np.asarray(points, np.float64)
+        shape = at if rest is None else np.asarray(rest, np.float64)
+        for given, name in ((at, "points"), (shape, "rest")):
+            _check_points(given, name)
+        if at.shape != shape.shape:
+            raise DataError(
+                f"rest has {len(shape)} points and points {len(at)}; a rod has as many "
+                "nodes at rest as it has anywhere."
+            )
+        return _assembled(at, shape, section)
+
+    def energies(self, state: RodState) -> dict[str, np.ndarray]:
+        """Stretching, bending, twisting energy by element [J]."""
+        return _energies(self, state)
+
+
+@scoped(np.float64)
+def _energies(rod: ElasticRod, state: RodState) -> dict[str, Any]:
+    return energies(jnp.asarray(state.z), state.frames, rod.elastic)
+
+
+@scoped(np.float64)
+def _assembled(at: np.ndarray, shape: np.ndarray, section: Section) -> ElasticRod:
+    """Rest strains of `shape`, masses, and the state at `at`."""
+    number = len(at)
+    per_edge = lambda v: jnp.broadcast_to(jnp.asarray(v, float), (number - 1,))
+    per_inner = lambda v: 0.5 * (per_edge(v)[1:] + per_edge(v)[:-1])
+    z_rest, frames_rest = _placed(shape)
+    edges = edges_of(z_rest)
+    length = jnp.sqrt(jnp.sum(edges[:3] ** 2, axis=0))
+    elements = jnp.concatenate([edges[:, :-1], edges[:, 1:]])
+    strains = strains_of(elements, frames_rest.frozen).strains
+    half = 0.5 * length * per_edge(section.line_mass)
+    node = jnp.pad(half, (0, 1)) + jnp.pad(half, (1, 0))
+    turn = jnp.pad(length * per_edge(section.line_inertia), (0, 1))
+    z, frames = _placed(at)
+    still = RodState(z, jnp.zeros_like(z), frames, jnp.zeros(()))
+    return ElasticRod(
+        length,
+        per_edge(section.axial),
+        jnp.stack(
+            [
+                per_inner(v)
+                for v in (section.bending_1, section.bending_2, section.twisting)
+            ]
+        ),
+        strains,
+        jnp.stack([node, node, node, turn]),
+        still,
+    )
+
+
+def _placed(points: np.ndarray) -> tuple[Grid, Frames]:
+    """Unknowns and frames of a rod without twist through points."""
+    x = jnp.asarray(points).T
+    z = jnp.concatenate([x, jnp.zeros_like(x[:1])])
+    t = tangents(z)
+    d = normal_to(space_parallel(t), t)
+    return z, Frames(t, d, reference_twist(d, t, jnp.zeros(len(points) - 2)))
+
+
+def _check_points(points: np.ndarray, name: str) -> None:
+    if points.ndim != 2 or points.shape[1] != 3 or len(points) < 3:
+        raise DataError(
+            f"{name} has shape {points.shape}; a rod needs at least 3 points of 3 "
+            "coordinates, (node, 3)."
+        )
+    bad = np.argwhere(~np.isfinite(points))
+    if len(bad):
+        raise DataError(f"{name}[{bad[0][0]}] is not finite. Leave the point out.")
+    edge = np.diff(points, axis=0)
+    length = np.linalg.norm(edge, axis=1)
+    same = np.flatnonzero(length < 1e-12 * length.max())
+    if len(same):
+        raise DataError(
+            f"{name}[{same[0]}] and {name}[{same[0] + 1}] are the same place. Leave "
+            "one out."
+        )
+    cosine = np.sum(edge[1:] * edge[:-1], axis=1) / (length[1:] * length[:-1])
+    back = np.flatnonzero(cosine < -1.0 + 1e-9)
+    if len(back):
+        raise DataError(
+            f"the rod turns straight back at {name}[{back[0] + 1}]. Give it a bend."
+        )

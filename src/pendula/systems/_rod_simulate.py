@@ -1,0 +1,293 @@
+"""Motion and rest of an elastic rod."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int
+
+from .._errors import ConfigError, DivergedError
+from .._precision import precision, to_host
+from ._elastic_rod import ElasticRod, RodState
+from ._rod_energy import energy
+from ._rod_solve import Method, Problem, Solved, solve
+from ._rod_step import (
+    Boundary,
+    Loads,
+    Report,
+    Stepped,
+    Stepper,
+    checked_integrator,
+)
+
+
+RETRIES = 6  # halvings of a step that fails
+STILL = (0.0, 0.0, 0.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class RodRun:
+    """The motion of a rod: times `"save"` [s], `z` and `v` `"save 4 node"` as in
+    `RodState`, the last `state`; of each stretch between saves the iterations, the
+    largest force that was left [N], how often a step was halved, whether it failed
+    (the state then stays what it was)."""
+
+    ts: Float[np.ndarray, "save"]
+    z: Float[np.ndarray, "save 4 node"]
+    v: Float[np.ndarray, "save 4 node"]
+    state: RodState
+    iterations: Int[np.ndarray, "save"]
+    residual: Float[np.ndarray, "save"]
+    halvings: Int[np.ndarray, "save"]
+    failed: np.ndarray
+
+    @property
+    def nodes(self) -> Float[np.ndarray, "save node 3"]:
+        """Positions [m]."""
+        return np.moveaxis(self.z[:, :3], 1, 2)
+
+    @property
+    def good(self) -> bool:
+        """Whether every step succeeded."""
+        return not bool(self.failed.any())
+
+
+def simulate_rod(
+    rod: ElasticRod,
+    t_end: float,
+    dt: float,
+    *,
+    state: RodState | None = None,
+    boundary: Boundary | None = None,
+    gravity: Any = (0.0, 0.0, -9.81),
+    drag: float = 0.0,
+    integrator: str = "bdf2",
+    save_every: int = 1,
+    tolerance: float | None = None,
+    solver: str = "auto",
+    retries: int = RETRIES,
+    strict: bool = False,
+) -> RodRun:
+    r"""The motion of a rod under gravity, drag and prescribed ends.
+
+    $$ M \ddot z = -\nabla E(z) + f - C \dot z $$
+
+    **Arguments:** `t_end`, `dt` [s]; `state` (default: where the rod was placed, at
+    rest); `boundary` (default: free); `gravity` `"3"` [m/s^2]; `drag` for each length
+    of rod [N s/m^2]; `integrator`: `backward_euler`, `midpoint`, `bdf2`; `save_every`
+    steps; `tolerance`: the force that Newton's method may leave [N] (default: a
+    millionth of the lightest node's weight); `solver`: `blocks`, `lapack` (CPU), or
+    `auto`; `strict`: a failure raises.
+    **Returns:** `RodRun`, in float64.
+    **Raises:** `ConfigError` for a step that is not positive or is longer than
+    `t_end`, `DivergedError` with `strict`.
+    **Source:** Bergou et al. 2008; Wang 2023, chapter 3.
+
+    ```python
+    >>> import numpy as np
+    >>> from pendula.systems import Boundary, ElasticRod, Section, simulate_rod
+    >>> line = np.linspace([0.0, 0, 0], [0.1, 0, 0], 11)
+    >>> rod = ElasticRod.from_points(line, Section.circular(1e-3, 1e6, 1000.0))
+    >>> held = Boundary.of(rod, nodes=[0, 1], edges=[0])
+    >>> run = simulate_rod(rod, 0.02, 0.001, boundary=held)
+    >>> bool(run.nodes[-1, -1, 2] < -1e-3), run.good
+    (True, True)
+
+    ```
+    """
+    checked_integrator(integrator)
+    if not (np.isfinite(dt) and dt > 0.0 and t_end >= dt):
+        raise ConfigError(
+            f"dt is {dt:g} s and t_end {t_end:g} s; a step is greater than 0 and no "
+            "longer than the motion."
+        )
+    if save_every < 1:
+        raise ConfigError(f"save_every is {save_every}; it must be at least 1.")
+    saves = round(t_end / dt) // save_every
+    with precision(np.float64):
+        stepper = stepper_of(rod, state, boundary, gravity, drag)
+        method = method_of(rod, gravity, tolerance, solver)
+        first = rod.start if state is None else state
+        first = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), first)
+        last, (path, told) = to_host(
+            _motion(
+                stepper,
+                Stepped.start(first),
+                jnp.asarray(dt, jnp.float64),
+                saves,
+                save_every,
+                integrator,
+                method,
+                retries,
+            )
+        )
+        begin = to_host(first)
+    ts = np.concatenate([[float(begin.time)], path.time])
+    failed = np.concatenate([[False], told.failed])
+    if strict and failed.any():
+        k = int(np.argmax(failed))
+        raise DivergedError(
+            f"the rod's step failed between {ts[k - 1]:g} and {ts[k]:g} s: force "
+            f"{told.residual[k - 1]:.3g} N left after {told.iterations[k - 1]} "
+            "iterations. Take a smaller dt, or move the ends more slowly."
+        )
+    with_first = lambda a, b: np.concatenate([np.asarray(a)[None], b])
+    return RodRun(
+        ts,
+        with_first(begin.z, path.z),
+        with_first(begin.v, path.v),
+        last.state,
+        with_first(0, told.iterations),
+        with_first(0.0, told.residual),
+        with_first(0, told.halvings),
+        failed,
+    )
+
+
+def stepper_of(
+    rod: ElasticRod,
+    state: RodState | None,
+    boundary: Boundary | None,
+    gravity: Any,
+    drag: Any,
+) -> Stepper:
+    """Loads and boundary of a motion; to be used inside float64."""
+    bounds = Boundary.of(rod) if boundary is None else boundary
+    if bounds.fixed.shape != (4, rod.number):
+        raise ConfigError(
+            f"the boundary is one of {bounds.fixed.shape[1]} nodes, the rod has "
+            f"{rod.number}."
+        )
+    start = rod.start if state is None else state
+    loads = Loads.of(rod, gravity, drag)
+    return Stepper(rod, loads, bounds, jnp.asarray(start.z, jnp.float64))
+
+
+def method_of(
+    rod: ElasticRod, gravity: Any, tolerance: float | None, solver: str
+) -> Method:
+    """The stop of Newton's method and the linear solver."""
+    if solver == "auto":
+        solver = "lapack" if jax.default_backend() == "cpu" else "blocks"
+    if tolerance is None:
+        pull = float(np.linalg.norm(np.asarray(gravity, float))) or 9.81
+        tolerance = 1e-6 * float(np.min(rod.mass[0])) * pull
+    return Method(float(tolerance), solver)
+
+
+@eqx.filter_jit
+def _motion(
+    stepper: Stepper,
+    first: Stepped,
+    dt: Any,
+    saves: int,
+    every: int,
+    integrator: str,
+    method: Method,
+    retries: int,
+) -> tuple[Stepped, tuple[RodState, Report]]:
+    """`saves` stretches of `every` steps."""
+
+    def one(now: Stepped, _: Any) -> tuple[Stepped, Report]:
+        return stepper.advance(now, dt, integrator, method, retries)
+
+    def stretch(now: Stepped, _: Any) -> tuple[Stepped, tuple[RodState, Report]]:
+        now, told = jax.lax.scan(one, now, None, length=every)
+        worst = Report(
+            jnp.sum(told.iterations),
+            jnp.max(told.residual),
+            jnp.max(told.halvings),
+            jnp.any(told.failed),
+        )
+        return now, (now.state, worst)
+
+    return jax.lax.scan(stretch, first, None, length=saves)
+
+
+def rest_rod(
+    rod: ElasticRod,
+    *,
+    state: RodState | None = None,
+    boundary: Boundary | None = None,
+    gravity: Any = (0.0, 0.0, -9.81),
+    increments: int = 10,
+    tolerance: float | None = None,
+    solver: str = "auto",
+) -> RodState:
+    r"""The rod at rest: $\nabla E(z) = f$, loads and prescribed ends brought in
+    `increments` equal parts.
+
+    A prescribed motion is taken from its time 0 to 1.
+    **Raises:** `DivergedError` where Newton's method fails, with the part of the load.
+    """
+    with precision(np.float64):
+        stepper = stepper_of(rod, state, boundary, gravity, 0.0)
+        method = method_of(rod, gravity, tolerance, solver)
+        now = rod.start if state is None else state
+        now = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), now)
+        now = eqx.tree_at(lambda s: s.v, now, jnp.zeros_like(now.v))
+        for k in range(1, increments + 1):
+            share = jnp.asarray(k / increments, jnp.float64)
+            now, out = _increment(stepper, now, share, method)
+            if not bool(out.good):
+                raise DivergedError(
+                    f"the rod found no rest at {k}/{increments} of its load: force "
+                    f"{float(out.residual):.3g} N left after {int(out.iterations)} "
+                    "iterations. Take more increments."
+                )
+        return to_host(now)
+
+
+@eqx.filter_jit
+def _increment(
+    stepper: Stepper, now: RodState, share: Any, method: Method
+) -> tuple[RodState, Solved]:
+    """Rest under a share of the load, from the rest before."""
+    none = jnp.zeros_like(now.z)
+    problem = Problem(
+        stepper.rod.elastic,
+        now.frames,
+        none,
+        none,
+        none,
+        none,
+        share * stepper.loads.force,
+        stepper.boundary.targets(share, stepper.start),
+    )
+    out = solve(problem, now.z, stepper.boundary.held(), method)
+    return RodState(out.z, none, now.frames.at(out.z), now.time), out
+
+
+def rod_energy(rod: ElasticRod, run: RodRun, gravity: Any) -> dict[str, np.ndarray]:
+    """Kinetic, elastic and potential energy and their sum `"save"` [J] of a motion.
+
+    The frames of every save are carried from the last one of the run.
+    """
+    mass = np.asarray(rod.mass)
+    kinetic = 0.5 * np.sum(mass * run.v**2, axis=(1, 2))
+    height = run.z[:, :3] * np.asarray(gravity, float)[:, None]
+    potential = -np.sum(mass[:3] * height, axis=(1, 2))
+    with precision(np.float64):
+        elastic = np.asarray(_elastic(rod, run.z))
+    total = kinetic + elastic + potential
+    return {
+        "kinetic": kinetic,
+        "elastic": elastic,
+        "potential": potential,
+        "total": total,
+    }
+
+
+@eqx.filter_jit
+def _elastic(rod: ElasticRod, z: Any) -> Any:
+    def carry(frames: Any, one: Any) -> tuple[Any, Any]:
+        frames = frames.at(one)
+        return frames, energy(one, frames, rod.elastic)
+
+    frames = jax.tree.map(jnp.asarray, rod.start.frames)
+    return jax.lax.scan(carry, frames, jnp.asarray(z))[1]

@@ -1,0 +1,190 @@
+"""The state that an implicit step of a rod asks for: the minimum of its potential, by
+Newton's method on the banded stiffness, differentiable through what it solves."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from ._rod_banded import Grid, NodeBlocks
+from ._rod_energy import Elastic, Frames, energy, slope, stiffness
+
+
+MOST = 50  # iterations of Newton's method
+HALVINGS = 30  # of one of its steps
+ARMIJO = 1e-4
+LEAST_MOVE = 1e-13  # m and rad
+
+
+class Problem(NamedTuple):
+    r"""What a step minimises over the free unknowns z:
+
+    $$ \Phi(z) = \tfrac12 (z - \hat z)^\top I (z - \hat z) + E(z) - f^\top z
+       + \tfrac12 (z - z_d)^\top D (z - z_d) $$
+
+    with `inertia` I (mass over the square of the step), `drag` D (over the step), all
+    `"4 node"`; `target`: the values of those that are prescribed.
+    """
+
+    elastic: Elastic
+    frames: Frames
+    inertia: Grid
+    hat: Grid
+    drag: Grid
+    behind: Grid
+    force: Grid
+    target: Grid
+
+    def potential(self, z: Grid) -> Float[Array, ""]:
+        """Phi."""
+        away, moved = z - self.hat, z - self.behind
+        rest = 0.5 * self.inertia * away**2 + 0.5 * self.drag * moved**2
+        rest = rest - self.force * z
+        return energy(z, self.frames, self.elastic) + jnp.sum(rest)
+
+    def _outer(self, z: Grid) -> Grid:
+        away, moved = z - self.hat, z - self.behind
+        return self.inertia * away + self.drag * moved - self.force
+
+    def residual(self, z: Grid) -> Grid:
+        """Its slope: minus the forces that are left."""
+        return slope(z, self.frames, self.elastic) + self._outer(z)
+
+    def newton(self, z: Grid) -> tuple[Grid, NodeBlocks]:
+        """Slope and second derivative."""
+        g, blocks = stiffness(z, self.frames, self.elastic)
+        return g + self._outer(z), blocks.plus(self.inertia + self.drag)
+
+
+class Solved(NamedTuple):
+    """The minimum, the largest force that is left on a free unknown, the iterations,
+    and whether that is small enough."""
+
+    z: Grid
+    residual: Float[Array, ""]
+    iterations: Int[Array, ""]
+    good: Bool[Array, ""]
+
+
+class Method(NamedTuple):
+    """How it is solved: the force [N] that may be left, the linear solver."""
+
+    tolerance: float
+    solver: str = "blocks"
+
+
+def solve(
+    problem: Problem, z: Grid, fixed: Bool[np.ndarray | Array, "4 node"], method: Method
+) -> Solved:
+    """Newton's method from z, prescribed unknowns set first, every step halved until
+    Phi falls enough; where the stiffness is not positive, mass is added to it.
+
+    Differentiable in everything but z by the implicit function theorem: one more
+    system with the stiffness at the solution.
+    """
+    return _solved(method, problem, jax.lax.stop_gradient(z), fixed)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _solved(method: Method, problem: Problem, z: Grid, fixed: Any) -> Solved:
+    return _newton(method, problem, z, fixed)
+
+
+def _newton(method: Method, problem: Problem, z: Grid, fixed: Any) -> Solved:
+    free = jnp.where(fixed, 0.0, 1.0).astype(z.dtype)
+    z = jnp.where(fixed, problem.target, z)
+    # what a force on an unknown may be is told by its weight: angles have units of
+    # their own, but share the stop
+    left = lambda g: jnp.max(jnp.abs(free * g))
+    tiny = 64.0 * jnp.finfo(z.dtype).eps
+
+    def going(carry: tuple) -> Array:
+        return (carry[2] < MOST) & ~carry[4]
+
+    def once(carry: tuple) -> tuple:
+        z, phi, count, _, _ = carry
+        g, blocks = problem.newton(z)
+        g = free * g
+        move = -_positive(blocks, problem.inertia, fixed, g, method.solver)
+        falls = jnp.sum(g * move)
+
+        def too_long(item: tuple) -> Array:
+            share, _, value = item
+            # below the rounding of Phi its change says nothing
+            least = phi + ARMIJO * share * falls + tiny * jnp.abs(phi)
+            return ~(value <= least) & (share > 0.5**HALVINGS)
+
+        def shorter(item: tuple) -> tuple:
+            share = 0.5 * item[0]
+            new = z + share * move
+            return share, new, problem.potential(new)
+
+        first = (jnp.ones((), z.dtype), z + move, problem.potential(z + move))
+        share, new, value = jax.lax.while_loop(too_long, shorter, first)
+        residual = left(problem.residual(new))
+        moved = share * jnp.max(jnp.abs(move))
+        lost = ~jnp.isfinite(value)
+        done = (residual <= method.tolerance) | (moved <= LEAST_MOVE) | lost
+        return new, value, count + 1, residual, done
+
+    residual = left(problem.residual(z))
+    start = (
+        z,
+        problem.potential(z),
+        jnp.zeros((), jnp.int32),
+        residual,
+        residual <= method.tolerance,
+    )
+    z, phi, count, residual, done = jax.lax.while_loop(going, once, start)
+    good = done & jnp.isfinite(phi) & ~problem.frames.flipped(z)
+    return Solved(z, residual, count, good)
+
+
+def _positive(
+    blocks: NodeBlocks, inertia: Grid, fixed: Any, g: Grid, solver: str
+) -> Grid:
+    """A^-1 g, with as much inertia (or a share of the diagonal) added as makes A
+    positive."""
+    own = jnp.abs(jnp.einsum("iin->in", blocks.diagonal))
+    more = jnp.where(inertia > 0.0, inertia, 1e-4 * own)
+
+    def attempt(mu: Array) -> Grid:
+        return blocks.plus(mu * more).held(fixed).solve(g, solver)
+
+    def bad(item: tuple) -> Array:
+        return ~jnp.all(jnp.isfinite(item[1])) & (item[0] < 1e9)
+
+    def again(item: tuple) -> tuple:
+        mu = jnp.where(item[0] > 0.0, 10.0 * item[0], jnp.ones_like(item[0]))
+        return mu, attempt(mu)
+
+    zero = jnp.zeros((), g.dtype)
+    return jax.lax.while_loop(bad, again, (zero, attempt(zero)))[1]
+
+
+def _forward(method: Method, problem: Problem, z: Grid, fixed: Any) -> tuple:
+    out = _newton(method, problem, z, fixed)
+    return out, (problem, out.z, fixed)
+
+
+def _backward(method: Method, kept: tuple, seeds: Solved) -> tuple:
+    problem, z, fixed = kept
+    free = jnp.where(fixed, 0.0, 1.0).astype(z.dtype)
+    seed = seeds.z
+    blocks = problem.newton(z)[1]
+    w = blocks.held(fixed).solve(free * seed, method.solver)
+    # prescribed unknowns move the others through the stiffness that couples them
+    on_target = (1.0 - free) * (seed - blocks.times(w))
+    floating = eqx.filter(problem, eqx.is_inexact_array)
+    pull = jax.vjp(lambda p: free * p.residual(z), floating)[1](-w)[0]
+    pull = pull._replace(target=pull.target + on_target)
+    return pull, jnp.zeros_like(z), np.zeros(fixed.shape, jax.dtypes.float0)
+
+
+_solved.defvjp(_forward, _backward)
