@@ -39,10 +39,10 @@ _TRIED = (
     "and columns, mish and tanh, 500 to 4,000 updates: 0.044 and above, not far from "
     "joint pre-training; it is not the noise, without it the errors were the same. "
     "T(p) + V(q) with losses in units of the rates brought 0.03 beside 0.04 of joint "
-    "pre-training. Of width 32 with 10, 20 and 50 inner steps and 2,000 to 6,000 updates 20 "
-    "steps and 2,000 updates were best (0.024); second order with 20 steps 0.13; width "
-    "64 brought 0.017 (joint: 0.036). All of that on seed 0; the others were not "
-    "looked at. Not tried: more kinds."
+    "pre-training. Of width 32 with 10, 20 and 50 inner steps and 2,000 to 6,000 "
+    "updates 20 steps and 2,000 updates were best (0.024); second order with 20 steps "
+    "0.13; width 64 brought 0.017 (joint: 0.036). All of that on seed 0; the others "
+    "were not looked at. Not tried: more kinds."
 )
 _HOW = (
     "A learned H = T(p) + V(q) in one space (q1, q2, p1, p2), where kinds of one "

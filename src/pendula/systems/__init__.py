@@ -33,6 +33,13 @@ from ._rod_simulate import (
 from ._rod_step import Boundary as Boundary
 from ._selkov import Selkov as Selkov
 from ._simulate import simulate as simulate
+from ._slinky import (
+    Slinky as Slinky,
+    bar_ends as bar_ends,
+    drop as drop,
+    from_bars as from_bars,
+    to_bars as to_bars,
+)
 from ._spring_bodies import SpringBodies as SpringBodies
 from ._system import (
     AbstractSystem as AbstractSystem,

@@ -21,7 +21,14 @@ from ._rod_energy import (
     energies,
     tangents,
 )
-from ._rod_frames import normal_to, reference_twist, space_parallel
+from ._rod_frames import (
+    FLIPPED,
+    dot,
+    normal_to,
+    reference_twist,
+    space_parallel,
+    transport,
+)
 
 
 Numbers = Float[Array | np.ndarray, "..."]
@@ -191,7 +198,8 @@ class ElasticRod(eqx.Module):
         cls, points: Any, section: Section, *, rest: Any = None
     ) -> ElasticRod:
         """A rod through `points` `"node 3"` [m], at rest there, or with the rest
-        shape of other points `rest` of as many nodes (`start` is then strained).
+        shape of other points `rest` of as many nodes: `start` is then strained, its
+        material frames turned with their edges and not about them.
 
         **Raises:** `DataError` for fewer than 3 points, values that are not finite,
         points that repeat, an edge that turns back on the one before.
@@ -232,6 +240,11 @@ def _assembled(at: np.ndarray, shape: np.ndarray, section: Section) -> ElasticRo
     node = jnp.pad(half, (0, 1)) + jnp.pad(half, (1, 0))
     turn = jnp.pad(length * per_edge(section.line_inertia), (0, 1))
     z, frames = _placed(at)
+    carried = transport(frames_rest.director, frames_rest.tangent, frames.tangent)
+    same = jnp.min(dot(frames_rest.tangent, frames.tangent)) > FLIPPED
+    d = normal_to(jnp.where(same, carried, frames.director), frames.tangent)
+    twist = reference_twist(d, frames.tangent, jnp.zeros(number - 2))
+    frames = Frames(frames.tangent, d, twist)
     still = RodState(z, jnp.zeros_like(z), frames, jnp.zeros(()))
     return ElasticRod(
         length,

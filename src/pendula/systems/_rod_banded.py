@@ -45,6 +45,10 @@ class NodeBlocks(NamedTuple):
             both(self.second, slice(None, -2), slice(2, None)),
         )
 
+    def and_also(self, other: NodeBlocks) -> NodeBlocks:
+        """The sum of two."""
+        return NodeBlocks(*(a + b for a, b in zip(self, other, strict=True)))
+
     def plus(self, diagonal: Grid) -> NodeBlocks:
         """With more on the diagonal."""
         eye = jnp.eye(4, dtype=diagonal.dtype)[:, :, None]

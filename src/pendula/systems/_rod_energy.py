@@ -131,6 +131,18 @@ def _axial_stiffness(y: Array, rod: Elastic) -> Float[Array, "3 3 edge"]:
     return along * (rod.axial / rod.length) + across * slack
 
 
+def compression(z: Grid, rod: Elastic) -> NodeBlocks:
+    """What makes the stretching stiffness positive again: edges that are shorter than
+    at rest pull aside, and this is taken back."""
+    y = edges_of(z)
+    length = jnp.sqrt(dot(y[:3], y[:3]))
+    t = y[:3] / length[None]
+    across = jnp.eye(3, dtype=y.dtype)[:, :, None] - t[:, None] * t[None]
+    slack = rod.axial * jnp.maximum(1.0 / length - 1.0 / rod.length, 0.0)
+    own = jnp.pad(across * slack, ((0, 1), (0, 1), (0, 0)))
+    return _node_blocks(own, jnp.zeros_like(own[..., 1:]))
+
+
 def _at_edges(bent: Float[Array, "8 inner"]) -> Float[Array, "4 edge"]:
     low, high = ((0, 0), (0, 1)), ((0, 0), (1, 0))
     return jnp.pad(bent[:4], low) + jnp.pad(bent[4:], high)

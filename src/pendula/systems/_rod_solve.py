@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from ._rod_banded import Grid, NodeBlocks
-from ._rod_energy import Elastic, Frames, energy, slope, stiffness
+from ._rod_energy import Elastic, Frames, compression, energy, slope, stiffness
 
 
 MOST = 50  # iterations of Newton's method
@@ -83,7 +83,7 @@ def solve(
     problem: Problem, z: Grid, fixed: Bool[np.ndarray | Array, "4 node"], method: Method
 ) -> Solved:
     """Newton's method from z, prescribed unknowns set first, every step halved until
-    Phi falls enough; where the stiffness is not positive, mass is added to it.
+    Phi falls enough; a stiffness that is not positive is made so.
 
     Differentiable in everything but z by the implicit function theorem: one more
     system with the stiffness at the solution.
@@ -111,7 +111,7 @@ def _newton(method: Method, problem: Problem, z: Grid, fixed: Any) -> Solved:
         z, phi, count, _, _ = carry
         g, blocks = problem.newton(z)
         g = free * g
-        move = -_positive(blocks, problem.inertia, fixed, g, method.solver)
+        move = -_positive(problem, z, blocks, fixed, g, method.solver)
         falls = jnp.sum(g * move)
 
         def too_long(item: tuple) -> Array:
@@ -147,25 +147,24 @@ def _newton(method: Method, problem: Problem, z: Grid, fixed: Any) -> Solved:
 
 
 def _positive(
-    blocks: NodeBlocks, inertia: Grid, fixed: Any, g: Grid, solver: str
+    problem: Problem, z: Grid, blocks: NodeBlocks, fixed: Any, g: Grid, solver: str
 ) -> Grid:
-    """A^-1 g, with as much inertia (or a share of the diagonal) added as makes A
-    positive."""
+    """A^-1 g, where A is made positive if it is not: first without the pull aside of
+    compressed edges, then with more and more inertia (or a share of the diagonal)."""
     own = jnp.abs(jnp.einsum("iin->in", blocks.diagonal))
-    more = jnp.where(inertia > 0.0, inertia, 1e-4 * own)
-
-    def attempt(mu: Array) -> Grid:
-        return blocks.plus(mu * more).held(fixed).solve(g, solver)
+    more = jnp.where(problem.inertia > 0.0, problem.inertia, 1e-4 * own)
 
     def bad(item: tuple) -> Array:
         return ~jnp.all(jnp.isfinite(item[1])) & (item[0] < 1e9)
 
     def again(item: tuple) -> tuple:
-        mu = jnp.where(item[0] > 0.0, 10.0 * item[0], jnp.ones_like(item[0]))
-        return mu, attempt(mu)
+        mu = item[0]
+        safe = blocks.and_also(compression(z, problem.elastic)).plus(mu * more)
+        x = safe.held(fixed).solve(g, solver)
+        return jnp.where(mu > 0.0, 10.0 * mu, jnp.ones_like(mu)), x
 
-    zero = jnp.zeros((), g.dtype)
-    return jax.lax.while_loop(bad, again, (zero, attempt(zero)))[1]
+    first = (jnp.zeros((), g.dtype), blocks.held(fixed).solve(g, solver))
+    return jax.lax.while_loop(bad, again, first)[1]
 
 
 def _forward(method: Method, problem: Problem, z: Grid, fixed: Any) -> tuple:

@@ -1,0 +1,235 @@
+"""The Slinky: a helical spring as an elastic rod, its cycles as bars in a plane, and
+the helix again from the bars."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Float
+
+from .._errors import ConfigError, DataError
+from ._elastic_rod import ElasticRod, RodState, Section
+from ._rod_simulate import RodRun, rest_rod, simulate_rod
+from ._rod_step import Boundary
+
+
+AROUND = 16  # nodes to a cycle
+GRAVITY = 9.8
+Bars = Float[np.ndarray, "*lead bar 3"]
+SPAN = 0.35 / 76  # m to a cycle of the horizontal start
+
+
+@dataclasses.dataclass(frozen=True)
+class Slinky:
+    r"""A helix of `cycles` turns with P = 16 nodes each, along x.
+
+    $$ x_k = (p\,k/P,\; R \cos(2\pi k/P),\; R \sin(2\pi k/P)) $$
+
+    SI units. `radius` R and `pitch` p of the helix at rest; `wire` radius, `youngs`
+    modulus, Poisson ratio, density: a cycle weighs 2.5 g, and pulls with k1 =
+    $G d^4/(64 R^3)$ = 65 N/m; or another `section`.
+    **Source:** Wang 2023, chapter 3, for radius, mass and gravity; the rest is ours.
+
+    ```python
+    >>> from pendula.systems import Slinky
+    >>> slinky = Slinky(cycles=2)
+    >>> slinky.rod().number, round(1e3 * slinky.cycle_mass, 4)
+    (33, 2.5)
+
+    ```
+    """
+
+    cycles: int = 76
+    radius: float = 0.033
+    pitch: float = 0.7e-3
+    wire: float = 0.78189e-3
+    youngs: float = 65e9
+    poisson: float = 0.3
+    density: float = 6318.3
+    section: Section | None = None
+
+    def __post_init__(self) -> None:
+        if self.cycles < 2:
+            raise ConfigError(f"cycles is {self.cycles}; a Slinky has at least 2.")
+        for name in ("radius", "pitch", "wire", "youngs", "density"):
+            value = getattr(self, name)
+            if not (np.isfinite(value) and value > 0.0):
+                raise ConfigError(f"{name} is {value:g}; it must be greater than 0.")
+
+    @property
+    def wire_length(self) -> float:
+        """Wire of one cycle, a polygon [m]."""
+        chord = 2.0 * self.radius * np.sin(np.pi / AROUND)
+        return AROUND * float(np.hypot(chord, self.pitch / AROUND))
+
+    @property
+    def cycle_mass(self) -> float:
+        """Mass of one cycle [kg]."""
+        return self.wire_length * float(np.mean(self.own_section.line_mass))
+
+    @property
+    def own_section(self) -> Section:
+        """The wire's section."""
+        if self.section is not None:
+            return self.section
+        return Section.circular(self.wire, self.youngs, self.density, self.poisson)
+
+    def points(self, pitch: float | None = None) -> Float[np.ndarray, "node 3"]:
+        """Nodes of the helix with a pitch (default: at rest)."""
+        k = np.arange(AROUND * self.cycles + 1)
+        angle = 2.0 * np.pi * k / AROUND
+        p = self.pitch if pitch is None else pitch
+        ring = self.radius * np.cos(angle), self.radius * np.sin(angle)
+        return np.stack([p * k / AROUND, *ring], axis=1)
+
+    def rod(self, span: float | None = None) -> ElasticRod:
+        """The rod, drawn out evenly to a span [m] (default: as it rests).
+
+        **Raises:** `ConfigError` for a span that is longer than the wire.
+        """
+        rest = self.points()
+        if span is None:
+            return ElasticRod.from_points(rest, self.own_section)
+        if not 0.0 < span < self.cycles * self.wire_length:
+            raise ConfigError(
+                f"span is {span:g} m; it must be greater than 0 and less than the "
+                f"wire, {self.cycles * self.wire_length:.4g} m."
+            )
+        drawn = self.points(span / self.cycles)
+        return ElasticRod.from_points(drawn, self.own_section, rest=rest)
+
+    def clamps(
+        self,
+        rod: ElasticRod,
+        *,
+        first: bool = True,
+        last: bool = True,
+        by: str = "cycle",
+    ) -> Boundary:
+        """Both ends or one of them clamped.
+
+        `cycle`: the first bar's nodes (0 to 8) and all from the last bar's top on, so
+        that end bars stay; `edge`: two nodes and the angle between them.
+        """
+        if by not in ("cycle", "edge"):
+            raise ConfigError(f'clamps by "{by}" are unknown. Allowed: cycle, edge.')
+        n = rod.number
+        low, high = (AROUND // 2 + 1, AROUND + 1) if by == "cycle" else (2, 2)
+        nodes: list[int] = []
+        edges: list[int] = []
+        if first:
+            nodes += range(low)
+            edges += range(low - 1)
+        if last:
+            nodes += range(n - high, n)
+            edges += range(n - high, n - 1)
+        return Boundary.of(rod, nodes, edges)
+
+    def horizontal(
+        self, span: float | None = None, *, last: bool = True, by: str = "cycle"
+    ) -> tuple[ElasticRod, RodState, Boundary]:
+        """Drawn out along x to a span (default 0.35 m for 76 cycles), at rest between
+        clamps without gravity; then the last end may be let go."""
+        rod = self.rod(SPAN * self.cycles if span is None else span)
+        held = self.clamps(rod, by=by)
+        state = rest_rod(
+            rod, boundary=held, gravity=(0.0, 0.0, 0.0), increments=1, tolerance=1e-9
+        )
+        return rod, state, held if last else self.clamps(rod, last=False, by=by)
+
+    def vertical(
+        self, *, last: bool = False, by: str = "cycle"
+    ) -> tuple[ElasticRod, RodState, Boundary]:
+        """As it rests, hanging down (along -y) from its first end."""
+        turned = self.points() @ np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
+        rod = ElasticRod.from_points(turned, self.own_section)
+        return rod, rod.start, self.clamps(rod, last=last, by=by)
+
+
+def drop(
+    rod: ElasticRod,
+    state: RodState,
+    boundary: Boundary,
+    t_end: float,
+    dt: float = 1e-3,
+    **options: object,
+) -> RodRun:
+    """The motion under gravity along -y; options of `simulate_rod`."""
+    settings: dict = {"gravity": (0.0, -GRAVITY, 0.0), "tolerance": 1e-9} | options
+    return simulate_rod(rod, t_end, dt, state=state, boundary=boundary, **settings)
+
+
+def to_bars(
+    nodes: Float[np.ndarray, "*lead node 3"],
+    rates: Float[np.ndarray, "*lead node 3"] | None = None,
+) -> tuple[Bars, Bars | None]:
+    r"""Bars u_i = (x, y, alpha) of the cycles, and their rates.
+
+    Top $T_i$ (node 16 i) and bottom $B_i$ (node 16 i + 8):
+    $c = (T + B)/2$, $T - c \propto (-\sin\alpha, \cos\alpha)$, alpha continuous along
+    the bars and along the axis before them (time); $\dot\alpha = (T - B) \times
+    (\dot T - \dot B)/|T - B|^2$.
+    **Source:** Wang 2023, figure 3.3.
+    """
+    nodes = np.asarray(nodes, np.float64)
+    if nodes.shape[-1] != 3 or (nodes.shape[-2] - 1) % AROUND:
+        raise DataError(
+            f"nodes has shape {nodes.shape}; whole cycles have 16 nodes each and one "
+            "at the end, (.., 16 cycles + 1, 3)."
+        )
+    top, bottom = _ends(nodes)
+    along = top - bottom
+    alpha = np.arctan2(-along[..., 0], along[..., 1])
+    alpha = np.unwrap(alpha, axis=-1)
+    if alpha.ndim > 1:
+        turns = np.unwrap(alpha[..., 0], axis=-1) - alpha[..., 0]
+        alpha = alpha + turns[..., None]
+    bars = np.concatenate([0.5 * (top + bottom), alpha[..., None]], axis=-1)
+    if rates is None:
+        return bars, None
+    v_top, v_bottom = _ends(np.asarray(rates, np.float64))
+    turn = v_top - v_bottom
+    spin = along[..., 0] * turn[..., 1] - along[..., 1] * turn[..., 0]
+    spin = spin / np.sum(along**2, axis=-1)
+    return bars, np.concatenate([0.5 * (v_top + v_bottom), spin[..., None]], axis=-1)
+
+
+def _ends(nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(x, y) of tops and bottoms."""
+    flat = nodes[..., :2]
+    half = AROUND // 2
+    return flat[..., 0:-1:AROUND, :], flat[..., half::AROUND, :]
+
+
+def bar_ends(
+    bars: Bars, radius: float = 0.033
+) -> tuple[Float[np.ndarray, "*lead bar 2"], Float[np.ndarray, "*lead bar 2"]]:
+    """Top and bottom of each bar."""
+    arm = radius * np.stack([-np.sin(bars[..., 2]), np.cos(bars[..., 2])], axis=-1)
+    return bars[..., :2] + arm, bars[..., :2] - arm
+
+
+def from_bars(
+    bars: Bars, radius: float = 0.033, samples: int = 9
+) -> Float[np.ndarray, "*lead cycle sample 3"]:
+    r"""The helix again, a cycle between each bar and the next.
+
+    A half circle from the top to the bottom of bar i, then one from there to the top of
+    bar i + 1, out of the plane: $c + (P - c)\cos\phi \pm R \sin\phi\, e_z$ with c
+    between both ends, P the first; `samples` points each (9: the nodes of the rod, the
+    bottom once).
+    **Source:** Wang 2023, figure 3.3.
+    """
+    top, bottom = bar_ends(bars, radius)
+    phi = np.linspace(0.0, np.pi, samples)
+
+    def half(p: np.ndarray, q: np.ndarray, side: float) -> np.ndarray:
+        c = 0.5 * (p + q)
+        flat = c[..., None, :] + (p - c)[..., None, :] * np.cos(phi)[:, None]
+        out = np.broadcast_to(side * radius * np.sin(phi), flat.shape[:-1])
+        return np.concatenate([flat, out[..., None]], axis=-1)
+
+    there = half(top[..., :-1, :], bottom[..., :-1, :], 1.0)
+    back = half(bottom[..., :-1, :], top[..., 1:, :], -1.0)
+    return np.concatenate([there, back[..., 1:, :]], axis=-2)
