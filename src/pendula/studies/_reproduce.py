@@ -62,6 +62,7 @@ _MODULES = {
         "_families_links",
         "_families_chemostats",
     ),
+    "slinky": ("_slinky", "_slinky_statics", "_slinky_motion"),
 }
 BUDGETS = ("full", "quick")
 RESULTS = Path("results")
@@ -76,7 +77,7 @@ def studies() -> dict[str, Study]:
     ```python
     >>> from pendula.studies import studies
     >>> sorted(studies())
-    ['families', 'real_data', 'spine']
+    ['families', 'real_data', 'slinky', 'spine']
 
     ```
     """

@@ -24,10 +24,16 @@ from ._lotka_volterra import LotkaVolterra as LotkaVolterra
 from ._n_link_pendulum import NLinkPendulum as NLinkPendulum
 from ._observe import Observation as Observation
 from ._pendulum import Pendulum as Pendulum
+from ._rod_frames import (
+    reference_twist as reference_twist,
+    transport as transport,
+)
 from ._rod_simulate import (
     RodRun as RodRun,
     rest_rod as rest_rod,
     rod_energy as rod_energy,
+    rod_forces as rod_forces,
+    rod_path as rod_path,
     simulate_rod as simulate_rod,
 )
 from ._rod_step import Boundary as Boundary

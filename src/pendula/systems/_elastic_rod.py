@@ -215,6 +215,25 @@ class ElasticRod(eqx.Module):
             )
         return _assembled(at, shape, section)
 
+    def placed(
+        self, points: Any, angles: Any = None, directors: Any = None
+    ) -> RodState:
+        """This rod through other points `"node 3"`, at rest, its edges turned by
+        `angles` `"edge"` [rad] against frames that are carried from `start`, or
+        against `directors` `"edge 3"`.
+
+        **Raises:** `DataError` as for `from_points`, or for another number of nodes.
+        """
+        at = np.asarray(points, np.float64)
+        _check_points(at, "points")
+        if len(at) != self.number:
+            raise DataError(f"points has {len(at)} nodes, the rod {self.number}.")
+        theta = np.zeros(self.number - 1) if angles is None else np.asarray(angles)
+        z = np.vstack([at.T, np.append(theta, 0.0)])
+        return _laid(
+            self.start, z, None if directors is None else np.transpose(directors)
+        )
+
     def energies(self, state: RodState) -> dict[str, np.ndarray]:
         """Stretching, bending, twisting energy by element [J]."""
         return _energies(self, state)
@@ -239,13 +258,9 @@ def _assembled(at: np.ndarray, shape: np.ndarray, section: Section) -> ElasticRo
     half = 0.5 * length * per_edge(section.line_mass)
     node = jnp.pad(half, (0, 1)) + jnp.pad(half, (1, 0))
     turn = jnp.pad(length * per_edge(section.line_inertia), (0, 1))
-    z, frames = _placed(at)
-    carried = transport(frames_rest.director, frames_rest.tangent, frames.tangent)
-    same = jnp.min(dot(frames_rest.tangent, frames.tangent)) > FLIPPED
-    d = normal_to(jnp.where(same, carried, frames.director), frames.tangent)
-    twist = reference_twist(d, frames.tangent, jnp.zeros(number - 2))
-    frames = Frames(frames.tangent, d, twist)
-    still = RodState(z, jnp.zeros_like(z), frames, jnp.zeros(()))
+    before = RodState(z_rest, jnp.zeros_like(z_rest), frames_rest, jnp.zeros(()))
+    z = jnp.concatenate([jnp.asarray(at).T, jnp.zeros_like(z_rest[:1])])
+    start = _carried(before, z, None)
     return ElasticRod(
         length,
         per_edge(section.axial),
@@ -257,8 +272,26 @@ def _assembled(at: np.ndarray, shape: np.ndarray, section: Section) -> ElasticRo
         ),
         strains,
         jnp.stack([node, node, node, turn]),
-        still,
+        start,
     )
+
+
+@scoped(np.float64)
+def _laid(before: RodState, z: np.ndarray, directors: np.ndarray | None) -> RodState:
+    return _carried(before, jnp.asarray(z), directors)
+
+
+def _carried(before: RodState, z: Grid, directors: Any) -> RodState:
+    """The rod elsewhere: directors turn with their edges and not about them, those
+    of edges that turned back begin anew."""
+    old, t = before.frames, tangents(z)
+    if directors is None:
+        same = jnp.min(dot(old.tangent, t)) > FLIPPED
+        carried = transport(old.director, old.tangent, t)
+        directors = jnp.where(same, carried, space_parallel(t))
+    d = normal_to(jnp.asarray(directors), t)
+    twist = reference_twist(d, t, jnp.zeros(t.shape[1] - 1))
+    return RodState(z, jnp.zeros_like(z), Frames(t, d, twist), jnp.zeros(()))
 
 
 def _placed(points: np.ndarray) -> tuple[Grid, Frames]:

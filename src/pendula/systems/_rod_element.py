@@ -177,28 +177,28 @@ def element_curvature(
     f_side, e_side = cross(t_f, side), cross(t_e, side)
     q_e, q_f = k1[None] * m2e - k2[None] * m1e, k1[None] * m2f - k2[None] * m1f
     p_e, p_f = k1[None] * m1e + k2[None] * m2e, k1[None] * m1f + k2[None] * m2f
-    both = _outer(tt, tt) * (2.0 * mu)
+    both = _outer(tt, tt) * _wide(2.0 * mu)
     ee = (
         both
         - _both(f_side, tt)
-        - (eye - _outer(t_e, t_e)) * (mu / chi)
+        - (eye - _outer(t_e, t_e)) * _wide(mu / chi)
         + 0.25 * _both(kb, q_e - kt[None] * (t_e + tt))
-    ) / (l_e * l_e)
+    ) / _wide(l_e * l_e)
     ff = (
         both
         + _both(e_side, tt)
-        - (eye - _outer(t_f, t_f)) * (mu / chi)
+        - (eye - _outer(t_f, t_f)) * _wide(mu / chi)
         + 0.25 * _both(kb, q_f - kt[None] * (t_f + tt))
-    ) / (l_f * l_f)
+    ) / _wide(l_f * l_f)
     ef = (
         both
         - _outer(f_side, tt)
         + _outer(tt, e_side)
-        - (eye + _outer(t_e, t_f)) * (mu / chi)
+        - (eye + _outer(t_e, t_f)) * _wide(mu / chi)
         - _skew(side)
-        + _skew(t_e) * (kt / chi)
-        - 0.5 * _outer(kb, tt) * kt
-    ) / (l_e * l_f)
+        + _skew(t_e) * _wide(kt / chi)
+        - 0.5 * _outer(kb, tt) * _wide(kt)
+    ) / _wide(l_e * l_f)
     ten = lambda p: 0.5 * dot(kb, p)[None] * tt
     e_te = (ten(p_e) - cross(t_f, p_e) / chi[None]) / l_e[None]
     f_te = (ten(p_e) + cross(t_e, p_e) / chi[None]) / l_f[None]
@@ -207,12 +207,12 @@ def element_curvature(
     te_te, tf_tf = -0.5 * dot(kb, q_e), -0.5 * dot(kb, q_f)
 
     # the frames turn when the edges move on from where they were carried from
-    ee = ee + _both(a_e, e_te) + _outer(a_e, a_e) * te_te
-    ff = ff + _both(a_f, f_tf) + _outer(a_f, a_f) * tf_tf
+    ee = ee + _both(a_e, e_te) + _outer(a_e, a_e) * _wide(te_te)
+    ff = ff + _both(a_f, f_tf) + _outer(a_f, a_f) * _wide(tf_tf)
     ef = ef + _outer(a_e, f_te) + _outer(e_tf, a_f)
     e_te, f_tf = e_te + a_e * te_te[None], f_tf + a_f * tf_tf[None]
-    ee = ee + _bent(frozen.t_e, t_e, l_e) * slope[3]
-    ff = ff + _bent(frozen.t_f, t_f, l_f) * slope[7]
+    ee = ee + _bent(frozen.t_e, t_e, l_e) * _wide(slope[3])
+    ff = ff + _bent(frozen.t_f, t_f, l_f) * _wide(slope[7])
 
     rows = [
         [ee, e_te[:, None], ef, e_tf[:, None]],
@@ -240,6 +240,11 @@ def _strain_slopes(s: Strained, a_e: Vectors, a_f: Vectors) -> Float[Array, "3 8
     return jnp.concatenate([by_e, by_te[:, None], by_f, by_tf[:, None]], axis=1)
 
 
+def _wide(x: Numbers) -> Float[Array, "1 1 elem"]:
+    """A number of each element, to go with matrices."""
+    return x[None, None]
+
+
 def _outer(a: Array, b: Array) -> Array:
     """a b^T of each element `"i j elem"`."""
     return a[:, None] * b[None]
@@ -262,4 +267,4 @@ def _bent(a: Array, t: Array, length: Array) -> Array:
     """Second derivative of the turn of a frame that is carried from a to t."""
     w, s = cross(a, t), 1.0 + dot(a, t)
     beside = a - dot(a, t)[None] * t
-    return _both(w, t / s[None] + 0.5 * beside / (s * s)[None]) / (length * length)
+    return _both(w, t / s[None] + 0.5 * beside / (s * s)[None]) / _wide(length * length)

@@ -128,7 +128,7 @@ def _axial_stiffness(y: Array, rod: Elastic) -> Float[Array, "3 3 edge"]:
     along = t[:, None] * t[None]
     across = jnp.eye(3, dtype=y.dtype)[:, :, None] - along
     slack = rod.axial * (1.0 / rod.length - 1.0 / length)
-    return along * (rod.axial / rod.length) + across * slack
+    return along * (rod.axial / rod.length)[None, None] + across * slack[None, None]
 
 
 def compression(z: Grid, rod: Elastic) -> NodeBlocks:
@@ -139,7 +139,7 @@ def compression(z: Grid, rod: Elastic) -> NodeBlocks:
     t = y[:3] / length[None]
     across = jnp.eye(3, dtype=y.dtype)[:, :, None] - t[:, None] * t[None]
     slack = rod.axial * jnp.maximum(1.0 / length - 1.0 / rod.length, 0.0)
-    own = jnp.pad(across * slack, ((0, 1), (0, 1), (0, 0)))
+    own = jnp.pad(across * slack[None, None], ((0, 1), (0, 1), (0, 0)))
     return _node_blocks(own, jnp.zeros_like(own[..., 1:]))
 
 

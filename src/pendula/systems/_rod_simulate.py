@@ -9,12 +9,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Array, Float, Int
 
 from .._errors import ConfigError, DivergedError
 from .._precision import precision, to_host
 from ._elastic_rod import ElasticRod, RodState
-from ._rod_energy import energy
+from ._rod_banded import Grid
+from ._rod_energy import energy, stiffness
 from ._rod_solve import Method, Problem, Solved, solve
 from ._rod_step import (
     Boundary,
@@ -27,7 +28,6 @@ from ._rod_step import (
 
 
 RETRIES = 6  # halvings of a step that fails
-STILL = (0.0, 0.0, 0.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +120,7 @@ def simulate_rod(
                 Stepped.start(first),
                 jnp.asarray(dt, jnp.float64),
                 saves,
-                save_every,
+                jnp.asarray(save_every),
                 integrator,
                 method,
                 retries,
@@ -186,27 +186,80 @@ def _motion(
     first: Stepped,
     dt: Any,
     saves: int,
-    every: int,
+    every: Any,
     integrator: str,
     method: Method,
     retries: int,
 ) -> tuple[Stepped, tuple[RodState, Report]]:
     """`saves` stretches of `every` steps."""
 
-    def one(now: Stepped, _: Any) -> tuple[Stepped, Report]:
-        return stepper.advance(now, dt, integrator, method, retries)
+    def one(_: Any, item: tuple[Stepped, Report]) -> tuple[Stepped, Report]:
+        now, worst = item
+        now, told = stepper.advance(now, dt, integrator, method, retries)
+        return now, worst.and_then(told)
 
     def stretch(now: Stepped, _: Any) -> tuple[Stepped, tuple[RodState, Report]]:
-        now, told = jax.lax.scan(one, now, None, length=every)
-        worst = Report(
-            jnp.sum(told.iterations),
-            jnp.max(told.residual),
-            jnp.max(told.halvings),
-            jnp.any(told.failed),
-        )
-        return now, (now.state, worst)
+        # a loop of any length: other steps between saves are no other program
+        now, told = jax.lax.fori_loop(0, every, one, (now, Report.none(dt.dtype)))
+        return now, (now.state, told)
 
     return jax.lax.scan(stretch, first, None, length=saves)
+
+
+def rod_path(
+    rod: ElasticRod,
+    steps: int,
+    dt: Any,
+    *,
+    tolerance: float,
+    state: RodState | None = None,
+    v: Any = None,
+    boundary: Boundary | None = None,
+    gravity: Any = (0.0, 0.0, -9.81),
+    drag: Any = 0.0,
+    integrator: str = "midpoint",
+    solver: str = "blocks",
+) -> Float[Array, "save 4 node"]:
+    """The states z `"save 4 node"` of a motion, the first included, for `jit`, `vmap`
+    and `grad` within float64: arguments as for `simulate_rod`, `v` `"4 node"` the
+    first velocity.
+
+    Derivatives are those of the solved steps (implicit function theorem), not of
+    Newton's iterations. No step is halved; from a failed one on all is NaN.
+
+    ```python
+    >>> import jax, numpy as np
+    >>> from pendula.systems import Boundary, ElasticRod, Section, rod_path
+    >>> line = np.linspace([0.0, 0, 0], [0.1, 0, 0], 6)
+    >>> rod = ElasticRod.from_points(line, Section.circular(1e-3, 1e6, 1000.0))
+    >>> held = Boundary.of(rod, nodes=[0, 1], edges=[0])
+    >>> with jax.enable_x64(True):
+    ...     tip = lambda g: rod_path(
+    ...         rod, 3, 1e-3, tolerance=1e-12, boundary=held, gravity=(0.0, 0.0, g)
+    ...     )[-1, 2, -1]
+    ...     slope = jax.grad(tip)(-9.81)
+    >>> bool(abs(slope / (0.5 * 0.003**2) - 1.0) < 0.2)
+    True
+
+    ```
+    """
+    checked_integrator(integrator)
+    stepper = stepper_of(rod, state, boundary, gravity, drag)
+    first = rod.start if state is None else state
+    first = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), first)
+    if v is not None:
+        first = eqx.tree_at(lambda s: s.v, first, jnp.asarray(v, jnp.float64))
+    method, h = Method(tolerance, solver), jnp.asarray(dt, jnp.float64)
+
+    def one(carry: tuple, _: Any) -> tuple[tuple, Grid]:
+        now, lost = carry
+        now, told = stepper.step(now, h, integrator, method)
+        lost = lost | told.failed
+        return (now, lost), jnp.where(lost, jnp.nan, now.state.z)
+
+    start = (Stepped.start(first), jnp.asarray(False))
+    path = jax.lax.scan(one, start, None, length=steps)[1]
+    return jnp.concatenate([first.z[None], path])
 
 
 def rest_rod(
@@ -215,6 +268,7 @@ def rest_rod(
     state: RodState | None = None,
     boundary: Boundary | None = None,
     gravity: Any = (0.0, 0.0, -9.81),
+    force: Any = None,
     increments: int = 10,
     tolerance: float | None = None,
     solver: str = "auto",
@@ -222,11 +276,16 @@ def rest_rod(
     r"""The rod at rest: $\nabla E(z) = f$, loads and prescribed ends brought in
     `increments` equal parts.
 
-    A prescribed motion is taken from its time 0 to 1.
+    `force` `"4 node"` [N, N m] adds to the weight. A prescribed motion is taken from
+    its time 0 to 1.
     **Raises:** `DivergedError` where Newton's method fails, with the part of the load.
     """
     with precision(np.float64):
         stepper = stepper_of(rod, state, boundary, gravity, 0.0)
+        if force is not None:
+            loads = stepper.loads
+            loads = loads._replace(force=loads.force + jnp.asarray(force))
+            stepper = stepper._replace(loads=loads)
         method = method_of(rod, gravity, tolerance, solver)
         now = rod.start if state is None else state
         now = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), now)
@@ -261,6 +320,30 @@ def _increment(
     )
     out = solve(problem, now.z, stepper.boundary.held(), method)
     return RodState(out.z, none, now.frames.at(out.z), now.time), out
+
+
+def rod_forces(
+    rod: ElasticRod, state: RodState, *, dense: bool = False
+) -> tuple[Float[np.ndarray, "4 node"], Float[np.ndarray, "all all"] | None]:
+    """Elastic forces on the unknowns `"4 node"` [N, N m] (minus the slope of the
+    energy), and with `dense` the stiffness in the order x_0, theta_0, x_1, .. (for
+    tests: its size is the square of the rod's)."""
+    with precision(np.float64):
+        g, blocks = to_host(_forces(rod, state))
+    if not dense:
+        return -g, None
+    whole = np.zeros((4 * rod.number, 4 * rod.number))
+    for offset, part in enumerate(blocks):
+        for k in range(part.shape[2]):
+            low, high = 4 * k, 4 * (k + offset)
+            whole[low : low + 4, high : high + 4] = part[..., k]
+            whole[high : high + 4, low : low + 4] = part[..., k].T
+    return -g, whole[:-1, :-1]
+
+
+@eqx.filter_jit
+def _forces(rod: ElasticRod, state: RodState) -> Any:
+    return stiffness(jnp.asarray(state.z), state.frames, rod.elastic)
 
 
 def rod_energy(rod: ElasticRod, run: RodRun, gravity: Any) -> dict[str, np.ndarray]:

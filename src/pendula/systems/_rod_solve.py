@@ -102,7 +102,7 @@ def _newton(method: Method, problem: Problem, z: Grid, fixed: Any) -> Solved:
     # what a force on an unknown may be is told by its weight: angles have units of
     # their own, but share the stop
     left = lambda g: jnp.max(jnp.abs(free * g))
-    tiny = 64.0 * jnp.finfo(z.dtype).eps
+    tiny = 64.0 * float(jnp.finfo(z.dtype).eps)
 
     def going(carry: tuple) -> Array:
         return (carry[2] < MOST) & ~carry[4]

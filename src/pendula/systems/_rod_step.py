@@ -115,6 +115,21 @@ class Report(NamedTuple):
         none = jnp.zeros((), jnp.int32)
         return cls(out.iterations, out.residual, none, ~out.good)
 
+    @classmethod
+    def none(cls, dtype: Any) -> Report:
+        """Of no step at all."""
+        zero = jnp.zeros((), jnp.int32)
+        return cls(zero, jnp.zeros((), dtype), zero, jnp.asarray(False))
+
+    def and_then(self, other: Report) -> Report:
+        """Of both: iterations of all, the worst of the rest."""
+        return Report(
+            self.iterations + other.iterations,
+            jnp.maximum(self.residual, other.residual),
+            jnp.maximum(self.halvings, other.halvings),
+            self.failed | other.failed,
+        )
+
 
 class Stepper(NamedTuple):
     """Everything that a step needs besides the state."""
@@ -200,18 +215,11 @@ class Stepper(NamedTuple):
 
         def one(_: Any, item: tuple) -> tuple:
             state, told = item
-            new, more = self.step(state, h / count, integrator, method)
-            return new, Report(
-                told.iterations + more.iterations,
-                jnp.maximum(told.residual, more.residual),
-                level,
-                told.failed | more.failed,
-            )
+            new, more = self.step(state, h / count.astype(h.dtype), integrator, method)
+            return new, told.and_then(more)
 
-        clean = before._replace(
-            residual=jnp.zeros_like(before.residual),
-            halvings=level,
-            failed=jnp.asarray(False),
+        clean = Report.none(h.dtype)._replace(
+            iterations=before.iterations, halvings=level
         )
         after, told = jax.lax.fori_loop(0, count, one, (now, clean))
         # the state before is one short step back: the next step begins anew
