@@ -95,6 +95,7 @@ def rod(number=12, seed=0):
     return z, frames, Elastic(draw(number - 1) / number, draw(number - 1), bending)
 
 
+@pytest.mark.slow
 def test_the_stiffness_of_a_rod_by_node_blocks():
     z, frames, elastic = rod()
     v = jnp.asarray(np.random.default_rng(1).normal(size=z.shape))

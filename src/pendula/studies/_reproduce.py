@@ -62,7 +62,7 @@ _MODULES = {
         "_families_links",
         "_families_chemostats",
     ),
-    "slinky": ("_slinky", "_slinky_statics", "_slinky_motion"),
+    "slinky": ("_slinky", "_slinky_statics", "_slinky_motion", "_slinky_speed"),
 }
 BUDGETS = ("full", "quick")
 RESULTS = Path("results")

@@ -31,7 +31,7 @@ from ._rod_frames import (
 )
 
 
-Numbers = Float[Array | np.ndarray, "..."]
+Numbers = float | Float[Array | np.ndarray, "..."]
 
 
 class Section(eqx.Module):

@@ -194,16 +194,23 @@ def _motion(
     """`saves` stretches of `every` steps."""
 
     def one(_: Any, item: tuple[Stepped, Report]) -> tuple[Stepped, Report]:
-        now, worst = item
-        now, told = stepper.advance(now, dt, integrator, method, retries)
-        return now, worst.and_then(told)
+        # after a failure nothing is tried again
+        return jax.lax.cond(item[1].failed, lambda same: same, onwards, item)
 
-    def stretch(now: Stepped, _: Any) -> tuple[Stepped, tuple[RodState, Report]]:
+    def onwards(item: tuple[Stepped, Report]) -> tuple[Stepped, Report]:
+        now, told = stepper.advance(item[0], dt, integrator, method, retries)
+        return now, item[1].and_then(told)
+
+    def stretch(item: tuple, _: Any) -> tuple[tuple, tuple[RodState, Report]]:
         # a loop of any length: other steps between saves are no other program
-        now, told = jax.lax.fori_loop(0, every, one, (now, Report.none(dt.dtype)))
-        return now, (now.state, told)
+        now, lost = item
+        before = Report.none(dt.dtype)._replace(failed=lost)
+        now, told = jax.lax.fori_loop(0, every, one, (now, before))
+        return (now, told.failed), (now.state, told)
 
-    return jax.lax.scan(stretch, first, None, length=saves)
+    start = (first, jnp.asarray(False))
+    (last, _), path = jax.lax.scan(stretch, start, None, length=saves)
+    return last, path
 
 
 def rod_path(

@@ -213,15 +213,19 @@ class Stepper(NamedTuple):
         """2^level steps over the same time."""
         count = 2**level
 
-        def one(_: Any, item: tuple) -> tuple:
-            state, told = item
-            new, more = self.step(state, h / count.astype(h.dtype), integrator, method)
-            return new, told.and_then(more)
+        def more(item: tuple) -> Array:
+            return (item[0] < count) & ~item[2].failed
+
+        def one(item: tuple) -> tuple:
+            k, state, told = item
+            new, own = self.step(state, h / count.astype(h.dtype), integrator, method)
+            return k + 1, new, told.and_then(own)
 
         clean = Report.none(h.dtype)._replace(
             iterations=before.iterations, halvings=level
         )
-        after, told = jax.lax.fori_loop(0, count, one, (now, clean))
+        first = (jnp.zeros((), jnp.int32), now, clean)
+        _, after, told = jax.lax.while_loop(more, one, first)
         # the state before is one short step back: the next step begins anew
         return after._replace(known=jnp.asarray(False)), told
 

@@ -1,0 +1,218 @@
+"""An elastic rod at rest and in motion: closed forms, other codes, invariances."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from pendula import ConfigError, DataError, DivergedError
+from pendula.systems import (
+    Boundary,
+    ElasticRod,
+    Section,
+    rest_rod,
+    rod_energy,
+    rod_forces,
+    rod_path,
+    simulate_rod,
+)
+
+
+NUMBER = 21  # nodes of every rod here: compiled programs are shared
+LINE = np.linspace([0.0, 0, 0], [0.1, 0, 0], NUMBER)
+SOFT = Section.circular(1e-3, 1e6, 1000.0)
+
+
+@pytest.fixture(scope="module")
+def rod():
+    return ElasticRod.from_points(LINE, SOFT)
+
+
+@pytest.fixture(scope="module")
+def clamp(rod):
+    return Boundary.of(rod, nodes=[0, 1], edges=[0])
+
+
+def fall(rod, clamp, **options):
+    settings = {"boundary": clamp, "tolerance": 1e-12, "save_every": 5} | options
+    return simulate_rod(rod, 0.05, 1e-3, **settings)
+
+
+def test_a_rod_through_points_weighs_what_its_section_says(rod):
+    wire = SOFT.line_mass * 0.1
+    assert_allclose(rod.mass[0].sum(), wire)
+    assert_allclose(rod.mass[0, 1:-1], wire / 20)
+    assert_allclose(rod.mass[3, :-1], SOFT.line_inertia * 0.005)
+    assert_allclose(rod.rest, 0.0, atol=1e-15)
+    assert_allclose(rod.voronoi.sum(), 0.1)
+    assert rod.start.interleaved.shape == (4 * NUMBER - 1,)
+    assert_array_equal(rod.start.nodes, LINE)
+
+
+def test_the_strip_bends_in_its_soft_direction_first():
+    strip = Section.strip(2.5e-3, 0.62e-3, 200e9, 7800.0)
+    assert strip.bending_2 / strip.bending_1 == pytest.approx((2.5 / 0.62) ** 2)
+    thin = Section.strip(1.0, 1e-4, 1.0, 1.0, 0.0)
+    assert thin.twisting == pytest.approx(0.5 * 1e-12 / 3.0, rel=1e-3)
+
+
+def test_a_cantilever_bends_as_beams_do(rod):
+    """Little weight: w L^4/(8 EI), the clamp in the middle of the first edge."""
+    length = 0.1 / (NUMBER - 1.5)
+    x = (np.arange(NUMBER) - 0.5) * length
+    beam = ElasticRod.from_points(np.stack([x, 0 * x, 0 * x], 1), SOFT)
+    held = Boundary.of(beam, nodes=[0, 1], edges=[0])
+    pull = 8.0 * SOFT.bending_1 * 1e-3 / (SOFT.line_mass * 0.1**4)
+    rest = rest_rod(
+        beam, boundary=held, gravity=(0, 0, -pull), increments=2, tolerance=1e-12
+    )
+    assert_allclose(rest.nodes[-1, 2], -1e-3, rtol=6e-3)
+    assert_allclose(rest.nodes[:, 1], 0.0, atol=1e-12)
+    forces = rod_forces(beam, rest)[0]
+    weight = beam.mass[0] * pull
+    assert_allclose(forces[2, 2:], weight[2:], atol=1e-11)
+
+
+def test_a_rod_that_is_turned_at_an_end_twists_evenly(rod):
+    turn = lambda t, z: z.at[3, 19].set(t)
+    held = Boundary.of(rod, [0, 1, 19, 20], [0, 19], turn)
+    rest = rest_rod(
+        rod, boundary=held, gravity=(0, 0, 0), increments=2, tolerance=1e-14
+    )
+    assert_allclose(np.diff(rest.angles), 1.0 / 19.0, atol=1e-10)
+    torque = -rod_forces(rod, rest)[0][3, 19]
+    assert_allclose(torque, SOFT.twisting / (19 * 0.005), rtol=1e-9)
+
+
+def test_free_flight_is_exact(rod):
+    """Nothing held: the rod falls as a stone does."""
+    run = fall(rod, None)
+    assert run.good
+    assert_allclose(run.nodes[-1, :, 2], -0.5 * 9.81 * 0.05**2, rtol=1e-6)
+    assert_allclose(run.v[-1, 2], -9.81 * 0.05, rtol=1e-8)
+
+
+def test_energy_is_kept_by_the_midpoint_and_lost_by_euler(rod, clamp):
+    gravity = (0.0, 0.0, -9.81)
+    lost = {}
+    for integrator in ("midpoint", "backward_euler"):
+        run = fall(rod, clamp, integrator=integrator)
+        told = rod_energy(rod, run, gravity)
+        lost[integrator] = np.diff(told["total"]) / told["kinetic"].max()
+    assert np.all(lost["backward_euler"] < 0.0)
+    assert abs(lost["midpoint"].sum()) < 2e-3 < -lost["backward_euler"].sum()
+
+
+def test_a_motion_that_is_turned_with_its_world_is_the_same_motion(rod, clamp):
+    from scipy.spatial.transform import Rotation
+
+    turn = Rotation.from_rotvec([0.5, -0.8, 0.3]).as_matrix()
+    here = fall(rod, clamp)
+    there = ElasticRod.from_points(LINE @ turn.T + 0.3, SOFT)
+    other = fall(there, clamp, gravity=turn @ [0.0, 0.0, -9.81])
+    assert_allclose((other.nodes - 0.3) @ turn, here.nodes, atol=1e-10)
+
+
+@pytest.mark.slow
+def test_an_end_that_is_pushed_in_and_twisted(data_dir):
+    """Another code's motion of bending and twist, step for step."""
+    with np.load(data_dir / "der-reference" / "contortion21.npz") as file:
+        z = {key: file[key] for key in file.files}
+    section = Section.circular(
+        float(z["radius"]), float(z["E"]), float(z["rho"]), float(z["poisson"])
+    )
+    rod = ElasticRod.from_points(LINE, section)
+
+    def ends(t, at):
+        k = jnp.round(t / 0.01)
+        at = at.at[0, :3].add(1e-3 * jnp.minimum(k, 15.0))
+        return at.at[3, :2].add(0.02 * jnp.maximum(k - 15.0, 0.0))
+
+    held = Boundary.of(rod, z["fixed_nodes"], [0, 1, 18, 19], ends)
+    run = simulate_rod(
+        rod,
+        0.4,
+        0.01,
+        boundary=held,
+        gravity=z["gravity"],
+        integrator="backward_euler",
+        tolerance=1e-12,
+        solver="blocks",
+    )
+    off = np.abs(run.nodes[1:] - z["nodes"][:40]).max((1, 2))
+    assert run.good
+    assert run.iterations.max() <= 20
+    assert off[:3].max() < 5e-5
+    assert off[9:].max() < 2e-7  # the reference stops at a loose tolerance
+    assert off[29:].max() < 1e-9
+    assert_allclose(run.z[1:, 3, :-1], z["theta"][:40], atol=1e-6)
+
+
+@pytest.mark.slow
+def test_derivatives_go_through_the_solved_steps(rod, clamp):
+    """In stiffness and mass, against central differences."""
+
+    def tip(p):
+        own = dataclasses.replace(rod, bending=p[0] * rod.bending, mass=p[1] * rod.mass)
+        path = rod_path(own, 5, 2e-3, boundary=clamp, tolerance=1e-13)
+        return path[-1, 2, -1]
+
+    with jax.enable_x64(True):
+        both = jax.jit(jax.value_and_grad(tip))
+        at = jnp.asarray([1.0, 1.0])
+        slope = both(at)[1]
+        for k in range(2):
+            way = jnp.zeros(2).at[k].set(1e-5)
+            wanted = (both(at + way)[0] - both(at - way)[0]) / 2e-5
+            assert_allclose(slope[k], wanted, rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_step_that_fails_is_told(rod, clamp):
+    """An end that jumps back over the rod turns an edge around."""
+    jump = lambda t, z: z.at[0, 20].add(jnp.where(t > 0.02, -0.3, 0.0))
+    held = Boundary.of(rod, [0, 1, 20], [0], jump)
+    run = fall(rod, held, integrator="bdf2")
+    assert not run.good
+    assert np.isfinite(run.z).all()
+    with pytest.raises(DivergedError, match="the rod's step failed between"):
+        fall(rod, held, integrator="bdf2", strict=True)
+
+
+def test_what_cannot_be_a_rod_is_refused():
+    with pytest.raises(DataError, match="at least 3 points"):
+        ElasticRod.from_points(LINE[:2], SOFT)
+    again = LINE.copy()
+    again[4] = again[3]
+    with pytest.raises(DataError, match=r"points\[3\] and points\[4\] are the same"):
+        ElasticRod.from_points(again, SOFT)
+    again[4, 0] = np.nan
+    with pytest.raises(DataError, match=r"points\[4\] is not finite"):
+        ElasticRod.from_points(again, SOFT)
+    back = LINE.copy()
+    back[5, 0] = back[3, 0]
+    with pytest.raises(DataError, match="turns straight back"):
+        ElasticRod.from_points(back[:6], SOFT)
+    with pytest.raises(DataError, match="as many nodes at rest"):
+        ElasticRod.from_points(LINE, SOFT, rest=LINE[:-1])
+    with pytest.raises(ConfigError, match="axial of the section is -1"):
+        Section(-1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+    with pytest.raises(ConfigError, match=r"line_mass\[1\] of the section is 0"):
+        Section(1.0, 1.0, 1.0, 1.0, np.array([1.0, 0.0]), 1.0)
+
+
+def test_settings_that_do_not_fit_are_refused(rod):
+    with pytest.raises(ConfigError, match="there is no node 21"):
+        Boundary.of(rod, nodes=[21])
+    with pytest.raises(ConfigError, match='integrator "bdf3" is unknown'):
+        simulate_rod(rod, 0.1, 0.01, integrator="bdf3")
+    with pytest.raises(ConfigError, match="dt is 0 s"):
+        simulate_rod(rod, 0.1, 0.0)
+    with pytest.raises(ConfigError, match="save_every is 0"):
+        simulate_rod(rod, 0.1, 0.01, save_every=0)
+    wrong = Boundary(np.zeros((4, 5), bool))
+    with pytest.raises(ConfigError, match="the boundary is one of 5 nodes"):
+        simulate_rod(rod, 0.1, 0.01, boundary=wrong)
