@@ -244,9 +244,9 @@ def rod_path(
     ...     tip = lambda g: rod_path(
     ...         rod, 3, 1e-3, tolerance=1e-12, boundary=held, gravity=(0.0, 0.0, g)
     ...     )[-1, 2, -1]
-    ...     slope = jax.grad(tip)(-9.81)
-    >>> bool(abs(slope / (0.5 * 0.003**2) - 1.0) < 0.2)
-    True
+    ...     one, two = (float(jax.jit(tip)(g)) for g in (-9.81, -19.62))
+    >>> round(two / one, 3)  # or jax.grad(tip)
+    2.0
 
     ```
     """
