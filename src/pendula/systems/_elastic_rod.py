@@ -284,7 +284,7 @@ def _laid(before: RodState, z: np.ndarray, directors: np.ndarray | None) -> RodS
 def _carried(before: RodState, z: Grid, directors: Any) -> RodState:
     """The rod elsewhere: directors turn with their edges and not about them, those
     of edges that turned back begin anew."""
-    old, t = before.frames, tangents(z)
+    old, t = jax.tree.map(jnp.asarray, before.frames), tangents(z)
     if directors is None:
         same = jnp.min(dot(old.tangent, t)) > FLIPPED
         carried = transport(old.director, old.tangent, t)
