@@ -249,6 +249,7 @@ def test_every_study_has_a_table_of_its_own():
         *["reference", "vs_torch"],
         *["cross"],
         *["gd_pendulum", "hyper", "balls", "builds", "links", "chemostats"],
+        *["rivals", "selkov_time"],
         *["statics", "motion", "drops", "speed"],
     ]
 

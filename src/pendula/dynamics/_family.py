@@ -250,7 +250,8 @@ class Family:
         about["eta0"] = eta0.tolist()
         fisher, variance, repeats = fisher_of(model, etas, found, setup.dtype)
         about |= {"variance": variance, "correlation": repeats}
-        change, error = step_change(model, etas, found, setup.horizon, setup.dtype)
+        told = step_change(model, etas, found, setup.horizon, setup.dtype)
+        change, error = np.nan_to_num(told).tolist()
         about |= {"step_change": change, "step_error": error}
         return cls(model, etas, fisher, about)
 

@@ -61,6 +61,7 @@ _MODULES = {
         "_families_dfki",
         "_families_links",
         "_families_chemostats",
+        "_families_rivals",
     ),
     "slinky": ("_slinky", "_slinky_statics", "_slinky_motion", "_slinky_speed"),
 }
