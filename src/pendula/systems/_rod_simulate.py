@@ -15,7 +15,7 @@ from .._errors import ConfigError, DivergedError
 from .._precision import precision, to_host
 from ._elastic_rod import ElasticRod, RodState
 from ._rod_banded import Grid
-from ._rod_energy import energy, stiffness
+from ._rod_energy import Frames, energy, stiffness
 from ._rod_solve import Method, Problem, Solved, solve
 from ._rod_step import (
     Boundary,
@@ -33,13 +33,15 @@ RETRIES = 6  # halvings of a step that fails
 @dataclasses.dataclass(frozen=True)
 class RodRun:
     """The motion of a rod: times `"save"` [s], `z` and `v` `"save 4 node"` as in
-    `RodState`, the last `state`; of each stretch between saves the iterations, the
+    `RodState`, the `frames` at each save (its leaves begin with `"save"`), the last
+    `state`; of each stretch between saves the iterations, the
     largest force that was left [N], how often a step was halved, whether it failed
     (the state then stays what it was)."""
 
     ts: Float[np.ndarray, "save"]
     z: Float[np.ndarray, "save 4 node"]
     v: Float[np.ndarray, "save 4 node"]
+    frames: Frames
     state: RodState
     iterations: Int[np.ndarray, "save"]
     residual: Float[np.ndarray, "save"]
@@ -141,6 +143,7 @@ def simulate_rod(
         ts,
         with_first(begin.z, path.z),
         with_first(begin.v, path.v),
+        jax.tree.map(with_first, begin.frames, path.frames),
         last.state,
         with_first(0, told.iterations),
         with_first(0.0, told.residual),
@@ -354,16 +357,13 @@ def _forces(rod: ElasticRod, state: RodState) -> Any:
 
 
 def rod_energy(rod: ElasticRod, run: RodRun, gravity: Any) -> dict[str, np.ndarray]:
-    """Kinetic, elastic and potential energy and their sum `"save"` [J] of a motion.
-
-    The frames of every save are carried from the last one of the run.
-    """
+    """Kinetic, elastic and potential energy and their sum `"save"` [J] of a motion."""
     mass = np.asarray(rod.mass)
     kinetic = 0.5 * np.sum(mass * run.v**2, axis=(1, 2))
     height = run.z[:, :3] * np.asarray(gravity, float)[:, None]
     potential = -np.sum(mass[:3] * height, axis=(1, 2))
     with precision(np.float64):
-        elastic = np.asarray(_elastic(rod, run.z))
+        elastic = np.asarray(_elastic(rod, run.z, run.frames))
     total = kinetic + elastic + potential
     return {
         "kinetic": kinetic,
@@ -374,10 +374,8 @@ def rod_energy(rod: ElasticRod, run: RodRun, gravity: Any) -> dict[str, np.ndarr
 
 
 @eqx.filter_jit
-def _elastic(rod: ElasticRod, z: Any) -> Any:
-    def carry(frames: Any, one: Any) -> tuple[Any, Any]:
-        frames = frames.at(one)
-        return frames, energy(one, frames, rod.elastic)
-
-    frames = jax.tree.map(jnp.asarray, rod.start.frames)
-    return jax.lax.scan(carry, frames, jnp.asarray(z))[1]
+def _elastic(rod: ElasticRod, z: Any, frames: Frames) -> Any:
+    # angles count from the frames of their own step: others, carried along another
+    # way, are turned against these
+    own = rod.elastic
+    return jax.vmap(lambda z, frames: energy(z, frames, own))(z, frames)
