@@ -4,9 +4,7 @@ procedure."""
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +14,7 @@ from ._claim import Claim
 from ._families import PENDULUM, e5, families, family_on
 from ._families_motion import LENGTHS
 from ._row import Row
-from ._study import NotHere, Run
+from ._study import Run, stored_file
 
 
 CLIP, CLIPS = 100, 20  # samples; random clips of one record
@@ -110,13 +108,7 @@ def _seeds(run: Run, name: str, records: Records) -> list[dict[str, np.ndarray]]
 
 def stored_pendulums() -> Records:
     """The published records by length. **Raises:** `NotHere`."""
-    folder = Path(os.environ.get("PENDULA_DATA", "")) / "imode-pendulum"
-    if not (folder / "pendulum.npz").is_file():
-        raise NotHere(
-            "the data set imode-pendulum is not on this machine: set PENDULA_DATA to "
-            "the folder that holds it"
-        )
-    with np.load(folder / "pendulum.npz") as file:
+    with np.load(stored_file("imode-pendulum", "pendulum.npz")) as file:
         ts, lengths = np.asarray(file["t"], float), file["length"]
         return {
             float(n): (ts, np.asarray(ys, float))

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from ..data import Trajectories
 from ._claim import Bound, Claim
 from ._families import family_on
 from ._row import Row
-from ._study import NotHere, Run
+from ._study import Run, stored_file
 
 
 WORST = {"in_worst": "in_mse", "ood_worst": "ood_mse"}
@@ -61,13 +60,7 @@ class FewShot:
 
 def gen_dynamics(name: str) -> Path:
     """The folder of one system of the benchmark. **Raises:** `NotHere`."""
-    folder = Path(os.environ.get("PENDULA_DATA", "")) / "gen-dynamics" / name
-    if not (folder / "train.npz").is_file():
-        raise NotHere(
-            "the data set gen-dynamics is not on this machine: set PENDULA_DATA to the "
-            "folder that holds it"
-        )
-    return folder
+    return stored_file("gen-dynamics", f"{name}/train.npz").parent
 
 
 def stored(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..data import Trajectories, load, named
-from ._study import NotHere, study
+from ._study import no_data, study
 
 
 real_data = study(
@@ -21,8 +21,5 @@ def measured(name: str, **options: Any) -> Trajectories:
     """A named data set. **Raises:** `NotHere` when its files are not here."""
     present = {entry["name"]: entry["present"] for entry in named()}
     if not present[name]:
-        raise NotHere(
-            f"the data set {name} is not on this machine: set PENDULA_DATA to the "
-            "folder that holds it"
-        )
+        raise no_data(name)
     return load(name, **options)

@@ -58,9 +58,9 @@ def speed(run: Run) -> Iterator[Claim]:
     s = run.settings
     rod, state, held = Slinky(s["cycles"]).horizontal()
     fall = lambda: drop(rod, state, held, s["seconds"], 1e-3)
-    first = wall(fall)
-    again = [wall(fall) for _ in range(s["repeats"])]
-    count = int(fall().iterations.sum())
+    first, path = timed(fall)
+    again = [timed(fall)[0] for _ in range(s["repeats"])]
+    count = int(path.iterations.sum())
     row = lambda key: run.row(f"slinky.rod.12{key}")
     yield row("").measured([1e3 * t / count for t in again])
     yield row("_compile").measured(first - float(np.median(again)))
@@ -69,11 +69,11 @@ def speed(run: Run) -> Iterator[Claim]:
     yield row("_many").measured(many_over_one(rod, state, held, s))
 
 
-def wall(work: Callable[[], Any]) -> float:
-    """Seconds."""
+def timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    """Seconds, and what the work gives."""
     began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
+    out = work()
+    return time.perf_counter() - began, out
 
 
 def many_over_one(rod: Any, state: Any, held: Any, settings: dict[str, Any]) -> float:
@@ -99,7 +99,7 @@ def many_over_one(rod: Any, state: Any, held: Any, settings: dict[str, Any]) -> 
         for work, given in ((one, several[4]), (many, several)):
             jax.block_until_ready(work(given))
             times = [
-                wall(lambda w=work, g=given: jax.block_until_ready(w(g)))
+                timed(lambda w=work, g=given: jax.block_until_ready(w(g)))[0]
                 for _ in range(settings["repeats"])
             ]
             took.append(float(np.median(times)))

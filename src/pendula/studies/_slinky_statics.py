@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..systems import Boundary, ElasticRod, Section, rest_rod, rod_forces
+from ..systems import Boundary, ElasticRod, Section, Slinky, rest_rod, rod_forces
 from ._claim import Claim
 from ._row import Row
 from ._slinky import reference, slinky
@@ -295,13 +295,14 @@ def small_errors(number: int) -> tuple[float, float]:
     return abs(weight), abs(tip)
 
 
-R, WIRE, YOUNGS, POISSON, PITCH = 0.033, 0.78189e-3, 65e9, 0.3, 0.7e-3
+SPRING = Slinky()  # its measures
+R = SPRING.radius
 
 
 def polygon_constant(around: int | None) -> float:
     """k1 of a cycle [N/m]: of the continuum, or with so many nodes."""
-    shear = YOUNGS / (2.0 * (1.0 + POISSON))
-    k1 = shear * (2.0 * WIRE) ** 4 / (64.0 * R**3)
+    shear = SPRING.youngs / (2.0 * (1.0 + SPRING.poisson))
+    k1 = shear * (2.0 * SPRING.wire) ** 4 / (64.0 * R**3)
     if around is None:
         return k1
     wire = 2.0 * around * R * np.sin(np.pi / around)
@@ -313,9 +314,8 @@ def spring_constant(cycles: int, around: int) -> float:
     k = np.arange(around * cycles + 1)
     angle = 2.0 * np.pi * k / around
     at = lambda p: np.stack([p * k / around, R * np.cos(angle), R * np.sin(angle)], 1)
-    section = Section.circular(WIRE, YOUNGS, 6318.3, POISSON)
-    more = 1e-3
-    rod = ElasticRod.from_points(at(PITCH + more), section, rest=at(PITCH))
+    more, pitch = 1e-3, SPRING.pitch
+    rod = ElasticRod.from_points(at(pitch + more), SPRING.own_section, rest=at(pitch))
     n = rod.number
     held = Boundary.of(rod, nodes=[0, 1, n - 2, n - 1], edges=[0, n - 2])
     state = rest_rod(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -26,6 +27,22 @@ _SECONDS = "seconds it took"
 class NotHere(PendulaError, RuntimeError):
     """Something that a part needs is not on this machine (data, a package, a
     tool); its rows are then `not_run` with this text as the reason."""
+
+
+def no_data(name: str) -> NotHere:
+    """What is said where the files of a data set are missing."""
+    return NotHere(
+        f"the data set {name} is not on this machine: set PENDULA_DATA to the folder "
+        "that holds it"
+    )
+
+
+def stored_file(name: str, path: str) -> Path:
+    """A file of a data set below `PENDULA_DATA`. **Raises:** `NotHere`."""
+    file = Path(os.environ.get("PENDULA_DATA", "")) / name / path
+    if not file.is_file():
+        raise no_data(name)
+    return file
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,6 +18,7 @@ from ._rod_energy import (
     Elastic,
     Frames,
     edges_of,
+    elements_of,
     energies,
     tangents,
 )
@@ -147,9 +148,9 @@ class ElasticRod(eqx.Module):
 
     with the energy of `energies`, lumped masses (half of each adjacent edge at a node,
     $\rho J\,l$ at an angle) and a rest shape that may be straight, curved or helical.
-    **Shapes and units:** `length` at rest `"edge"` [m]; `stiffness_1`, `stiffness_2`,
-    `stiffness_t` EI1, EI2, GJ `"inner"` and `axial` EA `"edge"`; `rest` (kappa1,
-    kappa2, tau) `"3 inner"`; `mass` `"4 node"` [kg, kg m^2].
+    **Shapes and units:** `length` at rest `"edge"` [m]; `axial` EA `"edge"` [N];
+    `bending` EI1, EI2, GJ `"3 inner"` [N m^2]; `rest` (kappa1, kappa2, tau)
+    `"3 inner"`; `mass` `"4 node"` [kg, kg m^2]; `start`, where it was placed.
     **Source:** Bergou et al. 2008, 2010; Jawed, Novelia, O'Reilly 2018.
 
     ```python
@@ -250,17 +251,14 @@ def _assembled(at: np.ndarray, shape: np.ndarray, section: Section) -> ElasticRo
     number = len(at)
     per_edge = lambda v: jnp.broadcast_to(jnp.asarray(v, float), (number - 1,))
     per_inner = lambda v: 0.5 * (per_edge(v)[1:] + per_edge(v)[:-1])
-    z_rest, frames_rest = _placed(shape)
-    edges = edges_of(z_rest)
-    length = jnp.sqrt(jnp.sum(edges[:3] ** 2, axis=0))
-    elements = jnp.concatenate([edges[:, :-1], edges[:, 1:]])
-    strains = strains_of(elements, frames_rest.frozen).strains
+    flat = lambda points: jnp.asarray(np.vstack([points.T, np.zeros(number)]))
+    resting = _framed(flat(shape), space_parallel(tangents(flat(shape))))
+    edges = edges_of(resting.z)
+    length = jnp.sqrt(dot(edges[:3], edges[:3]))
+    strains = strains_of(elements_of(edges), resting.frames.frozen).strains
     half = 0.5 * length * per_edge(section.line_mass)
     node = jnp.pad(half, (0, 1)) + jnp.pad(half, (1, 0))
     turn = jnp.pad(length * per_edge(section.line_inertia), (0, 1))
-    before = RodState(z_rest, jnp.zeros_like(z_rest), frames_rest, jnp.zeros(()))
-    z = jnp.concatenate([jnp.asarray(at).T, jnp.zeros_like(z_rest[:1])])
-    start = _carried(before, z, None)
     return ElasticRod(
         length,
         per_edge(section.axial),
@@ -272,7 +270,7 @@ def _assembled(at: np.ndarray, shape: np.ndarray, section: Section) -> ElasticRo
         ),
         strains,
         jnp.stack([node, node, node, turn]),
-        start,
+        _carried(resting, flat(at), None),
     )
 
 
@@ -289,18 +287,15 @@ def _carried(before: RodState, z: Grid, directors: Any) -> RodState:
         same = jnp.min(dot(old.tangent, t)) > FLIPPED
         carried = transport(old.director, old.tangent, t)
         directors = jnp.where(same, carried, space_parallel(t))
-    d = normal_to(jnp.asarray(directors), t)
+    return _framed(z, jnp.asarray(directors))
+
+
+def _framed(z: Grid, directors: Array) -> RodState:
+    """At rest there, with frames along directors."""
+    t = tangents(z)
+    d = normal_to(directors, t)
     twist = reference_twist(d, t, jnp.zeros(t.shape[1] - 1))
     return RodState(z, jnp.zeros_like(z), Frames(t, d, twist), jnp.zeros(()))
-
-
-def _placed(points: np.ndarray) -> tuple[Grid, Frames]:
-    """Unknowns and frames of a rod without twist through points."""
-    x = jnp.asarray(points).T
-    z = jnp.concatenate([x, jnp.zeros_like(x[:1])])
-    t = tangents(z)
-    d = normal_to(space_parallel(t), t)
-    return z, Frames(t, d, reference_twist(d, t, jnp.zeros(len(points) - 2)))
 
 
 def _check_points(points: np.ndarray, name: str) -> None:

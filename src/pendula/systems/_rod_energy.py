@@ -71,7 +71,8 @@ def edges_of(z: Grid) -> Float[Array, "4 edge"]:
     return jnp.concatenate([z[:3, 1:] - z[:3, :-1], z[3:, :-1]])
 
 
-def _elements(y: Float[Array, "4 edge"]) -> Float[Array, "8 inner"]:
+def elements_of(y: Float[Array, "4 edge"]) -> Float[Array, "8 inner"]:
+    """(e, theta_e, f, theta_f) of every two adjacent edges."""
     return jnp.concatenate([y[:, :-1], y[:, 1:]])
 
 
@@ -84,7 +85,7 @@ def energies(z: Grid, frames: Frames, rod: Elastic) -> dict[str, Array]:
     """
     y = edges_of(z)
     strain = jnp.sqrt(dot(y[:3], y[:3])) / rod.length - 1.0
-    bent = element_energy(_elements(y), frames.frozen, rod.bending)
+    bent = element_energy(elements_of(y), frames.frozen, rod.bending)
     return {
         "stretch": 0.5 * rod.axial * rod.length * strain**2,
         "bend": bent[0] + bent[1],
@@ -101,14 +102,14 @@ def energy(z: Grid, frames: Frames, rod: Elastic) -> Float[Array, ""]:
 def slope(z: Grid, frames: Frames, rod: Elastic) -> Grid:
     """Slope of the energy at the nodes: minus the elastic forces [N, N m]."""
     y = edges_of(z)
-    bent = element_slope(_elements(y), frames.frozen, rod.bending)
+    bent = element_slope(elements_of(y), frames.frozen, rod.bending)
     return _at_nodes(_at_edges(bent) + _axial_slope(y, rod))
 
 
 def stiffness(z: Grid, frames: Frames, rod: Elastic) -> tuple[Grid, NodeBlocks]:
     """Slope and second derivative of the energy."""
     y = edges_of(z)
-    bent, curved = element_curvature(_elements(y), frames.frozen, rod.bending)
+    bent, curved = element_curvature(elements_of(y), frames.frozen, rod.bending)
     own = jnp.pad(curved[:4, :4], ((0, 0), (0, 0), (0, 1)))
     own = own + jnp.pad(curved[4:, 4:], ((0, 0), (0, 0), (1, 0)))
     own = own + jnp.pad(_axial_stiffness(y, rod), ((0, 1), (0, 1), (0, 0)))
@@ -123,23 +124,26 @@ def _axial_slope(y: Array, rod: Elastic) -> Float[Array, "4 edge"]:
 
 
 def _axial_stiffness(y: Array, rod: Elastic) -> Float[Array, "3 3 edge"]:
+    along, across, slack = _axial_parts(y, rod)
+    return along * (rod.axial / rod.length)[None, None] + across * slack[None, None]
+
+
+def _axial_parts(y: Array, rod: Elastic) -> tuple[Array, Array, Array]:
+    """Projections `"3 3 edge"` along and across each edge, and its stiffness across:
+    the pull over the length."""
     length = jnp.sqrt(dot(y[:3], y[:3]))
     t = y[:3] / length[None]
     along = t[:, None] * t[None]
     across = jnp.eye(3, dtype=y.dtype)[:, :, None] - along
-    slack = rod.axial * (1.0 / rod.length - 1.0 / length)
-    return along * (rod.axial / rod.length)[None, None] + across * slack[None, None]
+    return along, across, rod.axial * (1.0 / rod.length - 1.0 / length)
 
 
 def compression(z: Grid, rod: Elastic) -> NodeBlocks:
     """What makes the stretching stiffness positive again: edges that are shorter than
     at rest pull aside, and this is taken back."""
-    y = edges_of(z)
-    length = jnp.sqrt(dot(y[:3], y[:3]))
-    t = y[:3] / length[None]
-    across = jnp.eye(3, dtype=y.dtype)[:, :, None] - t[:, None] * t[None]
-    slack = rod.axial * jnp.maximum(1.0 / length - 1.0 / rod.length, 0.0)
-    own = jnp.pad(across * slack[None, None], ((0, 1), (0, 1), (0, 0)))
+    _, across, slack = _axial_parts(edges_of(z), rod)
+    taken = jnp.maximum(-slack, 0.0)
+    own = jnp.pad(across * taken[None, None], ((0, 1), (0, 1), (0, 0)))
     return _node_blocks(own, jnp.zeros_like(own[..., 1:]))
 
 

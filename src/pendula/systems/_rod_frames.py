@@ -6,6 +6,7 @@ together in memory.
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -78,8 +79,6 @@ def reference_twist(
 def space_parallel(t: Vectors) -> Vectors:
     """Directors without twist along the rod: the first one is t0 x e_y (t0 x -e_z
     where that vanishes), carried from edge to edge."""
-    import jax
-
     first = t[:, :1]
     ways = jnp.asarray([[0.0, 1.0, 0.0], [0.0, 0.0, -1.0]], t.dtype)[:, :, None]
     side, other = (cross(first, way) for way in ways)
