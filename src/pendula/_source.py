@@ -60,6 +60,9 @@ WORKS: dict[str, str] = {
     "Equations I, 2nd ed., Springer",
     "Hairer2006": "Hairer, Lubich, Wanner 2006, Geometric Numerical Integration, "
     "2nd ed., Springer",
+    "Holmes2014": "Holmes, Borum, Moore, Plaut, Dillard 2014, Equilibria and "
+    "instabilities of a Slinky: discrete model, International Journal of Non-Linear "
+    "Mechanics 65, 236-244",
     "Immer2021": "Immer, Korzepa, Bauer 2021, Improving predictions of Bayesian neural "
     "nets via local linearization, arXiv:2008.08400",
     "Jazwinski1970": "Jazwinski 1970, Stochastic Processes and Filtering Theory, "
@@ -76,6 +79,8 @@ WORKS: dict[str, str] = {
     "Differential Equations, SIAM",
     "Lee2023": "Lee, Barber, Willett 2023, Distribution-free inference with "
     "hierarchical data, arXiv:2306.06342",
+    "Li2020": "Li et al. 2020, Incremental potential contact, ACM Transactions on "
+    "Graphics 39, 49",
     "Li2023": "Li, Wang, Roychowdhury, Jawed 2023, Physical Review Letters 131, "
     "067301, arXiv:2301.00957",
     "Lorenz1963": "Lorenz 1963, Journal of the Atmospheric Sciences 20, 130-141",
@@ -99,7 +104,7 @@ WORKS: dict[str, str] = {
     "VanDerSchaft2014": "Van der Schaft, Jeltsema 2014, Port-Hamiltonian systems "
     "theory: an introductory overview, Foundations and Trends in Systems and Control 1",
     "Volterra1926": "Volterra 1926, Nature 118, 558-560",
-    "Wang2023": "Wang 2023, thesis, University of California, Los Angeles, chapter 4",
+    "Wang2023": "Wang 2023, thesis, University of California, Los Angeles",
     "Yin2021": "Yin et al. 2021, Augmenting physical models with deep networks for "
     "complex dynamics forecasting, arXiv:2010.04456",
     "Zhong2020": "Zhong, Dey, Chakraborty 2020, Dissipative SymODEN, arXiv:2002.08860",

@@ -1,5 +1,16 @@
 """Learned and hybrid vector fields: the network is the force, or the field."""
 
+from ._bar_chain import (
+    BarChain as BarChain,
+    BarWorld as BarWorld,
+)
+from ._bars import (
+    ESNN as ESNN,
+    ElasticBars as ElasticBars,
+    pair_coordinates as pair_coordinates,
+)
+from ._bars_config import BarsConfig as BarsConfig
+from ._bars_fit import bar_model as bar_model, fit_bars as fit_bars
 from ._bodies import (
     AbstractBody as AbstractBody,
     LearnedBody as LearnedBody,

@@ -17,3 +17,4 @@ from ._mlp import (
 )
 from ._reference import ReferenceMLP as ReferenceMLP, ReferenceNet as ReferenceNet
 from ._shaped import ConvexMLP as ConvexMLP, MonotoneMLP as MonotoneMLP
+from ._shortcut import ShortcutNet as ShortcutNet

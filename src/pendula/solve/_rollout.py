@@ -77,11 +77,7 @@ def rollout_steps(
         elif substeps == 1:
             moved = one_substep(y, jnp.zeros((), h.dtype))
         else:
-            moved, _ = jax.lax.scan(
-                lambda y, k: (one_substep(y, k), None),
-                y,
-                jnp.arange(substeps, dtype=h.dtype),
-            )
+            moved = scheme.steps(field, t, y, h, substeps, path, context)
         now = jnp.where(
             jnp.all(jnp.isfinite(moved)),
             jnp.where(jnp.any(jnp.abs(moved) > limit), Status.diverged, Status.ok),

@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import jax
 import jax.numpy as jnp
 
 from .._errors import ConfigError, ShapeError
@@ -39,6 +40,25 @@ class AbstractScheme(abc.ABC):
         context: Context,
     ) -> State:
         """The state after one step; ``inputs(s)`` is u at time ``t + s``."""
+
+    def steps(
+        self,
+        field: Field,
+        t: Time,
+        y: State,
+        dt: Time,
+        count: int,
+        inputs: Inputs,
+        context: Context,
+    ) -> State:
+        """The state after `count` steps, between which inputs do not jump."""
+
+        def one(y: State, k: Time) -> tuple[State, None]:
+            s = k * dt
+            later = lambda r: inputs(s + r)
+            return self.step(field, t + s, y, dt, later, context), None
+
+        return jax.lax.scan(one, y, jnp.arange(count, dtype=jnp.asarray(dt).dtype))[0]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,6 +140,7 @@ class Leapfrog(AbstractScheme):
 
     Of order 2; symplectic and reversible when the acceleration does not depend on
     v. With damping the last kick sees a predicted velocity, which keeps the order.
+    Steps in a row share the acceleration between them: one evaluation each, and one.
     The first half of what the field returns is taken to be v and not looked at.
 
     **Shapes:** `"dim"` even, first half q, second half v.
@@ -145,19 +166,40 @@ class Leapfrog(AbstractScheme):
         inputs: Inputs,
         context: Context,
     ) -> State:
+        return self.steps(field, t, y, dt, 1, inputs, context)
+
+    def steps(
+        self,
+        field: Field,
+        t: Time,
+        y: State,
+        dt: Time,
+        count: int,
+        inputs: Inputs,
+        context: Context,
+    ) -> State:
         n, odd = divmod(y.shape[0], 2)
         if odd:
             raise ShapeError(
                 f"leapfrog: the state has {y.shape[0]} components; it needs positions "
                 "and as many velocities. Use another scheme."
             )
-        q, v = y[:n], y[n:]
-        half = 0.5 * dt
-        first = field(t, y, inputs(0.0 * dt), context)[n:]
-        q = q + dt * (v + half * first)
-        predicted = jnp.concatenate([q, v + dt * first])
-        second = field(t + dt, predicted, inputs(dt), context)[n:]
-        return jnp.concatenate([q, v + half * (first + second)])
+
+        def one(now: tuple, k: Time) -> tuple[tuple, None]:
+            q, v, first = now
+            end = (k + 1.0) * dt
+            q = q + dt * (v + 0.5 * dt * first)
+            predicted = jnp.concatenate([q, v + dt * first])
+            second = field(t + end, predicted, inputs(end), context)[n:]
+            return (q, v + 0.5 * dt * (first + second), second), None
+
+        now = (y[:n], y[n:], field(t, y, inputs(0.0 * dt), context)[n:])
+        ks = jnp.arange(count, dtype=jnp.asarray(dt).dtype)
+        if count == 1:
+            (q, v, _), _ = one(now, ks[0])
+        else:
+            (q, v, _), _ = jax.lax.scan(one, now, ks)
+        return jnp.concatenate([q, v])
 
 
 _third = 1.0 / 3.0

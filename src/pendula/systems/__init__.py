@@ -46,6 +46,12 @@ from ._slinky import (
     from_bars as from_bars,
     to_bars as to_bars,
 )
+from ._slinky_data import (
+    bar_names as bar_names,
+    bar_record as bar_record,
+    bars_of as bars_of,
+    read_bars as read_bars,
+)
 from ._spring_bodies import SpringBodies as SpringBodies
 from ._system import (
     AbstractSystem as AbstractSystem,

@@ -7,12 +7,12 @@ nodes, so that blocks of three nodes are tridiagonal.
 
 from __future__ import annotations
 
-import functools
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental.buffer_callback import buffer_callback
 from jaxtyping import Array, Float
 
 from .._errors import ConfigError, nearest
@@ -166,30 +166,23 @@ def _by_blocks(diagonal: Array, upper: Array, v: Grid) -> Grid:
 def _by_lapack(band: Array, v: Grid) -> Grid:
     """SciPy's solution of a positive banded system, NaN where it is not positive.
 
-    A callback runs outside of the scope of float64, where JAX would round what it
-    hands over: the bits travel as integers.
+    The callback works on JAX's own buffers: `jax.pure_callback` copies what it hands
+    over, which rounds outside of the scope of float64 and, on one core, now and then
+    waits for itself for ever (jax issue 24255).
     """
     flat = v.T.reshape(-1)
-    word = jnp.uint32
-    bits = lambda x: jax.lax.bitcast_convert_type(x, word)
-    given = bits(band), bits(flat)
-    shape = jax.ShapeDtypeStruct(given[1].shape, word)
-    solve = functools.partial(_scipy_banded, np.dtype(v.dtype))
-    x = jax.pure_callback(solve, shape, *given, vmap_method="sequential")
-    return jax.lax.bitcast_convert_type(x, v.dtype).reshape(-1, 4).T
+    shape = jax.ShapeDtypeStruct(flat.shape, flat.dtype)
+    solve = buffer_callback(_scipy_banded, shape, vmap_method="sequential")
+    return solve(band, flat).reshape(-1, 4).T
 
 
-def _scipy_banded(dtype: np.dtype, band: Any, v: Any) -> np.ndarray:
+def _scipy_banded(_: Any, out: Any, band: Any, v: Any) -> None:
     from scipy.linalg import LinAlgError, solveh_banded
 
-    numbers = lambda x: np.ascontiguousarray(np.asarray(x)).view(dtype)
-    one = dtype.itemsize // 4
-    band, v = numbers(band), numbers(v)
-    if one > 1:
-        band, v = band[..., 0], v[..., 0]
+    x = np.asarray(out)
     try:
-        x = solveh_banded(band, v, lower=True, check_finite=False)
+        x[...] = solveh_banded(
+            np.asarray(band), np.asarray(v), lower=True, check_finite=False
+        )
     except LinAlgError:
-        x = np.full_like(v, np.nan)
-    x = np.ascontiguousarray(x.astype(dtype))
-    return x.view(np.uint32).reshape(*v.shape, *([one] if one > 1 else []))
+        x[...] = np.nan

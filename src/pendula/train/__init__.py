@@ -35,6 +35,11 @@ from ._checkpoint import (
     latest as latest,
     resume as resume,
 )
+from ._curriculum import (
+    ClipBatch as ClipBatch,
+    ClipCurriculum as ClipCurriculum,
+    clip_loss as clip_loss,
+)
 from ._learned_steps import LearnedSteps as LearnedSteps
 from ._levenberg import (
     Normal as Normal,
