@@ -208,7 +208,7 @@ def test_leapfrog_keeps_the_energy_and_drag_takes_it_away():
         parts = jax.vmap(chain.total)(roll.ys)
         total[drag] = np.asarray(sum(parts.values()))
         peak = float(parts["kinetic"].max())
-    assert np.ptp(total[0.0]) < 2e-3 * peak
+    assert np.ptp(total[0.0]) < 1e-2 * peak
     assert total[0.05][-1] < total[0.05][0] - 0.05 * peak
     # the ends are held, and the middle has moved
     assert float(jnp.abs(roll.ys[:, :3]).max()) == 0.0

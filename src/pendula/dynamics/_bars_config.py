@@ -84,8 +84,8 @@ class BarsConfig:
                 )
         if len(self.weights) != 6 or not all(w >= 0.0 for w in self.weights):
             raise ConfigError(
-                f"weights are {list(self.weights)}; expected six that are not negative, "
-                "of x, y, alpha and of their rates."
+                f"weights are {list(self.weights)}; expected six that are not "
+                "negative, of x, y, alpha and of their rates."
             )
 
     @classmethod

@@ -86,9 +86,9 @@ def bars_of(
     bars = data.dim // 6
     if data.dim % 6 or data.names != bar_names(bars, rates=True):
         raise DataError(
-            f"the record has the channels {', '.join(data.names[:4])}, ..: expected x0, "
-            "y0, alpha0, x1, .. of every bar, then vx0, vy0, valpha0, .. Make it with "
-            "bar_record."
+            f"the record has the channels {', '.join(data.names[:4])}, ..: expected "
+            "x0, y0, alpha0, x1, .. of every bar, then vx0, vy0, valpha0, .. Make it "
+            "with bar_record."
         )
     n = int(data.lengths[record])
     if not data.mask[record, :n].all():

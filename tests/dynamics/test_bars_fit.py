@@ -1,0 +1,132 @@
+"""Learning the energy of bars from a chain whose law is known."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pendula import CheckpointError, ConfigError, DataError
+from pendula.dynamics import (
+    BarChain,
+    BarsConfig,
+    BarWorld,
+    ElasticBars,
+    bar_model,
+    fit_bars,
+    load,
+)
+from pendula.systems import bar_record, bars_of
+
+
+BARS, FRAMES = 6, 24
+TRUE = (50.0, 120.0, 0.06)
+WORLD = BarWorld.of()
+SMALL = BarsConfig(
+    width=4,
+    depth=1,
+    natural=0.0,
+    start_steps=200,
+    steps=4,
+    shortest=2,
+    longest=6,
+    span=0.15,
+    drawn=3,
+)
+
+
+def moved(chain, bars=BARS, frames=FRAMES):
+    u = np.zeros((bars, 3))
+    u[:, 0] = 0.006 * np.arange(bars)
+    y0 = jnp.asarray(np.concatenate([u.ravel(), 0 * u.ravel()]), jnp.float32)
+    model = bar_model(chain, bars)
+    dts = jnp.full(frames - 1, 0.01, jnp.float32)
+    ys = np.asarray(model.steps(y0, jnp.zeros((), jnp.float32), dts).ys, float)
+    return ys.reshape(frames, 2, bars, 3)
+
+
+@pytest.fixture(scope="module")
+def record():
+    law = ElasticBars(jnp.log(jnp.asarray(TRUE, jnp.float32)), 0.0)
+    ys = moved(BarChain(law, WORLD, True, False))
+    return bar_record(0.01 * np.arange(FRAMES), ys[:, 0], ys[:, 1])
+
+
+@pytest.fixture(scope="module")
+def fitted(record, tmp_path_factory):
+    return fit_bars(record, WORLD, SMALL, last=False, out=tmp_path_factory.mktemp("bars"))
+
+
+def test_the_classical_law_is_found_again(fitted):
+    assert np.allclose(fitted.about["law"], TRUE, rtol=2e-3)
+    names = [stage["name"] for stage in fitted.about["stages"]]
+    assert names == [
+        "law on 16 frames",
+        "network onto the law",
+        "clips",
+    ]
+
+
+def test_a_network_stands_for_any_number_of_bars_and_keeps_its_energy(fitted, record):
+    chain = fitted.model().field.force
+    ts, u, v = bars_of(record)
+    start = np.concatenate([u[0].ravel(), v[0].ravel()])
+    roll = fitted.simulate(start, ts)
+    assert int(roll.status.max()) == 0
+    path = moved(chain, bars=9)
+    assert np.isfinite(path).all()
+    assert path[-1, 0, -1, 1] < -0.01  # the free end falls
+    forecast = fitted.forecast(record)
+    assert np.isfinite(forecast.mean).all()
+
+
+def test_a_saved_one_says_the_same(fitted, tmp_path):
+    other = load(fitted.save(tmp_path / "m.safetensors"))
+    y = np.asarray(np.random.default_rng(0).normal(0, 0.01, 6 * BARS))
+    np.testing.assert_array_equal(other.predict(y), fitted.predict(y))
+
+
+def test_a_killed_training_resumes_to_the_same_bits(record, fitted, tmp_path):
+    class Killed(Exception):
+        pass
+
+    def stop(row):
+        if row["phase"] == "clips" and row["step"] >= 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        fit_bars(record, WORLD, SMALL, last=False, out=tmp_path, tell=stop)
+    again = fit_bars(record, WORLD, SMALL, last=False, out=tmp_path, resume=True)
+    for a, b in zip(
+        jax.tree.leaves(again.ensemble), jax.tree.leaves(fitted.ensemble), strict=True
+    ):
+        np.testing.assert_array_equal(a, b)
+    other = dataclasses.replace(SMALL, steps=5)
+    with pytest.raises(CheckpointError, match="other settings or data"):
+        fit_bars(record, WORLD, other, out=tmp_path, resume=True)
+
+
+def test_accelerations_and_the_published_recipe_run_too(record):
+    published = BarsConfig.published(
+        width=4, depth=1, steps=2, longest=4, span=0.15, drawn=3
+    )
+    assert published.rule == "middle"
+    assert published.seed == 1029
+    chain = fit_bars(record, WORLD, published).model().field.force
+    assert chain.rule == "middle"
+    config = dataclasses.replace(SMALL, start="accelerations", start_steps=20)
+    stages = fit_bars(record, WORLD, config).about["stages"]
+    assert stages[0]["name"] == "accelerations"
+    assert np.isfinite(stages[0]["loss"])
+
+
+def test_bad_settings_and_records_are_named(record):
+    with pytest.raises(ConfigError, match='start "lw"|start is "lw"'):
+        BarsConfig(start="lw")
+    with pytest.raises(ConfigError, match="expected six that are not negative"):
+        BarsConfig(weights=(1.0, 2.0))
+    with pytest.raises(ConfigError, match=r"span is 0.001 s, of which the records"):
+        fit_bars(record, WORLD, dataclasses.replace(SMALL, span=0.001))
+    with pytest.raises(DataError, match="expected x0, y0, alpha0"):
+        fit_bars(record.channels(["x0", "y0"]), WORLD, SMALL)
