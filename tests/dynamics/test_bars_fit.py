@@ -55,7 +55,9 @@ def record():
 
 @pytest.fixture(scope="module")
 def fitted(record, tmp_path_factory):
-    return fit_bars(record, WORLD, SMALL, last=False, out=tmp_path_factory.mktemp("bars"))
+    return fit_bars(
+        record, WORLD, SMALL, last=False, out=tmp_path_factory.mktemp("bars")
+    )
 
 
 def test_the_classical_law_is_found_again(fitted):
@@ -122,7 +124,7 @@ def test_accelerations_and_the_published_recipe_run_too(record):
 
 
 def test_bad_settings_and_records_are_named(record):
-    with pytest.raises(ConfigError, match='start "lw"|start is "lw"'):
+    with pytest.raises(ConfigError, match='start is "lw"'):
         BarsConfig(start="lw")
     with pytest.raises(ConfigError, match="expected six that are not negative"):
         BarsConfig(weights=(1.0, 2.0))

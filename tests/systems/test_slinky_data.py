@@ -36,7 +36,7 @@ def test_a_record_gives_its_bars_back(bars):
 
 
 def test_published_text_files_are_read(bars, tmp_path):
-    ts, u, v = bars
+    _, u, v = bars
     data = read_bars(*files(tmp_path, u, v), 0.01)
     for made, given in zip(bars_of(data), bars, strict=True):
         np.testing.assert_allclose(made, given, rtol=1e-15, atol=1e-15)
@@ -51,7 +51,7 @@ def test_bad_files_are_refused_with_their_fault(bars, tmp_path):
         read_bars(*files(tmp_path, u, v[:, :3]), 0.01)
     ragged = tmp_path / "ragged.txt"
     ragged.write_text("1,2,3,4,5,6,7,8,9\n1,2,3\n")
-    with pytest.raises(DataError, match="ragged.txt: .*Every row has as many numbers"):
+    with pytest.raises(DataError, match=r"ragged.txt: .*Every row has as many numbers"):
         read_bars(ragged, ragged, 0.01)
     holes = u.copy()
     holes[3, 2, 1] = np.nan

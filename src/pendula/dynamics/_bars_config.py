@@ -21,8 +21,8 @@ class BarsConfig:
     """Numbers that each layer of the network adds."""
     depth: int = 5
     """Its layers."""
-    group: str = "order4"
-    """Symmetries: `order4`, `order8`, `helix`, `none`."""
+    group: str = "helix"
+    """Symmetries: `helix`, those of a wire; `order4` as published; `order8`, `none`."""
     rule: str = "conservative"
     """How forces come from it: `conservative` or `middle`."""
     bounded: bool = False
@@ -95,6 +95,7 @@ class BarsConfig:
         solver)."""
         own: dict = {
             "start": "none",
+            "group": "order4",
             "rule": "middle",
             "steps": 1000,
             "falling": False,

@@ -63,7 +63,13 @@ _MODULES = {
         "_families_chemostats",
         "_families_rivals",
     ),
-    "slinky": ("_slinky", "_slinky_statics", "_slinky_motion", "_slinky_speed"),
+    "slinky": (
+        "_slinky",
+        "_slinky_statics",
+        "_slinky_motion",
+        "_slinky_speed",
+        "_slinky_esnn",
+    ),
 }
 BUDGETS = ("full", "quick")
 RESULTS = Path("results")

@@ -1,0 +1,303 @@
+"""Part `esnn` of study `slinky`: the network that replaces the rod, on nine cases."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ..dynamics import (
+    BarChain,
+    BarsConfig,
+    BarWorld,
+    ElasticBars,
+    Fitted,
+    bar_path,
+    fit_bars,
+)
+from ..systems import bar_record, bars_of
+from ._claim import Claim
+from ._row import Row
+from ._slinky import slinky
+from ._slinky_cases import (
+    CASES,
+    Case,
+    distances,
+    energy_drift,
+    period,
+    sag_error,
+    square_error,
+    training_record,
+)
+from ._study import Run
+
+
+_TRIED = (
+    "Energy of the exact symmetries of a wire, begun from the classical law of three "
+    "constants, 600 updates on clips of up to 0.7 s."
+)
+_MEAN = "mean distance of the ends of bars"
+
+
+def _row(key: str, statement: str, target: Any = None, **more: Any) -> Row:
+    tried = {"tried": _TRIED} if target is not None else {}
+    settings: dict[str, Any] = tried | more
+    return Row(f"slinky.esnn.{key}", statement, target=target, **settings)
+
+
+def _case_rows() -> Iterator[Row]:
+    named = {c.key: c.words for c in CASES if not c.key.startswith("case6")}
+    named["case6"] = "76 cycles over 0.25 and 0.45 m, the worse"
+    for key in sorted(named):
+        distance = (0.025, None) if key == "case0" else (0.02, 0.008)
+        yield _row(
+            f"{key}.distance_m",
+            f"{named[key]}: {_MEAN}; median of three seeds.",
+            distance[0],
+            goal=distance[1],
+            unit="m",
+        )
+        yield _row(
+            f"{key}.mse_m2",
+            f"{named[key]}: mean squared error of the helix.",
+            8e-4,
+            unit="m^2",
+        )
+        for at in next((c.at for c in CASES if c.key == key), ()):
+            yield _row(at_time(key, at), f"{named[key]}: {_MEAN} at {at} s.", unit="m")
+
+
+_ROWS = (
+    _row(
+        "case0.train_m",
+        f"76 cycles, the 0.7 s that it learned from: {_MEAN}; median of three seeds.",
+        0.005,
+        unit="m",
+    ),
+    *_case_rows(),
+    _row(
+        "case8.distance_m",
+        "Set-up and gravity turned by a right angle: largest distance from the motion "
+        "that is turned, float64.",
+        1e-4,
+        unit="m",
+    ),
+    _row("case8.mse_m2", "The same, mean squared error.", 1e-8, unit="m^2"),
+    _row(
+        "static_sag",
+        "Sag at rest against the rod's, relative, worst of cases 0 to 6; three seeds.",
+        0.03,
+    ),
+    _row(
+        "energy_drift",
+        "Drift of the energy over 2.5 s over the peak of the kinetic one, case 0, "
+        "leapfrog of 2 ms, float64.",
+        5e-3,
+    ),
+    _row("period", "Period of case 0 against the rod's, relative; three seeds.", 0.02),
+    _row(
+        "single_precision",
+        "Case 0 in float32 against float64: mean distance.",
+        1e-3,
+        unit="m",
+    ),
+    _row("training_seconds", "Time of a seed's training, law and all.", unit="s"),
+    _row(
+        "diverged",
+        "Seeds and cases of 3 x 9 whose motion leaves the finite numbers.",
+        0,
+        better="equal",
+    ),
+    *(
+        _row(
+            f"classic.{c.key}",
+            f"The classical law of three constants, {c.words}: {_MEAN}.",
+            unit="m",
+        )
+        for c in CASES
+    ),
+    _row(
+        "classic.train_m",
+        f"The classical law, the 0.7 s it was fitted to: {_MEAN}.",
+        unit="m",
+    ),
+    _row("classic.ka", "Its stiffness along the axis.", unit="N/m"),
+    _row("classic.ks", "Its stiffness in shear.", unit="N/m"),
+    _row("classic.kr", "Its stiffness in bending.", unit="N m"),
+    _row(
+        "over_classic",
+        "Network over classical law: mean distance, geometric mean of cases 0 to 7.",
+    ),
+)
+_CONFIG = BarsConfig(steps=600, lr=2e-4, longest=70)
+_FULL: dict[str, Any] = {"cycles": None, "config": _CONFIG, "seeds": 3}
+_QUICK = {
+    "cycles": 6,
+    "config": dataclasses.replace(
+        _CONFIG, width=4, depth=1, steps=4, start_steps=100, longest=6, span=0.08
+    ),
+    "seeds": 2,
+}
+
+
+@slinky.part("esnn", _ROWS, full=_FULL, quick=_QUICK)
+def esnn(run: Run) -> Iterator[Claim]:
+    """Train three seeds, then go through the cases."""
+    s = run.settings
+    cases = CASES if s["cycles"] is None else smaller(s["cycles"])
+    nets = [trained(run, s["config"], seed, s["cycles"]) for seed in range(s["seeds"])]
+    row = lambda key: run.row(f"slinky.esnn.{key}")
+    yield row("training_seconds").measured([n.about["seconds"] for n in nets])
+    law = nets[0].about["law"]
+    for name, value in zip(("ka", "ks", "kr"), law, strict=True):
+        yield row(f"classic.{name}").measured(value)
+    chains = [n.model().field.force for n in nets]
+    classic = classical(law, s["config"].natural)
+    found, drawn = {}, {}
+    for case in cases:
+        truth = run.keep(case.key, case.truth)
+        run.progress(f"{case.key}: {len(chains)} networks")
+        found[case.key], drawn[case.key] = measure(case, chains, classic, truth)
+    yield from case_claims(run, cases, found)
+    yield from whole_claims(run, cases, chains, found, drawn)
+
+
+def at_time(key: str, at: float) -> str:
+    """The end of an id: case0.at_450ms."""
+    return f"{key}.at_{round(1e3 * at)}ms"
+
+
+def smaller(cycles: int) -> tuple[Case, ...]:
+    """Cases of few cycles, for a test."""
+    return tuple(c.smaller(cycles, 0.12) for c in CASES)
+
+
+def classical(law: Any, natural: float) -> BarChain:
+    """A chain of the classical law."""
+    stiffness = np.log(np.asarray(law, np.float32))
+    return BarChain(ElasticBars(stiffness, natural), BarWorld.of())
+
+
+def trained(
+    run: Run, config: BarsConfig, seed: int, cycles: int | None, name: str = "net"
+) -> Fitted:
+    """The network of one seed; a killed training goes on."""
+    count = 76 if cycles is None else cycles
+    seconds = 0.76 if cycles is None else 0.12
+    stored = run.keep(
+        "record", lambda: dict(zip("tuv", _record(count, seconds), strict=True))
+    )
+    data = bar_record(stored["t"], stored["u"], stored["v"])
+    begin = Case("", "", count, seconds, drag=0.0)
+    return fit_bars(
+        data,
+        begin.world(),
+        dataclasses.replace(config, seed=seed),
+        out=run.scratch / f"{name}{seed}",
+        resume=True,
+        tell=lambda row: run.progress(
+            f"{name} {seed}, {row['phase']}: {row['step']} of {row['total']}"
+        ),
+    )
+
+
+def _record(cycles: int, seconds: float) -> tuple:
+    return bars_of(training_record(cycles, seconds))
+
+
+def measure(
+    case: Case, chains: list[BarChain], classic: BarChain, truth: dict[str, Any]
+) -> tuple[dict[str, Any], list[Any]]:
+    """Errors of every network and of the classical law, and the motions."""
+    paths = [case.path(chain, truth) for chain in [*chains, classic]]
+    far = [distances(p.u, truth["u"]) for p in paths]
+    found = {
+        "distance": [float(d.mean()) for d in far],
+        "mse": [square_error(p.u, truth["u"]) for p in paths],
+        "over_time": far,
+        "good": [p.good for p in paths],
+        "ts": truth["ts"],
+        "truth": truth["u"],
+    }
+    if "rest" in truth:
+        found["sag"] = [sag_error(case, chain, truth) for chain in chains]
+    return found, paths
+
+
+def case_claims(
+    run: Run, cases: tuple[Case, ...], found: dict[str, Any]
+) -> Iterator[Claim]:
+    """Cases 0 to 7."""
+    row = lambda key: run.row(f"slinky.esnn.{key}")
+    table = dict(found)
+    both = [table.pop(key) for key in ("case6a", "case6b")]
+    worse = lambda what: np.max([b[what][:-1] for b in both], axis=0)
+    yield row("case6.distance_m").measured(worse("distance"))
+    yield row("case6.mse_m2").measured(worse("mse"))
+    for case in cases:
+        f = found[case.key]
+        yield row(f"classic.{case.key}").measured(f["distance"][-1])
+        if case.key not in table:
+            continue
+        yield row(f"{case.key}.distance_m").measured(f["distance"][:-1])
+        yield row(f"{case.key}.mse_m2").measured(f["mse"][:-1])
+        for at in next(c.at for c in CASES if c.key == case.key):
+            k = int(np.argmin(np.abs(f["ts"] - at)))
+            yield row(at_time(case.key, at)).measured(
+                [d[k] for d in f["over_time"][:-1]]
+            )
+
+
+def whole_claims(
+    run: Run,
+    cases: tuple[Case, ...],
+    chains: list[BarChain],
+    found: dict[str, Any],
+    drawn: dict[str, Any],
+) -> Iterator[Claim]:
+    """What concerns all cases, or case 0 only."""
+    row = lambda key: run.row(f"slinky.esnn.{key}")
+    begin = found["case0"]
+    taught = begin["ts"] <= run.settings["config"].span * (1.0 + 1e-9)
+    means = [float(d[taught].mean()) for d in begin["over_time"]]
+    yield row("case0.train_m").measured(means[:-1])
+    yield row("classic.train_m").measured(means[-1])
+    lost = sum(not g for f in found.values() for g in f["good"][:-1])
+    yield row("diverged").measured(lost, n=len(chains) * len(cases))
+    sags = [f["sag"] for f in found.values() if "sag" in f]
+    yield row("static_sag").measured(np.max(sags, axis=0))
+    ours = [period(p.ts, p.u) for p in drawn["case0"][:-1]]
+    theirs = period(begin["ts"], begin["truth"])
+    yield row("period").measured([abs(t / theirs - 1.0) for t in ours])
+    exact, turned, drift = doubles(cases[0], chains, begin)
+    yield row("energy_drift").measured(drift)
+    yield row("case8.distance_m").measured([np.max(d) for d in turned])
+    yield row("case8.mse_m2").measured([np.mean(d**2) for d in turned])
+    singles = [
+        distances(a.u, b.u).mean() for a, b in zip(exact, drawn["case0"], strict=False)
+    ]
+    yield row("single_precision").measured(singles)
+    ratio = [np.median(f["distance"][:-1]) / f["distance"][-1] for f in found.values()]
+    yield row("over_classic").measured(float(np.exp(np.mean(np.log(ratio)))))
+
+
+def doubles(case: Case, chains: list[BarChain], found: dict[str, Any]) -> Any:
+    """Case 0 in float64: paths, distances from the turned motion, drifts."""
+    exact, turned, drift = [], [], []
+    turn = np.array([[0.0, 1.0], [-1.0, 0.0]])  # of row vectors, by a right angle
+    ts, u = found["ts"], found["truth"][0]
+    begin = {"ts": ts, "u": found["truth"][:1], "v": np.zeros((1, *u.shape))}
+    other = np.concatenate([u[:, :2] @ turn, u[:, 2:] + 0.5 * np.pi], axis=1)
+    aside = dict(begin, u=other[None])
+    for chain in chains:
+        exact.append(case.path(chain, begin, dtype=np.float64))
+        drift.append(energy_drift(exact[-1]))
+        moved = dataclasses.replace(case.on(chain), world=case.world((9.8, 0.0)))
+        path = bar_path(moved, ts, aside["u"][0], dtype=np.float64)
+        back = np.concatenate(
+            [path.u[..., :2] @ turn.T, path.u[..., 2:] - 0.5 * np.pi], axis=-1
+        )
+        turned.append(distances(back, exact[-1].u))
+    return exact, turned, drift
