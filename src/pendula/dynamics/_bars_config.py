@@ -36,7 +36,7 @@ class BarsConfig:
     found first; the measured `accelerations`; `none`: random weights."""
     natural: float = 7e-4
     """Distance of bars at which the classical law is at rest [m]: the pitch."""
-    start_steps: int = 3000
+    start_steps: int = 10000
     """Updates of that beginning (`accelerations`: 300 are published)."""
     steps: int = 400
     """Updates on clips."""

@@ -52,8 +52,8 @@ SHEAR, BEND = 2.7, 1.3e-3  # of it, at such a begin: stiffer aside; m^2
 SHORT = 16  # frames of the law's first look
 DRAWN = 512  # triplets to an update of the beginning
 # how far around the visited coordinates the beginning is told the law: a share of
-# xi, and m, rad
-AROUND = (0.3, 1.5e-3, 0.1)
+# xi (down to that of a chain at rest), and m, rad
+AROUND = (0.6, 1.5e-3, 0.1)
 WINDOW = 5  # samples to each side whose velocities make an acceleration
 GRAVITY = 9.8  # m/s^2, the unit of accelerations in a loss
 

@@ -47,6 +47,11 @@ def _row(key: str, statement: str, target: Any = None, **more: Any) -> Row:
     return Row(f"slinky.esnn.{key}", statement, target=target, **settings)
 
 
+def at_time(key: str, at: float) -> str:
+    """The end of an id: case0.at_450ms."""
+    return f"{key}.at_{round(1e3 * at)}ms"
+
+
 def _case_rows() -> Iterator[Row]:
     named = {c.key: c.words for c in CASES if not c.key.startswith("case6")}
     named["case6"] = "76 cycles over 0.25 and 0.45 m, the worse"
@@ -162,11 +167,6 @@ def esnn(run: Run) -> Iterator[Claim]:
         found[case.key], drawn[case.key] = measure(case, chains, classic, truth)
     yield from case_claims(run, cases, found)
     yield from whole_claims(run, cases, chains, found, drawn)
-
-
-def at_time(key: str, at: float) -> str:
-    """The end of an id: case0.at_450ms."""
-    return f"{key}.at_{round(1e3 * at)}ms"
 
 
 def smaller(cycles: int) -> tuple[Case, ...]:
