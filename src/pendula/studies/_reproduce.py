@@ -69,6 +69,7 @@ _MODULES = {
         "_slinky_motion",
         "_slinky_speed",
         "_slinky_esnn",
+        "_slinky_ablations",
     ),
 }
 BUDGETS = ("full", "quick")

@@ -44,6 +44,7 @@ from ._slinky import (
     bar_ends as bar_ends,
     drop as drop,
     from_bars as from_bars,
+    settled as settled,
     to_bars as to_bars,
 )
 from ._slinky_data import (

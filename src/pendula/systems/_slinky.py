@@ -160,6 +160,27 @@ def drop(
     return simulate_rod(rod, t_end, dt, state=state, boundary=boundary, **settings)
 
 
+def settled(
+    rod: ElasticRod, state: RodState, boundary: Boundary, drag: float = 0.1
+) -> RodState:
+    """The rod at rest under gravity along -y.
+
+    The way there is long and bent: the rod sinks through a thick fluid (`drag`
+    [N s/m^2], 4 s in steps of 10 ms), then Newton's method finds the rest.
+    **Raises:** `DivergedError` where it does not.
+    """
+    options: dict = {"integrator": "backward_euler", "drag": drag, "save_every": 400}
+    sunk = drop(rod, state, boundary, 4.0, 0.01, strict=True, **options)
+    return rest_rod(
+        rod,
+        state=sunk.state,
+        boundary=boundary,
+        gravity=(0.0, -GRAVITY, 0.0),
+        increments=1,
+        tolerance=1e-9,
+    )
+
+
 def to_bars(
     nodes: Float[np.ndarray, "*lead node 3"],
     rates: Float[np.ndarray, "*lead node 3"] | None = None,

@@ -1,0 +1,110 @@
+"""Part `ablations` of study `slinky`: what each choice in the network is worth."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ..dynamics import BarsConfig
+from ._claim import Claim
+from ._row import Row
+from ._slinky import slinky
+from ._slinky_cases import CASES, distances
+from ._slinky_esnn import smaller, trained
+from ._study import Run
+
+
+_BASE = BarsConfig(steps=300, lr=2e-4, longest=70)
+# name -> what it is, and what differs from the fast recipe with 300 updates
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "ours": ("the fast recipe", {}),
+    "middle": (
+        "e: forces from the middle bar's triplet alone, the published rule",
+        {"rule": "middle"},
+    ),
+    "order4": ("f: the published group", {"group": "order4"}),
+    "order8": ("f: with the mirror too", {"group": "order8"}),
+    "no_symmetry": ("f: no symmetry but motions of the plane", {"group": "none"}),
+    "no_square": ("g: no square before the last layer", {"squared": False}),
+    "relu": ("g: ReLU", {"activation": "relu"}),
+    "no_curriculum": ("h: clips of 0.7 s from the first update", {"shortest": 70}),
+    "bounded": ("an energy with a floor", {"bounded": True}),
+    "accelerations": (
+        "accelerations matched for 300 updates, nothing else",
+        {"start": "accelerations", "start_steps": 300, "steps": 0},
+    ),
+    "accelerations_then_clips": (
+        "accelerations matched for 300 updates, then clips from 2 frames on",
+        {"start": "accelerations", "start_steps": 300, "shortest": 2},
+    ),
+    "random": (
+        "clips from random weights, from 2 frames on",
+        {"start": "none", "shortest": 2},
+    ),
+    "law_only": ("the network taught the classical law, no clips", {"steps": 0}),
+}
+_FAR = 0.1  # m, beyond which a motion has nothing to do with the rod's
+
+
+def _rows() -> Iterator[Row]:
+    for name, (words, _) in VARIANTS.items():
+        key = f"slinky.esnn.ablation.{name}"
+        yield Row(f"{key}_train_m", f"{words}: distance over the 0.7 s taught.", "m")
+        yield Row(f"{key}_case0_m", f"{words}: over 2.5 s, both ends held.", "m")
+        yield Row(f"{key}_case2_m", f"{words}: 40 cycles hanging free, 1.5 s.", "m")
+        yield Row(
+            f"{key}_lost_s",
+            f"{words}: time at which case 0 is 0.1 m off on average (2.5: never).",
+            "s",
+            better="higher",
+        )
+
+
+_FULL: dict[str, Any] = {"cycles": None, "config": _BASE, "only": None}
+_QUICK = {
+    "cycles": 6,
+    "config": dataclasses.replace(
+        _BASE, width=4, depth=1, steps=2, start_steps=100, longest=6, span=0.08
+    ),
+    "only": ("ours", "middle", "random", "accelerations"),
+}
+
+
+@slinky.part("ablations", tuple(_rows()), full=_FULL, quick=_QUICK)
+def ablations(run: Run) -> Iterator[Claim]:
+    """One seed each, one after the other."""
+    s = run.settings
+    cases = CASES if s["cycles"] is None else smaller(s["cycles"])
+    held, hanging = cases[0], cases[2]
+    truths = [run.keep(c.key, c.truth) for c in (held, hanging)]
+    for name in VARIANTS:
+        row = lambda what, name=name: run.row(f"slinky.esnn.ablation.{name}_{what}")
+        if s["only"] is not None and name not in s["only"]:
+            for what in ("train_m", "case0_m", "case2_m", "lost_s"):
+                yield row(what).not_run("left out at this budget")
+            continue
+        config = small_clips(s["config"], VARIANTS[name][1])
+        net = trained(run, config, 0, s["cycles"], name)
+        chain = net.model().field.force
+        paths = [
+            case.path(chain, truth)
+            for case, truth in zip((held, hanging), truths, strict=True)
+        ]
+        far = [distances(p.u, t["u"]) for p, t in zip(paths, truths, strict=True)]
+        ts = truths[0]["ts"]
+        taught = ts <= config.span * (1.0 + 1e-9)
+        yield row("train_m").measured(far[0][taught].mean())
+        yield row("case0_m").measured(far[0].mean())
+        yield row("case2_m").measured(far[1].mean())
+        gone = ~(far[0] <= _FAR)
+        lost = float(ts[np.argmax(gone)]) if gone.any() else held.seconds
+        yield row("lost_s").measured(lost)
+
+
+def small_clips(config: BarsConfig, changes: dict[str, Any]) -> BarsConfig:
+    """A variant, whose first clips are no longer than its longest."""
+    shortest = min(changes.get("shortest", config.shortest), config.longest)
+    return dataclasses.replace(config, **{**changes, "shortest": shortest})
