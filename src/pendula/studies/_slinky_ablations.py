@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .._errors import DivergedError
 from ..dynamics import BarsConfig
 from ._claim import Claim
 from ._row import Row
@@ -87,7 +88,12 @@ def ablations(run: Run) -> Iterator[Claim]:
                 yield row(what).not_run("left out at this budget")
             continue
         config = small_clips(s["config"], VARIANTS[name][1])
-        net = trained(run, config, 0, s["cycles"], name)
+        try:
+            net = trained(run, config, 0, s["cycles"], name)
+        except DivergedError as error:
+            for what in ("train_m", "case0_m", "case2_m", "lost_s"):
+                yield row(what).measured(np.nan, reason=str(error))
+            continue
         chain = net.model().field.force
         paths = [
             case.path(chain, truth)
