@@ -13,7 +13,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-slow lint format bench repro docs lock clean check-new
+.PHONY: help install assets demo test test-slow lint format bench repro docs lock clean check-new
 
 help:  ## this list
 	@echo "make TARGET, where TARGET is one of"
@@ -53,6 +53,9 @@ test: $(VENV)/.test  ## the fast tests
 
 test-slow: $(VENV)/.test  ## the slow tests, least recently run first, cut at 10 minutes
 	@$(PYTEST) -q -m slow --cut 600 || [ $$? -eq 5 ]
+
+assets: $(VENV)/.test  ## the files that are kept with the package, made again: half an hour
+	@$(BIN)/python -m pendula.studies._slinky_assets
 
 lint: $(VENV)/.lint  ## ruff and pyright
 	@$(BIN)/ruff check .

@@ -225,13 +225,13 @@ class ElasticBars(AbstractBarEnergy):
 
     source: ClassVar[Source] = Source("Holmes2014", "discrete model")
 
-    stiffness: Float[Array, "3"]
+    stiffness: Float[Array | np.ndarray, "3"]
     natural: float = eqx.field(static=True, default=0.0)
 
     def __call__(
         self, z: Float[Array, "*lead 6"], context: Context = None
     ) -> Float[Array, "*lead"]:
-        k = jnp.exp(self.stiffness).astype(z.dtype)
+        k = jnp.exp(jnp.asarray(self.stiffness, z.dtype))
         total = jnp.zeros(z.shape[:-1], z.dtype)
         for part in (z[..., :3], z[..., 3:]):
             away = part.at[..., 0].add(-self.natural)

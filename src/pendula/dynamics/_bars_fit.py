@@ -107,6 +107,7 @@ def fit_bars(
     *,
     first: bool = True,
     last: bool = True,
+    teacher: AbstractBarEnergy | None = None,
     out: str | Path | None = None,
     resume: bool = False,
     tell: Callable[[dict[str, Any]], None] | None = None,
@@ -120,8 +121,10 @@ def fit_bars(
 
     **Arguments:** `data` of `pendula.systems.bar_record`, all records on the same
     times; `world`: masses and loads of the records (training without damping and
-    contact as a rule); `first`, `last`: which ends were held; `out`: a run folder;
-    with `resume` a killed training goes on from its last checkpoint.
+    contact as a rule); `first`, `last`: which ends were held; `teacher`: an energy
+    that the network is taught instead of the classical law, as a large network is to a
+    small, fast one; `out`: a run folder; with `resume` a killed training goes on from
+    its last checkpoint.
     **Returns:** `Fitted`, whose `model().field.force` is the `BarChain`: replace its
     `world`, `first`, `last` for another chain of any number of bars.
     **Raises:** `DataError`, `ConfigError` for records that cannot be used,
@@ -142,9 +145,8 @@ def fit_bars(
         check_same(folder / "resume", identity)
     loop = _Loop(folder, resume, tell, config.minutes, began)
     ends = {"first": first, "last": last}
-    law = None
-    outcomes: list[dict[str, Any]] = []
-    if config.start == "law":
+    law, outcomes = teacher, []
+    if config.start == "law" and teacher is None:
         law, told = _law(train, world, config, ends, loop)
         outcomes.append(told)
     members = []
@@ -181,7 +183,7 @@ def fit_bars(
     model = bar_model(stacked, records.bars, config.substeps)
     about = _about(data, records, config, outcomes, members[0])
     about["seconds"] = time.perf_counter() - began
-    if law is not None:
+    if isinstance(law, ElasticBars):
         about["law"] = np.exp(np.asarray(law.stiffness, np.float64)).tolist()
     return Fitted(model, about)
 
@@ -315,7 +317,8 @@ def _law(
 def visited(train: Bars) -> Float[np.ndarray, "triplet 6"]:
     """The coordinates of all triplets of the records."""
     half = train.ys.shape[2] // 2
-    u = train.ys[..., :half].reshape(-1, train.bars, 3).astype(np.float32)
+    flat = train.ys[..., :half].reshape(-1, train.bars, 3)
+    u = jnp.asarray(flat, jnp.float32)
     pairs = np.asarray(jax.vmap(pair_coordinates)(u[:, :-1], u[:, 1:]))
     return np.concatenate([pairs[:, :-1], pairs[:, 1:]], axis=-1).reshape(-1, 6)
 

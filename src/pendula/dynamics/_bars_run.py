@@ -91,15 +91,15 @@ def bar_path(
         us = input_path(ts, ends, "spline")
     dtype = np.dtype(dtype)
     with precision(dtype):
-        put = lambda x: None if x is None else jnp.asarray(x, dtype)
+        put = lambda x: jnp.asarray(x, dtype)
         y0 = put(np.concatenate([u.ravel(), v.ravel()]))
         ys, energy = _path(
             cast(jax.tree.map(jnp.asarray, chain), dtype),
             y0,
             put(ts[0]),
             put(np.diff(ts)),
-            put(us),
-            put(context),
+            None if us is None else put(us),
+            None if context is None else put(context),
             substeps,
         )
         ys = np.asarray(ys, np.float64).reshape(len(ts), 2, -1, 3)

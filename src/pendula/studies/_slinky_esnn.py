@@ -136,12 +136,12 @@ _ROWS = (
         "Network over classical law: mean distance, geometric mean of cases 0 to 7.",
     ),
 )
-_CONFIG = BarsConfig(steps=600, lr=2e-4, longest=70)
-_FULL: dict[str, Any] = {"cycles": None, "config": _CONFIG, "seeds": 3}
+CONFIG = BarsConfig(steps=600, lr=2e-4, longest=70)
+_FULL: dict[str, Any] = {"cycles": None, "config": CONFIG, "seeds": 3}
 _QUICK = {
     "cycles": 6,
     "config": dataclasses.replace(
-        _CONFIG, width=4, depth=1, steps=4, start_steps=100, longest=6, span=0.08
+        CONFIG, width=4, depth=1, steps=4, start_steps=100, longest=6, span=0.08
     ),
     "seeds": 2,
 }
