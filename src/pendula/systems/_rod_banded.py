@@ -25,11 +25,28 @@ Grid = Float[Array, "4 node"]
 
 class NodeBlocks(NamedTuple):
     """A symmetric matrix by pairs of nodes: (k, k) `"4 4 node"`, (k, k + 1)
-    `"4 4 edge"`, (k, k + 2) `"4 4 inner"`."""
+    `"4 4 edge"`, (k, k + 2) `"4 4 inner"`; where cycles of P nodes touch also
+    (k, k + P - 1) and (k, k + P)."""
 
     diagonal: Float[Array, "4 4 node"]
     first: Float[Array, "4 4 edge"]
     second: Float[Array, "4 4 inner"]
+    near: Float[Array, "4 4 near"] | None = None
+    across: Float[Array, "4 4 across"] | None = None
+
+    @property
+    def around(self) -> int:
+        """P, or 0 where nothing touches."""
+        if self.across is None:
+            return 0
+        return self.diagonal.shape[2] - self.across.shape[2]
+
+    def offsets(self) -> dict[int, Array]:
+        """The blocks by how far apart their nodes are."""
+        found = {0: self.diagonal, 1: self.first, 2: self.second}
+        if self.near is not None and self.across is not None:
+            found |= {self.around - 1: self.near, self.around: self.across}
+        return found
 
     def held(self, fixed: Any) -> NodeBlocks:
         """Without the rows and columns of `fixed` `"4 node"`, which get a unit
@@ -43,11 +60,22 @@ class NodeBlocks(NamedTuple):
             diagonal + unit,
             both(self.first, slice(None, -1), slice(1, None)),
             both(self.second, slice(None, -2), slice(2, None)),
+            *(
+                both(a, slice(None, -far), slice(far, None))
+                for far, a in list(self.offsets().items())[3:]
+            ),
         )
 
     def and_also(self, other: NodeBlocks) -> NodeBlocks:
         """The sum of two."""
-        return NodeBlocks(*(a + b for a, b in zip(self, other, strict=True)))
+        add = lambda a, b: b if a is None else a if b is None else a + b
+        return NodeBlocks(
+            self.diagonal + other.diagonal,
+            self.first + other.first,
+            self.second + other.second,
+            add(self.near, other.near),
+            add(self.across, other.across),
+        )
 
     def plus(self, diagonal: Grid) -> NodeBlocks:
         """With more on the diagonal."""
@@ -59,22 +87,22 @@ class NodeBlocks(NamedTuple):
         of = lambda a, x: jnp.sum(a * x[None], axis=1)
         back = lambda a, x: jnp.sum(a * x[:, None], axis=0)
         wide = lambda x, low, high: jnp.pad(x, ((0, 0), (low, high)))
-        return (
-            of(self.diagonal, v)
-            + wide(of(self.first, v[:, 1:]), 0, 1)
-            + wide(back(self.first, v[:, :-1]), 1, 0)
-            + wide(of(self.second, v[:, 2:]), 0, 2)
-            + wide(back(self.second, v[:, :-2]), 2, 0)
-        )
+        total = of(self.diagonal, v)
+        for far, a in list(self.offsets().items())[1:]:
+            total = total + wide(of(a, v[:, far:]), 0, far)
+            total = total + wide(back(a, v[:, :-far]), far, 0)
+        return total
 
     def solve(self, v: Grid, solver: str = "blocks") -> Grid:
         """x with A x = v, for a positive matrix; NaN where it is not positive.
 
-        `blocks`: Cholesky by a scan over blocks of three nodes, on any device;
+        `blocks`: Cholesky by a scan over blocks of three nodes (of a cycle where
+        cycles touch), on any device;
         `lapack`: SciPy's banded Cholesky through a callback, on the CPU.
         """
         if solver == "blocks":
-            return _by_blocks(*self._tridiagonal(), v)
+            parts = self._cyclic() if self.around else self._tridiagonal()
+            return _by_blocks(*parts, v)
         if solver == "lapack":
             return _by_lapack(self._band(), v)
         raise ConfigError(
@@ -116,30 +144,58 @@ class NodeBlocks(NamedTuple):
         )
         return join(within), join(upper)
 
+    def _cyclic(self) -> tuple[Array, Array]:
+        """Diagonal and upper blocks of a cycle each, `"block 4P 4P"`: one gather."""
+        p, number = self.around, self.diagonal.shape[2]
+        blocks = -(-number // p)
+        parts = self.offsets()
+        wide = lambda a: jnp.pad(a, ((0, 0), (0, 0), (0, blocks * p - a.shape[2])))
+        # nodes that are not there have a unit diagonal
+        missing = jnp.where(jnp.arange(blocks * p) < number, 0.0, 1.0)
+        unit = jnp.eye(4)[:, :, None] * missing[None, None]
+        own = [wide(a) for a in parts.values()]
+        own[0] = own[0] + unit.astype(own[0].dtype)
+        values = jnp.stack([*own, jnp.zeros_like(own[0])])
+        values = values.reshape(-1, 4, 4, blocks, p)
+        slot = {far: k for k, far in enumerate(parts)}
+        i, j = np.mgrid[:p, :p]
+        find = np.vectorize(lambda far: slot.get(far, len(parts)))
+
+        def taken(which: np.ndarray, column: np.ndarray) -> Array:
+            return values[which, :, :, :, column]  # (P, P, 4, 4, block)
+
+        within = taken(find(abs(j - i)), np.minimum(i, j))
+        turned = jnp.asarray(j < i)[:, :, None, None, None]
+        within = jnp.where(turned, within.swapaxes(2, 3), within)
+        upper = taken(find(j + p - i), i)
+        join = lambda a: a.transpose(4, 0, 2, 1, 3).reshape(blocks, 4 * p, 4 * p)
+        return join(within), join(upper)
+
     def _band(self) -> Array:
-        """Lower band storage `"11 unknown"`: row d holds A[j + d, j]."""
+        """Lower band storage `"width unknown"`: row d holds A[j + d, j]; 11 rows, or
+        4 P + 4 where cycles touch."""
         number = self.diagonal.shape[2]
         pad = lambda a: jnp.pad(a, ((0, 0), (0, 0), (0, number - a.shape[2])))
-        by_offset = [self.diagonal, pad(self.first), pad(self.second)]
+        parts = {far: pad(a) for far, a in self.offsets().items()}
+        none = jnp.zeros(number, self.diagonal.dtype)
 
         def entry(d: int, b: int) -> Array:
-            node, a = divmod(b + d, 4)
-            of = by_offset[node]
-            return of[a, b] if node == 0 else of[b, a]
+            far, a = divmod(b + d, 4)
+            if far not in parts:
+                return none
+            return parts[far][a, b] if far == 0 else parts[far][b, a]
 
-        none = jnp.zeros(number, self.diagonal.dtype)
-        rows = [
-            jnp.stack([entry(d, b) if b + d < 12 else none for b in range(4)])
-            for d in range(11)
-        ]
-        return jnp.stack(rows).transpose(0, 2, 1).reshape(11, 4 * number)
+        width = 4 * self.around + 4 if self.around else 11
+        rows = [jnp.stack([entry(d, b) for b in range(4)]) for d in range(width)]
+        return jnp.stack(rows).transpose(0, 2, 1).reshape(width, 4 * number)
 
 
 def _by_blocks(diagonal: Array, upper: Array, v: Grid) -> Grid:
     """Block Cholesky, forward and back."""
     blocks, size = diagonal.shape[:2]
     number = v.shape[1]
-    rhs = jnp.pad(v.T, ((0, NODES * blocks - number), (0, 0))).reshape(blocks, size)
+    over = size // 4 * blocks - number
+    rhs = jnp.pad(v.T, ((0, over), (0, 0))).reshape(blocks, size)
     solve = jax.scipy.linalg.solve_triangular
 
     def forward(carry: tuple, item: tuple) -> tuple[tuple, tuple]:

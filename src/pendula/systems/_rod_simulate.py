@@ -9,12 +9,14 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
 from .._errors import ConfigError, DivergedError
 from .._precision import precision, to_host
 from ._elastic_rod import ElasticRod, RodState
 from ._rod_banded import Grid
+from ._rod_contact import Contact
 from ._rod_energy import Frames, energy, stiffness
 from ._rod_solve import Method, Problem, Solved, solve
 from ._rod_step import (
@@ -68,6 +70,7 @@ def simulate_rod(
     boundary: Boundary | None = None,
     gravity: Any = (0.0, 0.0, -9.81),
     drag: float = 0.0,
+    contact: Contact | None = None,
     integrator: str = "bdf2",
     save_every: int = 1,
     tolerance: float | None = None,
@@ -81,13 +84,15 @@ def simulate_rod(
 
     **Arguments:** `t_end`, `dt` [s]; `state` (default: where the rod was placed, at
     rest); `boundary` (default: free); `gravity` `"3"` [m/s^2]; `drag` for each length
-    of rod [N s/m^2]; `integrator`: `backward_euler`, `midpoint`, `bdf2`; `save_every`
+    of rod [N s/m^2]; `contact` of neighbouring
+    cycles; `integrator`: `backward_euler`, `midpoint`, `bdf2`; `save_every`
     steps; `tolerance`: the force that Newton's method may leave [N] (default: a
     millionth of the lightest node's weight); `solver`: `blocks`, `lapack` (CPU), or
     `auto`; `strict`: a failure raises.
     **Returns:** `RodRun`, in float64.
     **Raises:** `ConfigError` for a step that is not positive or is longer than
-    `t_end`, `DivergedError` with `strict`.
+    `t_end`, `DataError` for cycles that overlap at the start, `DivergedError` with
+    `strict`.
     **Source:** Bergou et al. 2008; Wang 2023, chapter 3.
 
     ```python
@@ -103,6 +108,11 @@ def simulate_rod(
     ```
     """
     checked_integrator(integrator)
+    if contact is not None and integrator == "midpoint":
+        raise ConfigError(
+            "the midpoint rule goes on along a straight line, through what touches. "
+            "Use bdf2 or backward_euler with contact."
+        )
     if not (np.isfinite(dt) and dt > 0.0 and t_end >= dt):
         raise ConfigError(
             f"dt is {dt:g} s and t_end {t_end:g} s; a step is greater than 0 and no "
@@ -112,7 +122,7 @@ def simulate_rod(
         raise ConfigError(f"save_every is {save_every}; it must be at least 1.")
     saves = round(t_end / dt) // save_every
     with precision(np.float64):
-        stepper = stepper_of(rod, state, boundary, gravity, drag)
+        stepper = stepper_of(rod, state, boundary, gravity, drag, contact)
         method = method_of(rod, gravity, tolerance, solver)
         first = rod.start if state is None else state
         first = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), first)
@@ -158,6 +168,7 @@ def stepper_of(
     boundary: Boundary | None,
     gravity: Any,
     drag: Any,
+    contact: Contact | None = None,
 ) -> Stepper:
     """Loads and boundary of a motion; to be used inside float64."""
     bounds = Boundary.of(rod) if boundary is None else boundary
@@ -168,7 +179,9 @@ def stepper_of(
         )
     start = rod.start if state is None else state
     loads = Loads.of(rod, gravity, drag)
-    return Stepper(rod, loads, bounds, jnp.asarray(start.z, jnp.float64))
+    if contact is not None and not isinstance(start.z, Tracer):
+        contact.checked(np.asarray(start.z)[:3].T)
+    return Stepper(rod, loads, bounds, jnp.asarray(start.z, jnp.float64), contact)
 
 
 def method_of(
@@ -279,6 +292,7 @@ def rest_rod(
     boundary: Boundary | None = None,
     gravity: Any = (0.0, 0.0, -9.81),
     force: Any = None,
+    contact: Contact | None = None,
     increments: int = 10,
     tolerance: float | None = None,
     solver: str = "auto",
@@ -291,7 +305,7 @@ def rest_rod(
     **Raises:** `DivergedError` where Newton's method fails, with the part of the load.
     """
     with precision(np.float64):
-        stepper = stepper_of(rod, state, boundary, gravity, 0.0)
+        stepper = stepper_of(rod, state, boundary, gravity, 0.0, contact)
         if force is not None:
             loads = stepper.loads
             loads = loads._replace(force=loads.force + jnp.asarray(force))
@@ -327,6 +341,8 @@ def _increment(
         none,
         share * stepper.loads.force,
         stepper.boundary.targets(share, stepper.start),
+        stepper.contact,
+        jnp.asarray(stepper.rod.voronoi),
     )
     out = solve(problem, now.z, stepper.boundary.held(), method)
     return RodState(out.z, none, now.frames.at(out.z), now.time), out
@@ -356,21 +372,28 @@ def _forces(rod: ElasticRod, state: RodState) -> Any:
     return stiffness(jnp.asarray(state.z), state.frames, rod.elastic)
 
 
-def rod_energy(rod: ElasticRod, run: RodRun, gravity: Any) -> dict[str, np.ndarray]:
-    """Kinetic, elastic and potential energy and their sum `"save"` [J] of a motion."""
+def rod_energy(
+    rod: ElasticRod, run: RodRun, gravity: Any, contact: Contact | None = None
+) -> dict[str, np.ndarray]:
+    """Kinetic, elastic and potential energy and their sum `"save"` [J] of a motion;
+    with `contact` also its part."""
     mass = np.asarray(rod.mass)
     kinetic = 0.5 * np.sum(mass * run.v**2, axis=(1, 2))
     height = run.z[:, :3] * np.asarray(gravity, float)[:, None]
     potential = -np.sum(mass[:3] * height, axis=(1, 2))
     with precision(np.float64):
         elastic = np.asarray(_elastic(rod, run.z, run.frames))
-    total = kinetic + elastic + potential
-    return {
-        "kinetic": kinetic,
-        "elastic": elastic,
-        "potential": potential,
-        "total": total,
-    }
+    parts = {"kinetic": kinetic, "elastic": elastic, "potential": potential}
+    if contact is not None:
+        with precision(np.float64):
+            lengths = jnp.asarray(rod.voronoi, jnp.float64)
+            parts["contact"] = np.asarray(_touching(contact, run.z, lengths))
+    return parts | {"total": np.sum(list(parts.values()), axis=0)}
+
+
+@eqx.filter_jit
+def _touching(contact: Contact, z: Any, lengths: Any) -> Any:
+    return jax.vmap(lambda z: contact.energy(z, lengths))(z)
 
 
 @eqx.filter_jit

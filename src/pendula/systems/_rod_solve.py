@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from ._rod_banded import Grid, NodeBlocks
+from ._rod_contact import Contact
 from ._rod_energy import Elastic, Frames, compression, energy, slope, stiffness
 
 
@@ -40,13 +41,23 @@ class Problem(NamedTuple):
     behind: Grid
     force: Grid
     target: Grid
+    contact: Contact | None = None
+    lengths: Float[Array, "node"] | None = None
 
     def potential(self, z: Grid) -> Float[Array, ""]:
         """Phi."""
         away, moved = z - self.hat, z - self.behind
         rest = 0.5 * self.inertia * away**2 + 0.5 * self.drag * moved**2
         rest = rest - self.force * z
-        return energy(z, self.frames, self.elastic) + jnp.sum(rest)
+        total = energy(z, self.frames, self.elastic) + jnp.sum(rest)
+        if self.contact is not None:
+            total = total + self.contact.energy(z, self._lengths)
+        return total
+
+    @property
+    def _lengths(self) -> Float[Array, "node"]:
+        assert self.lengths is not None
+        return self.lengths
 
     def _outer(self, z: Grid) -> Grid:
         away, moved = z - self.hat, z - self.behind
@@ -54,12 +65,33 @@ class Problem(NamedTuple):
 
     def residual(self, z: Grid) -> Grid:
         """Its slope: minus the forces that are left."""
-        return slope(z, self.frames, self.elastic) + self._outer(z)
+        g = slope(z, self.frames, self.elastic) + self._outer(z)
+        return g if self.contact is None else g + self.contact.slope(z, self._lengths)
 
     def newton(self, z: Grid) -> tuple[Grid, NodeBlocks]:
         """Slope and second derivative."""
         g, blocks = stiffness(z, self.frames, self.elastic)
-        return g + self._outer(z), blocks.plus(self.inertia + self.drag)
+        g, blocks = g + self._outer(z), blocks.plus(self.inertia + self.drag)
+        if self.contact is not None:
+            g = g + self.contact.slope(z, self._lengths)
+            blocks = blocks.and_also(self.contact.curvature(z, self._lengths))
+        return g, blocks
+
+    def aside(self, z: Grid) -> NodeBlocks:
+        """What makes the stiffness positive where edges are compressed, or cycles slide
+        off each other: their pull aside, taken back."""
+        more = compression(z, self.elastic)
+        if self.contact is None:
+            return more
+        exact = self.contact.curvature(z, self._lengths)
+        safe = self.contact.curvature(z, self._lengths, positive=True)
+        return more.and_also(safe).and_also(jax.tree.map(jnp.negative, exact))
+
+    def most(self, z: Grid, move: Grid) -> Float[Array, ""]:
+        """The share of a move that may be tried."""
+        if self.contact is None:
+            return jnp.ones((), z.dtype)
+        return self.contact.share(z, move)
 
 
 class Solved(NamedTuple):
@@ -125,7 +157,9 @@ def _newton(method: Method, problem: Problem, z: Grid, fixed: Any) -> Solved:
             new = z + share * move
             return share, new, problem.potential(new)
 
-        first = (jnp.ones((), z.dtype), z + move, problem.potential(z + move))
+        most = problem.most(z, move)
+        tried = z + most * move
+        first = (most, tried, problem.potential(tried))
         share, new, value = jax.lax.while_loop(too_long, shorter, first)
         residual = left(problem.residual(new))
         moved = share * jnp.max(jnp.abs(move))
@@ -159,7 +193,7 @@ def _positive(
 
     def again(item: tuple) -> tuple:
         mu = item[0]
-        safe = blocks.and_also(compression(z, problem.elastic)).plus(mu * more)
+        safe = blocks.and_also(problem.aside(z)).plus(mu * more)
         x = safe.held(fixed).solve(g, solver)
         return jnp.where(mu > 0.0, 10.0 * mu, jnp.ones_like(mu)), x
 

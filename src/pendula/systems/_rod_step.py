@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool, Float, Int
 from .._errors import ConfigError, nearest
 from ._elastic_rod import ElasticRod, RodState
 from ._rod_banded import Grid
+from ._rod_contact import Contact
 from ._rod_solve import Method, Problem, Solved, solve
 
 
@@ -138,6 +139,7 @@ class Stepper(NamedTuple):
     loads: Loads
     boundary: Boundary
     start: Grid  # where prescribed unknowns begin
+    contact: Contact | None = None
 
     def step(
         self, now: Stepped, h: Array, integrator: str, method: Method
@@ -147,7 +149,8 @@ class Stepper(NamedTuple):
         `backward_euler`: $v_{n+1} = (z_{n+1} - z_n)/h$, order 1. `midpoint`: the same
         over half of the step, then on along the line, order 2, energy kept but for
         small swings. `bdf2`: from two states, order 2, damps the fastest modes only;
-        its first step is a midpoint step.
+        its first step is a midpoint step (with contact one of backward Euler: half a
+        step further on, cycles may overlap).
         """
         state = now.state
         z, v, end = state.z, state.v, state.time + h
@@ -159,7 +162,9 @@ class Stepper(NamedTuple):
             two = now.known
             base = jnp.where(two, (4.0 * z - now.z_before) / 3.0, z)
             rate = jnp.where(two, (4.0 * v - now.v_before) / 3.0, v)
-            step, by_half = jnp.where(two, 2.0 / 3.0, 0.5) * h, ~two
+            whole = self.contact is not None
+            step = jnp.where(two, 2.0 / 3.0, 1.0 if whole else 0.5) * h
+            by_half = jnp.asarray(False) if whole else ~two
         mass, drag = jnp.asarray(self.rod.mass), self.loads.drag
         halfway = jnp.where(by_half, 0.5 * (z + target), target)
         problem = Problem(
@@ -171,8 +176,11 @@ class Stepper(NamedTuple):
             base,
             self.loads.force,
             halfway,
+            self.contact,
+            jnp.asarray(self.rod.voronoi),
         )
-        guess = z + jnp.where(by_half, 0.5, 1.0) * h * v
+        onward = jnp.where(by_half, 0.5, 1.0) * h * v
+        guess = z + problem.most(z, onward) * onward
         out = solve(problem, guess, fixed, method)
         swept = (out.z - base) / step
         new = jnp.where(by_half, 2.0 * out.z - z, out.z)
@@ -188,7 +196,9 @@ class Stepper(NamedTuple):
         whose step failed altogether stays."""
         after, told = self.step(now, h, integrator, method)
         if retries:
-            small = "midpoint" if integrator == "bdf2" else integrator
+            small = integrator
+            if integrator == "bdf2":
+                small = "midpoint" if self.contact is None else "backward_euler"
 
             def failed(item: tuple) -> Array:
                 return item[1].failed & (item[1].halvings < retries)

@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from .._errors import ConfigError, DataError
 from ._elastic_rod import ElasticRod, RodState, Section
+from ._rod_contact import Contact
 from ._rod_simulate import RodRun, rest_rod, simulate_rod
 from ._rod_step import Boundary
 
@@ -98,6 +99,17 @@ class Slinky:
             )
         drawn = self.points(span / self.cycles)
         return ElasticRod.from_points(drawn, self.own_section, rest=rest)
+
+    def contact(self, cycles: float = 10.0) -> Contact:
+        """Contact of neighbouring cycles, as stiff as carries the weight of some cycles
+        in the middle of its margin."""
+        margin = 2e-4
+        d = 0.5 * margin
+        push = (d - margin) * (2.0 * np.log(d / margin) - margin / d + 1.0)
+        weight = cycles * self.cycle_mass * GRAVITY
+        # both kinds of candidates push along the wire of a cycle
+        stiffness = weight / (2.0 * self.wire_length * abs(push))
+        return Contact.of(stiffness, margin=margin, around=AROUND)
 
     def clamps(
         self,
