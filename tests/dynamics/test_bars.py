@@ -17,6 +17,8 @@ from pendula.dynamics import (
     BarWorld,
     ElasticBars,
     SecondOrder,
+    bar_path,
+    bar_rest,
     pair_coordinates,
 )
 from pendula.nn import ShortcutNet
@@ -259,3 +261,42 @@ def test_bad_settings_are_named():
         ShortcutNet(6, rising=True, squared=False, key=_key)
     with pytest.raises(ConfigError, match='activation "tan" is unknown'):
         ShortcutNet(6, activation="tan", key=_key)
+
+
+def test_a_path_starts_where_it_is_told_and_a_rest_does_not_move():
+    e = ElasticBars(jnp.log(jnp.asarray([65.0, 150.0, 0.08])), 0.0)
+    chain = BarChain(e, BarWorld.of(), True, False)
+    u = np.zeros((BARS, 3))
+    u[:, 0] = 0.005 * np.arange(BARS)
+    still = bar_rest(chain, u)
+    assert still[0].tolist() == u[0].tolist()
+    assert still[-1, 1] < -0.002
+    ts = np.arange(0.0, 0.1, 0.01)
+    path = bar_path(chain, ts, still, dtype=np.float64)
+    assert np.abs(path.u - still[None]).max() < 1e-6
+    assert path.good
+    assert np.ptp(path.total) < 1e-9
+    fall = bar_path(chain, ts, u)
+    np.testing.assert_allclose(fall.u[0], u, atol=1e-8)
+    assert fall.u[-1, -1, 1] < -1e-3
+
+
+def test_an_end_that_is_moved_goes_where_its_acceleration_says():
+    e = ElasticBars(jnp.log(jnp.asarray([65.0, 150.0, 0.08])), 0.0)
+    chain = BarChain(e, BarWorld.of())
+    u = np.zeros((BARS, 3))
+    u[:, 0] = 0.005 * np.arange(BARS)
+    ts = np.arange(0.0, 0.51, 0.01)
+    w = 2.0 * np.pi * 2.0
+    ends = np.zeros((len(ts), 6))
+    ends[:, 4] = 0.5 * 0.03 * w**2 * np.cos(w * ts)
+    path = bar_path(chain, ts, u, ends=ends, dtype=np.float64)
+    lifted = 0.5 * 0.03 * (1.0 - np.cos(w * ts))
+    np.testing.assert_allclose(path.u[:, -1, 1], lifted, atol=1e-5)
+    np.testing.assert_array_equal(path.u[:, 0], np.broadcast_to(u[0], (len(ts), 3)))
+    with pytest.raises(ShapeError, match=r"ends have shape \(3, 6\)"):
+        bar_path(chain, ts, u, ends=ends[:3])
+    with pytest.raises(ShapeError, match="at least two that increase"):
+        bar_path(chain, ts[::-1], u)
+    with pytest.raises(ShapeError, match="of at least 3 bars"):
+        bar_path(chain, ts, u[:2])

@@ -1,10 +1,14 @@
 """Records of bars, and the text layout in which others publish them."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
-from pendula import DataError
-from pendula.systems import bar_names, bar_record, bars_of, read_bars
+from pendula import ConfigError, DataError
+from pendula.cli import main
+from pendula.data import read
+from pendula.systems import bar_names, bar_record, bars_of, read_bars, slinky_case
 
 
 @pytest.fixture
@@ -61,3 +65,32 @@ def test_bad_files_are_refused_with_their_fault(bars, tmp_path):
     turned[4:, 1, 2] += 2.0 * np.pi
     with pytest.raises(DataError, match=r"alpha of bar 1 jumps by .* after sample 3"):
         read_bars(*files(tmp_path, turned, v), 0.01)
+
+
+def test_a_case_gives_a_record_and_ends_that_move():
+    case = dataclasses.replace(
+        slinky_case("case7").smaller(3, 0.02), moving=True, drag=0.0
+    )
+    ts, u, _ = bars_of(case.record(0.01))
+    assert ts.tolist() == pytest.approx([0.0, 0.01, 0.02])
+    lifted = 0.5 * 0.03 * (1.0 - np.cos(4.0 * np.pi * 0.02))
+    np.testing.assert_allclose(u[-1, -1, 1] - u[0, -1, 1], lifted, atol=1e-9)
+    assert case.ends(ts).shape == (3, 6)
+    assert slinky_case("case1").ends(ts) is None
+    with pytest.raises(ConfigError, match='case "case9" is unknown'):
+        slinky_case("case9")
+
+
+def test_the_program_writes_a_record_and_refuses_what_does_not_apply(tmp_path, capsys):
+    out = tmp_path / "slinky.csv"
+    words = ["simulate", "slinky", "--set", "cycles=3", "--duration", "0.02"]
+    assert main([*words, "--case", "case2", "--out", str(out)]) == 0
+    data = read(out)
+    assert data.names == bar_names(3, rates=True)
+    for more, told in (
+        (["--num", "2"], "--num does not apply to the slinky"),
+        (["--set", "length=2"], 'the slinky has no "length"'),
+    ):
+        capsys.readouterr()
+        assert main([*words, *more, "--out", str(tmp_path / "x.csv")]) == 2
+        assert told in capsys.readouterr().err

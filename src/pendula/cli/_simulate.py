@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from .._errors import ConfigError
+from .._errors import ConfigError, nearest
 from ._console import Console
 from ._options import TALK, Talk, names, pairs, real
 
 
+if TYPE_CHECKING:
+    from ..data import Trajectories
+
+
 def simulate(
-    system: Annotated[str, Parameter(help="A name of `pendula list systems`.")],
+    system: Annotated[
+        str, Parameter(help="A name of `pendula list systems`, or slinky.")
+    ],
     /,
     *,
     out: Annotated[
@@ -49,6 +56,10 @@ def simulate(
             name="--set", help="Constants and options of the system: length=0.5."
         ),
     ] = (),
+    case: Annotated[
+        str | None,
+        Parameter(help="Of the slinky: case0 to case7; case0 without."),
+    ] = None,
     force: Annotated[bool, Parameter(help="Replace an existing file.")] = False,
     talk: Talk = TALK,
 ) -> int:
@@ -58,13 +69,31 @@ def simulate(
         raise ConfigError(
             f"{out} exists already. Choose another --out, or add --force."
         )
-    from ..data import check_writable, write
+    from ..data import check_writable
+    from ..systems import Observation, simulate as make, system as find, words
 
     check_writable(out)
     given = pairs(settings, "--set")
     y0 = None if start is None else [real(v, "--start") for v in start.split(",")]
     console.say(f"simulating {system}")
-    from ..systems import simulate as make, system as find, words
+    if case is not None and system != "slinky":
+        raise ConfigError(f"--case belongs to the slinky, not to {system}. Leave it.")
+    if system == "slinky":
+        unused = {
+            "--num": num != 1,
+            "--irregular": irregular != 0.0,
+            "--observe": bool(observe),
+            "--start": start is not None,
+        }
+        for option, used in unused.items():
+            if used:
+                raise ConfigError(
+                    f"{option} does not apply to the slinky, whose record is that of "
+                    "a case. Leave it out."
+                )
+        data = _slinky(case or "case0", given, duration, dt)
+        data = Observation(None, noise, relative, 0.0, missing)(data, seed)
+        return _written(console, data, out)
 
     texts = words(system)
     constants = {
@@ -83,10 +112,45 @@ def simulate(
         irregular=irregular,
         missing=missing,
     )
+    return _written(console, data, out)
+
+
+def _slinky(
+    case: str, given: dict[str, str], duration: float | None, dt: float | None
+) -> Trajectories:
+    """The record of a case, with other settings."""
+    from ..systems import slinky_case
+
+    own = slinky_case(case)
+    kinds = {
+        "cycles": int,
+        "span": float,
+        "drag": float,
+        "heavier": float,
+        "stiffer": float,
+    }
+    changes: dict[str, Any] = {}
+    for name, text in given.items():
+        if name not in kinds:
+            raise ConfigError(
+                f'--set {name}: the slinky has no "{name}".{nearest(name, kinds)} '
+                f"Allowed: {', '.join(kinds)}."
+            )
+        changes[name] = kinds[name](real(text, f"--set {name}"))
+    if duration is not None:
+        changes["seconds"] = duration
+    return dataclasses.replace(own, **changes).record(0.01 if dt is None else dt)
+
+
+def _written(console: Console, data: Trajectories, out: Path) -> int:
+    """Write the file and say what is in it."""
+    from ..data import write
+
     write(data, out)
     shape = {"trajectories": data.num, "samples": int(data.lengths.max())}
+    names_ = [*data.names[:6], ".."] if data.dim > 12 else data.names
     text = (
-        f"{out}: {data.num} x {shape['samples']} samples of {', '.join(data.names)}, "
+        f"{out}: {data.num} x {shape['samples']} samples of {', '.join(names_)}, "
         f"{data.ts.max():g} {data.time_unit}"
     )
     console.result(text, {"file": str(out), **shape, "channels": list(data.names)})

@@ -13,7 +13,7 @@ from ..dynamics import BarsConfig
 from ._claim import Claim
 from ._row import Row
 from ._slinky import slinky
-from ._slinky_cases import CASES, distances
+from ._slinky_cases import CASES, distances, follow, truth
 from ._slinky_esnn import smaller, trained
 from ._study import Run
 
@@ -80,7 +80,7 @@ def ablations(run: Run) -> Iterator[Claim]:
     s = run.settings
     cases = CASES if s["cycles"] is None else smaller(s["cycles"])
     held, hanging = cases[0], cases[2]
-    truths = [run.keep(c.key, c.truth) for c in (held, hanging)]
+    truths = [run.keep(c.key, lambda c=c: truth(c)) for c in (held, hanging)]
     for name in VARIANTS:
         row = lambda what, name=name: run.row(f"slinky.esnn.ablation.{name}_{what}")
         if s["only"] is not None and name not in s["only"]:
@@ -96,8 +96,8 @@ def ablations(run: Run) -> Iterator[Claim]:
             continue
         chain = net.model().field.force
         paths = [
-            case.path(chain, truth)
-            for case, truth in zip((held, hanging), truths, strict=True)
+            follow(case, chain, known)
+            for case, known in zip((held, hanging), truths, strict=True)
         ]
         far = [distances(p.u, t["u"]) for p, t in zip(paths, truths, strict=True)]
         ts = truths[0]["ts"]

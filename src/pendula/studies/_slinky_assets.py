@@ -10,7 +10,7 @@ import numpy as np
 
 from ..dynamics import fit_bars, keep_slinky
 from ..systems import bars_of
-from ._slinky_cases import CASES, distances, training_record
+from ._slinky_cases import CASES, distances, follow, training_record, world
 from ._slinky_esnn import CONFIG
 
 
@@ -22,8 +22,9 @@ def main() -> None:
     found = []
     for seed in range(3):
         config = dataclasses.replace(CONFIG, seed=seed)
-        net = fit_bars(record, case.world(), config)
-        path = case.path(net.model().field.force, {"ts": ts, "u": u, "v": v})
+        net = fit_bars(record, world(case), config)
+        chain = net.model().field.force
+        path = follow(case, chain, {"ts": ts, "u": u, "v": v})
         found.append((float(distances(path.u, u).mean()), seed, net))
         sys.stderr.write(f"seed {seed}: {1e3 * found[-1][0]:.3g} mm\n")
     middle = np.argsort([f[0] for f in found])[1]

@@ -23,13 +23,17 @@ from ._row import Row
 from ._slinky import slinky
 from ._slinky_cases import (
     CASES,
-    Case,
+    SlinkyCase,
     distances,
     energy_drift,
+    follow,
+    on,
     period,
     sag_error,
     square_error,
     training_record,
+    truth,
+    world,
 )
 from ._study import Run
 
@@ -162,14 +166,14 @@ def esnn(run: Run) -> Iterator[Claim]:
     classic = classical(law, s["config"].natural)
     found, drawn = {}, {}
     for case in cases:
-        truth = run.keep(case.key, case.truth)
+        known = run.keep(case.key, lambda c=case: truth(c))
         run.progress(f"{case.key}: {len(chains)} networks")
-        found[case.key], drawn[case.key] = measure(case, chains, classic, truth)
+        found[case.key], drawn[case.key] = measure(case, chains, classic, known)
     yield from case_claims(run, cases, found)
     yield from whole_claims(run, cases, chains, found, drawn)
 
 
-def smaller(cycles: int) -> tuple[Case, ...]:
+def smaller(cycles: int) -> tuple[SlinkyCase, ...]:
     """Cases of few cycles, for a test."""
     return tuple(c.smaller(cycles, 0.12) for c in CASES)
 
@@ -190,10 +194,9 @@ def trained(
         "record", lambda: dict(zip("tuv", _record(count, seconds), strict=True))
     )
     data = bar_record(stored["t"], stored["u"], stored["v"])
-    begin = Case("", "", count, seconds, drag=0.0)
     return fit_bars(
         data,
-        begin.world(),
+        world(CASES[0]),
         dataclasses.replace(config, seed=seed),
         out=run.scratch / f"{name}{seed}",
         resume=True,
@@ -208,26 +211,29 @@ def _record(cycles: int, seconds: float) -> tuple:
 
 
 def measure(
-    case: Case, chains: list[BarChain], classic: BarChain, truth: dict[str, Any]
+    case: SlinkyCase,
+    chains: list[BarChain],
+    classic: BarChain,
+    known: dict[str, Any],
 ) -> tuple[dict[str, Any], list[Any]]:
     """Errors of every network and of the classical law, and the motions."""
-    paths = [case.path(chain, truth) for chain in [*chains, classic]]
-    far = [distances(p.u, truth["u"]) for p in paths]
+    paths = [follow(case, chain, known) for chain in [*chains, classic]]
+    far = [distances(p.u, known["u"]) for p in paths]
     found = {
         "distance": [float(d.mean()) for d in far],
-        "mse": [square_error(p.u, truth["u"]) for p in paths],
+        "mse": [square_error(p.u, known["u"]) for p in paths],
         "over_time": far,
         "good": [p.good for p in paths],
-        "ts": truth["ts"],
-        "truth": truth["u"],
+        "ts": known["ts"],
+        "truth": known["u"],
     }
-    if "rest" in truth:
-        found["sag"] = [sag_error(case, chain, truth) for chain in chains]
+    if "rest" in known:
+        found["sag"] = [sag_error(case, chain, known) for chain in chains]
     return found, paths
 
 
 def case_claims(
-    run: Run, cases: tuple[Case, ...], found: dict[str, Any]
+    run: Run, cases: tuple[SlinkyCase, ...], found: dict[str, Any]
 ) -> Iterator[Claim]:
     """Cases 0 to 7."""
     row = lambda key: run.row(f"slinky.esnn.{key}")
@@ -252,7 +258,7 @@ def case_claims(
 
 def whole_claims(
     run: Run,
-    cases: tuple[Case, ...],
+    cases: tuple[SlinkyCase, ...],
     chains: list[BarChain],
     found: dict[str, Any],
     drawn: dict[str, Any],
@@ -283,7 +289,7 @@ def whole_claims(
     yield row("over_classic").measured(float(np.exp(np.mean(np.log(ratio)))))
 
 
-def doubles(case: Case, chains: list[BarChain], found: dict[str, Any]) -> Any:
+def doubles(case: SlinkyCase, chains: list[BarChain], found: dict[str, Any]) -> Any:
     """Case 0 in float64: paths, distances from the turned motion, drifts."""
     exact, turned, drift = [], [], []
     turn = np.array([[0.0, 1.0], [-1.0, 0.0]])  # of row vectors, by a right angle
@@ -292,9 +298,9 @@ def doubles(case: Case, chains: list[BarChain], found: dict[str, Any]) -> Any:
     other = np.concatenate([u[:, :2] @ turn, u[:, 2:] + 0.5 * np.pi], axis=1)
     aside = dict(begin, u=other[None])
     for chain in chains:
-        exact.append(case.path(chain, begin, dtype=np.float64))
+        exact.append(follow(case, chain, begin, dtype=np.float64))
         drift.append(energy_drift(exact[-1]))
-        moved = dataclasses.replace(case.on(chain), world=case.world((9.8, 0.0)))
+        moved = dataclasses.replace(on(case, chain), world=world(case, (9.8, 0.0)))
         path = bar_path(moved, ts, aside["u"][0], dtype=np.float64)
         back = np.concatenate(
             [path.u[..., :2] @ turn.T, path.u[..., 2:] - 0.5 * np.pi], axis=-1

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from ..dynamics import BarChain, BarsConfig, fit_bars, slinky_network, slinky_record
-from ..systems import drop
+from ..systems import SlinkyCase, drop
 from ._claim import Claim
 from ._row import Row
 from ._slinky import slinky
-from ._slinky_cases import CASES, FRAME, STEP, Case, distances
+from ._slinky_cases import CASES, FRAME, distances, follow, on, truth, world
 from ._slinky_speed import timed
 from ._study import Run
 
@@ -86,24 +86,24 @@ def network_speed(run: Run) -> Iterator[Claim]:
     yield row("distilled_error").measured(error_ratio(run, full, small))
     case = dataclasses.replace(case, seconds=s["seconds"])
     rod, state, held = case.start()
-    fall = lambda: drop(rod, state, held, s["seconds"], STEP)
+    fall = lambda: drop(rod, state, held, s["seconds"], 1e-3)
     path = timed(fall)[1]
     slow = [timed(fall)[0] for _ in range(s["repeats"])]
     yield row("rod_iteration_ms").measured(
         [1e3 * t / int(path.iterations.sum()) for t in slow]
     )
     ts = FRAME * np.arange(round(s["seconds"] / FRAME) + 1)
-    truth = case.truth(False)
+    known = truth(case, False)
     steps = 5 * (len(ts) - 1)
     for chain, end in ((full, ""), (small, "_distilled")):
-        go = lambda c=chain: case.path(c, truth | {"ts": ts})
+        go = lambda c=chain: follow(case, c, known | {"ts": ts})
         timed(go)
         fast = [timed(go)[0] for _ in range(s["repeats"])]
         yield row(f"force{end}_ms").measured([1e3 * t / steps for t in fast])
         name = f"speedup_latency.{'distilled' if end else 'full'}"
         pairs = zip(slow, fast, strict=True)
         yield row(name).measured([a / b for a, b in pairs])
-        many = throughput(case, chain, truth, ts, s)
+        many = throughput(case, chain, known, ts, s)
         yield row(f"speedup_throughput{end}").measured(
             [s["batch"] * float(np.median(slow)) / t for t in many]
         )
@@ -113,7 +113,7 @@ def distilled(run: Run, full: BarChain, config: BarsConfig) -> BarChain:
     """A small network that has learned the full one's energy."""
     net = fit_bars(
         slinky_record(),
-        CASES[0].world(),
+        world(CASES[0]),
         config,
         teacher=full.energy,
         out=run.scratch / "distilled",
@@ -133,9 +133,9 @@ def error_ratio(run: Run, full: BarChain, small: BarChain) -> float:
         cases = tuple(c.smaller(cycles, 0.05) for c in cases)
     ratios = []
     for case in cases:
-        truth = run.keep(case.key, lambda c=case: c.truth(False))
+        known = run.keep(case.key, lambda c=case: truth(c, False))
         far = [
-            distances(case.path(chain, truth).u, truth["u"]).mean()
+            distances(follow(case, chain, known).u, known["u"]).mean()
             for chain in (small, full)
         ]
         ratios.append(far[0] / far[1])
@@ -143,7 +143,7 @@ def error_ratio(run: Run, full: BarChain, small: BarChain) -> float:
 
 
 def throughput(
-    case: Case, chain: BarChain, truth: dict[str, Any], ts: np.ndarray, s: Any
+    case: SlinkyCase, chain: BarChain, known: dict[str, Any], ts: np.ndarray, s: Any
 ) -> list[float]:
     """Seconds for many motions at once, each from a start a little different."""
     import equinox as eqx
@@ -152,8 +152,8 @@ def throughput(
 
     from ..dynamics import bar_model
 
-    own = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), case.on(chain))
-    u = truth["u"][0]
+    own = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), on(case, chain))
+    u = known["u"][0]
     noise = np.random.default_rng(0).normal(0.0, 1e-3, (s["batch"], *u.shape))
     y0 = np.concatenate([u[None] + noise, np.zeros_like(noise)], axis=1)
     y0 = jnp.asarray(y0.reshape(s["batch"], -1), jnp.float32)

@@ -48,6 +48,11 @@ from ._slinky import (
     settled as settled,
     to_bars as to_bars,
 )
+from ._slinky_cases import (
+    SLINKY_CASES as SLINKY_CASES,
+    SlinkyCase as SlinkyCase,
+    slinky_case as slinky_case,
+)
 from ._slinky_data import (
     bar_names as bar_names,
     bar_record as bar_record,
