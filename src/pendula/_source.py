@@ -44,6 +44,8 @@ WORKS: dict[str, str] = {
     "Daniels2015": "Daniels, Nemenman 2015, Efficient inference of parsimonious "
     "phenomenological models of cellular dynamics, PLoS ONE 10, e0119821",
     "Facco2017": "Facco, d'Errico, Rodriguez, Laio 2017, Scientific Reports 7, 12140",
+    "Fermi1955": "Fermi, Pasta, Ulam 1955, Studies of nonlinear problems, Los Alamos "
+    "report LA-1940",
     "Fisher1937": "Fisher 1937, Annals of Eugenics 7, 355-369",
     "FitzHugh1961": "FitzHugh 1961, Biophysical Journal 1, 445-466",
     "Freedman1983": "Freedman, Lane 1983, A nonstochastic interpretation of reported "
@@ -86,6 +88,8 @@ WORKS: dict[str, str] = {
     "Lorenz1963": "Lorenz 1963, Journal of the Atmospheric Sciences 20, 130-141",
     "Lutter2019": "Lutter, Ritter, Peters 2019, Deep Lagrangian networks, "
     "arXiv:1907.04490",
+    "Ma2023": "Ma, Chen, Deng, Tenenbaum, Du, Gan, Matusik 2023, Learning neural "
+    "constitutive laws from motion observations, arXiv:2304.14369",
     "MacKay1992": "MacKay 1992, Neural Computation 4, 415-447",
     "Norcliffe2020": "Norcliffe, Bodnar, Day, Simidjievski, Lio 2020, On second order "
     "behaviour in augmented neural ODEs, arXiv:2006.07220",

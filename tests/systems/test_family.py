@@ -49,6 +49,7 @@ def test_the_worlds_of_the_design_are_here():
         "pendulum",
         "selkov",
         "spring_bodies",
+        "spring_chain",
         "van_der_pol",
     }
 

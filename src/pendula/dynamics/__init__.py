@@ -48,6 +48,10 @@ from ._cross import (
     cross_fit as cross_fit,
 )
 from ._cross_points import RatePoints as RatePoints, rate_loss as rate_loss
+from ._elastic_chain import (
+    ElasticChain as ElasticChain,
+    SpringLaw as SpringLaw,
+)
 from ._energy import (
     Conservative as Conservative,
     Dissipative as Dissipative,

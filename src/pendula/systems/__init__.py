@@ -60,6 +60,11 @@ from ._slinky_data import (
     read_bars as read_bars,
 )
 from ._spring_bodies import SpringBodies as SpringBodies
+from ._spring_chain import (
+    SpringChain as SpringChain,
+    spring_forces as spring_forces,
+    strains as strains,
+)
 from ._system import (
     AbstractSystem as AbstractSystem,
     check_constants as check_constants,
