@@ -22,7 +22,7 @@ from ..data import Trajectories
 from ..solve import scheme
 from ..systems import bar_names, bars_of
 from ..train import (
-    NOT_FINITE,
+    STOPPED,
     ClipBatch,
     ClipCurriculum,
     TrainState,
@@ -241,7 +241,8 @@ class _Loop:
             settles=settles,
             last=row,
         )
-        if ended is None or not ended.startswith(("done", NOT_FINITE)):
+        # by the clock: a resumed fit is given more time
+        if ended is None or ended.startswith(STOPPED):
             state, ended = run(
                 step,
                 state,
