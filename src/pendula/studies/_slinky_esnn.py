@@ -42,6 +42,11 @@ _TRIED = (
     "Energy of the exact symmetries of a wire, begun from the classical law of three "
     "constants, 600 updates on clips of up to 0.7 s."
 )
+_BEYOND = (
+    "It falls 1.7 m, and pairs are drawn out to twice what the record shows: the "
+    "network extrapolates there, one seed by 47 mm; the classical law does it better "
+    "(classic.case5). Fewer updates (300, 1e-4) leave 15 mm."
+)
 _MEAN = "mean distance of the ends of bars"
 
 
@@ -61,18 +66,21 @@ def _case_rows() -> Iterator[Row]:
     named["case6"] = "76 cycles over 0.25 and 0.45 m, the worse"
     for key in sorted(named):
         distance = (0.025, None) if key == "case0" else (0.02, 0.008)
+        tried: dict[str, Any] = {"tried": _BEYOND} if key == "case5" else {}
         yield _row(
             f"{key}.distance_m",
             f"{named[key]}: {_MEAN}; median of three seeds.",
             distance[0],
             goal=distance[1],
             unit="m",
+            **tried,
         )
         yield _row(
             f"{key}.mse_m2",
             f"{named[key]}: mean squared error of the helix.",
             8e-4,
             unit="m^2",
+            **tried,
         )
         for at in next((c.at for c in CASES if c.key == key), ()):
             yield _row(at_time(key, at), f"{named[key]}: {_MEAN} at {at} s.", unit="m")
