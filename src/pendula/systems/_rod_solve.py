@@ -157,9 +157,8 @@ def _newton(method: Method, problem: Problem, z: Grid, fixed: Any) -> Solved:
             new = z + share * move
             return share, new, problem.potential(new)
 
-        most = problem.most(z, move)
-        tried = z + most * move
-        first = (most, tried, problem.potential(tried))
+        # the first trial is one of the loop: the potential is compiled once
+        first = (2.0 * problem.most(z, move), z, jnp.full_like(phi, jnp.inf))
         share, new, value = jax.lax.while_loop(too_long, shorter, first)
         residual = left(problem.residual(new))
         moved = share * jnp.max(jnp.abs(move))
