@@ -10,12 +10,13 @@ from ._bars import (
     pair_coordinates as pair_coordinates,
 )
 from ._bars_config import BarsConfig as BarsConfig
-from ._bars_fit import bar_model as bar_model, fit_bars as fit_bars
+from ._bars_fit import fit_bars as fit_bars
 from ._bars_kept import (
     keep_slinky as keep_slinky,
     slinky_network as slinky_network,
     slinky_record as slinky_record,
 )
+from ._bars_records import bar_model as bar_model
 from ._bars_run import BarPath as BarPath, bar_path as bar_path, bar_rest as bar_rest
 from ._bodies import (
     AbstractBody as AbstractBody,

@@ -16,7 +16,7 @@ from .._errors import DivergedError, ShapeError, Status
 from .._precision import cast, precision
 from ..data import input_path
 from ._bar_chain import BarChain
-from ._bars_fit import bar_model
+from ._bars_records import bar_model
 
 
 RADIUS = 0.033  # m, by which a turn counts as a way
