@@ -72,6 +72,7 @@ _MODULES = {
         "_slinky_ablations",
         "_slinky_network_speed",
         "_slinky_chain",
+        "_slinky_coupling",
     ),
 }
 BUDGETS = ("full", "quick")

@@ -36,6 +36,7 @@ from ._rod_simulate import (
     rod_forces as rod_forces,
     rod_path as rod_path,
     simulate_rod as simulate_rod,
+    stored_energy as stored_energy,
 )
 from ._rod_step import Boundary as Boundary
 from ._selkov import Selkov as Selkov

@@ -391,6 +391,14 @@ def rod_energy(
     return parts | {"total": np.sum(list(parts.values()), axis=0)}
 
 
+def stored_energy(rod: ElasticRod, state: RodState) -> float:
+    """The elastic energy of one state [J]."""
+    with precision(np.float64):
+        lead = lambda x: jnp.asarray(x, jnp.float64)[None]
+        frames = jax.tree.map(lead, state.frames)
+        return float(_elastic(rod, lead(state.z), frames)[0])
+
+
 @eqx.filter_jit
 def _touching(contact: Contact, z: Any, lengths: Any) -> Any:
     return jax.vmap(lambda z: contact.energy(z, lengths))(z)
