@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..dynamics import BarChain, BarWorld, bar_rest, slinky_network
+from ..dynamics import BarChain, BarWorld, bar_path, bar_rest, slinky_network
 from ..systems import (
     Boundary,
     ElasticRod,
@@ -149,12 +149,8 @@ def chain_cell(
 
 def energy_of(chain: BarChain, u: np.ndarray) -> float:
     """Elastic energy of bars, float64 [J]."""
-    import jax
-    import jax.numpy as jnp
-
-    with jax.enable_x64(True):
-        double = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), chain)
-        return float(jax.jit(lambda c, u: c.elastic(u))(double, jnp.asarray(u)))
+    path = bar_path(chain, np.array([0.0, 1e-6]), u, substeps=1, dtype=np.float64)
+    return float(path.energy["elastic"][0])
 
 
 def draw(run: Run, turns: np.ndarray, curves: dict[str, np.ndarray]) -> None:
