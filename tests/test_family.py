@@ -11,9 +11,14 @@ from pendula import _registry as registry
 from pendula._source import Source
 from pendula._tree import Fixed, split_trainable
 from pendula.dynamics import (
+    ESNN,
+    BarChain,
+    BarWorld,
     Conservative,
     ControlMap,
     Dissipative,
+    ElasticBars,
+    ElasticChain,
     Free,
     Friction,
     GaugeFlow,
@@ -34,6 +39,7 @@ from pendula.dynamics import (
     ReactionDiffusion,
     SecondOrder,
     SlotScale,
+    SpringLaw,
     Stationary,
     Stochastic,
     Sum,
@@ -51,6 +57,7 @@ from pendula.nn import (
     Hyper,
     MonotoneMLP,
     ReferenceMLP,
+    ShortcutNet,
     bind,
     conditioned,
 )
@@ -141,6 +148,16 @@ def diffusing():
     return ReactionDiffusion(constants, (Reaction(slot((0,), 1)),))
 
 
+def spring():
+    return SpringLaw.create(jax.random.key(0), 5)
+
+
+def bars():
+    """A chain of any number of bars: no field of two coordinates."""
+    energy = ESNN.create(jax.random.key(0), width=3, depth=2)
+    return BarChain(energy, BarWorld.of())
+
+
 def library():
     """Monomials of state and input, sine and cosine of one entry."""
     field = Library(exponents(DIM + CTRL, 2), (1,), out=2)
@@ -187,6 +204,7 @@ FIELDS = {
     "Dissipative": lambda: Dissipative(slot((0, 1, 2, 3), 3), N),
     "Friction": friction,
     "Library": library,
+    "ElasticChain": lambda: ElasticChain(spring(), jnp.asarray(-1.0)),
     "Reaction": lambda: Reaction(slot((0,), 1)),
     "ReactionDiffusion": diffusing,
     "SecondOrder": lambda: SecondOrder(slot((0, 1, 2, 3), N), N),
@@ -357,6 +375,13 @@ def others():
         "LibraryScale": library().scale,
         "Links": links(),
         "LearnedBody": learned_body(),
+        "SpringLaw": spring(),
+        "BarChain": bars(),
+        "BarWorld": bars().world,
+        "BarScale": bars().energy.scale,
+        "ESNN": bars().energy,
+        "ElasticBars": ElasticBars(jnp.zeros(3), 1e-3),
+        "ShortcutNet": ShortcutNet(6, 3, 2, key=jax.random.key(0)),
         "Model": model,
         "Hyper": Hyper(net(2, 1), 1, rank=2, key=jax.random.key(0)),
         "SavedFamily": SavedFamily(model, np.ones((3, 1)), np.ones((3, 1, 1))),

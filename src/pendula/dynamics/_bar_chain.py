@@ -112,10 +112,10 @@ class BarChain(AbstractField):
     >>> import jax, jax.numpy as jnp
     >>> from pendula.dynamics import BarChain, BarWorld, ESNN
     >>> chain = BarChain(ESNN.create(jax.random.key(0)), BarWorld.of(), True, True)
-    >>> u = jnp.zeros((5, 3)).at[:, 0].set(0.01 * jnp.arange(5))
+    >>> u = jnp.zeros((5, 3)).at[:, 0].set(0.01 * jnp.arange(5.0))
     >>> rates = chain(0.0, jnp.concatenate([u.ravel(), 0 * u.ravel()]), None, None)
-    >>> rates.reshape(5, 3)[0].tolist()  # held
-    [0.0, 0.0, 0.0]
+    >>> bool(jnp.all(rates.reshape(5, 3)[0] == 0.0))  # held
+    True
 
     ```
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._errors import ConfigError, DataError
+from .._source import Source
 from ._rod_banded import Grid, NodeBlocks
 
 
@@ -40,6 +41,8 @@ class Contact(eqx.Module):
 
     ```
     """
+
+    source: ClassVar[Source] = Source("Li2020", "equation 6")
 
     stiffness: Float[Any, ""]
     thickness: Float[Any, ""]

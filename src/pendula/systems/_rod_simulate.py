@@ -9,7 +9,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
 from .._errors import ConfigError, DivergedError
@@ -122,6 +121,7 @@ def simulate_rod(
         raise ConfigError(f"save_every is {save_every}; it must be at least 1.")
     saves = round(t_end / dt) // save_every
     with precision(np.float64):
+        _check_apart(rod, state, contact)
         stepper = stepper_of(rod, state, boundary, gravity, drag, contact)
         method = method_of(rod, gravity, tolerance, solver)
         first = rod.start if state is None else state
@@ -162,6 +162,15 @@ def simulate_rod(
     )
 
 
+def _check_apart(
+    rod: ElasticRod, state: RodState | None, contact: Contact | None
+) -> None:
+    """**Raises:** `DataError` for cycles that overlap at the start."""
+    if contact is not None:
+        start = rod.start if state is None else state
+        contact.checked(np.asarray(start.z)[:3].T)
+
+
 def stepper_of(
     rod: ElasticRod,
     state: RodState | None,
@@ -179,8 +188,6 @@ def stepper_of(
         )
     start = rod.start if state is None else state
     loads = Loads.of(rod, gravity, drag)
-    if contact is not None and not isinstance(start.z, Tracer):
-        contact.checked(np.asarray(start.z)[:3].T)
     return Stepper(rod, loads, bounds, jnp.asarray(start.z, jnp.float64), contact)
 
 
@@ -305,6 +312,7 @@ def rest_rod(
     **Raises:** `DivergedError` where Newton's method fails, with the part of the load.
     """
     with precision(np.float64):
+        _check_apart(rod, state, contact)
         stepper = stepper_of(rod, state, boundary, gravity, 0.0, contact)
         if force is not None:
             loads = stepper.loads
