@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from .._errors import DivergedError
@@ -71,7 +72,8 @@ def fit_bars(
         check_same(folder / "resume", identity)
     loop = Loop(folder, resume, tell, config.minutes, began)
     ends = {"first": first, "last": last}
-    law, outcomes = teacher, []
+    outcomes: list[dict[str, Any]] = []
+    law = None if teacher is None else jax.tree.map(jnp.asarray, teacher)
     if config.start == "law" and teacher is None:
         law, told = classical_law(train, world, config, ends, loop)
         outcomes.append(told)

@@ -168,6 +168,6 @@ def draw(run: Run, turns: np.ndarray, curves: dict[str, np.ndarray]) -> None:
         ax.set(
             xlabel="bend of a cycle [rad]",
             ylabel="energy of a cycle, less that unbent [mJ]",
-            title="Every bar placed: three stretches, one curve (4 mm was never visited)",
+            title="Every bar placed: one curve for all (4 mm was never visited)",
         )
         ax.legend(frameon=False)
