@@ -109,6 +109,7 @@ def test_a_killed_training_resumes_to_the_same_bits(record, fitted, tmp_path):
         fit_bars(record, WORLD, other, out=tmp_path, resume=True)
 
 
+@pytest.mark.slow
 def test_accelerations_and_the_published_recipe_run_too(record):
     published = BarsConfig.published(
         width=4, depth=1, steps=2, longest=4, span=0.15, drawn=3
