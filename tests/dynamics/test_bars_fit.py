@@ -105,8 +105,17 @@ def test_a_killed_training_resumes_to_the_same_bits(record, fitted, tmp_path):
     ):
         np.testing.assert_array_equal(a, b)
     other = dataclasses.replace(SMALL, steps=5)
-    with pytest.raises(CheckpointError, match="other settings or data"):
-        fit_bars(record, WORLD, other, out=tmp_path, resume=True)
+    for world, config in ((WORLD, other), (BarWorld.of(mass=2e-3), SMALL)):
+        with pytest.raises(CheckpointError, match="other settings or data"):
+            fit_bars(record, world, config, last=False, out=tmp_path, resume=True)
+
+
+def test_a_folder_may_be_used_again(record, tmp_path):
+    quick = dataclasses.replace(SMALL, start="none", steps=2)
+    for steps in (2, 3):
+        config = dataclasses.replace(quick, steps=steps)
+        fitted = fit_bars(record, WORLD, config, last=False, out=tmp_path)
+        assert fitted.about["stages"][0]["steps"] == steps
 
 
 @pytest.mark.slow

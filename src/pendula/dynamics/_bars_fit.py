@@ -16,7 +16,6 @@ from .._precision import to_host
 from .._tree import num_parameters, split_trainable
 from ..data import Trajectories
 from ..systems import bar_names
-from ..train import check_same
 from ._bar_chain import BarChain, BarWorld
 from ._bars import ESNN, AbstractBarEnergy, ElasticBars
 from ._bars_config import BarsConfig
@@ -25,6 +24,7 @@ from ._bars_stages import Loop, beginning, classical_law, on_clips
 from ._config import to_dict
 from ._fitted import Fitted
 from ._layout import layout
+from ._watch import open_folder
 
 
 def fit_bars(
@@ -63,15 +63,13 @@ def fit_bars(
     records = Bars.of(data)
     train = records.until(config.span)
     folder = None if out is None else Path(out)
-    if folder is not None:
-        if not resume:
-            for old in (folder / "resume").glob("*"):
-                old.unlink()
-        told = to_dict(config) | {"minutes": 0.0}
-        identity = {"config": told, "data": [float(np.sum(records.ys)), data.dim]}
-        check_same(folder / "resume", identity)
-    loop = Loop(folder, resume, tell, config.minutes, began)
     ends = {"first": first, "last": last}
+    if folder is not None:
+        settings = to_dict(config) | ends | {"taught": teacher is not None}
+        settings.pop("minutes")  # a resumed fit may be given more time
+        settings["world"] = [np.asarray(x).tolist() for x in jax.tree.leaves(world)]
+        open_folder(folder, resume, settings, data)
+    loop = Loop(folder, resume, tell, config.minutes, began)
     outcomes: list[dict[str, Any]] = []
     law = None if teacher is None else jax.tree.map(jnp.asarray, teacher)
     if config.start == "law" and teacher is None:

@@ -37,11 +37,7 @@ class Bars:
                     f"record {i} has other times than record 0. Cut the records to "
                     "the same times."
                 )
-        flat = [
-            np.concatenate([u.reshape(len(u), -1), v.reshape(len(v), -1)], axis=1)
-            for _, u, v in parts
-        ]
-        return cls(ts, np.stack(flat))
+        return cls(ts, data.ys[:, : len(ts)])
 
     @property
     def bars(self) -> int:

@@ -21,7 +21,7 @@ from .._precision import precision, to_host
 from .._tree import num_parameters, split_trainable
 from ..data import Trajectories
 from ..nn import AbstractMember
-from ..train import STOPPED, halvings, latest, resume as resume_state, run
+from ..train import halvings, latest, run
 from ._build import build_model
 from ._family import Family
 from ._family_config import MOST_WEIGHTS, FamilyConfig
@@ -30,7 +30,7 @@ from ._family_size import chosen_size
 from ._family_stages import family_stages
 from ._family_step import HALVINGS, coarse, finer, step_change
 from ._model import Model
-from ._watch import watching
+from ._watch import taken_up, watching
 
 
 def meta_fit(
@@ -285,11 +285,7 @@ class Setup:
             stage = plan[min(index, len(plan) - 1)](static)
             state, ended = stage.start(pair), None
             if folder is not None and done is not None:
-                found = resume_state(folder / "resume", index, state)
-                if found is not None:
-                    state, ended = found
-                if ended is not None and ended.startswith(STOPPED):
-                    ended = None
+                state, ended = taken_up(folder / "resume", index, state)
                 done = None
             begun = time.perf_counter()
             if ended is None:

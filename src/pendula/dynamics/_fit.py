@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +18,7 @@ from .._errors import ConfigError
 from .._precision import precision, to_host
 from .._tree import num_parameters, split_trainable
 from ..data import Trajectories
-from ..train import NOT_FINITE, check_same
+from ..train import NOT_FINITE
 from ._behaviour import with_behaviour
 from ._config import FitConfig, to_dict
 from ._fitted import Fitted
@@ -30,6 +29,7 @@ from ._posterior import posterior
 from ._prepare import Prepared, estimate_states, prepare
 from ._stages import levenberg_stages
 from ._trainer import REFIT, Outcome, Trainer
+from ._watch import open_folder
 
 
 LEVENBERG_UP_TO = 400  # parameters; beyond, the normal matrix costs more than it gains
@@ -110,7 +110,10 @@ def fit(
             ensemble = make_members(model, prepared, config, method)
             folder = None if out is None else Path(out)
             if folder is not None:
-                _open_folder(folder, resume, config, data)
+                # minutes may differ: a resumed fit may be given more time.
+                settings = to_dict(config)
+                settings["train"].pop("minutes")
+                open_folder(folder, resume, settings, data)
             deadline = began + 60.0 * config.train.minutes
             trainer = Trainer(
                 prepared, config, dtype, folder, deadline, tell, resume, debug_nans
@@ -160,25 +163,6 @@ def _with_training(
         },
     }
     return dataclasses.replace(fitted, report={**fitted.report, "training": training})
-
-
-def _open_folder(
-    folder: Path, resume: bool, config: FitConfig, data: Trajectories
-) -> None:
-    """Make the run folder ready: identity recorded, old traces gone unless resumed."""
-    if not resume:
-        for name in ("metrics.jsonl", "timing.jsonl", "resume/identity.json"):
-            (folder / name).unlink(missing_ok=True)
-        for old in (folder / "resume").rglob("state-*.safetensors"):
-            old.unlink()
-    digest = hashlib.sha256(repr((data.names, data.input_names)).encode())
-    for array in (data.ts, data.ys, data.mask, data.us):
-        if array is not None:
-            digest.update(np.ascontiguousarray(array).tobytes())
-    # minutes may differ: a resumed fit may be given more time.
-    settings = to_dict(config)
-    settings["train"].pop("minutes")
-    check_same(folder / "resume", {"config": settings, "data": digest.hexdigest()})
 
 
 def _refit(

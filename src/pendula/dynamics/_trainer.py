@@ -16,10 +16,8 @@ import numpy as np
 from .._tree import member, split_trainable
 from ..train import (
     NOT_FINITE,
-    STOPPED,
     finish,
     latest,
-    resume as resume_state,
     run,
 )
 from ._blame import blame
@@ -28,7 +26,7 @@ from ._model import Model
 from ._prepare import Prepared, estimate_states
 from ._programs import validation_score
 from ._stages import Stage, adam_stages, levenberg_stages, start_states
-from ._watch import watching
+from ._watch import taken_up, watching
 
 
 REFIT = 99  # number of the phase that takes the held-out data in
@@ -155,11 +153,7 @@ class Trainer:
         # judged ensemble would be gone.
         place = "resume" if index < REFIT else "resume/refit"
         if self.folder is not None and resumed:
-            found = resume_state(self.folder / place, index, stage.state)
-            if found is not None:
-                state, ended = found
-            if ended is not None and ended.startswith(STOPPED):
-                ended = None  # by the clock: a resumed fit is given more time
+            state, ended = taken_up(self.folder / place, index, stage.state)
         last: dict[str, Any] = {}
         callbacks = watching(
             name,

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from ..data import Trajectories
 from ..train import (
+    STOPPED,
     AbstractCallback,
     Cautious,
     Checkpoint,
@@ -15,10 +20,43 @@ from ..train import (
     Plateau,
     Tell,
     TimeLimit,
+    TrainState,
+    check_same,
+    resume,
 )
 
 
 CHECK_EVERY = 5.0  # seconds between checkpoints
+
+
+def open_folder(
+    folder: Path, resume: bool, settings: dict[str, Any], data: Trajectories
+) -> None:
+    """Make a run folder ready: identity recorded, old traces gone unless resumed.
+
+    **Raises:** `CheckpointError` for a resumed run of other settings or data.
+    """
+    if not resume:
+        for name in ("metrics.jsonl", "timing.jsonl", "resume/identity.json"):
+            (folder / name).unlink(missing_ok=True)
+        for old in (folder / "resume").rglob("state-*.safetensors"):
+            old.unlink()
+    digest = hashlib.sha256(repr((data.names, data.input_names)).encode())
+    for array in (data.ts, data.ys, data.mask, data.us):
+        if array is not None:
+            digest.update(np.ascontiguousarray(array).tobytes())
+    check_same(folder / "resume", {"config": settings, "data": digest.hexdigest()})
+
+
+def taken_up(place: Path, index: int, state: TrainState) -> tuple[Any, str | None]:
+    """The state of stage `index` in a folder of checkpoints (the given one without)
+    and why it had ended; None: it is to go on. One that the clock had ended is: a
+    resumed fit is given more time."""
+    found = resume(place, index, state)
+    if found is None:
+        return state, None
+    state, ended = found
+    return state, None if ended is not None and ended.startswith(STOPPED) else ended
 
 
 def watching(
