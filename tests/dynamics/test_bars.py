@@ -43,6 +43,11 @@ def energy(group="order4", **options):
     )
 
 
+def energy_at_rest(e):
+    """Of the copies' sum, before the rest is taken off."""
+    return dataclasses.replace(e, bounded=False)(jnp.zeros(6))
+
+
 def shape(seed=0):
     rng = np.random.default_rng(seed)
     u = np.zeros((BARS, 3))
@@ -193,8 +198,11 @@ def test_a_stiffer_material_scales_the_energy_and_a_bounded_one_has_a_floor():
     np.testing.assert_allclose(stiff.force(u), 1.5 * soft.force(u), rtol=1e-13)
     bounded = energy(bounded=True)
     z = jax.random.normal(_key, (500, 6)) * jnp.asarray([0.05, 0.05, 2.0] * 2)[None]
-    assert float(bounded(z).min()) >= float(bounded(jnp.zeros((1, 6)))[0]) - 1.0
     assert float(bounded(jnp.zeros(6))) == 0.0
+    # the floor is that of the network, four copies, counted from the rest
+    floor = 4.0 * float(bounded.net.last_bias) - float(energy_at_rest(bounded))
+    assert float(bounded(z).min()) >= floor - 1e-12
+    assert float(energy()(z).min()) < floor
 
 
 def test_leapfrog_keeps_the_energy_and_drag_takes_it_away():

@@ -15,6 +15,7 @@ from .._registry import register
 from .._source import Source
 from .._tree import Fixed
 from .._types import Context, Control, State, Time
+from ..systems import barrier
 from ._bars import AbstractBarEnergy, pair_coordinates
 from ._field import AbstractField
 
@@ -30,7 +31,7 @@ class BarWorld(Fixed):
     stiffer than the material that the energy was learned from (Young's moduli); `drag`
     of a bar [N s/m] and `spin_drag` [N m s]; where bars may touch, the `contact`
     stiffness [N/m], the `thickness` of a cycle and the `margin` in which they begin to
-    push [m], the `radius` of a bar (contact 0: off).
+    push [m] (the chain's `touching` switches it), the `radius` of a bar.
     """
 
     mass: Float[Any, ""]
@@ -193,7 +194,7 @@ class BarChain(AbstractField):
         if not self.touching:
             return jnp.zeros((), u.dtype)
         w = jax.tree.map(lambda x: jnp.asarray(x, u.dtype), self.world)
-        return w.contact * jnp.sum(barrier(self.gaps(u) - w.thickness, w.margin))
+        return w.contact * jnp.sum(soft_barrier(self.gaps(u) - w.thickness, w.margin))
 
     def gaps(self, u: Float[Array, "bar 3"]) -> Float[Array, "side bar-1"]:
         r"""Distances of neighbouring tops and of bottoms along the mean axis,
@@ -222,7 +223,7 @@ class BarChain(AbstractField):
     ) -> Float[Array, "out"]:
         bars, rates = self._bars(y)
         # what a network computes is kept for no backward pass: computing it twice
-        # takes less time than writing it down (2.4 times in all, 76 bars)
+        # takes less time than writing it down
         force = jax.checkpoint(lambda own, u: own.force(u, context))(self, bars)
         w = jax.tree.map(lambda x: jnp.asarray(x, y.dtype), self.world)
         if self.touching:
@@ -257,16 +258,12 @@ def _weights(values: Array) -> Array:
     return jnp.asarray(weight, values.dtype)
 
 
-def barrier(d: Float[Array, "*gap"], margin: Float[Array, ""]) -> Float[Array, "*gap"]:
-    r"""$-(d - \hat d)^2 \ln(d/\hat d)$ for $0 < d < \hat d$, 0 beyond.
-
-    Inside of what it forbids ($d \le 0$) it goes on as a straight line from a
-    hundredth of the margin, so that a chain that a step has carried there is pushed
-    back.
-    **Source:** Li et al. 2020, equation 6.
-    """
+def soft_barrier(
+    d: Float[Array, "*gap"], margin: Float[Array, ""]
+) -> Float[Array, "*gap"]:
+    r"""The barrier of `pendula.systems.Contact`, which goes on inwards from a hundredth
+    of the margin as a straight line: a chain that a step has carried into what is
+    forbidden ($d \le 0$) is pushed back."""
     least = 0.01 * margin
-    near = jnp.clip(d, least, margin)
-    value = -((near - margin) ** 2) * jnp.log(near / margin)
-    slope = (margin - least) * (2.0 * jnp.log(least / margin) - margin / least + 1.0)
-    return value + jnp.where(d < least, slope * (d - least), 0.0)
+    value = barrier(jnp.maximum(d, least), margin)
+    return value + jax.grad(barrier)(least, margin) * jnp.minimum(d - least, 0.0)

@@ -19,9 +19,6 @@ from ._bar_chain import BarChain
 from ._bars_records import bar_model
 
 
-RADIUS = 0.033  # m, by which a turn counts as a way
-
-
 @dataclasses.dataclass(frozen=True)
 class BarPath:
     """Times `"time"`, bars `u` and rates `v` `"time bar 3"`, parts of the energy [J]
@@ -139,13 +136,14 @@ def bar_rest(
 
 @eqx.filter_jit
 def _rest(chain: BarChain, u: Array, context: Any) -> tuple[Array, Array, Array]:
+    one = jnp.ones((), u.dtype)
+    scale = jnp.stack([one, one, chain.world.radius])  # turns count as ways
     low, high = int(chain.first), u.shape[0] - int(chain.last)
 
     def pull(free: Array, _: Any) -> Array:
         bars = jnp.concatenate([u[:low], free, u[high:]])
         y = jnp.concatenate([bars.ravel(), jnp.zeros(bars.size, bars.dtype)])
         out = chain(jnp.zeros((), u.dtype), y, None, context).reshape(-1, 3)
-        scale = jnp.asarray([1.0, 1.0, RADIUS], u.dtype)
         return out[low:high] * scale[None]
 
     found = optx.least_squares(

@@ -18,17 +18,15 @@ from jaxtyping import Array
 from .._tree import split_trainable
 from ..solve import scheme
 from ..train import (
-    STOPPED,
     ClipBatch,
     ClipCurriculum,
     TrainState,
+    adam_cosine,
     clip_loss,
     finish,
     gradient_step,
-    latest,
     levenberg_state,
     levenberg_step,
-    resume as resume_state,
     run,
 )
 from ._bar_chain import BarChain, BarWorld
@@ -36,7 +34,7 @@ from ._bars import AbstractBarEnergy, ElasticBars
 from ._bars_config import BarsConfig
 from ._bars_records import Bars, bar_model, visited
 from ._field import SecondOrder
-from ._watch import watching
+from ._watch import taken_up, watching
 
 
 STIFFNESS = (10.0, 30.0, 100.0, 300.0)  # N/m along the axis: where the law begins
@@ -76,10 +74,8 @@ class Loop:
         index, self.index = self.index, self.index + 1
         began, ended = time.perf_counter(), None
         place = None if self.folder is None else self.folder / "resume" / f"{index:03d}"
-        if place is not None and self.resumed and latest(place) is not None:
-            found = resume_state(place, index, state)
-            if found is not None:
-                state, ended = found
+        if place is not None and self.resumed:
+            state, ended = taken_up(place, index, state)
         row: dict[str, Any] = {}
         callbacks = watching(
             name,
@@ -95,8 +91,7 @@ class Loop:
             settles=settles,
             last=row,
         )
-        # by the clock: a resumed fit is given more time
-        if ended is None or ended.startswith(STOPPED):
+        if ended is None:
             state, ended = run(
                 step,
                 state,
@@ -187,10 +182,7 @@ def beginning(
         loss, batch = _acceleration_loss(static, train)
         name, inner = "accelerations", 10
     total = max(inner, config.start_steps // inner * inner)
-    transform = optax.chain(
-        optax.clip_by_global_norm(1.0),
-        optax.adam(optax.cosine_decay_schedule(3e-3, total, 0.01)),
-    )
+    transform = adam_cosine(3e-3, total)
     step = gradient_step(loss, transform, inner=inner)
     key = jax.random.key(seed)
     state = TrainState.start(params, transform.init(params), key)
@@ -201,7 +193,8 @@ def beginning(
 def _law_loss(static: Any, law: AbstractBarEnergy, train: Bars) -> tuple[Any, Any]:
     seen = jnp.asarray(visited(train), jnp.float32)
     # forces of a third of a newton, and as large ones at the radius, count 1
-    scale = jnp.asarray(1.0 / np.tile([0.3, 0.3, 0.3 * 0.033], 2), jnp.float32)
+    radius = float(static.world.radius)
+    scale = jnp.asarray(1.0 / np.tile([0.3, 0.3, 0.3 * radius], 2), jnp.float32)
     share = jnp.asarray([AROUND[0], 0.0, 0.0] * 2, jnp.float32)
     width = jnp.asarray([0.0, *AROUND[1:]] * 2, jnp.float32)
 

@@ -24,7 +24,7 @@ from ._lotka_volterra import LotkaVolterra as LotkaVolterra
 from ._n_link_pendulum import NLinkPendulum as NLinkPendulum
 from ._observe import Observation as Observation
 from ._pendulum import Pendulum as Pendulum
-from ._rod_contact import Contact as Contact
+from ._rod_contact import Contact as Contact, barrier as barrier
 from ._rod_frames import (
     reference_twist as reference_twist,
     transport as transport,

@@ -107,12 +107,10 @@ class Contact(eqx.Module):
 
     def _barrier(self, x: Array) -> Array:
         """b of one candidate; infinite where it overlaps."""
-        h = self.thickness.astype(x.dtype)
-        wide = self.margin.astype(x.dtype)
-        d = _distance(x) - h
-        near = jnp.clip(d, 1e-12, wide)
-        value = -((near - wide) ** 2) * jnp.log(near / wide)
-        return jnp.where(d > 0.0, value, jnp.inf)
+        d = _distance(x) - self.thickness.astype(x.dtype)
+        return jnp.where(
+            d > 0.0, barrier(d, jnp.asarray(self.margin, x.dtype)), jnp.inf
+        )
 
     def energy(self, z: Grid, lengths: Float[Array, "node"]) -> Float[Array, ""]:
         """E [J] with the lengths of rod of the nodes."""
@@ -135,7 +133,8 @@ class Contact(eqx.Module):
         parts = []
         for x, w in zip(self._triples(z), self._weights(lengths), strict=True):
             if positive:
-                steep = jax.grad(lambda d: jax.grad(self._of)(d))
+                wide = jnp.asarray(self.margin, x.dtype)
+                steep = jax.grad(jax.grad(lambda d, wide=wide: barrier(d, wide)))
                 d = jax.vmap(_distance, 1)(x) - self.thickness.astype(x.dtype)
                 bend = jnp.maximum(jax.vmap(steep)(d), 0.0)
                 g = jax.vmap(jax.grad(_distance), 1, 1)(x)
@@ -143,11 +142,6 @@ class Contact(eqx.Module):
             else:
                 parts.append(w[None, None] * size(jax.hessian(self._barrier))(x))
         return _assembled(parts[0], parts[1], z.shape[1], self.around)
-
-    def _of(self, d: Array) -> Array:
-        wide = self.margin.astype(d.dtype)
-        near = jnp.clip(d, 1e-12, wide)
-        return -((near - wide) ** 2) * jnp.log(near / wide)
 
     def share(self, z: Grid, move: Grid) -> Float[Array, ""]:
         """The largest share of a move that leaves each gap a fifth of what it is, by a
@@ -160,6 +154,15 @@ class Contact(eqx.Module):
         ]
         room = (1.0 - KEPT) * gaps / (2.0 * jnp.stack(longest) + 1e-30)
         return jnp.minimum(1.0, jnp.min(room))
+
+
+def barrier(d: Float[Array, "*gap"], margin: Float[Array, ""]) -> Float[Array, "*gap"]:
+    r"""$-(d - \hat d)^2 \ln(d/\hat d)$ for $0 < d < \hat d$, 0 beyond.
+
+    **Source:** Li et al. 2020, equation 6.
+    """
+    near = jnp.clip(d, 1e-12, margin)
+    return -((near - margin) ** 2) * jnp.log(near / margin)
 
 
 def _distance(x: Float[Array, "9"]) -> Float[Array, ""]:

@@ -30,17 +30,14 @@ class ClipCurriculum:
     r"""How clips are drawn: k updates in, they have min(`longest`, `shortest` +
     floor(k / `every`)) frames.
 
-    `batch` clips an update, their starts drawn without replacement; `groups` of
-    channels of which `drawn` count (0: all), `size` channels each that lie side by
-    side. **Source:** Wang 2023, section 3.3, and its code, for all defaults.
+    `batch` clips an update, their starts drawn without replacement. **Source:** Wang
+    2023, section 3.3, and its code, for all defaults.
     """
 
     shortest: int = 2
     longest: int = 70
     every: int = 2
     batch: int = 5
-    drawn: int = 0
-    size: int = 1
 
     def __post_init__(self) -> None:
         if not 2 <= self.shortest <= self.longest:
@@ -48,7 +45,7 @@ class ClipCurriculum:
                 f"clips grow from {self.shortest} to {self.longest} frames; they need "
                 "at least 2, and must not shrink."
             )
-        for name in ("every", "batch", "size"):
+        for name in ("every", "batch"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; at least 1.")
 
@@ -59,7 +56,8 @@ class ClipCurriculum:
     def batches(
         self, records: int, frames: int, channels: int, seed: int
     ) -> Callable[[int], ClipBatch]:
-        """The batch of each update, the same whenever it is asked for.
+        """The batch of each update, the same whenever it is asked for; all channels
+        count.
 
         **Raises:** `ConfigError` for records that are shorter than the longest clip.
         """
@@ -68,7 +66,7 @@ class ClipCurriculum:
                 f"clips grow to {self.longest} frames, the records have {frames}. "
                 "Lower the longest clip."
             )
-        groups = channels // self.size
+        every = np.arange(channels, dtype=np.int32)
 
         def batch(step: int) -> ClipBatch:
             rng = np.random.default_rng((seed, step))
@@ -77,15 +75,11 @@ class ClipCurriculum:
             at = rng.choice(starts, min(self.batch, starts), replace=False)
             # where there are fewer starts than clips, some come twice
             at = np.resize(at, self.batch)
-            chosen = np.arange(groups)
-            if self.drawn and self.drawn < groups:
-                chosen = np.sort(rng.choice(groups, self.drawn, replace=False))
-            own = chosen[:, None] * self.size + np.arange(self.size)
             return ClipBatch(
                 (at // (frames - length + 1)).astype(np.int32),
                 (at % (frames - length + 1)).astype(np.int32),
                 np.asarray(length, np.int32),
-                own.reshape(-1).astype(np.int32),
+                every,
             )
 
         return batch
