@@ -38,9 +38,9 @@ class BarsConfig:
     """Distance of bars at which the classical law is at rest [m]: the pitch."""
     start_steps: int = 10000
     """Updates of that beginning (`accelerations`: 300 are published)."""
-    steps: int = 400
+    steps: int = 600
     """Updates on clips."""
-    lr: float = 1e-3
+    lr: float = 2e-4
     """Learning rate on clips, falling to 1 % by a cosine."""
     falling: bool = True
     """Whether it falls."""
@@ -98,6 +98,7 @@ class BarsConfig:
             "group": "order4",
             "rule": "middle",
             "steps": 1000,
+            "lr": 1e-3,
             "falling": False,
             "shortest": 2,
             "batch": 5,

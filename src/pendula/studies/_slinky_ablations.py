@@ -18,7 +18,7 @@ from ._slinky_esnn import smaller, trained
 from ._study import Run
 
 
-_BASE = BarsConfig(steps=300, lr=2e-4, longest=70)
+_BASE = BarsConfig(steps=300)
 # name -> what it is, and what differs from the fast recipe with 300 updates
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "ours": ("the fast recipe", {}),
@@ -47,6 +47,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "law_only": ("the network taught the classical law, no clips", {"steps": 0}),
 }
+_WHAT = ("train_m", "case0_m", "case2_m", "lost_s")
 _FAR = 0.1  # m, beyond which a motion has nothing to do with the rod's
 
 
@@ -84,14 +85,14 @@ def ablations(run: Run) -> Iterator[Claim]:
     for name in VARIANTS:
         row = lambda what, name=name: run.row(f"slinky.esnn.ablation.{name}_{what}")
         if s["only"] is not None and name not in s["only"]:
-            for what in ("train_m", "case0_m", "case2_m", "lost_s"):
+            for what in _WHAT:
                 yield row(what).not_run("left out at this budget")
             continue
         config = small_clips(s["config"], VARIANTS[name][1])
         try:
             net = trained(run, config, 0, s["cycles"], name)
         except DivergedError as error:
-            for what in ("train_m", "case0_m", "case2_m", "lost_s"):
+            for what in _WHAT:
                 yield row(what).measured(np.nan, reason=str(error))
             continue
         chain = net.model().field.force
