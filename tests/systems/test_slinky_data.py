@@ -61,6 +61,12 @@ def test_bad_files_are_refused_with_their_fault(bars, tmp_path):
     holes[3, 2, 1] = np.nan
     with pytest.raises(DataError, match="positions of bar 2 at sample 3 are not fin"):
         read_bars(*files(tmp_path, holes, v), 0.01)
+    apart = u.copy()
+    apart[:, 2:, 2] += 2.0 * np.pi
+    with pytest.raises(DataError, match="between bars 1 and 2 at sample 0"):
+        read_bars(*files(tmp_path, apart, v), 0.01)
+    with pytest.raises(DataError, match=r"none.txt cannot be read"):
+        read_bars(tmp_path / "none.txt", tmp_path / "none.txt", 0.01)
     turned = u.copy()
     turned[4:, 1, 2] += 2.0 * np.pi
     with pytest.raises(DataError, match=r"alpha of bar 1 jumps by .* after sample 3"):
@@ -77,6 +83,10 @@ def test_a_case_gives_a_record_and_ends_that_move():
     np.testing.assert_allclose(u[-1, -1, 1] - u[0, -1, 1], lifted, atol=1e-9)
     assert case.ends(ts).shape == (3, 6)
     assert slinky_case("case1").ends(ts) is None
+    with pytest.raises(ConfigError, match=r"0.0015 s cannot be recorded"):
+        case.record(0.0015)
+    with pytest.raises(ConfigError, match=r"0.02 s has no second sample"):
+        case.record(0.03)
     with pytest.raises(ConfigError, match='case "case9" is unknown'):
         slinky_case("case9")
 
@@ -87,6 +97,9 @@ def test_the_program_writes_a_record_and_refuses_what_does_not_apply(tmp_path, c
     assert main([*words, "--case", "case2", "--out", str(out)]) == 0
     data = read(out)
     assert data.names == bar_names(3, rates=True)
+    half = ["simulate", "slinky", "--set", "cycles=2.5"]
+    assert main([*half, "--out", str(tmp_path / "x.csv")]) == 2
+    assert "cycles is 2.5; it must be a whole number" in capsys.readouterr().err
     for more, told in (
         (["--num", "2"], "--num does not apply to the slinky"),
         (["--set", "length=2"], 'the slinky has no "length"'),

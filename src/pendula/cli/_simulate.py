@@ -136,7 +136,10 @@ def _slinky(
                 f'--set {name}: the slinky has no "{name}".{nearest(name, kinds)} '
                 f"Allowed: {', '.join(kinds)}."
             )
-        changes[name] = kinds[name](real(text, f"--set {name}"))
+        value = real(text, f"--set {name}")
+        if kinds[name] is int and not value.is_integer():
+            raise ConfigError(f"--set {name} is {text}; it must be a whole number.")
+        changes[name] = kinds[name](value)
     if duration is not None:
         changes["seconds"] = duration
     return dataclasses.replace(own, **changes).record(0.01 if dt is None else dt)
@@ -148,9 +151,9 @@ def _written(console: Console, data: Trajectories, out: Path) -> int:
 
     write(data, out)
     shape = {"trajectories": data.num, "samples": int(data.lengths.max())}
-    names_ = [*data.names[:6], ".."] if data.dim > 12 else data.names
+    shown = [*data.names[:6], ".."] if data.dim > 12 else data.names
     text = (
-        f"{out}: {data.num} x {shape['samples']} samples of {', '.join(names_)}, "
+        f"{out}: {data.num} x {shape['samples']} samples of {', '.join(shown)}, "
         f"{data.ts.max():g} {data.time_unit}"
     )
     console.result(text, {"file": str(out), **shape, "channels": list(data.names)})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from .._errors import ConfigError, nearest
@@ -80,9 +81,22 @@ class SlinkyCase:
         return rod, state, dataclasses.replace(held, motion=Lifting(node))
 
     def run(self, frame: float = 0.01, **options: Any) -> RodRun:
-        """The rod's motion, 1 ms a step, saved every `frame` [s]."""
+        """The rod's motion, 1 ms a step, saved every `frame` [s].
+
+        **Raises:** `ConfigError` for a `frame` that is no multiple of 1 ms or longer
+        than the motion."""
+        every = round(frame / STEP)
+        if every < 1 or abs(every * STEP - frame) > 1e-9:
+            raise ConfigError(
+                f"a sampling step of {frame:g} s cannot be recorded: the rod is "
+                "stepped by 1 ms. Take a multiple of it."
+            )
+        if not self.seconds >= frame:
+            raise ConfigError(
+                f"a motion of {self.seconds:g} s has no second sample after {frame:g} "
+                "s. Watch it for longer."
+            )
         rod, state, held = self.start()
-        every = max(1, round(frame / STEP))
         given: dict[str, Any] = {"drag": self.drag, "save_every": every, "strict": True}
         return drop(rod, state, held, self.seconds, STEP, **(given | options))
 
@@ -113,8 +127,6 @@ class Lifting:
 
     def __call__(self, t: Any, z0: Any) -> Any:
         """Prescribed values at a time."""
-        import jax.numpy as jnp
-
         up = 0.5 * MOVED * (1.0 - jnp.cos(2.0 * np.pi * RATE * t))
         return z0.at[1, self.node :].add(up)
 

@@ -32,7 +32,8 @@ def bar_record(
     """One record of bars (x, y, alpha) [m, m, rad] and their rates, all of them
     channels: `bar_names(bars, rates=True)`.
 
-    **Raises:** `DataError` for values that are not finite, or an angle that jumps.
+    **Raises:** `DataError` for values that are not finite, or an angle that jumps in
+    time or from one bar to the next.
 
     ```python
     >>> import numpy as np
@@ -58,6 +59,14 @@ def bar_record(
             f"alpha of bar {bar} jumps by {jump[t, bar]:.3g} rad after sample {t}: the "
             "mean of neighbouring angles would change its sign. Unwrap the angles "
             "(numpy.unwrap along time)."
+        )
+    step = np.abs(np.diff(u[..., 2], axis=1))
+    if step.size and step.max() > np.pi:
+        t, bar = np.argwhere(step > np.pi)[0]
+        raise DataError(
+            f"alpha differs by {step[t, bar]:.3g} rad between bars {bar} and {bar + 1} "
+            f"at sample {t}: more than half a turn is no neighbour. Unwrap the angles "
+            "(numpy.unwrap along the bars)."
         )
     bars = u.shape[1]
     flat = np.concatenate([u.reshape(len(u), -1), v.reshape(len(v), -1)], axis=1)
@@ -114,6 +123,8 @@ def read_bars(
     for path in (positions, velocities):
         try:
             tables.append(np.loadtxt(path, delimiter=",", ndmin=2))
+        except OSError as error:
+            raise DataError(f"{path} cannot be read: {error}.") from None
         except ValueError as error:
             raise DataError(
                 f"{path}: {error}. Every row has as many numbers."
