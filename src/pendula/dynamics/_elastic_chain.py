@@ -24,8 +24,8 @@ class SpringLaw(eqx.Module):
     $$ f(e) = k\,a\,e + s\,N(e), \qquad N(0) = 0 $$
 
     **Shapes and units:** strains `"*lead"`, forces `"*lead"` [N]; k [N] and s [N] are
-    given, a and the network are trained. The network alone, without the line, learns
-    the law half as well from the same record.
+    given, a and the network are trained. What happens without the line: claim
+    `slinky.chain.no_line_law_error`.
     **Source:** ours; networks without biases for zero stress at rest: Ma et al. 2023,
     arXiv:2304.14369.
     """
