@@ -1,4 +1,4 @@
-"""Part `ablations` of study `slinky`: what each choice in the network is worth."""
+"""Parts `ablations` and `recipes` of study `slinky`: what each choice is worth."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ._study import Run
 
 _BASE = BarsConfig(steps=300)
 # name -> what it is, and what differs from the fast recipe with 300 updates
-VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "ours": ("the fast recipe", {}),
     "middle": (
         "e: forces from the middle bar's triplet alone, the published rule",
@@ -29,6 +29,8 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "order4": ("f: the published group", {"group": "order4"}),
     "order8": ("f: with the mirror too", {"group": "order8"}),
     "no_symmetry": ("f: no symmetry but motions of the plane", {"group": "none"}),
+}
+RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
     "no_square": ("g: no square before the last layer", {"squared": False}),
     "relu": ("g: ReLU", {"activation": "relu"}),
     "no_curriculum": ("h: clips of 0.7 s from the first update", {"shortest": 70}),
@@ -51,8 +53,8 @@ _WHAT = ("train_m", "case0_m", "case2_m", "lost_s")
 _FAR = 0.1  # m, beyond which a motion has nothing to do with the rod's
 
 
-def _rows() -> Iterator[Row]:
-    for name, (words, _) in VARIANTS.items():
+def _rows(variants: dict[str, tuple[str, dict[str, Any]]]) -> Iterator[Row]:
+    for name, (words, _) in variants.items():
         key = f"slinky.esnn.ablation.{name}"
         yield Row(f"{key}_train_m", f"{words}: distance over the 0.7 s taught.", "m")
         yield Row(f"{key}_case0_m", f"{words}: over 2.5 s, both ends held.", "m")
@@ -75,20 +77,33 @@ _QUICK = {
 }
 
 
-@slinky.part("ablations", tuple(_rows()), full=_FULL, quick=_QUICK)
+@slinky.part("ablations", tuple(_rows(NETWORKS)), full=_FULL, quick=_QUICK)
 def ablations(run: Run) -> Iterator[Claim]:
-    """One seed each, one after the other."""
+    """Forces and symmetries, one seed each."""
+    yield from compared(run, NETWORKS)
+
+
+@slinky.part("recipes", tuple(_rows(RECIPES)), full=_FULL, quick=_QUICK)
+def recipes(run: Run) -> Iterator[Claim]:
+    """Network and training otherwise, one seed each."""
+    yield from compared(run, RECIPES)
+
+
+def compared(
+    run: Run, variants: dict[str, tuple[str, dict[str, Any]]]
+) -> Iterator[Claim]:
+    """Train each, then follow cases 0 and 2."""
     s = run.settings
     cases = CASES if s["cycles"] is None else smaller(s["cycles"])
     held, hanging = cases[0], cases[2]
     truths = [run.keep(c.key, lambda c=c: truth(c)) for c in (held, hanging)]
-    for name in VARIANTS:
+    for name in variants:
         row = lambda what, name=name: run.row(f"slinky.esnn.ablation.{name}_{what}")
         if s["only"] is not None and name not in s["only"]:
             for what in _WHAT:
                 yield row(what).not_run("left out at this budget")
             continue
-        config = small_clips(s["config"], VARIANTS[name][1])
+        config = small_clips(s["config"], variants[name][1])
         try:
             net = trained(run, config, 0, s["cycles"], name)
         except DivergedError as error:
