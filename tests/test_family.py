@@ -48,6 +48,7 @@ from pendula.dynamics import (
     fit_gauge,
 )
 from pendula.dynamics._constants import PriorWidth
+from pendula.dynamics._bars_family import SavedBarFamily
 from pendula.dynamics._family import SavedFamily
 from pendula.dynamics._fitted import Saved
 from pendula.dynamics._stochastic import Belief, Uncertain
@@ -384,6 +385,7 @@ def others():
         "ShortcutNet": ShortcutNet(6, 3, 2, key=jax.random.key(0)),
         "Model": model,
         "Hyper": Hyper(net(2, 1), 1, rank=2, key=jax.random.key(0)),
+        "SavedBarFamily": SavedBarFamily(bars(), np.ones((3, 1)), np.ones(1)),
         "SavedFamily": SavedFamily(model, np.ones((3, 1)), np.ones((3, 1, 1))),
         "Belief": Belief(jnp.zeros(2), jnp.ones(2)),
         "Uncertain": Uncertain.make(jnp.zeros(3), 0.5),

@@ -251,7 +251,15 @@ def test_every_study_has_a_table_of_its_own():
         *["gd_pendulum", "hyper", "balls", "builds", "links", "chemostats"],
         *["rivals", "selkov_time"],
         *["statics", "motion", "drops", "speed"],
-        *["esnn", "ablations", "recipes", "network_speed", "chain", "coupling"],
+        *[
+            "esnn",
+            "ablations",
+            "recipes",
+            "imode",
+            "network_speed",
+            "chain",
+            "coupling",
+        ],
     ]
 
 

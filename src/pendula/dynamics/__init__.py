@@ -10,6 +10,10 @@ from ._bars import (
     pair_coordinates as pair_coordinates,
 )
 from ._bars_config import BarsConfig as BarsConfig
+from ._bars_family import (
+    BarFamily as BarFamily,
+    fit_bar_family as fit_bar_family,
+)
 from ._bars_fit import fit_bars as fit_bars
 from ._bars_kept import (
     keep_slinky as keep_slinky,

@@ -20,7 +20,7 @@ from ._bar_chain import BarChain, BarWorld
 from ._bars import ESNN, AbstractBarEnergy, ElasticBars
 from ._bars_config import BarsConfig
 from ._bars_records import Bars, bar_model
-from ._bars_stages import Loop, beginning, classical_law, on_clips
+from ._bars_stages import Loop, beginning, classical_laws, on_clips
 from ._config import to_dict
 from ._fitted import Fitted
 from ._layout import layout
@@ -73,8 +73,7 @@ def fit_bars(
     outcomes: list[dict[str, Any]] = []
     law = None if teacher is None else jax.tree.map(jnp.asarray, teacher)
     if config.start == "law" and teacher is None:
-        law, told = classical_law(train, world, config, ends, loop)
-        outcomes.append(told)
+        (law,), outcomes = classical_laws([train], world, config, ends, loop)
     members = []
     for k in range(config.members):
         seed = config.seed + k

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,57 +112,76 @@ class Loop:
         return finish(state), told
 
 
-def classical_law(
-    train: Bars, world: BarWorld, config: BarsConfig, ends: Any, loop: Loop
-) -> tuple[ElasticBars, dict[str, Any]]:
-    """The classical law: from four stiffnesses on the first frames, then the best of
-    them on whole records."""
-    radius = float(world.radius)
-    weight = np.tile([1e3, 1e3, 1e3 * radius], train.bars)  # errors count in mm
+def classical_laws(
+    records: Sequence[Bars],
+    world: BarWorld,
+    config: BarsConfig,
+    ends: Any,
+    loop: Loop,
+) -> tuple[list[ElasticBars], list[dict[str, Any]]]:
+    """The classical law of each of several sets of records of equal shape: from four
+    stiffnesses on the first frames, then the best of them on whole records."""
+    radius, bars = float(world.radius), records[0].bars
+    weight = np.tile([1e3, 1e3, 1e3 * radius], bars)  # errors count in mm
 
-    def on(frames: int, start: Array) -> tuple[Array, dict[str, Any]]:
-        members = start.shape[0]
+    def residual(log: Array, local: Array, item: tuple) -> Array:
+        y0, dts, ys = item
+        law = ElasticBars(log, config.natural)
+        chain = BarChain(law, world, rule=config.rule, **ends)
+        model = bar_model(chain, bars, config.substeps)
+        path = model.steps(y0, jnp.zeros((), y0.dtype), dts).ys[1:]
+        half = path.shape[1] // 2
+        off = (path[:, :half] - ys) * jnp.asarray(weight, ys.dtype)[None]
+        return jnp.ravel(off)
 
-        def residual(log: Array, local: Array, item: tuple) -> Array:
-            y0, dts, ys = item
-            law = ElasticBars(log, config.natural)
-            chain = BarChain(law, world, rule=config.rule, **ends)
-            model = bar_model(chain, train.bars, config.substeps)
-            path = model.steps(y0, jnp.zeros((), y0.dtype), dts).ys[1:]
-            half = path.shape[1] // 2
-            off = (path[:, :half] - ys) * jnp.asarray(weight, ys.dtype)[None]
-            return jnp.ravel(off)
+    @jax.jit
+    def left(log: Array, items: tuple) -> Array:
+        one = lambda p: jax.vmap(lambda i: residual(p, jnp.zeros(0), i))(items)
+        return jax.vmap(lambda p: jnp.sum(one(p) ** 2))(log)
 
+    def fitting(members: int) -> Callable[[Bars, int, Array], tuple[Array, dict]]:
         step = levenberg_step(
             residual,
             lambda log: jnp.zeros((0,), log.dtype),
             lambda items: jnp.asarray(items[2].size, items[2].dtype),
             members=members,
         )
-        ys = jnp.asarray(train.ys[:, :frames], jnp.float32)
-        dts = jnp.asarray(np.diff(train.ts[:frames]), jnp.float32)
-        dts = jnp.broadcast_to(dts, (len(ys), frames - 1))
-        items = (ys[:, 0], dts, ys[:, 1:, : 3 * train.bars])
-        local = jnp.zeros((members, len(ys), 0), start.dtype)
-        opt = levenberg_state(start.dtype, variance=1.0, members=members)
-        state = TrainState.start((start, local), opt, jax.random.key(0), members)
-        (log, _), told = loop(
-            f"law on {frames} frames", step, state, items, 40, every=1, settles=True
-        )
-        losses = jax.vmap(
-            lambda p: jnp.sum(
-                jax.vmap(lambda i: residual(p, jnp.zeros(0), i))(items) ** 2
+
+        def on(mine: Bars, frames: int, start: Array) -> tuple[Array, dict[str, Any]]:
+            ys = jnp.asarray(mine.ys[:, :frames], jnp.float32)
+            dts = jnp.asarray(np.diff(mine.ts[:frames]), jnp.float32)
+            dts = jnp.broadcast_to(dts, (len(ys), frames - 1))
+            items = (ys[:, 0], dts, ys[:, 1:, : 3 * bars])
+            local = jnp.zeros((members, len(ys), 0), start.dtype)
+            opt = levenberg_state(start.dtype, variance=1.0, members=members)
+            state = TrainState.start((start, local), opt, jax.random.key(0), members)
+            (log, _), told = loop(
+                f"law on {frames} frames",
+                step,
+                state,
+                items,
+                40,
+                every=1,
+                settles=True,
             )
-        )(log)
-        best = jnp.argmin(jnp.where(jnp.isfinite(losses), losses, jnp.inf))
-        return log[best], told
+            losses = left(log, items)
+            best = jnp.argmin(jnp.where(jnp.isfinite(losses), losses, jnp.inf))
+            return log[best], told
+
+        return on
 
     begin = np.array([[k, SHEAR * k, BEND * k] for k in STIFFNESS])
-    short = min(SHORT, len(train.ts))
-    log, told = on(short, jnp.asarray(np.log(begin), jnp.float32))
-    if len(train.ts) > short:
-        log, told = on(len(train.ts), log[None])
-    return ElasticBars(log, config.natural), told
+    begin = jnp.asarray(np.log(begin), jnp.float32)
+    first, whole = fitting(len(STIFFNESS)), fitting(1)
+    laws, tolds = [], []
+    for mine in records:
+        short = min(SHORT, len(mine.ts))
+        log, told = first(mine, short, begin)
+        if len(mine.ts) > short:
+            log, told = whole(mine, len(mine.ts), log[None])
+        laws.append(ElasticBars(log, config.natural))
+        tolds.append(told)
+    return laws, tolds
 
 
 def beginning(
@@ -171,12 +191,14 @@ def beginning(
     config: BarsConfig,
     seed: int,
     loop: Loop,
+    etas: Array | None = None,
 ) -> tuple[BarChain, dict[str, Any]]:
     """The network before it meets clips: taught the law's slopes around what was
-    visited, or the measured accelerations."""
+    visited (with `etas` the laws of several records), or the measured
+    accelerations."""
     params, static = split_trainable(chain)
     if law is not None:
-        loss, batch = _law_loss(static, law, train)
+        loss, batch = law_loss(static, law, train, etas)
         name, inner = "network onto the law", 100
     else:
         loss, batch = _acceleration_loss(static, train)
@@ -190,7 +212,13 @@ def beginning(
     return eqx.combine(params, static), told
 
 
-def _law_loss(static: Any, law: AbstractBarEnergy, train: Bars) -> tuple[Any, Any]:
+def law_loss(
+    static: Any, law: Any, train: Bars, etas: Array | None = None
+) -> tuple[Any, Any]:
+    """Slopes of the network against those of a law, around what was visited.
+
+    With `etas` `"record eta"` the leaves of `law` begin with a record axis: each
+    record has a law of its own, and the network is told which by eta."""
     seen = jnp.asarray(visited(train), jnp.float32)
     # forces of a third of a newton, and as large ones at the radius, count 1
     radius = float(static.world.radius)
@@ -198,16 +226,24 @@ def _law_loss(static: Any, law: AbstractBarEnergy, train: Bars) -> tuple[Any, An
     share = jnp.asarray([AROUND[0], 0.0, 0.0] * 2, jnp.float32)
     width = jnp.asarray([0.0, *AROUND[1:]] * 2, jnp.float32)
 
-    def slopes(energy: Any, z: Array) -> Array:
-        return jax.grad(lambda z: jnp.sum(energy(z)))(z)
+    def slopes(energy: Any, z: Array, context: Any) -> Array:
+        return jax.grad(lambda z: jnp.sum(energy(z, context)))(z)
+
+    def apart(params: Any, z: Array, law: Any, eta: Any) -> Array:
+        own = eqx.combine(params, static).energy
+        away = slopes(own, z, eta) - slopes(law, z, None)
+        return jnp.mean((away * scale[None]) ** 2)
 
     def loss(params: Any, seen: Array, key: Any) -> Array:
         at, off = jax.random.split(key)
         z = seen[jax.random.randint(at, (DRAWN,), 0, seen.shape[0])]
         noise = jax.random.normal(off, z.shape, z.dtype)
         z = z * jnp.exp(share[None] * noise) + width[None] * noise
-        away = slopes(eqx.combine(params, static).energy, z) - slopes(law, z)
-        return jnp.mean((away * scale[None]) ** 2)
+        if etas is None:
+            return apart(params, z, law, None)
+        # every law is told at a share of the points
+        parts = z[: DRAWN // len(etas) * len(etas)].reshape(len(etas), -1, 6)
+        return jnp.mean(jax.vmap(apart, (None, 0, 0, 0))(params, parts, law, etas))
 
     return loss, seen
 
@@ -242,28 +278,52 @@ def on_clips(
 ) -> tuple[BarChain, dict[str, Any]]:
     """Clips that grow; the weights that tell best what comes after are kept."""
     params, static = split_trainable(chain)
+    loss, batches, transform = clips_of(static, train, config, seed)
+    state = TrainState.start(params, transform.init(params), jax.random.key(seed))
+    score = held_out(static, train, records, config.substeps)
+    params, told = loop(
+        "clips",
+        gradient_step(loss, transform),
+        state,
+        batches,
+        config.steps,
+        every=log_every(config),
+        score=lambda params: score(params, None),
+    )
+    return eqx.combine(params, static), told
+
+
+def log_every(config: BarsConfig) -> int:
+    """Updates between two looks at a training on clips."""
+    return max(1, min(20, config.steps // 10))
+
+
+def clips_of(
+    static: Any,
+    train: Bars,
+    config: BarsConfig,
+    seed: int,
+    member: Callable[[Any, Any], tuple[Any, Any]] = lambda params, row: (params, None),
+) -> tuple[Any, Callable[[int], ClipBatch], optax.GradientTransformation]:
+    """The loss on clips, the clips of each update, and the rule of the updates.
+
+    `member(params, row)`: weights of the chain and the context of a record."""
     n = 3 * train.bars
     frames = len(train.ts)
     longest = min(config.longest, frames)
     curriculum = ClipCurriculum(
         min(config.shortest, longest), longest, config.every, config.batch
     )
-    solver, parts = scheme("leapfrog"), config.substeps
 
     def advance(params: Any, row: Any, y: Array, step: tuple) -> Array:
-        field = SecondOrder(eqx.combine(params, static), n)
+        own, context = member(params, row)
         t, dt = step
-        return solver.steps(field, t, y, dt / parts, parts, lambda s: None, None)
+        chain = eqx.combine(own, static)
+        return moved_by(chain, y, t, dt, config.substeps, context)
 
-    w = np.asarray(config.weights)
-    weight = np.concatenate([np.tile(w[:3], train.bars), np.tile(w[3:], train.bars)])
-    loss = clip_loss(
-        advance,
-        jnp.asarray(train.ts, jnp.float32),
-        jnp.asarray(train.ys, jnp.float32),
-        jnp.asarray(weight, jnp.float32),
-        longest,
-    )
+    weight = jnp.asarray(channel_weights(config, train.bars), jnp.float32)
+    ts, ys = jnp.asarray(train.ts, jnp.float32), jnp.asarray(train.ys, jnp.float32)
+    loss = clip_loss(advance, ts, ys, weight, longest)
     rate: Any = config.lr
     if config.falling:
         warm = min(40, config.steps // 4)
@@ -281,32 +341,41 @@ def on_clips(
         channels = np.concatenate([own, n + own]).astype(np.int32)
         return jax.tree.map(jnp.asarray, draw(k)._replace(channels=channels))
 
-    state = TrainState.start(params, transform.init(params), jax.random.key(seed))
-    params, told = loop(
-        "clips",
-        gradient_step(loss, transform),
-        state,
-        batches,
-        config.steps,
-        every=max(1, min(20, config.steps // 10)),
-        score=_held_out(static, train, records, config.substeps),
+    return loss, batches, transform
+
+
+def channel_weights(config: BarsConfig, bars: int) -> np.ndarray:
+    """Weights of the errors of all channels, bars and rates."""
+    w = np.asarray(config.weights)
+    return np.concatenate([np.tile(w[:3], bars), np.tile(w[3:], bars)])
+
+
+def moved_by(
+    chain: BarChain, y: Array, t: Any, dt: Any, parts: int, context: Any
+) -> Array:
+    """One state, an interval later."""
+    field = SecondOrder(chain, y.shape[0] // 2)
+    return scheme("leapfrog").steps(
+        field, t, y, dt / parts, parts, lambda s: None, context
     )
-    return eqx.combine(params, static), told
 
 
-def _held_out(static: Any, train: Bars, records: Bars, substeps: int) -> Any:
+def held_out(static: Any, train: Bars, records: Bars, substeps: int) -> Any:
     """Mean squared distance of centres [mm^2] from the first frame on: of the frames
-    after training, or of all where there are none."""
+    after training, or of all where there are none; of weights, and of contexts
+    `"record eta"` where the energy has one."""
     n = 3 * records.bars
     begin = len(train.ts) if len(records.ts) > len(train.ts) else 1
     ys = jnp.asarray(records.ys, jnp.float32)
     dts = jnp.asarray(np.diff(records.ts), jnp.float32)
 
     @jax.jit
-    def score(params: Any) -> Array:
+    def score(params: Any, contexts: Any) -> Array:
         model = bar_model(eqx.combine(params, static), records.bars, substeps)
         start = jnp.zeros((), ys.dtype)
-        path = jax.vmap(lambda y: model.steps(y, start, dts).ys)(ys[:, 0])
+        follow = lambda y, context: model.steps(y, start, dts, None, context).ys
+        axes = (0, None if contexts is None else 0)
+        path = jax.vmap(follow, axes)(ys[:, 0], contexts)
         off = (path - ys)[:, begin:, :n].reshape(-1, 3)[:, :2]
         return jnp.mean(jnp.sum((1e3 * off) ** 2, axis=-1))
 

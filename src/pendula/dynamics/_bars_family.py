@@ -1,0 +1,356 @@
+"""The energy that chains of bars share, with a small vector for each material."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from .._errors import CheckpointError, ConfigError, ShapeError
+from .._precision import to_host
+from .._registry import register
+from .._tree import split_trainable
+from ..data import Trajectories
+from ..train import (
+    EtaPrior,
+    TrainState,
+    adapt,
+    gradient_step,
+    inner_descent,
+    load_tree,
+    save_tree,
+)
+from ._bar_chain import BarChain, BarWorld
+from ._bars import ESNN
+from ._bars_config import BarsConfig
+from ._bars_records import Bars, bar_model
+from ._bars_stages import (
+    Loop,
+    beginning,
+    channel_weights,
+    classical_laws,
+    clips_of,
+    held_out,
+    log_every,
+)
+from ._config import from_dict, to_dict
+from ._watch import open_folder
+
+
+INNER = 2  # gradient steps on eta, as published for the Slinky
+SUPPORT = 0.3  # s of a record that eta is fitted to
+
+
+@register("module")
+class SavedBarFamily(eqx.Module):
+    """What the file of a family of bars holds."""
+
+    chain: BarChain
+    etas: Any
+    start: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class BarFamily:
+    """An energy of bars that depends on eta, and how eta is found from a record.
+
+    **Shapes:** `etas` `"record eta"` of the training records, `start` `"eta"` where the
+    search for a new one begins; `about`: the `rate` and number of its gradient steps
+    (`inner`), the time of the record that it looks at (`support` [s]), the training.
+    """
+
+    chain: BarChain
+    etas: Float[np.ndarray, "record eta"]
+    start: Float[np.ndarray, "eta"]
+    about: dict[str, Any]
+
+    def adapt(
+        self,
+        data: Trajectories,
+        *,
+        world: BarWorld | None = None,
+        first: bool | None = None,
+        last: bool | None = None,
+        method: str = "gradient",
+    ) -> Float[np.ndarray, "eta"]:
+        r"""eta of a new material, from the beginning of its records.
+
+        `gradient`: $\eta \leftarrow \eta - a\,\partial L/\partial\eta$ as often as in
+        training (Wang 2023, equation 4.5); `newton`: Levenberg-Marquardt with the
+        training's etas as prior. `world`, `first`, `last`: those of the records, where
+        they are not those of training. Use the result as `context` of `bar_path` and
+        `bar_rest`, of any other chain of this material.
+        **Raises:** `ConfigError` for an unknown method, `DataError` for records that
+        are none of bars.
+        """
+        if method not in ("gradient", "newton"):
+            raise ConfigError(
+                f'method "{method}" is unknown. Allowed: gradient, newton.'
+            )
+        changes = {"world": world, "first": first, "last": last}
+        chain = dataclasses.replace(
+            self.chain, **{k: v for k, v in changes.items() if v is not None}
+        )
+        config = from_dict(self.about["config"], BarsConfig)
+        support = Bars.of(data).until(self.about["support"])
+        params, static = split_trainable(jax.tree.map(jnp.asarray, chain))
+        residual = residual_of(static, support, config)
+        items = items_of(support)
+        start = jnp.asarray(self.start, jnp.float32)
+        if method == "gradient":
+
+            def loss(theta: Any, eta: Array, items: Any) -> Array:
+                each = jax.vmap(residual, (None, None, 0))(theta, eta, items)
+                return jnp.mean(each**2)
+
+            rate, inner = self.about["rate"], self.about["inner"]
+            found = jax.jit(lambda p: inner_descent(loss, p, start, items, inner, rate))
+            return np.asarray(found(params)[0], np.float64)
+        spread = np.cov(self.etas.T, ddof=0).reshape(len(start), len(start))
+        prior = EtaPrior(start, jnp.asarray(np.linalg.inv(spread), jnp.float32))
+        out = jax.jit(
+            lambda p: adapt(
+                lambda eta, _, item: residual(p, eta, item),
+                prior,
+                items,
+                jnp.zeros((len(support.ys), 0), jnp.float32),
+                start,
+                variance=0.0,
+                start_precision=jnp.zeros((0, 0), jnp.float32),
+                count=jnp.asarray(support.ys.size, jnp.float32),
+            )
+        )(params)
+        return np.asarray(out.eta, np.float64)
+
+    def save(self, path: str | Path) -> Path:
+        """Write one `.safetensors` file."""
+        path = Path(path)
+        tree = SavedBarFamily(self.chain, self.etas, self.start)
+        save_tree(path, tree, {"kind": "bar family", **self.about})
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> BarFamily:
+        """A saved one. **Raises:** `CheckpointError` for another kind of file."""
+        tree, about = load_tree(Path(path))
+        if about.pop("kind", None) != "bar family":
+            raise CheckpointError(
+                f"{path} holds no family of bars. Give a file that BarFamily.save made."
+            )
+        etas, start = (np.asarray(x, np.float64) for x in (tree.etas, tree.start))
+        return cls(tree.chain, etas, start, about)
+
+
+def fit_bar_family(
+    data: Trajectories,
+    world: BarWorld,
+    config: BarsConfig | None = None,
+    *,
+    size: int = 1,
+    inner: int = INNER,
+    support: float = SUPPORT,
+    first: bool = True,
+    last: bool = True,
+    out: str | Path | None = None,
+    resume: bool = False,
+    tell: Callable[[dict[str, Any]], None] | None = None,
+) -> BarFamily:
+    r"""One energy E(z, eta) of chains of several materials, eta of each unknown.
+
+    $$ \eta^i_{l+1} = \eta^i_l - a\,\partial_\eta L^s_i(\theta, \eta^i_l), \qquad
+       \min_\theta \tfrac1N \sum_i L_i(\theta, \eta^i_m) $$
+
+    The inner loop looks at the first `support` seconds of a record, from one start for
+    all; the outer one at clips of whole records. It begins from the classical laws of
+    the records: the etas are first the leading components of their constants'
+    logarithms (no label is looked at), and the step a is one over the curvature of the
+    inner loss there.
+
+    **Arguments:** `data`: one record of `pendula.systems.bar_record` each material, on
+    the same times; `world`, `first`, `last`: what all have in common; `size` of eta;
+    `inner` steps; `config`: its `start` is always the classical law. `out`, `resume`:
+    a run folder, and going on in it.
+    **Raises:** `ConfigError` for less records than `size` + 1, or for `members`;
+    `DataError` for records that cannot be used.
+    **Source:** Wang 2023, equations 4.3 to 4.6 and section 4.8.1; the beginning is
+    ours.
+    """
+    config = BarsConfig(batch=4) if config is None else config
+    began = time.perf_counter()
+    records = Bars.of(data)
+    _check(records, config, size, inner, support)
+    train = records.until(config.span)
+    ends = {"first": first, "last": last}
+    if out is not None:
+        own = {"size": size, "inner": inner, "support": support}
+        settings = to_dict(config) | ends | own
+        settings.pop("minutes")
+        open_folder(Path(out), resume, settings, data)
+    folder = None if out is None else Path(out)
+    loop = Loop(folder, resume, tell, config.minutes, began)
+    each = [Bars(train.ts, train.ys[i : i + 1]) for i in range(len(train.ys))]
+    laws, outcomes = classical_laws(each, world, config, ends, loop)
+    constants = np.stack([np.asarray(law.stiffness) for law in laws])
+    etas = jnp.asarray(leading(constants, size), jnp.float32)
+    energy = ESNN.create(
+        jax.random.key(config.seed),
+        width=config.width,
+        depth=config.depth,
+        eta=size,
+        group=config.group,
+        bounded=config.bounded,
+        activation=config.activation,
+        squared=config.squared,
+        rest=(config.natural, 0.0, 0.0) * 2,
+    )
+    chain = BarChain(energy, world, rule=config.rule, **ends)
+    law = jax.tree.map(lambda *xs: jnp.stack([jnp.asarray(x) for x in xs]), *laws)
+    chain, told = beginning(chain, law, train, config, config.seed, loop, etas)
+    outcomes.append(told)
+    look = records.until(support)
+    rate = step_size(chain, look, config, etas)
+    chain, etas, start, told = _meta(
+        chain, train, records, look, config, rate, inner, size, loop
+    )
+    outcomes.append(told)
+    about = {
+        "config": to_dict(config),
+        "rate": rate,
+        "inner": inner,
+        "support": support,
+        "stages": outcomes,
+        "laws": np.exp(constants.astype(np.float64)).tolist(),
+        "seconds": time.perf_counter() - began,
+    }
+    return BarFamily(to_host(chain), etas, start, about)
+
+
+def _check(
+    records: Bars, config: BarsConfig, size: int, inner: int, support: float
+) -> None:
+    if size < 1 or len(records.ys) <= size:
+        raise ConfigError(
+            f"{len(records.ys)} records for an eta of size {size}: a family needs more "
+            "records than eta has entries, and at least one entry."
+        )
+    if inner < 1:
+        raise ConfigError(f"inner is {inner}; at least one step finds eta.")
+    if config.members != 1 or config.start != "law":
+        raise ConfigError(
+            "a family of bars is one network that begins from the classical law: "
+            "members is 1 and start is law."
+        )
+    if not support <= config.span:
+        raise ConfigError(
+            f"support is {support:g} s, span {config.span:g} s; eta is found from a "
+            "part of what is trained on."
+        )
+
+
+def leading(
+    constants: Float[np.ndarray, "record law"], size: int
+) -> Float[np.ndarray, "record size"]:
+    """The leading principal components of rows, each of mean 0 and variance 1."""
+    away = constants - constants.mean(axis=0)
+    u, s, _ = np.linalg.svd(away, full_matrices=False)
+    if size > len(s):
+        raise ShapeError(
+            f"the laws have {len(s)} constants; eta cannot begin with {size} of their "
+            "components."
+        )
+    return u[:, :size] * np.sqrt(len(constants))
+
+
+def items_of(records: Bars) -> tuple[Array, Array, Array]:
+    """First states, steps and states after, of all records."""
+    ys = jnp.asarray(records.ys, jnp.float32)
+    dts = jnp.asarray(np.diff(records.ts), jnp.float32)
+    return ys[:, 0], jnp.broadcast_to(dts, (len(ys), len(dts))), ys[:, 1:]
+
+
+def residual_of(static: Any, records: Bars, config: BarsConfig) -> Any:
+    """residual(theta, eta, item): weighted errors of one record, followed from its
+    first state."""
+    weight = jnp.asarray(channel_weights(config, records.bars), jnp.float32)
+
+    def residual(theta: Any, eta: Array, item: tuple) -> Array:
+        y0, dts, ys = item
+        model = bar_model(eqx.combine(theta, static), records.bars, config.substeps)
+        path = model.steps(y0, jnp.zeros((), y0.dtype), dts, None, eta).ys[1:]
+        return jnp.ravel((path - ys) * weight[None])
+
+    return residual
+
+
+def step_size(chain: BarChain, support: Bars, config: BarsConfig, etas: Array) -> float:
+    """One over the largest curvature of the inner loss (Gauss-Newton, mean of the
+    records)."""
+    params, static = split_trainable(chain)
+    residual = residual_of(static, support, config)
+
+    @jax.jit
+    def bend(params: Any, etas: Array) -> Array:
+        slope = lambda eta, item: jax.jacfwd(residual, 1)(params, eta, item)
+        j = jax.vmap(slope)(etas, items_of(support))
+        return 2.0 * jnp.einsum("rik,ril->kl", j, j) / (j.shape[0] * j.shape[1])
+
+    return float(1.0 / np.linalg.eigvalsh(np.asarray(bend(params, etas)))[-1])
+
+
+def _meta(
+    chain: BarChain,
+    train: Bars,
+    records: Bars,
+    support: Bars,
+    config: BarsConfig,
+    rate: float,
+    inner: int,
+    size: int,
+    loop: Loop,
+) -> tuple[BarChain, np.ndarray, np.ndarray, dict[str, Any]]:
+    """Weights and the start of eta on clips, with etas from the inner loop, held when
+    the gradient is taken (first order)."""
+    params, static = split_trainable(chain)
+    residual, items = residual_of(static, support, config), items_of(support)
+
+    def look(theta: Any, eta: Array, item: tuple) -> Array:
+        return jnp.mean(residual(theta, eta, item) ** 2)
+
+    def found(theta: Any, start: Array) -> Array:
+        fit = lambda item: inner_descent(look, theta, start, item, inner, rate)[0]
+        return jax.vmap(fit)(items)
+
+    clips, batches, transform = clips_of(
+        static, train, config, config.seed, lambda pair, row: (pair[0], pair[1][row])
+    )
+
+    def estimate(loss: Any, pair: Any, batch: Any, key: Any) -> tuple[Array, Any]:
+        theta, start = pair
+        etas = jax.lax.stop_gradient(found(theta, start))
+        value, (slope, towards) = jax.value_and_grad(loss)((theta, etas), batch, key)
+        return value, (slope, jnp.sum(towards, axis=0))
+
+    judge = held_out(static, train, records, config.substeps)
+    fitted = jax.jit(found)
+    pair = (params, jnp.zeros(size, jnp.float32))
+    state = TrainState.start(pair, transform.init(pair), jax.random.key(config.seed))
+    (params, start), told = loop(
+        "clips of a family",
+        gradient_step(clips, transform, estimator=estimate),
+        state,
+        batches,
+        config.steps,
+        every=log_every(config),
+        score=lambda pair: judge(pair[0], fitted(*pair)),
+    )
+    found_etas = np.asarray(fitted(params, start), np.float64)
+    first = np.asarray(start, np.float64)
+    return eqx.combine(params, static), found_etas, first, told
