@@ -47,8 +47,8 @@ from pendula.dynamics import (
     exponents,
     fit_gauge,
 )
-from pendula.dynamics._constants import PriorWidth
 from pendula.dynamics._bars_family import SavedBarFamily
+from pendula.dynamics._constants import PriorWidth
 from pendula.dynamics._family import SavedFamily
 from pendula.dynamics._fitted import Saved
 from pendula.dynamics._stochastic import Belief, Uncertain
