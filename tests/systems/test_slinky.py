@@ -6,7 +6,17 @@ from hypothesis import given, settings, strategies as st
 from numpy.testing import assert_allclose
 
 from pendula import ConfigError, DataError
-from pendula.systems import Slinky, bar_ends, drop, from_bars, to_bars
+from pendula.systems import (
+    ElasticRod,
+    Section,
+    Slinky,
+    bar_ends,
+    cycle_energy,
+    drop,
+    from_bars,
+    rod_energy,
+    to_bars,
+)
 
 
 def test_a_cycle_weighs_and_pulls_as_published():
@@ -99,3 +109,20 @@ def test_what_is_no_slinky_is_refused():
         Slinky(3).clamps(Slinky(3).rod(), by="node")
     with pytest.raises(DataError, match="whole cycles have 16 nodes"):
         to_bars(np.zeros((18, 3)))
+
+
+def test_the_energy_of_the_cycles_is_that_of_the_rod():
+    slinky = Slinky(3)
+    rod = slinky.rod(0.02)
+    run = drop(rod, rod.start, slinky.clamps(rod), 0.02, 5e-3)
+    stored = cycle_energy(rod, run)
+    whole = rod_energy(rod, run, (0.0, -9.8, 0.0))["elastic"]
+    assert stored.shape == (5, 3)
+    assert np.allclose(stored.sum(axis=1), whole, rtol=1e-12)
+    # drawn evenly at first: at both ends a node does not bend
+    assert_allclose(stored[0, 0], stored[0, 2], rtol=1e-9)
+    assert 0.9 * stored[0, 1] < stored[0, 0] < stored[0, 1]
+    line = np.linspace([0.0, 0, 0], [0.1, 0, 0], 6)
+    other = ElasticRod.from_points(line, Section.circular(1e-3, 1e6, 1000.0))
+    with pytest.raises(DataError, match="whole cycles"):
+        cycle_energy(other, run)

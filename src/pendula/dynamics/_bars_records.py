@@ -12,9 +12,8 @@ from jaxtyping import Float
 from .._errors import ConfigError
 from ..data import Trajectories
 from ..systems import bars_of
-from ._bar_chain import BarChain
 from ._bars import pair_coordinates
-from ._field import SecondOrder
+from ._field import AbstractField, SecondOrder
 from ._model import Model
 
 
@@ -56,8 +55,9 @@ class Bars:
         return Bars(self.ts[keep], self.ys[:, keep])
 
 
-def bar_model(chain: BarChain, bars: int, substeps: int = 5) -> Model:
-    """A chain as a model of motion: bars and rates observed, leapfrog."""
+def bar_model(chain: AbstractField, bars: int, substeps: int = 5) -> Model:
+    """A chain, or any other accelerations of bars, as a model of motion: bars and
+    rates observed, leapfrog."""
     n = 3 * bars
     field = SecondOrder(chain, n)
     return Model(field, tuple(range(2 * n)), 2 * n, "leapfrog", substeps)

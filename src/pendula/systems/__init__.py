@@ -60,6 +60,7 @@ from ._slinky_data import (
     bars_of as bars_of,
     read_bars as read_bars,
 )
+from ._slinky_energy import cycle_energy as cycle_energy
 from ._spring_bodies import SpringBodies as SpringBodies
 from ._spring_chain import (
     SpringChain as SpringChain,
