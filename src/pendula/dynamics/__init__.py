@@ -22,6 +22,11 @@ from ._bars_kept import (
 )
 from ._bars_records import bar_model as bar_model
 from ._bars_run import BarPath as BarPath, bar_path as bar_path, bar_rest as bar_rest
+from ._bars_trust import (
+    BarForecast as BarForecast,
+    BarTrust as BarTrust,
+    VisitedRegion as VisitedRegion,
+)
 from ._bodies import (
     AbstractBody as AbstractBody,
     LearnedBody as LearnedBody,

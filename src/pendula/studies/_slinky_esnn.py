@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..data import Trajectories
 from ..dynamics import (
     BarChain,
     BarsConfig,
@@ -196,14 +197,8 @@ def trained(
     run: Run, config: BarsConfig, seed: int, cycles: int | None, name: str = "net"
 ) -> Fitted:
     """The network of one seed; a killed training goes on."""
-    count = 76 if cycles is None else cycles
-    seconds = 0.76 if cycles is None else 0.12
-    stored = run.keep(
-        "record", lambda: dict(zip("tuv", _record(count, seconds), strict=True))
-    )
-    data = bar_record(stored["t"], stored["u"], stored["v"])
     return fit_bars(
-        data,
+        kept_record(run, cycles),
         world(CASES[0]),
         dataclasses.replace(config, seed=seed),
         out=run.scratch / f"{name}{seed}",
@@ -212,6 +207,16 @@ def trained(
             f"{name} {seed}, {row['phase']}: {row['step']} of {row['total']}"
         ),
     )
+
+
+def kept_record(run: Run, cycles: int | None) -> Trajectories:
+    """The record that networks learn from, simulated once."""
+    count = 76 if cycles is None else cycles
+    seconds = 0.76 if cycles is None else 0.12
+    stored = run.keep(
+        "record", lambda: dict(zip("tuv", _record(count, seconds), strict=True))
+    )
+    return bar_record(stored["t"], stored["u"], stored["v"])
 
 
 def _record(cycles: int, seconds: float) -> tuple:
