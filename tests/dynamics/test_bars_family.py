@@ -20,8 +20,7 @@ from pendula.dynamics import (
     to_dict,
 )
 from pendula.dynamics._bars import AbstractBarEnergy
-from pendula.dynamics._bars_family import leading, step_size
-from pendula.dynamics._bars_records import Bars
+from pendula.dynamics._bars_family import leading
 from pendula.systems import bar_record
 
 
@@ -74,20 +73,15 @@ def family(tmp_path_factory):
 
 def test_eta_of_a_new_material_is_found_where_it_is_known():
     etas = 5.0 * np.log(SCALES)[:, None]
-    records = Bars.of(join([record(s) for s in SCALES])).until(0.15)
     chain = BarChain(Scaled(law(1.0)), WORLD, last=False)
-    rate = step_size(chain, records, SMALL, jnp.asarray(etas, jnp.float32))
-    about = {
-        "config": to_dict(SMALL),
-        "rate": rate,
-        "inner": 2,
-        "support": 0.15,
-    }
+    about = {"config": to_dict(SMALL), "inner": 2, "support": 0.15}
     family = BarFamily(chain, etas, np.zeros(1), about)
-    true = 5.0 * np.log(0.9)
-    assert np.allclose(family.adapt(record(0.9), method="newton"), true, atol=1e-3)
-    # two steps of descent with the step of the mean curvature come near
-    assert np.allclose(family.adapt(record(0.9)), true, atol=0.05)
+    new, true = record(0.9), 5.0 * np.log(0.9)
+    assert np.allclose(family.adapt(new, steps=6), true, atol=1e-3)
+    assert np.allclose(family.adapt(new), true, atol=0.02)
+    assert np.allclose(family.adapt(join([new, new])), family.adapt(new), atol=1e-4)
+    with pytest.raises(ConfigError, match="at least one step"):
+        family.adapt(new, steps=0)
 
 
 def test_etas_begin_with_the_leading_components_of_the_laws():
@@ -133,9 +127,3 @@ def test_settings_that_do_not_fit_are_refused(records, changes, more, told):
     config = dataclasses.replace(SMALL, **changes)
     with pytest.raises(ConfigError, match=told):
         fit_bar_family(data, WORLD, config, **more)
-
-
-@pytest.mark.slow
-def test_an_unknown_method_is_refused(family):
-    with pytest.raises(ConfigError, match="gradient, newton"):
-        family.adapt(record(1.0), method="guess")

@@ -19,15 +19,7 @@ from .._precision import to_host
 from .._registry import register
 from .._tree import split_trainable
 from ..data import Trajectories
-from ..train import (
-    EtaPrior,
-    TrainState,
-    adapt,
-    gradient_step,
-    inner_descent,
-    load_tree,
-    save_tree,
-)
+from ..train import TrainState, gradient_step, load_tree, save_tree
 from ._bar_chain import BarChain, BarWorld
 from ._bars import ESNN
 from ._bars_config import BarsConfig
@@ -45,7 +37,7 @@ from ._config import from_dict, to_dict
 from ._watch import open_folder
 
 
-INNER = 2  # gradient steps on eta, as published for the Slinky
+INNER = 2  # steps on eta, as published for the Slinky
 SUPPORT = 0.3  # s of a record that eta is fitted to
 
 
@@ -63,8 +55,8 @@ class BarFamily:
     """An energy of bars that depends on eta, and how eta is found from a record.
 
     **Shapes:** `etas` `"record eta"` of the training records, `start` `"eta"` where the
-    search for a new one begins; `about`: the `rate` and number of its gradient steps
-    (`inner`), the time of the record that it looks at (`support` [s]), the training.
+    search for a new one begins; `about`: the number of its steps (`inner`), the time of
+    the record that it looks at (`support` [s]), the training.
     """
 
     chain: BarChain
@@ -79,56 +71,34 @@ class BarFamily:
         world: BarWorld | None = None,
         first: bool | None = None,
         last: bool | None = None,
-        method: str = "gradient",
+        steps: int | None = None,
     ) -> Float[np.ndarray, "eta"]:
-        r"""eta of a new material, from the beginning of its records.
+        """eta of a new material, from the beginning of its records.
 
-        `gradient`: $\eta \leftarrow \eta - a\,\partial L/\partial\eta$ as often as in
-        training (Wang 2023, equation 4.5); `newton`: Levenberg-Marquardt with the
-        training's etas as prior. `world`, `first`, `last`: those of the records, where
-        they are not those of training. Use the result as `context` of `bar_path` and
-        `bar_rest`, of any other chain of this material.
-        **Raises:** `ConfigError` for an unknown method, `DataError` for records that
-        are none of bars.
+        As many steps of Gauss and Newton as in training, or `steps` of them. `world`,
+        `first`, `last`: those of the records, where they are not those of training. Use
+        the result as `context` of `bar_path` and `bar_rest`, of any other chain of this
+        material.
+        **Raises:** `ConfigError` for no step, `DataError` for records that are none of
+        bars.
         """
-        if method not in ("gradient", "newton"):
-            raise ConfigError(
-                f'method "{method}" is unknown. Allowed: gradient, newton.'
-            )
+        count = int(self.about["inner"]) if steps is None else steps
+        if count < 1:
+            raise ConfigError(f"steps is {count}; at least one step finds eta.")
         changes = {"world": world, "first": first, "last": last}
-        chain = dataclasses.replace(
-            self.chain, **{k: v for k, v in changes.items() if v is not None}
-        )
+        given: dict[str, Any] = {k: v for k, v in changes.items() if v is not None}
+        chain = dataclasses.replace(self.chain, **given)
         config = from_dict(self.about["config"], BarsConfig)
         support = Bars.of(data).until(self.about["support"])
         params, static = split_trainable(jax.tree.map(jnp.asarray, chain))
-        residual = residual_of(static, support, config)
-        items = items_of(support)
+        residual, items = residual_of(static, support, config), items_of(support)
+        # all records are of one material
+        together = lambda theta, eta, items: jnp.ravel(
+            jax.vmap(residual, (None, None, 0))(theta, eta, items)
+        )
         start = jnp.asarray(self.start, jnp.float32)
-        if method == "gradient":
-
-            def loss(theta: Any, eta: Array, items: Any) -> Array:
-                each = jax.vmap(residual, (None, None, 0))(theta, eta, items)
-                return jnp.mean(each**2)
-
-            rate, inner = self.about["rate"], self.about["inner"]
-            found = jax.jit(lambda p: inner_descent(loss, p, start, items, inner, rate))
-            return np.asarray(found(params)[0], np.float64)
-        spread = np.cov(self.etas.T, ddof=0).reshape(len(start), len(start))
-        prior = EtaPrior(start, jnp.asarray(np.linalg.inv(spread), jnp.float32))
-        out = jax.jit(
-            lambda p: adapt(
-                lambda eta, _, item: residual(p, eta, item),
-                prior,
-                items,
-                jnp.zeros((len(support.ys), 0), jnp.float32),
-                start,
-                variance=0.0,
-                start_precision=jnp.zeros((0, 0), jnp.float32),
-                count=jnp.asarray(support.ys.size, jnp.float32),
-            )
-        )(params)
-        return np.asarray(out.eta, np.float64)
+        found = jax.jit(lambda p: stepped(together, p, start, items, count))(params)
+        return np.asarray(found, np.float64)
 
     def save(self, path: str | Path) -> Path:
         """Write one `.safetensors` file."""
@@ -165,14 +135,16 @@ def fit_bar_family(
 ) -> BarFamily:
     r"""One energy E(z, eta) of chains of several materials, eta of each unknown.
 
-    $$ \eta^i_{l+1} = \eta^i_l - a\,\partial_\eta L^s_i(\theta, \eta^i_l), \qquad
+    $$ \eta^i_{l+1} = \eta^i_l - (J^\top J)^{-1} J^\top r_i(\theta, \eta^i_l), \qquad
        \min_\theta \tfrac1N \sum_i L_i(\theta, \eta^i_m) $$
 
     The inner loop looks at the first `support` seconds of a record, from one start for
     all; the outer one at clips of whole records. It begins from the classical laws of
     the records: the etas are first the leading components of their constants'
-    logarithms (no label is looked at), and the step a is one over the curvature of the
-    inner loss there.
+    logarithms (no label is looked at). A step is that of the linearised errors r, J
+    their slope in eta, where the thesis descends with a step size that has to be found:
+    how fast a Slinky falls back depends so strongly on its material that no one size
+    serves all of a family.
 
     **Arguments:** `data`: one record of `pendula.systems.bar_record` each material, on
     the same times; `world`, `first`, `last`: what all have in common; `size` of eta;
@@ -216,14 +188,12 @@ def fit_bar_family(
     chain, told = beginning(chain, law, train, config, config.seed, loop, etas)
     outcomes.append(told)
     look = records.until(support)
-    rate = step_size(chain, look, config, etas)
     chain, etas, start, told = _meta(
-        chain, train, records, look, config, rate, inner, size, loop
+        chain, train, records, look, config, inner, size, loop
     )
     outcomes.append(told)
     about = {
         "config": to_dict(config),
-        "rate": rate,
         "inner": inner,
         "support": support,
         "stages": outcomes,
@@ -290,19 +260,21 @@ def residual_of(static: Any, records: Bars, config: BarsConfig) -> Any:
     return residual
 
 
-def step_size(chain: BarChain, support: Bars, config: BarsConfig, etas: Array) -> float:
-    """One over the largest curvature of the inner loss (Gauss-Newton, mean of the
-    records)."""
-    params, static = split_trainable(chain)
-    residual = residual_of(static, support, config)
+def stepped(
+    residual: Any, theta: Any, eta: Array, item: Any, steps: int
+) -> Float[Array, "eta"]:
+    """eta after some steps of Gauss and Newton."""
 
-    @jax.jit
-    def bend(params: Any, etas: Array) -> Array:
-        slope = lambda eta, item: jax.jacfwd(residual, 1)(params, eta, item)
-        j = jax.vmap(slope)(etas, items_of(support))
-        return 2.0 * jnp.einsum("rik,ril->kl", j, j) / (j.shape[0] * j.shape[1])
+    def once(eta: Array, _: Any) -> tuple[Array, None]:
+        both = lambda eta: (residual(theta, eta, item),) * 2
+        slope, off = jax.jacfwd(both, has_aux=True)(eta)
+        normal = slope.T @ slope
+        # an entry that moves nothing stays
+        floor = 1e-6 * jnp.trace(normal) + jnp.finfo(normal.dtype).tiny
+        eye = jnp.eye(eta.shape[0], dtype=normal.dtype)
+        return eta - jnp.linalg.solve(normal + floor * eye, slope.T @ off), None
 
-    return float(1.0 / np.linalg.eigvalsh(np.asarray(bend(params, etas)))[-1])
+    return jax.lax.scan(once, eta, None, length=steps)[0]
 
 
 def _meta(
@@ -311,7 +283,6 @@ def _meta(
     records: Bars,
     support: Bars,
     config: BarsConfig,
-    rate: float,
     inner: int,
     size: int,
     loop: Loop,
@@ -321,11 +292,8 @@ def _meta(
     params, static = split_trainable(chain)
     residual, items = residual_of(static, support, config), items_of(support)
 
-    def look(theta: Any, eta: Array, item: tuple) -> Array:
-        return jnp.mean(residual(theta, eta, item) ** 2)
-
     def found(theta: Any, start: Array) -> Array:
-        fit = lambda item: inner_descent(look, theta, start, item, inner, rate)[0]
+        fit = lambda item: stepped(residual, theta, start, item, inner)
         return jax.vmap(fit)(items)
 
     clips, batches, transform = clips_of(
