@@ -49,6 +49,7 @@ def build_bars_config(
     from ..dynamics import BarsConfig, BarsMachine, from_dict, to_dict
 
     _refuse(model, train)
+    _refuse_moved(data)
     settings = _preset(train.preset, BARS_PRESETS, "bars have no such preset")
     if train.preset == "published":
         settings = to_dict(BarsConfig.published())
@@ -126,6 +127,19 @@ def _refuse(model: ModelOptions, train: TrainOptions) -> None:
                     "bars, whose elastic energy is learned. Leave it out, or take "
                     "other channels with --channels."
                 )
+
+
+def _refuse_moved(data: Trajectories) -> None:
+    """**Raises:** `ConfigError` for a record whose end is moved."""
+    from ..systems import SlinkyCase
+
+    case = SlinkyCase.recorded(data.origin)
+    if case is not None and case.moving:
+        raise ConfigError(
+            f"the record is of {case.key}, where an end is moved: learn from one whose "
+            "ends stay or are free, and run the network beside this one with "
+            "`pendula forecast`."
+        )
 
 
 def _span(length: float, share: float | None) -> tuple[float, dict[str, str]]:

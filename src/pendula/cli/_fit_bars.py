@@ -6,7 +6,6 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .._errors import ConfigError
 from ._bars_options import build_bars_config
 from ._bars_records import bar_parts, one_machine
 from ._console import Console, command
@@ -40,11 +39,6 @@ def fit_bars_run(
     one_machine(bar_parts(given, whole, reading))
     until = train.train_until
     used = whole if until is None else whole.between(-float("inf"), until)
-    if used.ts.shape[1] < 2:
-        raise ConfigError(
-            f"--train-until {until:g}: fewer than two samples lie before it. Choose a "
-            "later time."
-        )
     config, machine, decisions = build_bars_config(used, model, train)
     from ..dynamics import fit_bars, to_dict
     from ..report import write_run

@@ -117,6 +117,11 @@ def forecast_bars(
         machine = BarsMachine.of_case(own)
         if not own.seconds >= FRAME:
             raise ConfigError(f"--until {own.seconds:g}: less than {FRAME:g} s.")
+        if own.cycles < 3:
+            raise ConfigError(
+                f"--set cycles={own.cycles}: a chain has at least 3 bars: two ends and "
+                "one between them."
+            )
         console.say(f"finding where {case} begins")
         from ..systems import to_bars
 

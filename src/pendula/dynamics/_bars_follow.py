@@ -120,16 +120,16 @@ def follow_bars(
     fitted: Fitted,
     machine: BarsMachine,
     ts: Float[np.ndarray, "time"],
-    u: Motion,
-    v: Motion,
+    u: Float[np.ndarray, "sample bar 3"],
+    v: Float[np.ndarray, "sample bar 3"],
     *,
     ends: Float[np.ndarray, "time 6"] | None = None,
 ) -> BarsFollowed:
     """Run a learned chain as a machine of any number of bars from the first of the
     states `u`, `v` on, over the times `ts` [s].
 
-    **Arguments:** `u`, `v` `"time bar 3"`: bars and rates of the record, one sample
-    where only the start is known; fewer than `ts` where the run goes on after it.
+    **Arguments:** `u`, `v`: bars and rates of the record at the first of these times:
+    one sample where only the start is known, fewer than `ts` where the run goes on.
     `ends`: accelerations of held ends that are moved.
     **Raises:** `ShapeError` as `bar_path`.
     """

@@ -174,7 +174,8 @@ def phases_figure(run: Run) -> Figure | None:
         for ax, (name, rows) in zip(axes[0], phases.items(), strict=True):
             _curve(ax, rows, "loss", INK, "loss")
             _curve(ax, rows, "validation", MODEL, "validation [mm²]")
-            if ax.lines:
+            drawn = np.concatenate([line.get_ydata() for line in ax.lines] or [[1.0]])
+            if np.nanmax(drawn) > 2.0 * np.nanmin(drawn):
                 log_axis(ax)
             if any("validation" in row for row in rows):
                 ax.legend(loc="best")

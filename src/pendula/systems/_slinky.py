@@ -259,7 +259,7 @@ def bar_distance(a: Bars, b: Bars, radius: float = 0.033) -> Float[np.ndarray, "
     """
     pairs = zip(bar_ends(a, radius), bar_ends(b, radius), strict=True)
     gaps = [np.linalg.norm(p - q, axis=-1) for p, q in pairs]
-    return np.mean(gaps, axis=(0, -1))
+    return np.asarray(np.mean(gaps, axis=(0, -1)))
 
 
 def from_bars(
