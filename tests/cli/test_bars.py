@@ -106,8 +106,8 @@ def test_the_numbers_are_those_of_the_run(place):
     late = far[ts > 0.8 * 0.16]
     assert head["value"] == pytest.approx(late.mean())
     assert head["text"].endswith(
-        "samples that only chose among the weights (interval: 10 to 90 % of the "
-        "samples)"
+        "samples that chose among the weights but taught none (interval: 10 to 90 % "
+        "of the samples)"
     )
     parts = [run.arrays[f"energy/{k}"] for k in ("kinetic", "elastic", "gravity")]
     np.testing.assert_allclose(sum(parts), run.arrays["energy/total"], atol=1e-9)
@@ -191,7 +191,7 @@ def test_a_forecast_begins_where_the_record_is_and_goes_on_after_it(place):
     (row,) = row["forecasts"]
     assert (row["start"], row["held"]) == (0.1, "at its first end")
     assert row["until"] == pytest.approx(0.2)
-    assert row["distance_mm"] < 50.0
+    assert row["distance_mm"] < 50.0  # of the samples that there are
 
 
 def test_the_same_network_with_heavier_bars(place):

@@ -148,9 +148,14 @@ def bars_facts(data: Trajectories) -> dict[str, Any]:
         "sampling": sampling(data),
         "channels": [],
         "files": data.origin.get("files") or [],
-        "history": data.origin.get("history") or [],
+        "history": [_short(text) for text in data.origin.get("history") or []],
         "licence": data.licence,
     }
+
+
+def _short(text: Any) -> str:
+    """A note without the rest of a list that has an entry a channel."""
+    return str(text) if len(str(text)) < 90 else f"{str(text)[:80]} .."
 
 
 def bars_title(data: Trajectories, given: Sequence[str]) -> str:

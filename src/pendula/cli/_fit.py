@@ -70,8 +70,8 @@ def fit(
     family: FamilyOptions = FAMILY,
     talk: Talk = TALK,
 ) -> int:
-    """Fit one system, or a family of them; write model, numbers and page into a run
-    folder."""
+    """Fit one system, a chain of bars, or a family of systems; write model, numbers and
+    page into a run folder."""
     console = Console(talk)
     family.check()
     if family.family:

@@ -99,7 +99,7 @@ def _judged(
     if until is not None and until < end:
         judged = (until, "samples that the fit never saw")
     elif taught < end - 1e-9:
-        judged = (taught, "samples that only chose among the weights")
+        judged = (taught, "samples that chose among the weights but taught none")
     else:
         judged = None
     report, arrays = bars_report(

@@ -92,7 +92,8 @@ def simulate(
                     "a case. Leave it out."
                 )
         data = _slinky(case or "case0", given, duration, dt)
-        data = Observation(None, noise, relative, 0.0, missing)(data, seed)
+        if noise or missing:
+            data = Observation(None, noise, relative, 0.0, missing)(data, seed)
         return _written(console, data, out)
 
     texts = words(system)
@@ -119,7 +120,8 @@ def _slinky(
     case: str, given: dict[str, str], duration: float | None, dt: float | None
 ) -> Trajectories:
     """The record of a case, with other settings."""
-    return changed_case(case, given, duration).record(0.01 if dt is None else dt)
+    made = changed_case(case, given, duration).record(0.01 if dt is None else dt)
+    return made.replace(licence="generated")
 
 
 def _written(console: Console, data: Trajectories, out: Path) -> int:

@@ -13,7 +13,16 @@ from ._bars_figures import (
     told,
 )
 from ._bars_film import film, still_figure
-from ._blocks import AbstractBlock, Columns, Facts, Picture, Points, Section, Table
+from ._blocks import (
+    AbstractBlock,
+    Columns,
+    Facts,
+    Picture,
+    Points,
+    Section,
+    Table,
+    Text,
+)
 from ._data_words import summary_facts
 from ._draw import to_svg
 from ._fit_page import _reproduce, headline_block, verdict_block
@@ -100,7 +109,7 @@ def _motion(run: Run) -> Section:
     name = str(told(run).get("truth") or "record")
     caption = "From the side (x, y): the half circles of wire between bars."
     if run.array("bars/record") is not None:
-        caption += f" Below the network, wider, the {name}."
+        caption += f" Wide: the {name}; thin and over it: the network."
     blocks: list[AbstractBlock] = [] if moving is None else [moving]
     blocks += _picture(run, "snapshots", caption)
     return Section("Motion: the wire in space, and how it stood", blocks, "Motion")
@@ -159,7 +168,12 @@ def _trust(run: Run) -> Section:
         "Free runs from the first state of each record; helix: mean squared distance",
     )
     reasons = (run.report.get("verdict") or {}).get("reasons") or []
+    scope = (
+        "All of this is about starts, ends and loads like those of these records. "
+        "`pendula score` holds the network against others."
+    )
     blocks = [
+        Text(scope),
         Points([str(r) for r in reasons]),
         table,
         *findings_table(run.report),
