@@ -128,6 +128,10 @@ def test_held_ends_are_seen(record):
     usual = BarsMachine(mass=1e-3, drag=0.1)
     machine, _ = BarsMachine.of_record(made(record.u), usual)
     assert machine == dataclasses.replace(usual, first=True, last=False)
+    noisy = record.u + 2e-4 * np.random.default_rng(1).normal(size=record.u.shape)
+    machine, _ = BarsMachine.of_record(made(noisy))
+    assert (machine.first, machine.last) == (True, False)
+    assert BarsMachine.of_record(made(noisy), usual, see=False)[0] == usual
     trembling = record.u + 1e-6 * np.random.default_rng(0).normal(size=record.u.shape)
     machine, _ = BarsMachine.of_record(made(trembling))
     assert (machine.first, machine.last) == (True, False)

@@ -98,10 +98,8 @@ def _machine(data: Trajectories, given: BarsMachine, told: dict[str, Any]) -> An
     """What the record says; what was said on the command line wins."""
     from ..dynamics import BarsMachine
 
-    if {"first", "last"} <= set(told):
-        found, why = given, "as told; the rest is the Slinky's"
-    else:
-        found, why = BarsMachine.of_record(data)
+    see = not {"first", "last"} <= set(told)
+    found, why = BarsMachine.of_record(data, see=see)
     own = {name: getattr(given, name) for name in told}
     machine = dataclasses.replace(found, **own)
     if told:

@@ -60,7 +60,8 @@ def machine_of(
     own = _overrides([f"{k}={v}" for k, v in given.items()])
     own = own.pop("machine", {}) | own
     told = from_dict(own, BarsMachine, "--set")
-    found, _ = BarsMachine.of_record(data, usual)
+    see = not {"first", "last"} <= set(own)
+    found, _ = BarsMachine.of_record(data, usual, see)
     return dataclasses.replace(found, **{k: getattr(told, k) for k in own})
 
 

@@ -14,6 +14,7 @@ from ._bar_chain import BarChain, BarWorld
 
 
 STILL = 1e-3  # a bar that goes less than this share of the longest way is held
+TREMBLES = 0.05  # of the greatest spread, up to which a bar may tremble
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,11 +70,14 @@ class BarsMachine:
 
     @classmethod
     def of_record(
-        cls, data: Trajectories, usual: BarsMachine | None = None
+        cls,
+        data: Trajectories,
+        usual: BarsMachine | None = None,
+        see: bool = True,
     ) -> tuple[BarsMachine, str]:
         """The machine of records, and who says so: a simulated record says what it is
         of; of another one masses and loads are the `usual` ones and held ends are
-        seen.
+        seen (not where `see` is False: they were said).
 
         **Raises:** `DataError` for other channels, or records that are held
         differently.
@@ -82,6 +86,8 @@ class BarsMachine:
         if case is not None:
             return cls.of_case(case), "the record says what it was simulated with"
         usual = cls() if usual is None else usual
+        if not see:
+            return usual, "nobody said the rest"
         ends = [held_ends(data, i, usual.radius) for i in range(data.num)]
         for i, end in enumerate(ends):
             if end != ends[0]:
@@ -122,7 +128,8 @@ class BarsMachine:
 def held_ends(
     data: Trajectories, record: int = 0, radius: float = 0.033
 ) -> tuple[bool, bool]:
-    """Whether the first and the last bar of a record stay where they are.
+    """Whether the first and the last bar of a record stay where they are, noise
+    apart.
 
     **Raises:** `DataError` for other channels, less than three bars, or where nothing
     moves.
@@ -133,11 +140,18 @@ def held_ends(
             f"the record has {u.shape[1]} bars; a chain has at least 3: two ends and "
             "one between them."
         )
-    way = np.abs(u - u[0]) * np.array([1.0, 1.0, radius])
-    longest = way.max(axis=(0, 2))
-    if not longest.max() > 0.0:
+    places = u * np.array([1.0, 1.0, radius])
+    way = np.abs(places - places[0]).max(axis=(0, 2))
+    if not way.max() > 0.0:
         raise DataError(f"no bar of record {record} moves. Give a record of a motion.")
-    still = longest <= STILL * longest.max()
+    still = way <= STILL * way.max()
+    # what is measured trembles: second differences of noise are sqrt(6) of it, those
+    # of a motion next to nothing
+    size = lambda x: np.sqrt(np.mean(np.sum(x**2, axis=2), axis=0))
+    spread = size(places - places.mean(axis=0))
+    if len(u) > 4:
+        noise = size(np.diff(places, 2, axis=0)) / np.sqrt(6.0)
+        still |= (spread <= TREMBLES * spread.max()) & (noise >= 0.5 * spread)
     return bool(still[0]), bool(still[-1])
 
 
