@@ -37,6 +37,8 @@ PARTS = (
     ("contact", OTHERS[3]),
 )
 ENDLESS = 1e12  # a loss beyond it is of a start that leads nowhere
+NARROW = 5  # snapshots of a chain that hangs
+SHAPE = 0.56  # width over height that each of them has at least
 LEAST = 1e-3  # mm: below it a distance is rounding
 
 
@@ -124,40 +126,75 @@ def energy_figure(run: Run) -> Figure | None:
 
 
 def snapshot_figure(run: Run) -> Figure | None:
-    """The helix from the side at a few times: the network's over the record's. None
-    without a motion."""
+    """The helix from the side at a few times: the network's over the record's; of a
+    chain that hangs a few more, as they are narrow. None without a motion."""
     ts, network = run.array("bars/ts"), run.array("bars/network")
     times = told(run).get("at") or []
     if ts is None or network is None or not times:
         return None
     record = run.array("bars/record")
     radius = float((told(run).get("machine") or {}).get("radius") or 0.033)
-    far = run.array("distance/network")
     name = str(told(run).get("truth") or "record")
-    shown = [int(np.argmin(np.abs(ts - t))) for t in times]
     motions = [(network, MODEL, 0.9, "network")]
     if record is not None:
         motions.insert(0, (record, OTHERS[0], 1.9, name))
+    low, high = _corners(network if record is None else record, radius)
+    tall = high[1] - low[1] > 1.5 * (high[0] - low[0])
+    if tall:
+        between = np.linspace(ts[0], ts[-1], NARROW + 2 - len(times))[1:-1]
+        times = [*times, *between][:NARROW]
+        aside = 0.5 * (SHAPE * (high[1] - low[1]) - (high[0] - low[0])) * np.eye(2)[0]
+        low, high = low - np.maximum(aside, 0.0), high + np.maximum(aside, 0.0)
+    shown = sorted({int(np.argmin(np.abs(ts - t))) for t in times})
     with drawing():
-        width = WIDE if len(shown) > 2 else 0.36 * WIDE * len(shown)
+        few = len(shown) < 3 and not tall
+        size = 0.36 * WIDE * len(shown) if few else WIDE
         figure, axes = canvas(
-            width, 3.9, 1, len(shown), sharex=True, sharey=True, pad=0.08
+            size,
+            4.6 if tall else 3.9,
+            1,
+            len(shown),
+            sharex=True,
+            sharey=True,
+            pad=0.06,
         )
         for k, ax in zip(shown, axes[0], strict=True):
-            for motion, colour, line, text in motions:
-                if np.isfinite(motion[k]).all():
-                    x, y = from_bars(motion[k], radius).reshape(-1, 3)[:, :2].T
-                    ax.plot(x, y, color=colour, linewidth=line, label=text)
+            _snapshot(ax, motions, k, radius)
+            ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
             ax.set_aspect("equal", adjustable="box")
-            words = f"{number(float(ts[k]))} s"
-            if far is not None and np.isfinite(far[k]):
-                words += f": {quantity(float(far[k]), 'mm')} apart"
-            ax.set_title(label(words), loc="left", color=MUTED)
+            ax.locator_params(axis="x", nbins=3 if tall else 6)
+            ax.set_title(label(_when(run, k)), loc="left", color=MUTED)
             ax.set_xlabel("x [m]")
         axes[0, 0].set_ylabel("y [m]")
+        # of axes of a fixed shape the layout misses a part of their labels
+        figure.set_layout_engine("constrained", w_pad=0.06, h_pad=0.08)
         handles, labels = axes[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper left", ncols=len(labels))
     return figure
+
+
+def _corners(motion: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
+    """Least and greatest x, y of the wire at all times, with some room."""
+    good = motion[np.all(np.isfinite(motion), axis=(1, 2))]
+    xy = from_bars(good, radius, 3)[..., :2].reshape(-1, 2)
+    room = 0.04 * np.ptp(xy, axis=0).max()
+    return xy.min(0) - room, xy.max(0) + room
+
+
+def _snapshot(ax: Axes, motions: Any, k: int, radius: float) -> None:
+    for motion, colour, line, text in motions:
+        if np.isfinite(motion[k]).all():
+            x, y = from_bars(motion[k], radius).reshape(-1, 3)[:, :2].T
+            ax.plot(x, y, color=colour, linewidth=line, label=text)
+
+
+def _when(run: Run, k: int) -> str:
+    """The time of a sample, and how far both are apart."""
+    far = run.array("distance/network")
+    words = f"{number(float(run.arrays['bars/ts'][k]))} s"
+    if far is not None and np.isfinite(far[k]):
+        words += f": {quantity(float(far[k]), 'mm')} apart"
+    return words
 
 
 def phases_figure(run: Run) -> Figure | None:
@@ -177,6 +214,8 @@ def phases_figure(run: Run) -> Figure | None:
             drawn = np.concatenate([line.get_ydata() for line in ax.lines] or [[1.0]])
             if np.nanmax(drawn) > 2.0 * np.nanmin(drawn):
                 log_axis(ax)
+            else:
+                ax.set_ylim(0.0, 1.3 * np.nanmax(drawn))
             if any("validation" in row for row in rows):
                 ax.legend(loc="best")
             ax.set_title(label(name), loc="left", color=MUTED)

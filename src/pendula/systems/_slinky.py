@@ -252,7 +252,7 @@ def bar_distance(a: Bars, b: Bars, radius: float = 0.033) -> Float[np.ndarray, "
     >>> import numpy as np
     >>> from pendula.systems import bar_distance
     >>> a = np.zeros((4, 3))
-    >>> float(bar_distance(a, a + np.array([3e-3, 4e-3, 0.0])))
+    >>> round(float(bar_distance(a, a + np.array([3e-3, 4e-3, 0.0]))), 6)
     0.005
 
     ```
