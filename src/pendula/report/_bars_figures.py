@@ -100,7 +100,6 @@ def energy_figure(run: Run) -> Figure | None:
                 x, y = thin(ts, 1e3 * (own - own[0]))
                 left.plot(x, y, color=colour, linestyle=DASHES[k], label=name)
         left.set_ylabel("energy, from its start [mJ]")
-        left.legend(loc="best")
         lines: list[Any] = [("total", parts["total"], MODEL, "-", "network")]
         lost = parts.get("lost")
         if lost is not None and np.nanmax(np.abs(lost), initial=0.0) > 0.0:
@@ -116,10 +115,10 @@ def energy_figure(run: Run) -> Figure | None:
         low, high = right.get_ylim()
         room = max(high - low, 0.02 * peak)
         middle = 0.5 * (low + high)
-        right.set_ylim(middle - 0.55 * room, middle + 0.75 * room)
+        right.set_ylim(middle - 0.55 * room, middle + 0.55 * room)
         right.set_ylabel("total, from its start [mJ]")
-        right.legend(loc="upper left", ncols=1)
         for ax in (left, right):
+            ax.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=4)
             ax.set_xlabel("time [s]")
             ax.set_xlim(float(ts[0]), float(ts[-1]))
     return figure

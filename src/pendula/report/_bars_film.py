@@ -109,13 +109,19 @@ class _Scene:
         return np.stack([right, up], axis=1), near * np.cos(RISE) + y * np.sin(RISE)
 
     def box(self) -> tuple[np.ndarray, np.ndarray]:
-        """Corners that hold the record at all times, or what is finite without one."""
+        """Corners that hold the record at all times, and the network after it as far
+        as it stays near."""
         u = self.network if self.record is None else self.record
-        good = np.flatnonzero(np.isfinite(u).all((1, 2)))
-        points = np.concatenate([self.wire(u[k])[0] for k in good])
+        good = np.all(np.isfinite(u), axis=(1, 2))
+        points = np.concatenate([self.wire(one)[0] for one in u[good]])
         low, high = points.min(0), points.max(0)
-        room = 0.04 * (high - low).max()
-        return low - room, high + room
+        size = (high - low).max()
+        late = self.network[~good & np.all(np.isfinite(self.network), axis=(1, 2))]
+        if len(late):
+            points = np.concatenate([self.wire(one)[0] for one in late])
+            low = np.maximum(np.minimum(low, points.min(0)), low - size)
+            high = np.minimum(np.maximum(high, points.max(0)), high + size)
+        return low - 0.04 * size, high + 0.04 * size
 
     def stage(self) -> tuple[Figure, Any]:
         """The figure, and a function that shows a sample on it."""
@@ -145,8 +151,7 @@ class _Scene:
                 )
                 lines = LineCollection([], linewidths=1.1, capstyle="round")
                 ax.add_collection(lines)
-                drawn.append((lines, motion, colour))
-                figure.text(
+                words = figure.text(
                     (k + 0.5) / len(panels),
                     1 - 0.06 / (tall + top),
                     name,
@@ -155,15 +160,18 @@ class _Scene:
                     color=colour,
                     fontsize=11,
                 )
+                drawn.append((lines, words, motion, name, colour))
             _ruler(figure.axes[-1], wide / scale, tall / scale)
             clock = figure.text(0.015, 1 - 0.06 / (tall + top), "", va="top")
 
         def update(k: int) -> None:
-            for lines, motion, colour in drawn:
+            for lines, words, motion, name, colour in drawn:
                 good = np.isfinite(motion[k]).all()
                 segments, tints = self.segments(motion[k], colour) if good else ([], [])
                 lines.set_segments(segments)
                 lines.set_color(tints)
+                over = "over" if motion is self.record else "not finite"
+                words.set_text(name if good else f"{name}: {over}")
             clock.set_text(f"{self.ts[k]:.2f} s")
 
         return figure, update
