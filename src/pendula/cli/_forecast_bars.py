@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from .._errors import ConfigError
 from ._bars_records import bar_parts
@@ -20,6 +19,7 @@ from ._options import Reading, pairs
 if TYPE_CHECKING:
     from ..data import Trajectories
     from ..dynamics import BarsFollowed, BarsMachine, Fitted
+    from ..systems import SlinkyCase
 
 FRAME = 0.01  # s between samples where no record says it
 
@@ -99,7 +99,6 @@ def forecast_bars(
     console: Console,
 ) -> int:
     """Roll the chain out; write its motion as a record, or a page of it."""
-    from ..dynamics import BarsMachine, follow_bars
     from ._bars_numbers import snapshots_of, truth_of
 
     changes = pairs(settings, "--set")
@@ -115,23 +114,7 @@ def forecast_bars(
         if start is not None:
             raise ConfigError("--start is of a record; a case begins at 0. Leave it.")
         own = changed_case(case, changes, until)
-        machine = BarsMachine.of_case(own)
-        if not own.seconds >= FRAME:
-            raise ConfigError(f"--until {own.seconds:g}: less than {FRAME:g} s.")
-        if own.cycles < 3:
-            raise ConfigError(
-                f"--set cycles={own.cycles}: a chain has at least 3 bars: two ends and "
-                "one between them."
-            )
-        console.say(f"finding where {case} begins")
-        from ..systems import to_bars
-
-        _, state, _ = own.start()
-        u = to_bars(state.nodes[None])[0]
-        ts = FRAME * np.arange(int(own.seconds / FRAME + 1e-6) + 1)
-        console.say("forecasting")
-        ends = own.ends(ts)
-        runs = [follow_bars(fitted, machine, ts, u, np.zeros_like(u), ends=ends)]
+        runs = [_as_case(fitted, own, console)]
         labels, at, truth, name = [case], own.at, "", own.words
     page = None
     if out is not None and out.suffix:
@@ -153,6 +136,29 @@ def forecast_bars(
     told["forecasts"] = rows
     console.result("\n".join(lines), told)
     return 0 if all(one.good for one in runs) else 1
+
+
+def _as_case(fitted: Fitted, case: SlinkyCase, console: Console) -> BarsFollowed:
+    """The free run from where a case of the Slinky begins, at rest."""
+    import numpy as np
+
+    from ..dynamics import BarsMachine, follow_bars
+    from ..systems import to_bars
+
+    machine = BarsMachine.of_case(case)
+    if not case.seconds >= FRAME:
+        raise ConfigError(f"--until {case.seconds:g}: less than {FRAME:g} s.")
+    if case.cycles < 3:
+        raise ConfigError(
+            f"--set cycles={case.cycles}: a chain has at least 3 bars: two ends and "
+            "one between them."
+        )
+    console.say(f"finding where {case.key} begins")
+    _, state, _ = case.start()
+    u, _ = to_bars(state.nodes[None])
+    ts = FRAME * np.arange(int(case.seconds / FRAME + 1e-6) + 1)
+    console.say("forecasting")
+    return follow_bars(fitted, machine, ts, u, 0.0 * u, ends=case.ends(ts))
 
 
 def _page(
@@ -195,6 +201,8 @@ def _page(
 
 def _write(out: Path, runs: list[BarsFollowed], run: Path) -> None:
     """The motions as records of bars, up to where they are finite."""
+    import numpy as np
+
     from ..data import join, write
     from ..systems import bar_record
 
@@ -209,6 +217,8 @@ def _write(out: Path, runs: list[BarsFollowed], run: Path) -> None:
 
 
 def _row(one: BarsFollowed, label: str) -> dict[str, Any]:
+    import numpy as np
+
     from .._errors import Status
     from ._bars_numbers import error_row
 
@@ -291,10 +301,10 @@ def hold_bars(
     limit = Limits().spread
     rows = []
     for label, one in zip(labels, runs, strict=True):
-        until = np.inf if trust_to is None else one.ts[0] + trust_to
+        until = math.inf if trust_to is None else one.ts[0] + trust_to
         near = one.ts <= until + 1e-9
         mean, whole = float(one.error[near].mean()), spread(one)
-        holds = bool(np.isfinite(mean) and mean < limit * whole)
+        holds = bool(math.isfinite(mean) and mean < limit * whole)
         text = (
             f"{label}: mean distance {number(1e3 * mean)} mm, expected below "
             f"{percent(limit)} of the spread, {number(1e3 * limit * whole)} mm"
