@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from ._console import Console
+from ._forecast_bars import hold_bars, is_chain
 from ._options import READING, TALK, Reading, Talk
 from ._reading import load_data
 
@@ -23,7 +24,8 @@ def check(
     """Exit status 0 if the run can be trusted, else 1.
 
     With data the forecast from their beginnings must also stay finite, and its 90 %
-    band must hold 75 to 99 % of what was measured up to the horizon of the verdict.
+    band must hold 75 to 99 % of what was measured up to the horizon of the verdict; a
+    chain of bars must stay closer to it than 20 % of its spread.
     """
     console = Console(talk)
     measured = load_data(data, reading, console) if data else None
@@ -45,7 +47,11 @@ def check(
         from .. import load
         from ._on_data import hold_on
 
-        rows = hold_on(load(run), measured, verdict.get("trust_to"))
+        fitted, horizon = load(run), verdict.get("trust_to")
+        if is_chain(fitted):
+            rows = hold_bars(fitted, data, measured, reading, horizon)
+        else:
+            rows = hold_on(fitted, measured, horizon)
         trust = trust and all(row["holds"] for row in rows)
         result |= {"trust": trust, "data": rows}
         lines += [row["text"] for row in rows]

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from .._errors import ConfigError
+from ._bars_records import holds_bars
 from ._console import Console, command
 from ._family_options import FAMILY, FamilyOptions
+from ._fit_bars import fit_bars_run
 from ._fit_family import RESULTS as FAMILY_RESULTS, fit_family
 from ._fit_options import MODEL, TRAIN, ModelOptions, TrainOptions, build_config
 from ._open import open_page
@@ -68,8 +70,8 @@ def fit(
     family: FamilyOptions = FAMILY,
     talk: Talk = TALK,
 ) -> int:
-    """Fit one system, or a family of them; write model, numbers and page into a run
-    folder."""
+    """Fit one system, a chain of bars, or a family of systems; write model, numbers and
+    page into a run folder."""
     console = Console(talk)
     family.check()
     if family.family:
@@ -79,6 +81,12 @@ def fit(
             data, folder, resume, open_, reading, model, train, family, console
         )
     whole = load_data(data, reading, console)
+    if holds_bars(whole):
+        folder = out or Path("runs") / _stem(data)
+        _check_folder(folder, resume, force)
+        return fit_bars_run(
+            data, whole, folder, resume, open_, reading, model, train, _clear, console
+        )
     used = whole if train.train_until is None else _before(whole, train.train_until)
     console.say("loading the numerical libraries")
     began = time.perf_counter()

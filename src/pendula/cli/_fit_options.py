@@ -133,7 +133,11 @@ class TrainOptions:
     ] = None
     seed: Annotated[int | None, Parameter(group=_TRAIN, help="Of all draws.")] = None
     preset: Annotated[
-        str | None, Parameter(group=_TRAIN, help=f"One of {', '.join(PRESETS)}.")
+        str | None,
+        Parameter(
+            group=_TRAIN,
+            help=f"One of {', '.join(PRESETS)}; of a record of bars also published.",
+        ),
     ] = None
     config: Annotated[
         Path | None, Parameter(group=_TRAIN, help="Settings in a TOML file.")

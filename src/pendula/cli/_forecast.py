@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from .._errors import ConfigError
 from ._console import Console
+from ._forecast_bars import check_out, forecast_bars, is_chain
 from ._options import READING, TALK, Reading, Talk
 from ._reading import load_data
 
@@ -24,14 +25,35 @@ def forecast(
     *,
     from_: Annotated[
         tuple[str, ...],
-        Parameter(name="--from", help="The measured beginnings.", required=True),
-    ],
+        Parameter(name="--from", help="The measured beginnings."),
+    ] = (),
     start: Annotated[
         float | None, Parameter(help="Time of the last sample that is looked at.")
     ] = None,
     until: Annotated[float | None, Parameter(help="End of the forecast.")] = None,
+    case: Annotated[
+        str | None,
+        Parameter(
+            help="Of a chain of bars: begin as a case of the slinky does, case0 to "
+            "case7, instead of --from."
+        ),
+    ] = None,
+    settings: Annotated[
+        tuple[str, ...],
+        Parameter(
+            name="--set",
+            help="Of a chain of bars, another machine. With --case: cycles=60, span, "
+            "drag, heavier, stiffer; with --from: mass, radius, gravity, stiffness, "
+            "drag, first, last.",
+        ),
+    ] = (),
     out: Annotated[
-        Path | None, Parameter(name=["--out", "-o"], help="Write a CSV file.")
+        Path | None,
+        Parameter(
+            name=["--out", "-o"],
+            help="Write a CSV file; of a chain of bars a record in any format, or, a "
+            "name without ending, a folder with a page.",
+        ),
     ] = None,
     force: Annotated[bool, Parameter(help="Replace an existing file.")] = False,
     reading: Reading = READING,
@@ -39,18 +61,39 @@ def forecast(
 ) -> int:
     """Roll out from measured beginnings; with a 90 % band."""
     console = Console(talk)
-    if out is not None and out.exists() and not force:
+    _check_beginning(from_, case)
+    if out is not None and out.is_file() and not force:
         raise ConfigError(
             f"{out} exists already. Choose another --out, or add --force."
         )
-    if out is not None and out.suffix.lower() != ".csv":
-        raise ConfigError(f'{out}: forecasts are written as .csv, not "{out.suffix}".')
-    data = load_data(from_, reading, console)
+    data = load_data(from_, reading, console) if from_ else None
     console.say(f"loading {run}")
     from .. import load
     from .._errors import Status
 
     fitted = load(run)
+    if is_chain(fitted):
+        check_out(out, run, force)
+        return forecast_bars(
+            fitted,
+            run,
+            data,
+            from_,
+            reading,
+            case,
+            settings,
+            start,
+            until,
+            out,
+            console,
+        )
+    if data is None or settings:
+        raise ConfigError(
+            f"{run} is no chain of bars: {'--case' if data is None else '--set'} does "
+            "not apply. Give measured beginnings with --from."
+        )
+    if out is not None and out.suffix.lower() != ".csv":
+        raise ConfigError(f'{out}: forecasts are written as .csv, not "{out.suffix}".')
     console.say("forecasting")
     found = [
         fitted.forecast(data, start=start, until=until, trajectory=i)
@@ -65,6 +108,15 @@ def forecast(
     )
     bad = [r for r in rows if r["status"] >= Status.diverged]
     return 1 if bad else 0
+
+
+def _check_beginning(from_: tuple[str, ...], case: str | None) -> None:
+    """Either a record or a case. **Raises:** `ConfigError`."""
+    if bool(from_) == (case is not None):
+        raise ConfigError(
+            "a forecast begins with measured data, --from FILE, or, of a chain of "
+            "bars, with a case of the slinky, --case case2. Give one of them."
+        )
 
 
 def write_forecasts(

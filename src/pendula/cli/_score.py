@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from ._console import Console
+from ._forecast_bars import is_chain, score_bars
 from ._options import READING, TALK, Reading, Talk
 from ._reading import load_data
 from ._table import columns
@@ -29,7 +30,11 @@ def score(
     from .. import load
     from ..report import number, percent
 
-    scores = load(run).score(measured, start=start)
+    fitted = load(run)
+    if is_chain(fitted):
+        rows = score_bars(fitted, data, measured, reading, start)
+        return _score_bars(rows, console)
+    scores = fitted.score(measured, start=start)
     rows = scores["trajectories"]
     cells = [
         [
@@ -45,6 +50,28 @@ def score(
     head = ["trajectory", "from", "to", "error", "in 90 % band", "status"]
     text = f"{columns(head, cells)}\nerror over all: {number(scores['rmse'])}"
     console.result(text, scores)
+    return 1 if any(row["status"] in BAD for row in rows) else 0
+
+
+def _score_bars(rows: list[dict[str, Any]], console: Console) -> int:
+    from ..report import number, percent
+
+    cells = [
+        [
+            str(row["trajectory"]),
+            number(row["start"]),
+            number(row["until"]),
+            number(row["distance_mm"]),
+            number(row["largest_mm"]),
+            number(row["helix_mse_m2"]),
+            percent(row["drift"]),
+            str(row["status"]),
+        ]
+        for row in rows
+    ]
+    head = ["record", "from", "to", "mean distance [mm]", "largest", "helix [m²]"]
+    text = columns([*head, "energy drift", "status"], cells)
+    console.result(text, {"records": rows})
     return 1 if any(row["status"] in BAD for row in rows) else 0
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from .._errors import ConfigError, nearest
+from .._errors import ConfigError
+from ._case import changed_case
 from ._console import Console
 from ._options import TALK, Talk, names, pairs, real
 
@@ -92,7 +92,8 @@ def simulate(
                     "a case. Leave it out."
                 )
         data = _slinky(case or "case0", given, duration, dt)
-        data = Observation(None, noise, relative, 0.0, missing)(data, seed)
+        if noise or missing:
+            data = Observation(None, noise, relative, 0.0, missing)(data, seed)
         return _written(console, data, out)
 
     texts = words(system)
@@ -119,30 +120,8 @@ def _slinky(
     case: str, given: dict[str, str], duration: float | None, dt: float | None
 ) -> Trajectories:
     """The record of a case, with other settings."""
-    from ..systems import slinky_case
-
-    own = slinky_case(case)
-    kinds = {
-        "cycles": int,
-        "span": float,
-        "drag": float,
-        "heavier": float,
-        "stiffer": float,
-    }
-    changes: dict[str, Any] = {}
-    for name, text in given.items():
-        if name not in kinds:
-            raise ConfigError(
-                f'--set {name}: the slinky has no "{name}".{nearest(name, kinds)} '
-                f"Allowed: {', '.join(kinds)}."
-            )
-        value = real(text, f"--set {name}")
-        if kinds[name] is int and not value.is_integer():
-            raise ConfigError(f"--set {name} is {text}; it must be a whole number.")
-        changes[name] = kinds[name](value)
-    if duration is not None:
-        changes["seconds"] = duration
-    return dataclasses.replace(own, **changes).record(0.01 if dt is None else dt)
+    made = changed_case(case, given, duration).record(0.01 if dt is None else dt)
+    return made.replace(licence="generated")
 
 
 def _written(console: Console, data: Trajectories, out: Path) -> int:

@@ -41,7 +41,7 @@ from ._perturb import (
     drop_samples as drop_samples,
     resample as resample,
 )
-from ._read import read as read
+from ._read import data_files as data_files, read as read
 from ._sampling import sampling as sampling
 from ._scales import Scales as Scales, time_scale as time_scale
 from ._split import part as part, split as split

@@ -15,11 +15,13 @@ from ._bars_family import (
     fit_bar_family as fit_bar_family,
 )
 from ._bars_fit import fit_bars as fit_bars
+from ._bars_follow import BarsFollowed as BarsFollowed, follow_bars as follow_bars
 from ._bars_kept import (
     keep_slinky as keep_slinky,
     slinky_network as slinky_network,
     slinky_record as slinky_record,
 )
+from ._bars_machine import BarsMachine as BarsMachine
 from ._bars_records import bar_model as bar_model
 from ._bars_run import BarPath as BarPath, bar_path as bar_path, bar_rest as bar_rest
 from ._bars_trust import (

@@ -19,7 +19,7 @@ from ..systems import bar_names
 from ._bar_chain import BarChain, BarWorld
 from ._bars import ESNN, AbstractBarEnergy, ElasticBars
 from ._bars_config import BarsConfig
-from ._bars_records import Bars, bar_model
+from ._bars_records import Bars, bar_model, visited
 from ._bars_stages import Loop, beginning, classical_laws, on_clips
 from ._config import to_dict
 from ._fitted import Fitted
@@ -107,6 +107,8 @@ def fit_bars(
     stacked = jax.tree.map(lambda *xs: np.stack(xs), *members)
     model = bar_model(stacked, records.bars, config.substeps)
     about = _about(data, records, config, outcomes, members[0])
+    pairs = visited(train).reshape(-1, 3)
+    about["visited"] = np.stack([pairs.min(0), pairs.max(0)], axis=1).tolist()
     about["seconds"] = time.perf_counter() - began
     if isinstance(law, ElasticBars):
         about["law"] = np.exp(np.asarray(law.stiffness, np.float64)).tolist()

@@ -7,6 +7,7 @@ passes is a figure's SVG, which `_draw` makes.
 from __future__ import annotations
 
 import abc
+import base64
 import dataclasses
 import html
 import re
@@ -133,6 +134,30 @@ class Picture(AbstractBlock):
         return (
             f'<figure role="group" aria-label="{escape(self.name or "figure")}">'
             f"{self.svg}<figcaption>{caption}</figcaption></figure>"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Film(AbstractBlock):
+    """A short looping picture file with its caption; on paper, and for readers who ask
+    for less motion, the `still` instead. `alt` says what is seen."""
+
+    moving: bytes
+    still: bytes
+    alt: str
+    caption: str
+    kind: str = "image/webp"
+
+    def html(self) -> str:
+        film, still = (
+            f"data:{self.kind};base64,{base64.b64encode(raw).decode('ascii')}"
+            for raw in (self.moving, self.still)
+        )
+        calm = "print, (prefers-reduced-motion: reduce)"
+        return (
+            f'<figure role="group" aria-label="motion"><picture><source media="{calm}" '
+            f'srcset="{still}"><img src="{film}" alt="{escape(self.alt)}"></picture>'
+            f"<figcaption>{escape(self.caption)}</figcaption></figure>"
         )
 
 

@@ -68,6 +68,7 @@ dl div{display:grid;grid-template-columns:minmax(110px,190px) 1fr;gap:2px 16px;
 padding:3px 0;border-bottom:1px solid var(--line)}
 dt{color:var(--muted)}dd{margin:0}
 figure{margin:0 0 18px}figure svg{display:block;width:100%;height:auto}
+figure img{display:block;max-width:100%;height:auto;border-radius:3px}
 svg text{font-family:var(--sans)!important}
 figcaption{margin:4px 0 0;max-width:100ch}
 pre{background:var(--box);border-radius:3px;padding:10px 12px;

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .._files import replacing
+from ._bars_page import BARS_FIGURES, bars_sections
 from ._demo_figures import comparison_figure, error_figure, records_figure
 from ._demo_page import demo_sections
 from ._draw import to_png
@@ -27,6 +28,7 @@ KINDS: dict[str, tuple[str, Any, dict[str, Any]]] = {
     "fit": ("report of a fit", fit_sections, FIGURES),
     "family": ("report of a family", family_sections, FAMILY_FIGURES),
     "adapted": ("report of an adaptation", adapted_sections, ADAPTED_FIGURES),
+    "bars": ("report of a chain of bars", bars_sections, BARS_FIGURES),
     "gauge": ("report of a measurement", gauge_sections, GAUGE_FIGURES),
     "demo": (
         "comparison of fits",

@@ -12,7 +12,7 @@ from ..dynamics import BarChain, BarPath, BarWorld, bar_path, bar_rest
 from ..systems import (
     SLINKY_CASES as CASES,
     SlinkyCase,
-    bar_ends,
+    bar_distance,
     bars_of,
     from_bars,
     settled,
@@ -67,11 +67,7 @@ def training_record(cycles: int = 76, seconds: float = 0.76) -> Trajectories:
     return own.record(FRAME)
 
 
-def distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Mean distance of the ends of bars `"time"` [m]."""
-    pairs = zip(bar_ends(a), bar_ends(b), strict=True)
-    gaps = [np.linalg.norm(p - q, axis=-1) for p, q in pairs]
-    return np.mean(gaps, axis=(0, 2))
+distances = bar_distance  # mean distance of the ends of bars "time" [m]
 
 
 def square_error(a: np.ndarray, b: np.ndarray) -> float:

@@ -43,6 +43,7 @@ from ._selkov import Selkov as Selkov
 from ._simulate import simulate as simulate
 from ._slinky import (
     Slinky as Slinky,
+    bar_distance as bar_distance,
     bar_ends as bar_ends,
     drop as drop,
     from_bars as from_bars,
@@ -58,6 +59,7 @@ from ._slinky_data import (
     bar_names as bar_names,
     bar_record as bar_record,
     bars_of as bars_of,
+    is_bars as is_bars,
     read_bars as read_bars,
 )
 from ._slinky_energy import cycle_energy as cycle_energy

@@ -243,6 +243,25 @@ def bar_ends(
     return bars[..., :2] + arm, bars[..., :2] - arm
 
 
+def bar_distance(a: Bars, b: Bars, radius: float = 0.033) -> Float[np.ndarray, "*lead"]:
+    """Mean distance of the tops and bottoms of bars from those of others [m].
+
+    **Source:** Wang 2023, figure 3.14f.
+
+    ```python
+    >>> import numpy as np
+    >>> from pendula.systems import bar_distance
+    >>> a = np.zeros((4, 3))
+    >>> round(float(bar_distance(a, a + np.array([3e-3, 4e-3, 0.0]))), 6)
+    0.005
+
+    ```
+    """
+    pairs = zip(bar_ends(a, radius), bar_ends(b, radius), strict=True)
+    gaps = [np.linalg.norm(p - q, axis=-1) for p, q in pairs]
+    return np.asarray(np.mean(gaps, axis=(0, -1)))
+
+
 def from_bars(
     bars: Bars, radius: float = 0.033, samples: int = 9
 ) -> Float[np.ndarray, "*lead cycle sample 3"]:

@@ -53,6 +53,16 @@ class SlinkyCase:
     moving: bool = False
     at: tuple[float, ...] = ()
 
+    @classmethod
+    def recorded(cls, origin: dict[str, Any]) -> SlinkyCase | None:
+        """The case that a record of `record` says it is of; None for others."""
+        fields = {f.name for f in dataclasses.fields(cls)}
+        told = {k: x for k, x in origin.items() if k in fields}
+        if origin.get("system") != "slinky" or not {"key", "seconds"} <= set(told):
+            return None
+        at = next((c.at for c in SLINKY_CASES if c.key == told["key"]), ())
+        return cls(**{**told, "at": tuple(t for t in at if t <= told["seconds"])})
+
     @property
     def slinky(self) -> Slinky:
         """The machine."""

@@ -80,6 +80,11 @@ def bar_record(
     )
 
 
+def is_bars(data: Trajectories) -> bool:
+    """Whether the channels are those of a record of bars and their rates."""
+    return bool(data.dim) and data.names == bar_names(data.dim // 6, rates=True)
+
+
 def bars_of(
     data: Trajectories, record: int = 0
 ) -> tuple[
@@ -93,7 +98,7 @@ def bars_of(
     that are missing.
     """
     bars = data.dim // 6
-    if data.dim % 6 or data.names != bar_names(bars, rates=True):
+    if not is_bars(data):
         raise DataError(
             f"the record has the channels {', '.join(data.names[:4])}, ..: expected "
             "x0, y0, alpha0, x1, .. of every bar, then vx0, vy0, valpha0, .. Make it "
