@@ -1,6 +1,7 @@
 """Worlds we know: simulators with ground truth, and how they are observed."""
 
 from ._brusselator import Brusselator as Brusselator
+from ._calibrate import Calibration as Calibration, calibrate as calibrate
 from ._diffusion import (
     DIRICHLET as DIRICHLET,
     NEUMANN as NEUMANN,

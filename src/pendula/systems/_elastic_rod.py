@@ -67,7 +67,7 @@ class Section(eqx.Module):
 
     @classmethod
     def circular(
-        cls, radius: float, youngs: Any, density: Any, poisson: float = 0.3
+        cls, radius: Any, youngs: Any, density: Any, poisson: Any = 0.3
     ) -> Section:
         r"""Solid wire: $A = \pi r^2$, $I = \pi r^4/4$, $J = 2 I$,
         $G = E/(2(1 + \nu))$.
@@ -245,13 +245,13 @@ def _energies(rod: ElasticRod, state: RodState) -> dict[str, Any]:
     return energies(jnp.asarray(state.z), state.frames, rod.elastic)
 
 
-@scoped(np.float64)
-def _assembled(at: np.ndarray, shape: np.ndarray, section: Section) -> ElasticRod:
-    """Rest strains of `shape`, masses, and the state at `at`."""
+def assembled(at: Any, shape: Any, section: Section) -> ElasticRod:
+    """Rest strains of `shape`, masses, and the state at `at`; unchecked, for `jit` and
+    derivatives within float64."""
     number = len(at)
     per_edge = lambda v: jnp.broadcast_to(jnp.asarray(v, float), (number - 1,))
     per_inner = lambda v: 0.5 * (per_edge(v)[1:] + per_edge(v)[:-1])
-    flat = lambda points: jnp.asarray(np.vstack([points.T, np.zeros(number)]))
+    flat = lambda points: jnp.pad(jnp.asarray(points).T, ((0, 1), (0, 0)))
     resting = _framed(flat(shape), space_parallel(tangents(flat(shape))))
     edges = edges_of(resting.z)
     length = jnp.sqrt(dot(edges[:3], edges[:3]))
@@ -272,6 +272,9 @@ def _assembled(at: np.ndarray, shape: np.ndarray, section: Section) -> ElasticRo
         jnp.stack([node, node, node, turn]),
         _carried(resting, flat(at), None),
     )
+
+
+_assembled = scoped(np.float64)(assembled)
 
 
 @scoped(np.float64)
