@@ -74,6 +74,7 @@ _MODULES = {
         "_slinky_chain",
         "_slinky_coupling",
         "_slinky_calibrate",
+        "_slinky_law",
     ),
 }
 BUDGETS = ("full", "quick")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,16 +12,16 @@ from jaxtyping import Bool, Float
 from .._errors import ConfigError, DataError, DivergedError, nearest
 from .._precision import precision
 from ..data import Trajectories
+from ._rod_fit import levenberg, linearised
 from ._rod_step import checked_integrator
 from ._slinky import Slinky
 from ._slinky_cases import SlinkyCase
-from ._slinky_constants import CONSTANTS, SlinkyBars, linearised
+from ._slinky_constants import CONSTANTS, SlinkyBars
 from ._slinky_data import OF_A_BAR, bar_names
 
 
 SINGULAR = 1e-6  # of the largest singular value: below, the data say nothing
 LEVEL = 0.95
-PRECISE = 1e-8  # of the sum of squares: less than a hundredth of an interval
 REPEATS = 0.3  # correlation from frame to frame above which it is said
 
 
@@ -128,7 +127,6 @@ def calibrate(
 
     ```
     """
-    from scipy.optimize import least_squares
     from scipy.stats import t as student
 
     machine = case.slinky if slinky is None else slinky
@@ -156,37 +154,29 @@ def calibrate(
         )
     scale = np.array([1.0, 1.0, machine.radius])
     model = SlinkyBars.of(case, machine, start, free, ts, dt, integrator)
-    last: dict[bytes, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
 
-    def at(p: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        if p.tobytes() not in last:
-            with precision(np.float64):
-                bars, jac = map(np.asarray, linearised(model, jnp.asarray(p)))
-            last.clear()
-            gap = bars - seen
-            gap[..., 2] = (gap[..., 2] + np.pi) % (2.0 * np.pi) - np.pi
-            last[p.tobytes()] = bars, gap * scale, (jac * scale)[:, there].T
-        return last[p.tobytes()]
+    def compared(p: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        with precision(np.float64):
+            bars, jac = map(np.asarray, linearised(model, jnp.asarray(p)))
+        gap = bars - seen
+        gap[..., 2] = (gap[..., 2] + np.pi) % (2.0 * np.pi) - np.pi
+        return bars, gap * scale, (jac * scale)[:, there].T
 
     first = np.zeros(len(free))
-    if not np.isfinite(at(first)[0]).all():
+    bars, gap, jac = compared(first)
+    if not np.isfinite(bars).all():
         raise DivergedError(
             f"the rod cannot be moved with the starting values ({_told(start)}). Take "
             "a smaller dt, or values nearer to the truth."
         )
-    _check_told_apart(at(first)[2], free)
-    slope: Any = lambda p: at(p)[2]  # SciPy's annotation forgets functions
-    done = least_squares(
-        lambda p: at(p)[1][there],
-        first,
-        jac=slope,
-        method="trf",
-        ftol=PRECISE,
-        xtol=PRECISE,
-        gtol=1e-14,
-        max_nfev=max_iterations,
-    )
-    bars, gap, jac = at(done.x)
+    _check_told_apart(jac, free)
+
+    def at(p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        _, gap, jac = compared(p)
+        return gap[there], jac
+
+    done = levenberg(at, first, (gap[there], jac), max_iterations)
+    bars, gap, jac = compared(done.x)
     _check_told_apart(jac, free)
     variance = float(np.sum(gap[there] ** 2)) / (count - len(free))
     covariance = variance * np.linalg.inv(jac.T @ jac)

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 from .._errors import ConfigError, DataError
 from .._precision import scoped
 from ._rod_banded import Grid
+from ._rod_bending import BendingLaw
 from ._rod_element import Stiffness, strains_of
 from ._rod_energy import (
     Elastic,
@@ -150,7 +151,8 @@ class ElasticRod(eqx.Module):
     $\rho J\,l$ at an angle) and a rest shape that may be straight, curved or helical.
     **Shapes and units:** `length` at rest `"edge"` [m]; `axial` EA `"edge"` [N];
     `bending` EI1, EI2, GJ `"3 inner"` [N m^2]; `rest` (kappa1, kappa2, tau)
-    `"3 inner"`; `mass` `"4 node"` [kg, kg m^2]; `start`, where it was placed.
+    `"3 inner"`; `mass` `"4 node"` [kg, kg m^2]; `start`, where it was placed; `law` of
+    bending where it is not linear (`dataclasses.replace(rod, law=BendingLaw(..))`).
     **Source:** Bergou et al. 2008, 2010; Jawed, Novelia, O'Reilly 2018.
 
     ```python
@@ -170,6 +172,7 @@ class ElasticRod(eqx.Module):
     rest: Float[Array | np.ndarray, "3 inner"]
     mass: Float[Array | np.ndarray, "4 node"]
     start: RodState
+    law: BendingLaw | None = None
 
     @property
     def number(self) -> int:
@@ -186,12 +189,17 @@ class ElasticRod(eqx.Module):
     @property
     def elastic(self) -> Elastic:
         """What the energy needs."""
-        inner = self.voronoi[1:-1]
+        inner = jnp.asarray(self.voronoi)[1:-1]
         over = jnp.asarray(self.bending) / inner[None]
         return Elastic(
             jnp.asarray(self.length),
             jnp.asarray(self.axial),
-            Stiffness(over, jnp.asarray(self.rest)),
+            Stiffness(
+                over,
+                jnp.asarray(self.rest),
+                self.law,
+                None if self.law is None else inner,
+            ),
         )
 
     @classmethod

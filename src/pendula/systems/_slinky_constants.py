@@ -142,18 +142,3 @@ class SlinkyBars(eqx.Module):
         alpha = jnp.arctan2(-arm[:, 0], arm[:, 1])
         centre = 0.5 * (top + bottom)
         return jnp.stack([centre[:, 0], centre[:, 1], alpha], axis=-1)
-
-
-@eqx.filter_jit
-def linearised(
-    model: SlinkyBars, q: Float[Array, "free"]
-) -> tuple[Float[Array, "time bar 3"], Float[Array, "free time bar 3"]]:
-    """Bars and their derivatives.
-
-    Tangents go along with the motion: each solved step gives, with one factor of its
-    stiffness, how its state moves with every constant. Three constants cost about as
-    much as one motion more (differences need one motion each, and lose half of the
-    digits; going back needs one for each of the bars' numbers).
-    """
-    along = lambda d: jax.jvp(model, (q,), (d,))
-    return jax.vmap(along, out_axes=(None, 0))(jnp.eye(q.size, dtype=q.dtype))
