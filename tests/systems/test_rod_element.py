@@ -8,6 +8,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from pendula import ConfigError
+from pendula.systems import BendingLaw
 from pendula.systems._rod_banded import SOLVERS, NodeBlocks
 from pendula.systems._rod_element import (
     Frozen,
@@ -59,10 +60,14 @@ def element(count=3, seed=0, moved=0.3):
 STIFFNESS = jax.jit(stiffness)
 
 
-def test_the_closed_slope_and_curvature_are_derivatives_of_the_energy():
+@pytest.mark.parametrize("bends", ["linear", "by a law"])
+def test_the_closed_slope_and_curvature_are_derivatives_of_the_energy(bends):
     """Also where the edges have left the directions their frames come from, so that
     the frames turn with them."""
     y, frozen, stiff = element()
+    if bends == "by a law":
+        law = BendingLaw(jnp.asarray([1.0, 3.0, 2.0, 4.0]), jnp.asarray(0.7))
+        stiff = stiff._replace(law=law, lengths=jnp.asarray([0.7, 0.8, 0.9]))
 
     @jax.jit
     def every(y):

@@ -76,6 +76,8 @@ _MODULES = {
         "_slinky_network_speed",
         "_slinky_chain",
         "_slinky_coupling",
+        "_slinky_calibrate",
+        "_slinky_law",
     ),
 }
 BUDGETS = ("full", "quick")

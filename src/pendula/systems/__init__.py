@@ -1,6 +1,7 @@
 """Worlds we know: simulators with ground truth, and how they are observed."""
 
 from ._brusselator import Brusselator as Brusselator
+from ._calibrate import Calibration as Calibration, calibrate as calibrate
 from ._diffusion import (
     DIRICHLET as DIRICHLET,
     NEUMANN as NEUMANN,
@@ -13,6 +14,7 @@ from ._elastic_rod import (
     RodState as RodState,
     Section as Section,
 )
+from ._fit_bending import BendingFit as BendingFit, fit_bending as fit_bending
 from ._fitzhugh_nagumo import FitzHughNagumo as FitzHughNagumo
 from ._glycolysis import GlycolyticOscillator as GlycolyticOscillator
 from ._harmonic import Harmonic as Harmonic
@@ -24,6 +26,7 @@ from ._lotka_volterra import LotkaVolterra as LotkaVolterra
 from ._n_link_pendulum import NLinkPendulum as NLinkPendulum
 from ._observe import Observation as Observation
 from ._pendulum import Pendulum as Pendulum
+from ._rod_bending import BendingLaw as BendingLaw
 from ._rod_contact import Contact as Contact, barrier as barrier
 from ._rod_frames import (
     reference_twist as reference_twist,

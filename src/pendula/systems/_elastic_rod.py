@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 from .._errors import ConfigError, DataError
 from .._precision import scoped
 from ._rod_banded import Grid
+from ._rod_bending import BendingLaw
 from ._rod_element import Stiffness, strains_of
 from ._rod_energy import (
     Elastic,
@@ -67,7 +68,7 @@ class Section(eqx.Module):
 
     @classmethod
     def circular(
-        cls, radius: float, youngs: Any, density: Any, poisson: float = 0.3
+        cls, radius: Any, youngs: Any, density: Any, poisson: Any = 0.3
     ) -> Section:
         r"""Solid wire: $A = \pi r^2$, $I = \pi r^4/4$, $J = 2 I$,
         $G = E/(2(1 + \nu))$.
@@ -150,7 +151,8 @@ class ElasticRod(eqx.Module):
     $\rho J\,l$ at an angle) and a rest shape that may be straight, curved or helical.
     **Shapes and units:** `length` at rest `"edge"` [m]; `axial` EA `"edge"` [N];
     `bending` EI1, EI2, GJ `"3 inner"` [N m^2]; `rest` (kappa1, kappa2, tau)
-    `"3 inner"`; `mass` `"4 node"` [kg, kg m^2]; `start`, where it was placed.
+    `"3 inner"`; `mass` `"4 node"` [kg, kg m^2]; `start`, where it was placed; `law` of
+    bending where it is not linear (`dataclasses.replace(rod, law=BendingLaw(..))`).
     **Source:** Bergou et al. 2008, 2010; Jawed, Novelia, O'Reilly 2018.
 
     ```python
@@ -170,6 +172,7 @@ class ElasticRod(eqx.Module):
     rest: Float[Array | np.ndarray, "3 inner"]
     mass: Float[Array | np.ndarray, "4 node"]
     start: RodState
+    law: BendingLaw | None = None
 
     @property
     def number(self) -> int:
@@ -186,12 +189,17 @@ class ElasticRod(eqx.Module):
     @property
     def elastic(self) -> Elastic:
         """What the energy needs."""
-        inner = self.voronoi[1:-1]
+        inner = jnp.asarray(self.voronoi)[1:-1]
         over = jnp.asarray(self.bending) / inner[None]
         return Elastic(
             jnp.asarray(self.length),
             jnp.asarray(self.axial),
-            Stiffness(over, jnp.asarray(self.rest)),
+            Stiffness(
+                over,
+                jnp.asarray(self.rest),
+                self.law,
+                None if self.law is None else inner,
+            ),
         )
 
     @classmethod
@@ -245,13 +253,13 @@ def _energies(rod: ElasticRod, state: RodState) -> dict[str, Any]:
     return energies(jnp.asarray(state.z), state.frames, rod.elastic)
 
 
-@scoped(np.float64)
-def _assembled(at: np.ndarray, shape: np.ndarray, section: Section) -> ElasticRod:
-    """Rest strains of `shape`, masses, and the state at `at`."""
+def assembled(at: Any, shape: Any, section: Section) -> ElasticRod:
+    """Rest strains of `shape`, masses, and the state at `at`; unchecked, for `jit` and
+    derivatives within float64."""
     number = len(at)
     per_edge = lambda v: jnp.broadcast_to(jnp.asarray(v, float), (number - 1,))
     per_inner = lambda v: 0.5 * (per_edge(v)[1:] + per_edge(v)[:-1])
-    flat = lambda points: jnp.asarray(np.vstack([points.T, np.zeros(number)]))
+    flat = lambda points: jnp.pad(jnp.asarray(points).T, ((0, 1), (0, 0)))
     resting = _framed(flat(shape), space_parallel(tangents(flat(shape))))
     edges = edges_of(resting.z)
     length = jnp.sqrt(dot(edges[:3], edges[:3]))
@@ -272,6 +280,9 @@ def _assembled(at: np.ndarray, shape: np.ndarray, section: Section) -> ElasticRo
         jnp.stack([node, node, node, turn]),
         _carried(resting, flat(at), None),
     )
+
+
+_assembled = scoped(np.float64)(assembled)
 
 
 @scoped(np.float64)

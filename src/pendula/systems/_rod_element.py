@@ -14,6 +14,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ._rod_bending import BendingLaw
 from ._rod_frames import cross, dot, signed_angle, transport, turned
 
 
@@ -34,10 +35,26 @@ class Frozen(NamedTuple):
 
 class Stiffness(NamedTuple):
     """Stiffnesses over the Voronoi length, and strains at rest, of
-    (kappa1, kappa2, tau) `"3 elem"`."""
+    (kappa1, kappa2, tau) `"3 elem"`; the law of bending and the Voronoi lengths where
+    it is not linear."""
 
     over_length: Vectors
     rest: Vectors
+    law: BendingLaw | None = None
+    lengths: Numbers | None = None
+
+    def parts(self, strains: Vectors) -> tuple[Vectors, Vectors, Vectors]:
+        """Energy, its slope and second derivative in the strains."""
+        off, k = strains - self.rest, self.over_length
+        if self.law is None or self.lengths is None:
+            return 0.5 * k * off * off, k * off, k
+        by = self.lengths[None]
+        psi, slope, tangent = self.law.parts(off[:2] / by)
+        bent = (psi * by * by, slope * by, tangent)
+        twisted = (0.5 * off[2] * off[2], off[2], jnp.ones_like(off[2]))
+        join = lambda b, t: k * jnp.concatenate([b, t[None]])
+        energy, force, second = (join(b, t) for b, t in zip(bent, twisted, strict=True))
+        return energy, force, second
 
 
 class Strained(NamedTuple):
@@ -93,9 +110,9 @@ def material(d: Vectors, t: Vectors, theta: Numbers) -> tuple[Vectors, Vectors]:
 def element_energy(
     y: Float[Array, "8 elem"], frozen: Frozen, stiff: Stiffness
 ) -> Vectors:
-    r"""Energy of each element, by strain: $\tfrac12 K (s - \bar s)^2$."""
-    off = strains_of(y, frozen).strains - stiff.rest
-    return 0.5 * stiff.over_length * off * off
+    r"""Energy of each element, by strain: $\tfrac12 K (s - \bar s)^2$, or that of its
+    law."""
+    return stiff.parts(strains_of(y, frozen).strains)[0]
 
 
 def element_slope(
@@ -118,7 +135,7 @@ def element_slope(
     s = strains_of(y, frozen)
     (t_e, t_f), (l_e, l_f), kb = s.edges, s.lengths, s.binormal
     (m1e, m2e), (m1f, m2f) = s.frames
-    k1, k2, kt = stiff.over_length * (s.strains - stiff.rest)
+    k1, k2, kt = stiff.parts(s.strains)[1]
     chi = s.chi[None]
     # forces K_c (strain_c - rest_c) on both edges, gathered before the products
     along = (t_e + t_f) * ((k1 * s.strains[0] + k2 * s.strains[1]) / s.chi)[None]
@@ -146,6 +163,7 @@ def element_curvature(
 
     $$ H = \sum_c K_c \left( s_c' s_c'^\top + (s_c - \bar s_c)\, s_c'' \right) $$
 
+    (with a law of bending, its tangent and its moment for both factors)
     with the second derivatives of curvatures and twist for frames carried from where
     the edges are, and the turn of the frames carried from the last step
     $\Psi$: $d\Psi = A \cdot de$ joins theta,
@@ -159,7 +177,7 @@ def element_curvature(
     s = strains_of(y, frozen)
     (t_e, t_f), (l_e, l_f), kb, chi = s.edges, s.lengths, s.binormal, s.chi
     (m1e, m2e), (m1f, m2f) = s.frames
-    force = stiff.over_length * (s.strains - stiff.rest)
+    _, force, second = stiff.parts(s.strains)
     k1, k2, kt = force
     tt, zero = (t_e + t_f) / chi[None], jnp.zeros_like(chi)
     eye = jnp.eye(3, dtype=y.dtype)[:, :, None]
@@ -167,7 +185,7 @@ def element_curvature(
 
     slopes = _strain_slopes(s, a_e, a_f)
     slope = jnp.sum(force[:, None] * slopes, axis=0)
-    stiffened = stiff.over_length[:, None] * slopes
+    stiffened = second[:, None] * slopes
     whole = sum(_outer(stiffened[c], slopes[c]) for c in range(3))
 
     # second derivatives of the strains, weighted by their forces

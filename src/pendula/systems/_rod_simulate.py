@@ -249,13 +249,15 @@ def rod_path(
     drag: Any = 0.0,
     integrator: str = "midpoint",
     solver: str = "blocks",
+    forward: bool = False,
 ) -> Float[Array, "save 4 node"]:
     """The states z `"save 4 node"` of a motion, the first included, for `jit`, `vmap`
     and `grad` within float64: arguments as for `simulate_rod`, `v` `"4 node"` the
     first velocity.
 
     Derivatives are those of the solved steps (implicit function theorem), not of
-    Newton's iterations. No step is halved; from a failed one on all is NaN.
+    Newton's iterations; with `forward` for `jvp` and `jacfwd` instead of `grad`. No
+    step is halved; from a failed one on all is NaN.
 
     ```python
     >>> import jax, numpy as np
@@ -279,7 +281,8 @@ def rod_path(
     first = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), first)
     if v is not None:
         first = eqx.tree_at(lambda s: s.v, first, jnp.asarray(v, jnp.float64))
-    method, h = Method(tolerance, solver), jnp.asarray(dt, jnp.float64)
+    method = Method(tolerance, solver, forward)
+    h = jnp.asarray(dt, jnp.float64)
 
     def one(carry: tuple, _: Any) -> tuple[tuple, Grid]:
         now, lost = carry
@@ -324,7 +327,7 @@ def rest_rod(
         now = eqx.tree_at(lambda s: s.v, now, jnp.zeros_like(now.v))
         for k in range(1, increments + 1):
             share = jnp.asarray(k / increments, jnp.float64)
-            now, out = _increment(stepper, now, share, method)
+            now, out = _resting(stepper, now, share, method)
             if not bool(out.good):
                 raise DivergedError(
                     f"the rod found no rest at {k}/{increments} of its load: force "
@@ -334,8 +337,7 @@ def rest_rod(
         return to_host(now)
 
 
-@eqx.filter_jit
-def _increment(
+def resting(
     stepper: Stepper, now: RodState, share: Any, method: Method
 ) -> tuple[RodState, Solved]:
     """Rest under a share of the load, from the rest before."""
@@ -354,6 +356,9 @@ def _increment(
     )
     out = solve(problem, now.z, stepper.boundary.held(), method)
     return RodState(out.z, none, now.frames.at(out.z), now.time), out
+
+
+_resting = eqx.filter_jit(resting)
 
 
 def rod_forces(

@@ -84,11 +84,16 @@ class SlinkyCase:
         """The rod before it is let go."""
         if self.setup == "vertical":
             return self.slinky.vertical(last=self.last)
-        rod, state, held = self.slinky.horizontal(self.span, last=self.last)
+        rod, state, _ = self.slinky.horizontal(self.span)
+        return rod, state, self.held(rod)
+
+    def held(self, rod: ElasticRod) -> Boundary:
+        """Its clamps once it is let go."""
+        held = self.slinky.clamps(rod, last=self.last)
         if not self.moving:
-            return rod, state, held
+            return held
         node = rod.number - 17  # from the last bar's top on, all are held
-        return rod, state, dataclasses.replace(held, motion=Lifting(node))
+        return dataclasses.replace(held, motion=Lifting(node))
 
     def run(self, frame: float = 0.01, **options: Any) -> RodRun:
         """The rod's motion, 1 ms a step, saved every `frame` [s].
