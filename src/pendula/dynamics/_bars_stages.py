@@ -3,43 +3,28 @@ onto it, clips that grow."""
 
 from __future__ import annotations
 
-import dataclasses
-import time
-from pathlib import Path
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jaxtyping import Array
 
 from .._tree import split_trainable
 from ..solve import scheme
-from ..train import (
-    ClipBatch,
-    ClipCurriculum,
-    TrainState,
-    adam_cosine,
-    clip_loss,
-    finish,
-    gradient_step,
-    levenberg_state,
-    levenberg_step,
-    run,
-)
+from ..train import TrainState, adam_cosine, gradient_step
 from ._bar_chain import BarChain, BarWorld
 from ._bars import AbstractBarEnergy, ElasticBars
 from ._bars_config import BarsConfig
-from ._bars_records import Bars, bar_model, visited
+from ._bars_records import bar_model, visited
+from ._chain_records import Records
+from ._chain_stages import Loop, clips_that_grow, constants
 from ._field import SecondOrder
-from ._watch import taken_up, watching
 
 
 STIFFNESS = (10.0, 30.0, 100.0, 300.0)  # N/m along the axis: where the law begins
 SHEAR, BEND = 2.7, 1.3e-3  # of it, at such a begin: stiffer aside; m^2
-SHORT = 16  # frames of the law's first look
 DRAWN = 512  # triplets to an update of the beginning
 # how far around the visited coordinates the beginning is told the law: a share of
 # xi (down to that of a chain at rest), and m, rad
@@ -47,127 +32,29 @@ AROUND = (0.6, 1.5e-3, 0.1)
 GRAVITY = 9.8  # m/s^2, the unit of accelerations in a loss
 
 
-@dataclasses.dataclass
-class Loop:
-    """Runs stages through `train.run`, one after the other."""
-
-    folder: Path | None
-    resumed: bool
-    tell: Any
-    minutes: float
-    began: float
-    index: int = 0
-
-    def __call__(
-        self,
-        name: str,
-        step: Any,
-        state: TrainState,
-        batches: Any,
-        total: int,
-        *,
-        every: int,
-        score: Any = None,
-        inner: int = 1,
-        settles: bool = False,
-    ) -> tuple[Any, dict[str, Any]]:
-        index, self.index = self.index, self.index + 1
-        began, ended = time.perf_counter(), None
-        place = None if self.folder is None else self.folder / "resume" / f"{index:03d}"
-        if place is not None and self.resumed:
-            state, ended = taken_up(place, index, state)
-        row: dict[str, Any] = {}
-        callbacks = watching(
-            name,
-            index,
-            total,
-            int(state.step),
-            folder=self.folder,
-            place=f"resume/{index:03d}",
-            deadline=self.began + 60.0 * self.minutes,
-            minutes=self.minutes,
-            tell=self.tell,
-            score=score,
-            settles=settles,
-            last=row,
-        )
-        if ended is None:
-            state, ended = run(
-                step,
-                state,
-                batches,
-                callbacks,
-                num_steps=total,
-                log_every=every,
-                inner=inner,
-            )
-        told = {
-            "name": name,
-            "steps": int(state.step),
-            "seconds": time.perf_counter() - began,
-            "reason": ended,
-            "loss": np.min(row["loss"]).tolist() if "loss" in row else None,
-        }
-        return finish(state), told
-
-
 def classical_law(
-    train: Bars, world: BarWorld, config: BarsConfig, ends: Any, loop: Loop
+    train: Records, world: BarWorld, config: BarsConfig, ends: Any, loop: Loop
 ) -> tuple[ElasticBars, dict[str, Any]]:
     """The classical law: from four stiffnesses on the first frames, then the best of
     them on whole records."""
     radius = float(world.radius)
-    weight = np.tile([1e3, 1e3, 1e3 * radius], train.bars)  # errors count in mm
+    weight = np.tile([1e3, 1e3, 1e3 * radius], train.count)  # errors count in mm
 
-    def on(frames: int, start: Array) -> tuple[Array, dict[str, Any]]:
-        members = start.shape[0]
-
-        def residual(log: Array, local: Array, item: tuple) -> Array:
-            y0, dts, ys = item
-            law = ElasticBars(log, config.natural)
-            chain = BarChain(law, world, rule=config.rule, **ends)
-            model = bar_model(chain, train.bars, config.substeps)
-            path = model.steps(y0, jnp.zeros((), y0.dtype), dts).ys[1:]
-            half = path.shape[1] // 2
-            off = (path[:, :half] - ys) * jnp.asarray(weight, ys.dtype)[None]
-            return jnp.ravel(off)
-
-        step = levenberg_step(
-            residual,
-            lambda log: jnp.zeros((0,), log.dtype),
-            lambda items: jnp.asarray(items[2].size, items[2].dtype),
-            members=members,
-        )
-        ys = jnp.asarray(train.ys[:, :frames], jnp.float32)
-        dts = jnp.asarray(np.diff(train.ts[:frames]), jnp.float32)
-        dts = jnp.broadcast_to(dts, (len(ys), frames - 1))
-        items = (ys[:, 0], dts, ys[:, 1:, : 3 * train.bars])
-        local = jnp.zeros((members, len(ys), 0), start.dtype)
-        opt = levenberg_state(start.dtype, variance=1.0, members=members)
-        state = TrainState.start((start, local), opt, jax.random.key(0), members)
-        (log, _), told = loop(
-            f"law on {frames} frames", step, state, items, 40, every=1, settles=True
-        )
-        losses = jax.vmap(
-            lambda p: jnp.sum(
-                jax.vmap(lambda i: residual(p, jnp.zeros(0), i))(items) ** 2
-            )
-        )(log)
-        best = jnp.argmin(jnp.where(jnp.isfinite(losses), losses, jnp.inf))
-        return log[best], told
+    def simulate(log: Array, y0: Array, dts: Array) -> Array:
+        law = ElasticBars(log, config.natural)
+        chain = BarChain(law, world, rule=config.rule, **ends)
+        model = bar_model(chain, train.count, config.substeps)
+        return model.steps(y0, jnp.zeros((), y0.dtype), dts).ys
 
     begin = np.array([[k, SHEAR * k, BEND * k] for k in STIFFNESS])
-    short = min(SHORT, len(train.ts))
-    log, told = on(short, jnp.asarray(np.log(begin), jnp.float32))
-    if len(train.ts) > short:
-        log, told = on(len(train.ts), log[None])
+    log, told = constants(simulate, weight, train, np.log(begin), loop)
     return ElasticBars(log, config.natural), told
 
 
 def beginning(
     chain: BarChain,
     law: AbstractBarEnergy | None,
-    train: Bars,
+    train: Records,
     config: BarsConfig,
     seed: int,
     loop: Loop,
@@ -190,7 +77,7 @@ def beginning(
     return eqx.combine(params, static), told
 
 
-def _law_loss(static: Any, law: AbstractBarEnergy, train: Bars) -> tuple[Any, Any]:
+def _law_loss(static: Any, law: AbstractBarEnergy, train: Records) -> tuple[Any, Any]:
     seen = jnp.asarray(visited(train), jnp.float32)
     # forces of a third of a newton, and as large ones at the radius, count 1
     radius = float(static.world.radius)
@@ -212,7 +99,7 @@ def _law_loss(static: Any, law: AbstractBarEnergy, train: Bars) -> tuple[Any, An
     return loss, seen
 
 
-def _acceleration_loss(static: Any, train: Bars) -> tuple[Any, Any]:
+def _acceleration_loss(static: Any, train: Records) -> tuple[Any, Any]:
     """Slopes of the velocities against what the chain says, in units of g and g/R."""
     half = train.ys.shape[2] // 2
     v, ts = train.ys[..., half:], train.ts
@@ -234,20 +121,15 @@ def _acceleration_loss(static: Any, train: Bars) -> tuple[Any, Any]:
 
 def on_clips(
     chain: BarChain,
-    train: Bars,
-    records: Bars,
+    train: Records,
+    records: Records,
     config: BarsConfig,
     seed: int,
     loop: Loop,
 ) -> tuple[BarChain, dict[str, Any]]:
     """Clips that grow; the weights that tell best what comes after are kept."""
     params, static = split_trainable(chain)
-    n = 3 * train.bars
-    frames = len(train.ts)
-    longest = min(config.longest, frames)
-    curriculum = ClipCurriculum(
-        min(config.shortest, longest), longest, config.every, config.batch
-    )
+    n = 3 * train.count
     solver, parts = scheme("leapfrog"), config.substeps
 
     def advance(params: Any, row: Any, y: Array, step: tuple) -> Array:
@@ -256,55 +138,25 @@ def on_clips(
         return solver.steps(field, t, y, dt / parts, parts, lambda s: None, None)
 
     w = np.asarray(config.weights)
-    weight = np.concatenate([np.tile(w[:3], train.bars), np.tile(w[3:], train.bars)])
-    loss = clip_loss(
-        advance,
-        jnp.asarray(train.ts, jnp.float32),
-        jnp.asarray(train.ys, jnp.float32),
-        jnp.asarray(weight, jnp.float32),
-        longest,
-    )
-    rate: Any = config.lr
-    if config.falling:
-        warm = min(40, config.steps // 4)
-        rate = optax.warmup_cosine_decay_schedule(
-            0.05 * config.lr, config.lr, warm, config.steps, 0.01 * config.lr
-        )
-    transform = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate))
-    draw = curriculum.batches(len(train.ys), frames, 2 * n, seed)
-    few = config.drawn if 0 < config.drawn < train.bars else train.bars
-
-    def batches(k: int) -> ClipBatch:
-        rng = np.random.default_rng((seed, k, 1))
-        bars = np.sort(rng.choice(train.bars, few, replace=False))
-        own = (3 * bars[:, None] + np.arange(3)).reshape(-1)
-        channels = np.concatenate([own, n + own]).astype(np.int32)
-        return jax.tree.map(jnp.asarray, draw(k)._replace(channels=channels))
-
-    state = TrainState.start(params, transform.init(params), jax.random.key(seed))
-    params, told = loop(
-        "clips",
-        gradient_step(loss, transform),
-        state,
-        batches,
-        config.steps,
-        every=max(1, min(20, config.steps // 10)),
-        score=_held_out(static, train, records, config.substeps),
+    weight = np.concatenate([np.tile(w[:3], train.count), np.tile(w[3:], train.count)])
+    score = _held_out(static, train, records, config.substeps)
+    params, told = clips_that_grow(
+        params, advance, weight, train, config, seed, loop, score
     )
     return eqx.combine(params, static), told
 
 
-def _held_out(static: Any, train: Bars, records: Bars, substeps: int) -> Any:
+def _held_out(static: Any, train: Records, records: Records, substeps: int) -> Any:
     """Mean squared distance of centres [mm^2] from the first frame on: of the frames
     after training, or of all where there are none."""
-    n = 3 * records.bars
+    n = 3 * records.count
     begin = len(train.ts) if len(records.ts) > len(train.ts) else 1
     ys = jnp.asarray(records.ys, jnp.float32)
     dts = jnp.asarray(np.diff(records.ts), jnp.float32)
 
     @jax.jit
     def score(params: Any) -> Array:
-        model = bar_model(eqx.combine(params, static), records.bars, substeps)
+        model = bar_model(eqx.combine(params, static), records.count, substeps)
         start = jnp.zeros((), ys.dtype)
         path = jax.vmap(lambda y: model.steps(y, start, dts).ys)(ys[:, 0])
         off = (path - ys)[:, begin:, :n].reshape(-1, 3)[:, :2]

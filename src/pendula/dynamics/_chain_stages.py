@@ -1,0 +1,233 @@
+"""What learning the energy of bars and that of rings have in common: stages in a row,
+constants by Levenberg-Marquardt on records, clips that grow."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float
+
+from ..train import (
+    ClipBatch,
+    ClipCurriculum,
+    TrainState,
+    clip_loss,
+    finish,
+    gradient_step,
+    levenberg_state,
+    levenberg_step,
+    run,
+)
+from ._chain_records import Records
+from ._watch import taken_up, watching
+
+
+SHORT = 16  # frames of a law's first look
+
+
+class ClipSettings(Protocol):
+    """What the stage of clips is told."""
+
+    @property
+    def steps(self) -> int: ...
+    @property
+    def lr(self) -> float: ...
+    @property
+    def falling(self) -> bool: ...
+    @property
+    def shortest(self) -> int: ...
+    @property
+    def longest(self) -> int: ...
+    @property
+    def every(self) -> int: ...
+    @property
+    def batch(self) -> int: ...
+    @property
+    def drawn(self) -> int: ...
+
+
+@dataclasses.dataclass
+class Loop:
+    """Runs stages through `train.run`, one after the other."""
+
+    folder: Path | None
+    resumed: bool
+    tell: Any
+    minutes: float
+    began: float
+    index: int = 0
+
+    def __call__(
+        self,
+        name: str,
+        step: Any,
+        state: TrainState,
+        batches: Any,
+        total: int,
+        *,
+        every: int,
+        score: Any = None,
+        inner: int = 1,
+        settles: bool = False,
+    ) -> tuple[Any, dict[str, Any]]:
+        index, self.index = self.index, self.index + 1
+        began, ended = time.perf_counter(), None
+        place = None if self.folder is None else self.folder / "resume" / f"{index:03d}"
+        if place is not None and self.resumed:
+            state, ended = taken_up(place, index, state)
+        row: dict[str, Any] = {}
+        callbacks = watching(
+            name,
+            index,
+            total,
+            int(state.step),
+            folder=self.folder,
+            place=f"resume/{index:03d}",
+            deadline=self.began + 60.0 * self.minutes,
+            minutes=self.minutes,
+            tell=self.tell,
+            score=score,
+            settles=settles,
+            last=row,
+        )
+        if ended is None:
+            state, ended = run(
+                step,
+                state,
+                batches,
+                callbacks,
+                num_steps=total,
+                log_every=every,
+                inner=inner,
+            )
+        told = {
+            "name": name,
+            "steps": int(state.step),
+            "seconds": time.perf_counter() - began,
+            "reason": ended,
+            "loss": np.min(row["loss"]).tolist() if "loss" in row else None,
+        }
+        return finish(state), told
+
+
+def constants(
+    simulate: Callable[[Array, Array, Array], Array],
+    weight: Float[np.ndarray, "channel"],
+    train: Records,
+    begin: Float[Any, "member constant"],
+    loop: Loop,
+    name: str = "law",
+) -> tuple[Float[Array, "constant"], dict[str, Any]]:
+    """Constants of a law that repeat the records best: from each of `begin` on the
+    first frames, where there are several, then from the best on whole records.
+
+    `simulate(constants, y0, dts)` gives states `"time dim"`, of which the first
+    channels are compared, times `weight`.
+    """
+
+    def on(frames: int, start: Array) -> tuple[Array, dict[str, Any]]:
+        members = start.shape[0]
+
+        def residual(log: Array, local: Array, item: tuple) -> Array:
+            y0, dts, ys = item
+            path = simulate(log, y0, dts)[1:]
+            off = (path[:, : len(weight)] - ys) * jnp.asarray(weight, ys.dtype)[None]
+            return jnp.ravel(off)
+
+        step = levenberg_step(
+            residual,
+            lambda log: jnp.zeros((0,), log.dtype),
+            lambda items: jnp.asarray(items[2].size, items[2].dtype),
+            members=members,
+        )
+        ys = jnp.asarray(train.ys[:, :frames], jnp.float32)
+        dts = jnp.asarray(np.diff(train.ts[:frames]), jnp.float32)
+        dts = jnp.broadcast_to(dts, (len(ys), frames - 1))
+        items = (ys[:, 0], dts, ys[:, 1:, : len(weight)])
+        local = jnp.zeros((members, len(ys), 0), start.dtype)
+        opt = levenberg_state(start.dtype, variance=1.0, members=members)
+        state = TrainState.start((start, local), opt, jax.random.key(0), members)
+        (log, _), told = loop(
+            f"{name} on {frames} frames",
+            step,
+            state,
+            items,
+            40,
+            every=1,
+            settles=True,
+        )
+        losses = jax.vmap(
+            lambda p: jnp.sum(
+                jax.vmap(lambda i: residual(p, jnp.zeros(0), i))(items) ** 2
+            )
+        )(log)
+        best = jnp.argmin(jnp.where(jnp.isfinite(losses), losses, jnp.inf))
+        return log[best], told
+
+    begin = jnp.asarray(begin, jnp.float32)
+    frames = len(train.ts)
+    if len(begin) > 1 and frames > SHORT:
+        found, _ = on(SHORT, begin)
+        begin = found[None]
+    log, told = on(frames, begin)
+    return log, told
+
+
+def clips_that_grow(
+    params: Any,
+    advance: Callable[[Any, Any, Array, tuple], Array],
+    weight: Float[np.ndarray, "dim"],
+    train: Records,
+    config: ClipSettings,
+    seed: int,
+    loop: Loop,
+    score: Callable[[Any], Array],
+) -> tuple[Any, dict[str, Any]]:
+    """Clips that grow; the weights with the lowest score are kept. `advance` as in
+    `clip_loss`; of the bodies of a chain `config.drawn` count in an update."""
+    frames, count, dim = len(train.ts), train.count, train.ys.shape[2]
+    longest = min(config.longest, frames)
+    curriculum = ClipCurriculum(
+        min(config.shortest, longest), longest, config.every, config.batch
+    )
+    loss = clip_loss(
+        advance,
+        jnp.asarray(train.ts, jnp.float32),
+        jnp.asarray(train.ys, jnp.float32),
+        jnp.asarray(weight, jnp.float32),
+        longest,
+    )
+    rate: Any = config.lr
+    if config.falling:
+        warm = min(40, config.steps // 4)
+        rate = optax.warmup_cosine_decay_schedule(
+            0.05 * config.lr, config.lr, warm, config.steps, 0.01 * config.lr
+        )
+    transform = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate))
+    draw = curriculum.batches(len(train.ys), frames, dim, seed)
+    few = config.drawn if 0 < config.drawn < count else count
+
+    def batches(k: int) -> ClipBatch:
+        rng = np.random.default_rng((seed, k, 1))
+        own = np.sort(rng.choice(count, few, replace=False))
+        channels = train.channels(own).astype(np.int32)
+        return jax.tree.map(jnp.asarray, draw(k)._replace(channels=channels))
+
+    state = TrainState.start(params, transform.init(params), jax.random.key(seed))
+    return loop(
+        "clips",
+        gradient_step(loss, transform),
+        state,
+        batches,
+        config.steps,
+        every=max(1, min(20, config.steps // 10)),
+        score=score,
+    )
