@@ -7,7 +7,7 @@ import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -33,6 +33,7 @@ from ._watch import taken_up, watching
 SHORT = 16  # frames of a law's first look
 
 
+@runtime_checkable
 class ClipSettings(Protocol):
     """What the stage of clips is told."""
 

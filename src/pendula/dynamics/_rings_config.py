@@ -19,7 +19,7 @@ class RingsConfig:
     law: str = "coupled"
     """What the network stands on: six `springs`, or the thirteen constants that the
     symmetry of a helix leaves, `coupled`."""
-    width: int = 16
+    width: int = 32
     """Numbers that each layer of the network adds."""
     depth: int = 3
     """Its layers."""

@@ -35,23 +35,18 @@ SHEAR, TWIST, BEND = 2.7, 1.4e-3, 1.3e-3  # of it, at such a begin; m^2
 
 @dataclasses.dataclass(frozen=True)
 class FittedRings:
-    """The `chain` that was learned; replace its `world`, `first`, `last` for another
-    one of any number of rings. `about`: `springs` (six constants of the law, N/m and
-    N m), its `couplings`, the `stages` and `seconds` of the training, `parameters`,
-    `config`."""
+    """The `chain` that was learned, and on the way to it: with the law that its network
+    stands on alone (`law`), with six `springs` alone. Replace `world`, `first`, `last`
+    of any for another chain of any number of rings.
+
+    `about`: `constants` of the six springs [N/m, N m], the `stages` and `seconds` of
+    the training, `parameters`, `config`.
+    """
 
     chain: RingChain
+    law: RingChain
+    springs: RingChain
     about: dict[str, Any]
-
-    @property
-    def law(self) -> RingChain:
-        """The same chain with the classical law alone, as it was before the network:
-        what `about` tells."""
-        springs = np.log(np.asarray(self.about["springs"]))
-        couplings = np.asarray(self.about["couplings"])
-        natural = float(self.about["config"]["natural"])
-        energy = ElasticRings(springs, couplings, natural)
-        return dataclasses.replace(self.chain, energy=energy)
 
 
 def fit_rings(
@@ -93,7 +88,7 @@ def fit_rings(
         settings["world"] = [np.asarray(x).tolist() for x in jax.tree.leaves(world)]
         open_folder(folder, resume, settings, data)
     loop = Loop(folder, resume, tell, config.minutes, began)
-    law, stages = ring_law(train, world, config, ends, loop)
+    springs, law, stages = ring_laws(train, world, config, ends, loop)
     chain = RingChain(law, world, **ends)
     if config.steps:
         energy = RingESNN.create(
@@ -115,20 +110,20 @@ def fit_rings(
             "shorter clips."
         )
     about = {
-        "springs": np.exp(np.asarray(law.springs, np.float64)).tolist(),
-        "couplings": np.asarray(law.couplings, np.float64).tolist(),
+        "constants": np.exp(np.asarray(springs.springs, np.float64)).tolist(),
         "stages": stages,
         "seconds": time.perf_counter() - began,
         "parameters": num_parameters(chain),
         "config": to_dict(config),
     }
-    return FittedRings(chain, about)
+    alone = lambda law: to_host(RingChain(law, world, **ends))
+    return FittedRings(chain, alone(law), alone(springs), about)
 
 
-def ring_law(
+def ring_laws(
     train: Records, world: RingWorld, config: RingsConfig, ends: Any, loop: Loop
-) -> tuple[ElasticRings, list[dict[str, Any]]]:
-    """The classical law: springs from four stiffnesses, then couplings beside them."""
+) -> tuple[ElasticRings, ElasticRings, list[dict[str, Any]]]:
+    """Six springs from four stiffnesses; the law, with couplings beside them or not."""
     radius = float(world.radius)
     # errors count in mm; a turn by a is one of sqrt(2) a in q
     own = [1e3] * 3 + [1e3 * radius / np.sqrt(2.0)] * 9
@@ -145,12 +140,12 @@ def ring_law(
     ratios = np.array([1.0, SHEAR, SHEAR, TWIST, BEND, BEND])
     begin = np.log(np.asarray(STRETCH)[:, None] * ratios)
     found, told = constants(simulate, weight, train, begin, loop, "springs")
-    stages = [told]
+    springs, stages = law(found), [told]
     if config.law == "coupled":
         begin = jnp.concatenate([found, jnp.zeros(7, found.dtype)])[None]
         found, told = constants(simulate, weight, train, begin, loop, "couplings")
         stages.append(told)
-    return law(found), stages
+    return springs, law(found), stages
 
 
 def _on_clips(

@@ -73,6 +73,7 @@ _MODULES = {
         "_slinky_network_speed",
         "_slinky_chain",
         "_slinky_coupling",
+        "_slinky_rings",
     ),
 }
 BUDGETS = ("full", "quick")

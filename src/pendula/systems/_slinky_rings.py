@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import equinox as eqx
 import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
@@ -172,8 +173,11 @@ def pushed(
 
     ```python
     >>> from pendula.systems import Slinky, pushed, to_rings
-    >>> rod, state, held = Slinky(cycles=4).horizontal(by="ring")
-    >>> rings = to_rings(state.nodes, pushed(state, held, across=1.0).v[:3].T)
+    >>> slinky = Slinky(cycles=4)
+    >>> rod = slinky.rod(span=0.02)
+    >>> held = slinky.clamps(rod, by="ring")
+    >>> thrown = pushed(rod.start, held, across=1.0)
+    >>> rings = to_rings(thrown.nodes, thrown.v[:3].T)
     >>> rings.v[:, 2].round(2).tolist()
     [0.06, 0.83, 0.83, 0.06]
 
@@ -194,4 +198,4 @@ def pushed(
     twist = 0.5 * (turn[1:] + turn[:-1]) * (edge @ axis)
     v = np.vstack([rates.T, np.append(twist, 0.0)])
     v = np.where(np.asarray(boundary.fixed), 0.0, v)
-    return RodState(state.z, np.asarray(state.v) + v, state.frames, state.time)
+    return eqx.tree_at(lambda s: s.v, state, np.asarray(state.v) + v)
