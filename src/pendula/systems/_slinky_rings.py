@@ -15,9 +15,6 @@ from ._rod_step import Boundary
 from ._slinky import AROUND
 
 
-Numbers = Float[np.ndarray, "..."]
-
-
 @dataclasses.dataclass(frozen=True)
 class Rings:
     """One ring a cycle: centre `x` `"*lead ring 3"` [m], orientation `q`
