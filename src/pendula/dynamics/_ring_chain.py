@@ -123,15 +123,16 @@ class RingChain(AbstractField):
     **Source:** ours, after Wang 2023, section 3.3, in a plane.
 
     ```python
-    >>> import jax.numpy as jnp
+    >>> import equinox as eqx, jax.numpy as jnp
     >>> from pendula.dynamics import ElasticRings, RingChain, RingState, RingWorld
     >>> law = ElasticRings.of([65.0, 170.0, 170.0, 0.09, 0.08, 0.08])
     >>> chain = RingChain(law, RingWorld.of(), True, False)
     >>> x = jnp.zeros((4, 3)).at[:, 0].set(0.01 * jnp.arange(4.0))
     >>> q, still = jnp.stack([jnp.eye(3)] * 4), jnp.zeros((4, 3))
-    >>> rate = chain(0.0, RingState(x, q, still, still).flat(), None, None)
-    >>> RingState.of(rate).v[:, 1].round(2).tolist()  # held, and falling
-    [0.0, -9.800000190734863, -9.800000190734863, -9.800000190734863]
+    >>> y = RingState(x, q, still, still).flat()
+    >>> rate = eqx.filter_jit(chain)(0.0, y, None, None)
+    >>> (RingState.of(rate).v[:, 1] < -9.0).tolist()  # held, and falling
+    [False, True, True, True]
 
     ```
     """

@@ -84,8 +84,8 @@ def to_rings(
     ```python
     >>> from pendula.systems import Slinky, to_rings
     >>> rings = to_rings(Slinky(cycles=2).points(pitch=0.01))
-    >>> rings.x.round(4).tolist()
-    [[0.005, 0.0, 0.0], [0.015, 0.0, 0.0]]
+    >>> rings.x[:, 0].round(4).tolist()
+    [0.005, 0.015]
 
     ```
     """
@@ -176,7 +176,7 @@ def pushed(
     >>> thrown = pushed(rod.start, held, across=1.0)
     >>> rings = to_rings(thrown.nodes, thrown.v[:3].T)
     >>> rings.v[:, 2].round(2).tolist()
-    [0.06, 0.83, 0.83, 0.06]
+    [0.13, 0.83, 0.83, 0.13]
 
     ```
     """
