@@ -19,6 +19,7 @@ from pendula.dynamics import (
     Dissipative,
     ElasticBars,
     ElasticChain,
+    ElasticRings,
     Free,
     Friction,
     GaugeFlow,
@@ -37,6 +38,9 @@ from pendula.dynamics import (
     Ports,
     Reaction,
     ReactionDiffusion,
+    RingChain,
+    RingESNN,
+    RingWorld,
     SecondOrder,
     SlotScale,
     SpringLaw,
@@ -157,6 +161,13 @@ def bars():
     """A chain of any number of bars: no field of two coordinates."""
     energy = ESNN.create(jax.random.key(0), width=3, depth=2)
     return BarChain(energy, BarWorld.of())
+
+
+def rings():
+    """A chain of any number of rings in space."""
+    law = ElasticRings.of([65.0, 170.0, 170.0, 0.09, 0.08, 0.08])
+    energy = RingESNN.create(jax.random.key(0), law, width=3, depth=2)
+    return RingChain(energy, RingWorld.of())
 
 
 def library():
@@ -382,6 +393,11 @@ def others():
         "BarScale": bars().energy.scale,
         "ESNN": bars().energy,
         "ElasticBars": ElasticBars(jnp.zeros(3), 1e-3),
+        "RingChain": rings(),
+        "RingWorld": rings().world,
+        "RingScale": rings().energy.scale,
+        "RingESNN": rings().energy,
+        "ElasticRings": rings().energy.law,
         "ShortcutNet": ShortcutNet(6, 3, 2, key=jax.random.key(0)),
         "Model": model,
         "Hyper": Hyper(net(2, 1), 1, rank=2, key=jax.random.key(0)),

@@ -117,6 +117,19 @@ from ._reaction import (
     ReactionDiffusion as ReactionDiffusion,
     with_boundary as with_boundary,
 )
+from ._ring_chain import (
+    RingChain as RingChain,
+    RingState as RingState,
+    RingWorld as RingWorld,
+)
+from ._rings import (
+    ElasticRings as ElasticRings,
+    RingESNN as RingESNN,
+    ring_coordinates as ring_coordinates,
+)
+from ._rings_config import RingsConfig as RingsConfig
+from ._rings_fit import FittedRings as FittedRings, fit_rings as fit_rings
+from ._rings_run import RingPath as RingPath, ring_path as ring_path
 from ._sparse import fit_sparse as fit_sparse
 from ._start import refine_start as refine_start
 from ._stochastic import (

@@ -66,14 +66,10 @@ class BarWorld(Fixed):
         **Raises:** `ConfigError` for a mass, radius or stiffness that is not positive,
         or a drag that is negative.
         """
-        positive = {"mass": mass, "radius": radius, "stiffness": stiffness}
-        for name, value in positive.items():
-            if not (np.isfinite(value) and value > 0.0):
-                raise ConfigError(f"{name} is {value:g}; it must be greater than 0.")
-        at_least = {"drag": drag, "contact": contact, "wire_length": wire_length}
-        for name, value in at_least.items():
-            if not (np.isfinite(value) and value >= 0.0):
-                raise ConfigError(f"{name} is {value:g}; it must not be negative.")
+        check_positive(
+            {"mass": mass, "radius": radius, "stiffness": stiffness},
+            {"drag": drag, "contact": contact, "wire_length": wire_length},
+        )
         half = 0.5 * radius**2
         loss = drag * wire_length
         numbers = (stiffness, loss, loss * half, contact, thickness, margin, radius)
@@ -141,8 +137,8 @@ class BarChain(AbstractField):
     ) -> Float[Array, ""]:
         """The elastic energy [J] (in the sense of the rule `conservative`)."""
         pairs = pair_coordinates(u[:-1], u[1:])
-        values = self.energy(_triplets(pairs), context)
-        weight = _weights(values)
+        values = self.energy(triplets(pairs), context)
+        weight = end_weights(values)
         return self.world.stiffness.astype(u.dtype) * (weight @ values)
 
     def total(self, y: State, context: Context = None) -> dict[str, Float[Array, ""]]:
@@ -164,14 +160,14 @@ class BarChain(AbstractField):
     ) -> Float[Array, "bar 3"]:
         """The elastic force on each bar [N, N, N m]."""
         pairs, back = jax.vjp(pair_coordinates, u[:-1], u[1:])
-        z = _triplets(pairs)
+        z = triplets(pairs)
         if self.rule == "middle" and not (self.first and self.last):
             z = self._with_ghosts(z)
         slope = jax.grad(lambda z: jnp.sum(self.energy(z, context)))(z)
         slope = self.world.stiffness.astype(u.dtype) * slope
         first, second = slope[:, :3], slope[:, 3:]
         if self.rule == "conservative":
-            weight = _weights(slope[:, 0])[:, None]
+            weight = end_weights(slope[:, 0])[:, None]
             first, second = weight * first, weight * second
             onto = (first[1:] + second[:-1]).at[0].add(first[0])
             left, right = back(onto.at[-1].add(second[-1]))
@@ -245,14 +241,24 @@ class BarChain(AbstractField):
         return rates.ravel()
 
 
-def _triplets(pairs: Float[Array, "pair 3"]) -> Float[Array, "bar 6"]:
-    """Both pairs of each bar; an end bar has its one pair twice."""
+def check_positive(above: dict[str, float], at_least: dict[str, float]) -> None:
+    """**Raises:** `ConfigError` for a number that is not above 0, or negative."""
+    for name, value in above.items():
+        if not (np.isfinite(value) and value > 0.0):
+            raise ConfigError(f"{name} is {value:g}; it must be greater than 0.")
+    for name, value in at_least.items():
+        if not (np.isfinite(value) and value >= 0.0):
+            raise ConfigError(f"{name} is {value:g}; it must not be negative.")
+
+
+def triplets(pairs: Float[Array, "pair own"]) -> Float[Array, "body both"]:
+    """Both pairs of each body of a chain; an end has its one pair twice."""
     first = jnp.concatenate([pairs[:1], pairs])
     return jnp.concatenate([first, jnp.concatenate([pairs, pairs[-1:]])], axis=-1)
 
 
-def _weights(values: Array) -> Array:
-    """1 for each inner bar, 1/2 for both at the ends."""
+def end_weights(values: Float[Array, "body"]) -> Float[Array, "body"]:
+    """1 for each inner body of a chain, 1/2 for both at the ends."""
     weight = np.ones(values.shape[0])
     weight[[0, -1]] = 0.5
     return jnp.asarray(weight, values.dtype)

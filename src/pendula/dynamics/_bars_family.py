@@ -19,20 +19,20 @@ from .._precision import to_host
 from .._registry import register
 from .._tree import split_trainable
 from ..data import Trajectories
-from ..train import TrainState, gradient_step, load_tree, save_tree
+from ..train import load_tree, save_tree
 from ._bar_chain import BarChain, BarWorld
 from ._bars import ESNN
 from ._bars_config import BarsConfig
-from ._bars_records import Bars, bar_model
+from ._bars_records import bar_model, bar_records
 from ._bars_stages import (
-    Loop,
     beginning,
     channel_weights,
     classical_laws,
-    clips_of,
     held_out,
-    log_every,
+    moved_by,
 )
+from ._chain_records import Records
+from ._chain_stages import Loop, clips_that_grow
 from ._config import from_dict, to_dict
 from ._watch import open_folder
 
@@ -89,7 +89,7 @@ class BarFamily:
         given: dict[str, Any] = {k: v for k, v in changes.items() if v is not None}
         chain = dataclasses.replace(self.chain, **given)
         config = from_dict(self.about["config"], BarsConfig)
-        support = Bars.of(data).until(self.about["support"])
+        support = bar_records(data).until(self.about["support"])
         params, static = split_trainable(jax.tree.map(jnp.asarray, chain))
         residual, items = residual_of(static, support, config), items_of(support)
         # all records are of one material
@@ -157,7 +157,7 @@ def fit_bar_family(
     """
     config = BarsConfig(batch=4) if config is None else config
     began = time.perf_counter()
-    records = Bars.of(data)
+    records = bar_records(data)
     _check(records, config, size, inner, support)
     train = records.until(config.span)
     ends = {"first": first, "last": last}
@@ -168,7 +168,9 @@ def fit_bar_family(
         open_folder(Path(out), resume, settings, data)
     folder = None if out is None else Path(out)
     loop = Loop(folder, resume, tell, config.minutes, began)
-    each = [Bars(train.ts, train.ys[i : i + 1]) for i in range(len(train.ys))]
+    each = [
+        dataclasses.replace(train, ys=train.ys[i : i + 1]) for i in range(len(train.ys))
+    ]
     laws, outcomes = classical_laws(each, world, config, ends, loop)
     constants = np.stack([np.asarray(law.stiffness) for law in laws])
     etas = jnp.asarray(leading(constants, size), jnp.float32)
@@ -204,7 +206,7 @@ def fit_bar_family(
 
 
 def _check(
-    records: Bars, config: BarsConfig, size: int, inner: int, support: float
+    records: Records, config: BarsConfig, size: int, inner: int, support: float
 ) -> None:
     if size < 1 or len(records.ys) <= size:
         raise ConfigError(
@@ -239,21 +241,21 @@ def leading(
     return u[:, :size] * np.sqrt(len(constants))
 
 
-def items_of(records: Bars) -> tuple[Array, Array, Array]:
+def items_of(records: Records) -> tuple[Array, Array, Array]:
     """First states, steps and states after, of all records."""
     ys = jnp.asarray(records.ys, jnp.float32)
     dts = jnp.asarray(np.diff(records.ts), jnp.float32)
     return ys[:, 0], jnp.broadcast_to(dts, (len(ys), len(dts))), ys[:, 1:]
 
 
-def residual_of(static: Any, records: Bars, config: BarsConfig) -> Any:
+def residual_of(static: Any, records: Records, config: BarsConfig) -> Any:
     """residual(theta, eta, item): weighted errors of one record, followed from its
     first state."""
-    weight = jnp.asarray(channel_weights(config, records.bars), jnp.float32)
+    weight = jnp.asarray(channel_weights(config, records.count), jnp.float32)
 
     def residual(theta: Any, eta: Array, item: tuple) -> Array:
         y0, dts, ys = item
-        model = bar_model(eqx.combine(theta, static), records.bars, config.substeps)
+        model = bar_model(eqx.combine(theta, static), records.count, config.substeps)
         path = model.steps(y0, jnp.zeros((), y0.dtype), dts, None, eta).ys[1:]
         return jnp.ravel((path - ys) * weight[None])
 
@@ -279,9 +281,9 @@ def stepped(
 
 def _meta(
     chain: BarChain,
-    train: Bars,
-    records: Bars,
-    support: Bars,
+    train: Records,
+    records: Records,
+    support: Records,
     config: BarsConfig,
     inner: int,
     size: int,
@@ -296,9 +298,10 @@ def _meta(
         fit = lambda item: stepped(residual, theta, start, item, inner)
         return jax.vmap(fit)(items)
 
-    clips, batches, transform = clips_of(
-        static, train, config, config.seed, lambda pair, row: (pair[0], pair[1][row])
-    )
+    def advance(pair: Any, row: Any, y: Array, step: tuple) -> Array:
+        theta, etas = pair
+        chain = eqx.combine(theta, static)
+        return moved_by(chain, y, step, config.substeps, etas[row])
 
     def estimate(loss: Any, pair: Any, batch: Any, key: Any) -> tuple[Array, Any]:
         theta, start = pair
@@ -308,16 +311,17 @@ def _meta(
 
     judge = held_out(static, train, records, config.substeps)
     fitted = jax.jit(found)
-    pair = (params, jnp.zeros(size, jnp.float32))
-    state = TrainState.start(pair, transform.init(pair), jax.random.key(config.seed))
-    (params, start), told = loop(
-        "clips of a family",
-        gradient_step(clips, transform, estimator=estimate),
-        state,
-        batches,
-        config.steps,
-        every=log_every(config),
-        score=lambda pair: judge(pair[0], fitted(*pair)),
+    (params, start), told = clips_that_grow(
+        (params, jnp.zeros(size, jnp.float32)),
+        advance,
+        channel_weights(config, train.count),
+        train,
+        config,
+        config.seed,
+        loop,
+        lambda pair: judge(pair[0], fitted(*pair)),
+        name="clips of a family",
+        estimator=estimate,
     )
     found_etas = np.asarray(fitted(params, start), np.float64)
     first = np.asarray(start, np.float64)

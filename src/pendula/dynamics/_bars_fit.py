@@ -19,8 +19,10 @@ from ..systems import bar_names
 from ._bar_chain import BarChain, BarWorld
 from ._bars import ESNN, AbstractBarEnergy, ElasticBars
 from ._bars_config import BarsConfig
-from ._bars_records import Bars, bar_model, visited
-from ._bars_stages import Loop, beginning, classical_laws, on_clips
+from ._bars_records import bar_model, bar_records, visited
+from ._bars_stages import beginning, classical_laws, on_clips
+from ._chain_records import Records
+from ._chain_stages import Loop
 from ._config import to_dict
 from ._fitted import Fitted
 from ._layout import layout
@@ -60,7 +62,7 @@ def fit_bars(
     """
     config = BarsConfig() if config is None else config
     began = time.perf_counter()
-    records = Bars.of(data)
+    records = bar_records(data)
     train = records.until(config.span)
     folder = None if out is None else Path(out)
     ends = {"first": first, "last": last}
@@ -105,7 +107,7 @@ def fit_bars(
             "with the classical law."
         )
     stacked = jax.tree.map(lambda *xs: np.stack(xs), *members)
-    model = bar_model(stacked, records.bars, config.substeps)
+    model = bar_model(stacked, records.count, config.substeps)
     about = _about(data, records, config, outcomes, members[0])
     pairs = visited(train).reshape(-1, 3)
     about["visited"] = np.stack([pairs.min(0), pairs.max(0)], axis=1).tolist()
@@ -117,14 +119,14 @@ def fit_bars(
 
 def _about(
     data: Trajectories,
-    records: Bars,
+    records: Records,
     config: BarsConfig,
     outcomes: list[dict[str, Any]],
     chain: BarChain,
 ) -> dict[str, Any]:
     """The record of a fit, as that of any model of motion."""
-    names = bar_names(records.bars, rates=True)
-    n = 3 * records.bars
+    names = bar_names(records.count, rates=True)
+    n = 3 * records.count
     kinds = ["second"] * n + ["velocity"] * n
     plan = layout(names, kinds, {n + k: k for k in range(n)})
     step = float(np.median(np.diff(records.ts)))

@@ -16,7 +16,7 @@ from ..data import Trajectories
 from ..systems import bar_ends
 from ._bar_chain import BarChain, BarWorld
 from ._bars import GROUPS, SCALE, pair_coordinates
-from ._bars_records import Bars
+from ._bars_records import bar_records
 from ._bars_run import bar_path
 from ._fitted import Fitted
 
@@ -34,7 +34,7 @@ class VisitedRegion:
     """
 
     def __init__(self, data: Trajectories, group: str = "helix") -> None:
-        records = Bars.of(data)
+        records = bar_records(data)
         half = records.ys.shape[2] // 2
         u = records.ys[..., :half].reshape(*records.ys.shape[:2], -1, 3)
         z = triplets(u)
@@ -142,7 +142,7 @@ class BarTrust:
         chains = tuple(fitted.model(k).field.force for k in range(fitted.members))
         group = getattr(chains[0].energy, "group", "helix")
         region = VisitedRegion(data, group)
-        records = Bars.of(data)
+        records = bar_records(data)
         ys = records.ys.reshape(len(records.ys), len(records.ts), 2, -1, 3)
         off, spread = [], []
         for y in ys:

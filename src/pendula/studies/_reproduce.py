@@ -78,6 +78,7 @@ _MODULES = {
         "_slinky_coupling",
         "_slinky_calibrate",
         "_slinky_law",
+        "_slinky_rings",
     ),
 }
 BUDGETS = ("full", "quick")

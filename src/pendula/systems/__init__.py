@@ -66,6 +66,19 @@ from ._slinky_data import (
     read_bars as read_bars,
 )
 from ._slinky_energy import cycle_energy as cycle_energy
+from ._slinky_rings import (
+    Rings as Rings,
+    from_rings as from_rings,
+    pushed as pushed,
+    to_rings as to_rings,
+)
+from ._slinky_rings_data import (
+    flat_rings as flat_rings,
+    ring_names as ring_names,
+    ring_record as ring_record,
+    rings_of as rings_of,
+    unflat_rings as unflat_rings,
+)
 from ._spring_bodies import SpringBodies as SpringBodies
 from ._spring_chain import (
     SpringChain as SpringChain,

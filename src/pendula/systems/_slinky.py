@@ -122,12 +122,17 @@ class Slinky:
         """Both ends or one of them clamped.
 
         `cycle`: the first bar's nodes (0 to 8) and all from the last bar's top on, so
-        that end bars stay; `edge`: two nodes and the angle between them.
+        that end bars stay; `ring`: up to the middle of the first cycle and from that of
+        the last one on (`Rings.clamped`); `edge`: two nodes and the angle between them.
         """
-        if by not in ("cycle", "edge"):
-            raise ConfigError(f'clamps by "{by}" are unknown. Allowed: cycle, edge.')
+        half = AROUND // 2 + 1
+        held = {"cycle": (half, AROUND + 1), "ring": (half, half), "edge": (2, 2)}
+        if by not in held:
+            raise ConfigError(
+                f'clamps by "{by}" are unknown. Allowed: {", ".join(held)}.'
+            )
         n = rod.number
-        low, high = (AROUND // 2 + 1, AROUND + 1) if by == "cycle" else (2, 2)
+        low, high = held[by]
         nodes: list[int] = []
         edges: list[int] = []
         if first:

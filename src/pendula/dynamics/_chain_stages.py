@@ -1,0 +1,273 @@
+"""What learning the energy of bars and that of rings have in common: stages in a row,
+constants by Levenberg-Marquardt on records, clips that grow."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float
+
+from ..train import (
+    ClipBatch,
+    ClipCurriculum,
+    TrainState,
+    clip_loss,
+    finish,
+    gradient_step,
+    levenberg_state,
+    levenberg_step,
+    plain_gradient,
+    run,
+)
+from ._chain_records import Records
+from ._watch import taken_up, watching
+
+
+SHORT = 16  # frames of a law's first look
+
+
+@runtime_checkable
+class ClipSettings(Protocol):
+    """What the stage of clips is told."""
+
+    @property
+    def steps(self) -> int:
+        """Updates."""
+        ...
+
+    @property
+    def lr(self) -> float:
+        """Learning rate."""
+        ...
+
+    @property
+    def falling(self) -> bool:
+        """Whether it falls."""
+        ...
+
+    @property
+    def shortest(self) -> int:
+        """Frames of the first clips."""
+        ...
+
+    @property
+    def longest(self) -> int:
+        """Frames of the longest."""
+        ...
+
+    @property
+    def every(self) -> int:
+        """Updates until clips are a frame longer."""
+        ...
+
+    @property
+    def batch(self) -> int:
+        """Clips to an update."""
+        ...
+
+    @property
+    def drawn(self) -> int:
+        """Bodies that count in an update; 0: all."""
+        ...
+
+
+@dataclasses.dataclass
+class Loop:
+    """Runs stages through `train.run`, one after the other."""
+
+    folder: Path | None
+    resumed: bool
+    tell: Any
+    minutes: float
+    began: float
+    index: int = 0
+
+    def __call__(
+        self,
+        name: str,
+        step: Any,
+        state: TrainState,
+        batches: Any,
+        total: int,
+        *,
+        every: int,
+        score: Any = None,
+        inner: int = 1,
+        settles: bool = False,
+    ) -> tuple[Any, dict[str, Any]]:
+        index, self.index = self.index, self.index + 1
+        began, ended = time.perf_counter(), None
+        place = None if self.folder is None else self.folder / "resume" / f"{index:03d}"
+        if place is not None and self.resumed:
+            state, ended = taken_up(place, index, state)
+        row: dict[str, Any] = {}
+        callbacks = watching(
+            name,
+            index,
+            total,
+            int(state.step),
+            folder=self.folder,
+            place=f"resume/{index:03d}",
+            deadline=self.began + 60.0 * self.minutes,
+            minutes=self.minutes,
+            tell=self.tell,
+            score=score,
+            settles=settles,
+            last=row,
+        )
+        if ended is None:
+            state, ended = run(
+                step,
+                state,
+                batches,
+                callbacks,
+                num_steps=total,
+                log_every=every,
+                inner=inner,
+            )
+        told = {
+            "name": name,
+            "steps": int(state.step),
+            "seconds": time.perf_counter() - began,
+            "reason": ended,
+            "loss": np.min(row["loss"]).tolist() if "loss" in row else None,
+        }
+        return finish(state), told
+
+
+def constants(
+    simulate: Callable[[Array, Array, Array], Array],
+    weight: Float[np.ndarray, "channel"],
+    sets: Sequence[Records],
+    begin: Float[Any, "member constant"],
+    loop: Loop,
+    name: str = "law",
+) -> tuple[list[Float[Array, "constant"]], list[dict[str, Any]]]:
+    """Constants of a law that repeat records best, for each of several sets of records
+    of equal shape (one program for all): from each of `begin` on the first frames,
+    where there are several, then from the best on whole records.
+
+    `simulate(constants, y0, dts)` gives states `"time dim"`, of which the first
+    channels are compared, times `weight`.
+    """
+
+    def residual(log: Array, local: Array, item: tuple) -> Array:
+        y0, dts, ys = item
+        path = simulate(log, y0, dts)[1:]
+        off = (path[:, : len(weight)] - ys) * jnp.asarray(weight, ys.dtype)[None]
+        return jnp.ravel(off)
+
+    @jax.jit
+    def left(log: Array, items: tuple) -> Array:
+        one = lambda p: jax.vmap(lambda i: residual(p, jnp.zeros(0), i))(items)
+        return jax.vmap(lambda p: jnp.sum(one(p) ** 2))(log)
+
+    def fitting(members: int) -> Callable[[Records, int, Array], tuple[Array, Any]]:
+        step = levenberg_step(
+            residual,
+            lambda log: jnp.zeros((0,), log.dtype),
+            lambda items: jnp.asarray(items[2].size, items[2].dtype),
+            members=members,
+        )
+
+        def on(mine: Records, frames: int, start: Array) -> tuple[Array, Any]:
+            ys = jnp.asarray(mine.ys[:, :frames], jnp.float32)
+            dts = jnp.asarray(np.diff(mine.ts[:frames]), jnp.float32)
+            dts = jnp.broadcast_to(dts, (len(ys), frames - 1))
+            items = (ys[:, 0], dts, ys[:, 1:, : len(weight)])
+            local = jnp.zeros((members, len(ys), 0), start.dtype)
+            opt = levenberg_state(start.dtype, variance=1.0, members=members)
+            state = TrainState.start((start, local), opt, jax.random.key(0), members)
+            (log, _), told = loop(
+                f"{name} on {frames} frames",
+                step,
+                state,
+                items,
+                40,
+                every=1,
+                settles=True,
+            )
+            losses = left(log, items)
+            best = jnp.argmin(jnp.where(jnp.isfinite(losses), losses, jnp.inf))
+            return log[best], told
+
+        return on
+
+    begin = jnp.asarray(begin, jnp.float32)
+    frames = len(sets[0].ts)
+    several = fitting(len(begin))
+    looks = len(begin) > 1 and frames > SHORT
+    whole = fitting(1) if looks else several
+    found, tolds = [], []
+    for mine in sets:
+        first = begin
+        if looks:
+            first = several(mine, SHORT, begin)[0][None]
+        log, told = whole(mine, frames, first)
+        found.append(log)
+        tolds.append(told)
+    return found, tolds
+
+
+def clips_that_grow(
+    params: Any,
+    advance: Callable[[Any, Any, Array, tuple], Array],
+    weight: Float[np.ndarray, "dim"],
+    train: Records,
+    config: ClipSettings,
+    seed: int,
+    loop: Loop,
+    score: Callable[[Any], Array],
+    *,
+    name: str = "clips",
+    estimator: Any = plain_gradient,
+) -> tuple[Any, dict[str, Any]]:
+    """Clips that grow; the weights with the lowest score are kept. `advance` as in
+    `clip_loss`; of the bodies of a chain `config.drawn` count in an update.
+    `estimator`: how the gradient comes from the loss, as in `gradient_step`."""
+    frames, count, dim = len(train.ts), train.count, train.ys.shape[2]
+    longest = min(config.longest, frames)
+    curriculum = ClipCurriculum(
+        min(config.shortest, longest), longest, config.every, config.batch
+    )
+    loss = clip_loss(
+        advance,
+        jnp.asarray(train.ts, jnp.float32),
+        jnp.asarray(train.ys, jnp.float32),
+        jnp.asarray(weight, jnp.float32),
+        longest,
+    )
+    rate: Any = config.lr
+    if config.falling:
+        warm = min(40, config.steps // 4)
+        rate = optax.warmup_cosine_decay_schedule(
+            0.05 * config.lr, config.lr, warm, config.steps, 0.01 * config.lr
+        )
+    transform = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate))
+    draw = curriculum.batches(len(train.ys), frames, dim, seed)
+    few = config.drawn if 0 < config.drawn < count else count
+
+    def batches(k: int) -> ClipBatch:
+        rng = np.random.default_rng((seed, k, 1))
+        own = np.sort(rng.choice(count, few, replace=False))
+        channels = train.channels(own).astype(np.int32)
+        return jax.tree.map(jnp.asarray, draw(k)._replace(channels=channels))
+
+    state = TrainState.start(params, transform.init(params), jax.random.key(seed))
+    return loop(
+        name,
+        gradient_step(loss, transform, estimator=estimator),
+        state,
+        batches,
+        config.steps,
+        every=max(1, min(20, config.steps // 10)),
+        score=score,
+    )
