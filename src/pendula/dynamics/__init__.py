@@ -6,8 +6,15 @@ from ._bar_chain import (
 )
 from ._bars import (
     ESNN as ESNN,
+    AbstractBarEnergy as AbstractBarEnergy,
     ElasticBars as ElasticBars,
     pair_coordinates as pair_coordinates,
+)
+from ._bars_cells import (
+    PolynomialBars as PolynomialBars,
+    cell_law as cell_law,
+    cell_polynomial as cell_polynomial,
+    fit_cells as fit_cells,
 )
 from ._bars_config import BarsConfig as BarsConfig
 from ._bars_fit import fit_bars as fit_bars

@@ -73,6 +73,7 @@ _MODULES = {
         "_slinky_network_speed",
         "_slinky_chain",
         "_slinky_coupling",
+        "_slinky_homogenised",
     ),
 }
 BUDGETS = ("full", "quick")

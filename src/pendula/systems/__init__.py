@@ -1,6 +1,7 @@
 """Worlds we know: simulators with ground truth, and how they are observed."""
 
 from ._brusselator import Brusselator as Brusselator
+from ._cell_energy import Cells as Cells, cell_energy as cell_energy
 from ._diffusion import (
     DIRICHLET as DIRICHLET,
     NEUMANN as NEUMANN,
