@@ -252,7 +252,7 @@ def test_every_study_has_a_table_of_its_own():
         *["rivals", "selkov_time"],
         *["statics", "motion", "drops", "speed"],
         *["esnn", "ablations", "recipes", "network_speed", "chain", "coupling"],
-        *["homogenised"],
+        *["homogenised", "learned_bars"],
     ]
 
 

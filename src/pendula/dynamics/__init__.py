@@ -16,6 +16,13 @@ from ._bars_cells import (
     cell_polynomial as cell_polynomial,
     fit_cells as fit_cells,
 )
+from ._bars_code import (
+    CYCLE_POSES as CYCLE_POSES,
+    CycleCode as CycleCode,
+    fit_code as fit_code,
+    moved_cycles as moved_cycles,
+)
+from ._bars_code_run import code_path as code_path
 from ._bars_config import BarsConfig as BarsConfig
 from ._bars_fit import fit_bars as fit_bars
 from ._bars_kept import (

@@ -74,6 +74,7 @@ _MODULES = {
         "_slinky_chain",
         "_slinky_coupling",
         "_slinky_homogenised",
+        "_slinky_learned_bars",
     ),
 }
 BUDGETS = ("full", "quick")
