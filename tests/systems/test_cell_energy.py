@@ -20,7 +20,7 @@ def found():
     tilt = to_bars(SLINKY.points())[0][0, 2]
     rest = SLINKY.pitch * np.array([np.cos(tilt), -np.sin(tilt), 0.0])
     states.append(np.repeat(rest[None], 2, axis=0))
-    drawn = rest + [1e-4, 0.0, 0.0]
+    drawn = rest + np.array([1e-4, 0.0, 0.0])
     states.append(np.repeat(drawn[None], 2, axis=0))
     for pair in range(2):
         for k in range(3):
