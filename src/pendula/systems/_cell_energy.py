@@ -112,10 +112,9 @@ def cell_energy(
 
 def _batches(flat: np.ndarray) -> list[Array]:
     """Of one size, the last one filled up: one program for all."""
-    size = min(BATCH, len(flat))
-    missing = -len(flat) % size
+    missing = -len(flat) % BATCH
     filled = np.concatenate([flat, np.repeat(flat[-1:], missing, axis=0)])
-    return [jnp.asarray(b) for b in filled.reshape(-1, size, *flat.shape[1:])]
+    return [jnp.asarray(b) for b in filled.reshape(-1, BATCH, *flat.shape[1:])]
 
 
 class Wire(NamedTuple):
