@@ -253,7 +253,7 @@ def test_every_study_has_a_table_of_its_own():
         *["statics", "motion", "drops", "speed"],
         *["esnn", "ablations", "recipes", "imode", "rivals", "trust"],
         *["network_speed", "chain", "coupling", "recordings", "calibrate", "law"],
-        *["rings"],
+        *["rings", "homogenised", "learned_bars"],
     ]
 
 

@@ -6,9 +6,23 @@ from ._bar_chain import (
 )
 from ._bars import (
     ESNN as ESNN,
+    AbstractBarEnergy as AbstractBarEnergy,
     ElasticBars as ElasticBars,
     pair_coordinates as pair_coordinates,
 )
+from ._bars_cells import (
+    PolynomialBars as PolynomialBars,
+    cell_law as cell_law,
+    cell_polynomial as cell_polynomial,
+    fit_cells as fit_cells,
+)
+from ._bars_code import (
+    CYCLE_POSES as CYCLE_POSES,
+    CycleCode as CycleCode,
+    fit_code as fit_code,
+    moved_cycles as moved_cycles,
+)
+from ._bars_code_run import code_path as code_path
 from ._bars_config import BarsConfig as BarsConfig
 from ._bars_family import (
     BarFamily as BarFamily,

@@ -79,6 +79,8 @@ _MODULES = {
         "_slinky_calibrate",
         "_slinky_law",
         "_slinky_rings",
+        "_slinky_homogenised",
+        "_slinky_learned_bars",
     ),
 }
 BUDGETS = ("full", "quick")

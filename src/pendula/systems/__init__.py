@@ -2,6 +2,8 @@
 
 from ._brusselator import Brusselator as Brusselator
 from ._calibrate import Calibration as Calibration, calibrate as calibrate
+from ._cell_energy import Cells as Cells, cell_energy as cell_energy
+from ._cycle_shapes import cycle_shapes as cycle_shapes
 from ._diffusion import (
     DIRICHLET as DIRICHLET,
     NEUMANN as NEUMANN,
