@@ -307,7 +307,8 @@ def draw(run: Run, seen: dict[str, np.ndarray], drawn: dict[str, RingPath]) -> N
                 path = drawn[law]
                 line = 1e3 * path.rings.x[:, middle, k]
                 ax.plot(path.ts, line, color=colour, label=name)
-            ax.set(ylabel=f"{label} of the middle ring [mm]")
-        axes[0].legend(frameon=False)
-        axes[0].set(title="Thrown out of the plane: 1.5 s from what 0.7 s taught")
+            ax.set(ylabel=f"{label} [mm]")
+        below = {"loc": "lower center", "bbox_to_anchor": (0.5, -0.24)}
+        axes[0].legend(frameon=False, ncols=3, **below)
+        axes[0].set(title="The middle ring, thrown out of the plane")
         axes[1].set(xlabel="time [s]")
