@@ -65,9 +65,9 @@ def cell_energy(
     chain stores a cycle. Two pairs that take turns tell what a cycle feels of a
     neighbour that is deformed otherwise.
 
-    **Arguments:** `pairs` `"*lead pair 3"` [m, m, rad], of one state or of many; `parts`: in how many
-    equal parts the bars go there from rest; `tolerance`: the force that Newton's method
-    may leave [N].
+    **Arguments:** `pairs` `"*lead pair 3"` [m, m, rad], of one state or of many;
+    `parts`: in how many equal parts the bars go there from rest; `tolerance`: the force
+    that Newton's method may leave [N].
     **Returns:** `Cells`, of all M cycles together, in float64.
     **Raises:** `ConfigError` for another shape or values that are not finite;
     `DivergedError` where no rest is found.
