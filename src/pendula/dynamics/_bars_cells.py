@@ -169,9 +169,9 @@ def cell_polynomial(
 
 
 def fit_cells(
-    pairs: Float[np.ndarray, "cell pair 3"],
-    energy: Float[np.ndarray, "cell"],
-    slope: Float[np.ndarray, "cell pair 3"],
+    pairs: Any,
+    energy: Any,
+    slope: Any,
     config: BarsConfig | None = None,
     *,
     radius: float = 0.033,
@@ -187,7 +187,8 @@ def fit_cells(
     neighbours that differ: two of them, drawn at random, then count as such, and store
     what each does by itself.
 
-    **Arguments:** what `pendula.systems.cell_energy` gives; of `config` the network,
+    **Arguments:** `pairs` `"cell pair 3"` and what `pendula.systems.cell_energy` gives,
+    `energy` `"cell"`, `slope` `"cell pair 3"`; of `config` the network,
     `start_steps`, `natural`, `seed` and `minutes`; `radius` of a bar [m], by which
     moments count as forces; `tell` gets the progress.
     **Returns:** the energy, for a `BarChain`, and a record of the training.

@@ -48,7 +48,7 @@ class Cells(NamedTuple):
 
 def cell_energy(
     slinky: Slinky,
-    pairs: Float[np.ndarray, "*lead pair 3"],
+    pairs: Any,
     *,
     parts: int = 2,
     tolerance: float = 1e-7,
@@ -65,9 +65,9 @@ def cell_energy(
     chain stores a cycle. Two pairs that take turns tell what a cycle feels of a
     neighbour that is deformed otherwise.
 
-    **Arguments:** `pairs` [m, m, rad], of one state or of many; `parts`: in how many
-    equal parts the bars go there from rest; `tolerance`: the force that Newton's method
-    may leave [N].
+    **Arguments:** `pairs` `"*lead pair 3"` [m, m, rad], of one state or of many;
+    `parts`: in how many equal parts the bars go there from rest; `tolerance`: the force
+    that Newton's method may leave [N].
     **Returns:** `Cells`, of all M cycles together, in float64.
     **Raises:** `ConfigError` for another shape or values that are not finite;
     `DivergedError` where no rest is found.
@@ -234,7 +234,8 @@ def _at_rest(wire: Wire, states: Array, parts: Array, tolerance: Array) -> Any:
         begin = jnp.broadcast_to(wire.natural, pairs.shape)
 
         def onwards(k: Array, item: tuple[Array, Array]) -> tuple[Array, Array]:
-            here = begin + (k + 1.0) / parts * (pairs - begin)
+            share = (k + 1).astype(pairs.dtype) / parts.astype(pairs.dtype)
+            here = begin + share * (pairs - begin)
             return _newton(wire, item[0], here, tolerance)
 
         first = jnp.zeros(free_of(len(pairs))), jnp.asarray(jnp.inf)
