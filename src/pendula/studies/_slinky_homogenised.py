@@ -129,8 +129,8 @@ def force_error(
     energy: AbstractBarEnergy, pairs: np.ndarray, slope: np.ndarray
 ) -> float:
     """Root mean square error of forces, moments over the radius [N]."""
-    own = jnp.asarray(pairs, jnp.float32)
-    whole = lambda p: jnp.sum(energy(jnp.concatenate([p, p], axis=-1)))
+    own, held = jnp.asarray(pairs, jnp.float32), jax.tree.map(jnp.asarray, energy)
+    whole = lambda p: jnp.sum(held(jnp.concatenate([p, p], axis=-1)))
     off = (np.asarray(jax.grad(whole)(own), float) - slope) / [1.0, 1.0, 0.033]
     return float(np.sqrt(np.mean(off**2)))
 

@@ -177,13 +177,15 @@ def anywhere(shapes: np.ndarray) -> np.ndarray:
 
 def encoded(code: CycleCode, nodes: np.ndarray) -> np.ndarray:
     """Codes of cycles."""
-    return np.asarray(jax.vmap(code.encode)(jnp.asarray(nodes, jnp.float32)), float)
+    own = jax.tree.map(jnp.asarray, code)
+    return np.asarray(jax.vmap(own.encode)(jnp.asarray(nodes, jnp.float32)), float)
 
 
 def again(code: CycleCode, nodes: np.ndarray) -> np.ndarray:
     """Cycles that went through a code."""
-    codes = jax.vmap(code.encode)(jnp.asarray(nodes, jnp.float32))
-    return np.asarray(jax.vmap(code.decode)(codes), float)
+    own = jax.tree.map(jnp.asarray, code)
+    codes = jax.vmap(own.encode)(jnp.asarray(nodes, jnp.float32))
+    return np.asarray(jax.vmap(own.decode)(codes), float)
 
 
 def components(taught: np.ndarray, seen: np.ndarray, k: int) -> np.ndarray:
