@@ -57,6 +57,7 @@ def test_a_network_comes_near_to_cells():
     config = BarsConfig(width=8, depth=1, start_steps=1500)
     net, told = fit_cells(pairs[:, None], energy, slope[:, None], config)
     assert told["steps"] == 1500
+    net = jax.tree.map(jnp.asarray, net)
     off = np.asarray(net(jnp.asarray(np.tile(pairs, 2), jnp.float32))) - energy
     assert np.sqrt(np.mean(off**2)) < 0.2 * np.sqrt(np.mean(energy**2))
 
