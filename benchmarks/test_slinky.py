@@ -6,10 +6,10 @@
 Group `network`: accelerations of 76 bars, of one state and of five; both sides have the
 same weights and give the same numbers before anything is timed. The rods hang from one
 end as they rest and are let go: 10 cycles for `--hang` seconds, 76 cycles for 5 ms;
-both tips must fall alike within 2 % of their way (up to 0.1 s). Each side takes the steps that it needs: 1 ms of
-an implicit scheme here, 0.2 microseconds of an explicit one there. The ratio of both
-times for the same stretch of motion is printed with `-s`; PyElastica's is compiled and
-warm.
+both tips must fall alike within 2 % of their way (up to 0.1 s). Each side takes the
+steps that it needs: 1 ms of an implicit scheme here, 0.2 microseconds of an explicit
+one there. The ratio of both times for the same stretch of motion is printed with `-s`;
+PyElastica's is compiled and warm.
 """
 
 from __future__ import annotations
