@@ -21,6 +21,7 @@ from pendula.dynamics import (
 )
 from pendula.dynamics._bars import AbstractBarEnergy
 from pendula.dynamics._bars_family import leading
+from pendula.dynamics._chain_stages import Loop
 from pendula.systems import bar_record
 
 
@@ -127,3 +128,19 @@ def test_settings_that_do_not_fit_are_refused(records, changes, more, told):
     config = dataclasses.replace(SMALL, **changes)
     with pytest.raises(ConfigError, match=told):
         fit_bar_family(data, WORLD, config, **more)
+
+
+def test_a_run_in_another_world_is_not_taken_up(tmp_path):
+    data = join([record(s) for s in SCALES])
+    own = {"first": True, "last": False, "size": 1, "inner": 2, "support": 0.15}
+    Loop.opened(tmp_path, False, None, SMALL, WORLD, data, **own)
+    with pytest.raises(CheckpointError):
+        fit_bar_family(
+            data,
+            BarWorld.of(mass=5e-3),
+            SMALL,
+            support=0.15,
+            last=False,
+            out=tmp_path,
+            resume=True,
+        )

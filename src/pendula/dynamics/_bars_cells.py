@@ -23,6 +23,7 @@ from .._types import Context
 from ..train import TrainState, adam_cosine, gradient_step
 from ._bars import ESNN, AbstractBarEnergy, ElasticBars
 from ._bars_config import BarsConfig
+from ._bars_stages import bar_network
 from ._chain_stages import Loop
 
 
@@ -202,16 +203,7 @@ def fit_cells(
             f"pairs, energy and slope have shapes {', '.join(map(str, shapes))}; "
             "expected (cell, pair, 3), (cell,) and (cell, pair, 3)."
         )
-    net = ESNN.create(
-        jax.random.key(config.seed),
-        width=config.width,
-        depth=config.depth,
-        group=config.group,
-        bounded=config.bounded,
-        activation=config.activation,
-        squared=config.squared,
-        rest=(config.natural, 0.0, 0.0) * 2,
-    )
+    net = bar_network(config, config.seed)
     params, static = split_trainable(net)
     put = lambda x: jnp.asarray(np.asarray(x), jnp.float32)
     batch = put(pairs), put(energy), put(slope)

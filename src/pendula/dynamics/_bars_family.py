@@ -21,10 +21,10 @@ from .._tree import split_trainable
 from ..data import Trajectories
 from ..train import load_tree, save_tree
 from ._bar_chain import BarChain, BarWorld
-from ._bars import ESNN
 from ._bars_config import BarsConfig
 from ._bars_records import bar_model, bar_records
 from ._bars_stages import (
+    bar_network,
     beginning,
     channel_weights,
     classical_laws,
@@ -34,7 +34,6 @@ from ._bars_stages import (
 from ._chain_records import Records
 from ._chain_stages import Loop, clips_that_grow
 from ._config import from_dict, to_dict
-from ._watch import open_folder
 
 
 INNER = 2  # steps on eta, as published for the Slinky
@@ -161,30 +160,15 @@ def fit_bar_family(
     _check(records, config, size, inner, support)
     train = records.until(config.span)
     ends = {"first": first, "last": last}
-    if out is not None:
-        own = {"size": size, "inner": inner, "support": support}
-        settings = to_dict(config) | ends | own
-        settings.pop("minutes")
-        open_folder(Path(out), resume, settings, data)
-    folder = None if out is None else Path(out)
-    loop = Loop(folder, resume, tell, config.minutes, began)
+    own = ends | {"size": size, "inner": inner, "support": support}
+    loop = Loop.opened(out, resume, tell, config, world, data, **own)
     each = [
         dataclasses.replace(train, ys=train.ys[i : i + 1]) for i in range(len(train.ys))
     ]
     laws, outcomes = classical_laws(each, world, config, ends, loop)
     constants = np.stack([np.asarray(law.stiffness) for law in laws])
     etas = jnp.asarray(leading(constants, size), jnp.float32)
-    energy = ESNN.create(
-        jax.random.key(config.seed),
-        width=config.width,
-        depth=config.depth,
-        eta=size,
-        group=config.group,
-        bounded=config.bounded,
-        activation=config.activation,
-        squared=config.squared,
-        rest=(config.natural, 0.0, 0.0) * 2,
-    )
+    energy = bar_network(config, config.seed, size)
     chain = BarChain(energy, world, rule=config.rule, **ends)
     law = jax.tree.map(lambda *xs: jnp.stack([jnp.asarray(x) for x in xs]), *laws)
     chain, told = beginning(chain, law, train, config, config.seed, loop, etas)

@@ -17,16 +17,15 @@ from .._tree import num_parameters, split_trainable
 from ..data import Trajectories
 from ..systems import bar_names
 from ._bar_chain import BarChain, BarWorld
-from ._bars import ESNN, AbstractBarEnergy, ElasticBars
+from ._bars import AbstractBarEnergy, ElasticBars
 from ._bars_config import BarsConfig
 from ._bars_records import bar_model, bar_records, visited
-from ._bars_stages import beginning, classical_laws, on_clips
+from ._bars_stages import bar_network, beginning, classical_laws, on_clips
 from ._chain_records import Records
 from ._chain_stages import Loop
 from ._config import to_dict
 from ._fitted import Fitted
 from ._layout import layout
-from ._watch import open_folder
 
 
 def fit_bars(
@@ -64,14 +63,9 @@ def fit_bars(
     began = time.perf_counter()
     records = bar_records(data)
     train = records.until(config.span)
-    folder = None if out is None else Path(out)
     ends = {"first": first, "last": last}
-    if folder is not None:
-        settings = to_dict(config) | ends | {"taught": teacher is not None}
-        settings.pop("minutes")  # a resumed fit may be given more time
-        settings["world"] = [np.asarray(x).tolist() for x in jax.tree.leaves(world)]
-        open_folder(folder, resume, settings, data)
-    loop = Loop(folder, resume, tell, config.minutes, began)
+    own = ends | {"taught": teacher is not None}
+    loop = Loop.opened(out, resume, tell, config, world, data, **own)
     outcomes: list[dict[str, Any]] = []
     law = None if teacher is None else jax.tree.map(jnp.asarray, teacher)
     if config.start == "law" and teacher is None:
@@ -79,16 +73,7 @@ def fit_bars(
     members = []
     for k in range(config.members):
         seed = config.seed + k
-        energy = ESNN.create(
-            jax.random.key(seed),
-            width=config.width,
-            depth=config.depth,
-            group=config.group,
-            bounded=config.bounded,
-            activation=config.activation,
-            squared=config.squared,
-            rest=(config.natural, 0.0, 0.0) * 2,
-        )
+        energy = bar_network(config, seed)
         chain = BarChain(energy, world, rule=config.rule, **ends)
         if config.start_steps and config.start != "none":
             chain, told = beginning(chain, law, train, config, seed, loop)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
@@ -32,6 +31,13 @@ def visited(train: Records) -> Float[np.ndarray, "triplet 6"]:
     """The coordinates of all triplets of the records."""
     half = train.ys.shape[2] // 2
     flat = train.ys[..., :half].reshape(-1, train.count, 3)
-    u = jnp.asarray(flat, jnp.float32)
-    pairs = np.asarray(jax.vmap(pair_coordinates)(u[:, :-1], u[:, 1:]))
-    return np.concatenate([pairs[:, :-1], pairs[:, 1:]], axis=-1).reshape(-1, 6)
+    return inner_triplets(flat).reshape(-1, 6)
+
+
+def inner_triplets(
+    u: Float[np.ndarray, "*lead bar 3"],
+) -> Float[np.ndarray, "*lead inner 6"]:
+    """The coordinates of both pairs of each inner bar, in float32."""
+    left, right = (jnp.asarray(x, jnp.float32) for x in (u[..., :-1, :], u[..., 1:, :]))
+    pairs = np.asarray(pair_coordinates(left, right))
+    return np.concatenate([pairs[..., :-1, :], pairs[..., 1:, :]], axis=-1)

@@ -16,7 +16,7 @@ from .._tree import split_trainable
 from ..solve import scheme
 from ..train import TrainState, adam_cosine, gradient_step
 from ._bar_chain import BarChain, BarWorld
-from ._bars import AbstractBarEnergy, ElasticBars
+from ._bars import ESNN, AbstractBarEnergy, ElasticBars
 from ._bars_config import BarsConfig
 from ._bars_records import bar_model, visited
 from ._chain_records import Records
@@ -31,6 +31,21 @@ DRAWN = 512  # triplets to an update of the beginning
 # xi (down to that of a chain at rest), and m, rad
 AROUND = (0.6, 1.5e-3, 0.1)
 GRAVITY = 9.8  # m/s^2, the unit of accelerations in a loss
+
+
+def bar_network(config: BarsConfig, seed: int, eta: int = 0) -> ESNN:
+    """A fresh network of the settings; `eta` is the size of its context."""
+    return ESNN.create(
+        jax.random.key(seed),
+        width=config.width,
+        depth=config.depth,
+        eta=eta,
+        group=config.group,
+        bounded=config.bounded,
+        activation=config.activation,
+        squared=config.squared,
+        rest=(config.natural, 0.0, 0.0) * 2,
+    )
 
 
 def classical_laws(

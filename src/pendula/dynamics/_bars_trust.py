@@ -15,8 +15,8 @@ from .._errors import ConfigError, DataError
 from ..data import Trajectories
 from ..systems import bar_ends
 from ._bar_chain import BarChain, BarWorld
-from ._bars import GROUPS, SCALE, pair_coordinates
-from ._bars_records import bar_records
+from ._bars import SCALE, copies
+from ._bars_records import bar_records, inner_triplets
 from ._bars_run import bar_path
 from ._fitted import Fitted
 
@@ -37,7 +37,7 @@ class VisitedRegion:
         records = bar_records(data)
         half = records.ys.shape[2] // 2
         u = records.ys[..., :half].reshape(*records.ys.shape[:2], -1, 3)
-        z = triplets(u)
+        z = inner_triplets(u)
         if z.shape[1] < 2 * NEAR + 2:
             raise DataError(
                 f"the record has {z.shape[1]} frames; at least {2 * NEAR + 2} tell how "
@@ -49,35 +49,30 @@ class VisitedRegion:
         # each frame against those that are not next to it, a few of them: the tree of
         # the others has to be built anew for each
         for k in frame[:: max(1, len(frame) // 20)]:
-            others = z[:, np.abs(frame - k) > NEAR].reshape(-1, 6)
-            own = self._copies(z[:, k].reshape(-1, 6))
-            away.append(KDTree(others).query(own)[0].min(axis=0))
+            others = _scaled(z[:, np.abs(frame - k) > NEAR].reshape(-1, 6))
+            away.append(self._nearest(KDTree(others), z[:, k]))
         self.limit = float(np.quantile(np.concatenate(away), SHARE))
-        self.tree = KDTree(z.reshape(-1, 6))
+        self.tree = KDTree(_scaled(z.reshape(-1, 6)))
 
-    def _copies(self, z: np.ndarray) -> np.ndarray:
-        made = []
-        for signs, swap in GROUPS[self.group]:
-            a, b = (z[:, 3:], z[:, :3]) if swap else (z[:, :3], z[:, 3:])
-            made.append(np.concatenate([signs * a, signs * b], axis=1))
-        return np.stack(made)
+    def _nearest(self, tree: KDTree, z: np.ndarray) -> np.ndarray:
+        """The distance of each triplet, in the copy that is nearest."""
+        made = copies(jnp.asarray(z.reshape(-1, 6)), self.group)
+        return tree.query(_scaled(np.asarray(made)))[0].min(axis=0)
 
     def distance(
         self, u: Float[np.ndarray, "*lead bar 3"]
     ) -> Float[np.ndarray, "*lead bar"]:
         """How far each bar's triplet is from what was visited, over the limit: inside
         is up to 1. An end bar counts as its neighbour does."""
-        z = triplets(np.asarray(u, np.float64))
-        near = self.tree.query(self._copies(z.reshape(-1, 6)))[0].min(axis=0)
+        z = inner_triplets(np.asarray(u, np.float64))
+        near = self._nearest(self.tree, z)
         inner = (near / self.limit).reshape(z.shape[:-1])
         return np.concatenate([inner[..., :1], inner, inner[..., -1:]], axis=-1)
 
 
-def triplets(u: Float[np.ndarray, "*lead bar 3"]) -> Float[np.ndarray, "*lead inner 6"]:
-    """Scaled coordinates of both pairs of each inner bar."""
-    left, right = (jnp.asarray(x, jnp.float32) for x in (u[..., :-1, :], u[..., 1:, :]))
-    pairs = np.asarray(pair_coordinates(left, right), np.float64) * np.array(SCALE)
-    return np.concatenate([pairs[..., :-1, :], pairs[..., 1:, :]], axis=-1)
+def _scaled(z: np.ndarray) -> np.ndarray:
+    """In the units of a network's inputs."""
+    return np.asarray(z, np.float64) * np.tile(SCALE, 2)
 
 
 @dataclasses.dataclass(frozen=True)

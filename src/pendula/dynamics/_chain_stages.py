@@ -15,6 +15,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
+from ..data import Trajectories
 from ..train import (
     ClipBatch,
     ClipCurriculum,
@@ -28,7 +29,8 @@ from ..train import (
     run,
 )
 from ._chain_records import Records
-from ._watch import taken_up, watching
+from ._config import to_dict
+from ._watch import open_folder, taken_up, watching
 
 
 SHORT = 16  # frames of a law's first look
@@ -89,6 +91,29 @@ class Loop:
     minutes: float
     began: float
     index: int = 0
+
+    @classmethod
+    def opened(
+        cls,
+        out: str | Path | None,
+        resume: bool,
+        tell: Any,
+        config: Any,
+        world: Any,
+        data: Trajectories,
+        **own: Any,
+    ) -> Loop:
+        """In a run folder, where there is one, that knows what it was begun with:
+        settings, `own` ones beside them, world and data.
+
+        **Raises:** `CheckpointError` for a resumed run of others."""
+        began, folder = time.perf_counter(), None if out is None else Path(out)
+        if folder is not None:
+            settings = to_dict(config) | own
+            settings.pop("minutes")  # a resumed fit may be given more time
+            settings["world"] = [np.asarray(x).tolist() for x in jax.tree.leaves(world)]
+            open_folder(folder, resume, settings, data)
+        return cls(folder, resume, tell, config.minutes, began)
 
     def __call__(
         self,

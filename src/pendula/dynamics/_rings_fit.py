@@ -26,7 +26,6 @@ from ._ring_chain import POSE, RATE, RingChain, RingWorld
 from ._rings import ElasticRings, RingESNN
 from ._rings_config import RingsConfig
 from ._rings_run import ring_frame, ring_steps
-from ._watch import open_folder
 
 
 STRETCH = (10.0, 30.0, 100.0, 300.0)  # N/m along the axis: where the law begins
@@ -80,14 +79,8 @@ def fit_rings(
     began = time.perf_counter()
     records = Records.of(data, rings_of, POSE, RATE)
     train = records.until(config.span)
-    folder = None if out is None else Path(out)
     ends = {"first": first, "last": last}
-    if folder is not None:
-        settings = to_dict(config) | ends
-        settings.pop("minutes")  # a resumed fit may be given more time
-        settings["world"] = [np.asarray(x).tolist() for x in jax.tree.leaves(world)]
-        open_folder(folder, resume, settings, data)
-    loop = Loop(folder, resume, tell, config.minutes, began)
+    loop = Loop.opened(out, resume, tell, config, world, data, **ends)
     springs, law, stages = ring_laws(train, world, config, ends, loop)
     chain = RingChain(law, world, **ends)
     if config.steps:
