@@ -53,18 +53,23 @@ _WHAT = ("train_m", "case0_m", "case2_m", "lost_s")
 _FAR = 0.1  # m, beyond which a motion has nothing to do with the rod's
 
 
+def motion_rows(name: str, words: str) -> Iterator[Row]:
+    """How far a way of learning carries on two cases."""
+    key = f"slinky.esnn.ablation.{name}"
+    yield Row(f"{key}_train_m", f"{words}: distance over the 0.7 s taught.", "m")
+    yield Row(f"{key}_case0_m", f"{words}: over 2.5 s, both ends held.", "m")
+    yield Row(f"{key}_case2_m", f"{words}: 40 cycles hanging free, 1.5 s.", "m")
+    yield Row(
+        f"{key}_lost_s",
+        f"{words}: time at which case 0 is 0.1 m off on average (2.5: never).",
+        "s",
+        better="higher",
+    )
+
+
 def _rows(variants: dict[str, tuple[str, dict[str, Any]]]) -> Iterator[Row]:
     for name, (words, _) in variants.items():
-        key = f"slinky.esnn.ablation.{name}"
-        yield Row(f"{key}_train_m", f"{words}: distance over the 0.7 s taught.", "m")
-        yield Row(f"{key}_case0_m", f"{words}: over 2.5 s, both ends held.", "m")
-        yield Row(f"{key}_case2_m", f"{words}: 40 cycles hanging free, 1.5 s.", "m")
-        yield Row(
-            f"{key}_lost_s",
-            f"{words}: time at which case 0 is 0.1 m off on average (2.5: never).",
-            "s",
-            better="higher",
-        )
+        yield from motion_rows(name, words)
 
 
 _FULL: dict[str, Any] = {"cycles": None, "config": _BASE, "only": None}

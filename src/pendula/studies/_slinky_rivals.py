@@ -15,7 +15,7 @@ from ..systems import cycle_energy, to_bars
 from ._claim import Claim
 from ._row import Row
 from ._slinky import slinky
-from ._slinky_ablations import lost_at
+from ._slinky_ablations import lost_at, motion_rows
 from ._slinky_cases import CASES, FRAME, SlinkyCase, distances, truth, world
 from ._slinky_esnn import smaller
 from ._slinky_rival_nets import (
@@ -55,15 +55,7 @@ def _rows() -> Iterator[Row]:
     for name, words in RIVALS.items():
         key = f"slinky.esnn.ablation.{name}"
         yield Row(f"{key}_fit", f"{words}: error of what it was told, in spreads.")
-        yield Row(f"{key}_train_m", f"{words}: distance over the 0.7 s taught.", "m")
-        yield Row(f"{key}_case0_m", f"{words}: over 2.5 s, both ends held.", "m")
-        yield Row(f"{key}_case2_m", f"{words}: 40 cycles hanging free, 1.5 s.", "m")
-        yield Row(
-            f"{key}_lost_s",
-            f"{words}: time at which case 0 is 0.1 m off on average (2.5: never).",
-            "s",
-            better="higher",
-        )
+        yield from motion_rows(name, words)
 
 
 _WHAT = ("fit", "train_m", "case0_m", "case2_m", "lost_s")
