@@ -70,6 +70,7 @@ _MODULES = {
         "_slinky_speed",
         "_slinky_esnn",
         "_slinky_ablations",
+        "_slinky_schedule",
         "_slinky_imode",
         "_slinky_rivals",
         "_slinky_trust",

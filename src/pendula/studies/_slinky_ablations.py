@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from .._errors import DivergedError
-from ..dynamics import BarsConfig
+from ..dynamics import BarsConfig, Fitted
 from ._claim import Claim
 from ._row import Row
 from ._slinky import slinky
-from ._slinky_cases import CASES, distances, follow, truth
+from ._slinky_cases import CASES, SlinkyCase, distances, follow, truth
 from ._slinky_esnn import smaller, trained
 from ._study import Run
 
@@ -49,7 +49,7 @@ RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "law_only": ("the network taught the classical law, no clips", {"steps": 0}),
 }
-_WHAT = ("train_m", "case0_m", "case2_m", "lost_s")
+WHAT = ("train_m", "case0_m", "case2_m", "lost_s")
 _FAR = 0.1  # m, beyond which a motion has nothing to do with the rod's
 
 
@@ -105,28 +105,41 @@ def compared(
     for name in variants:
         row = lambda what, name=name: run.row(f"slinky.esnn.ablation.{name}_{what}")
         if s["only"] is not None and name not in s["only"]:
-            for what in _WHAT:
+            for what in WHAT:
                 yield row(what).not_run("left out at this budget")
             continue
         config = small_clips(s["config"], variants[name][1])
-        try:
-            net = trained(run, config, 0, s["cycles"], name)
-        except DivergedError as error:
-            for what in _WHAT:
-                yield row(what).measured(np.nan, reason=str(error))
-            continue
-        chain = net.model().field.force
-        paths = [
-            follow(case, chain, known)
-            for case, known in zip((held, hanging), truths, strict=True)
-        ]
-        far = [distances(p.u, t["u"]) for p, t in zip(paths, truths, strict=True)]
-        ts = truths[0]["ts"]
-        taught = ts <= config.span * (1.0 + 1e-9)
-        yield row("train_m").measured(far[0][taught].mean())
-        yield row("case0_m").measured(far[0].mean())
-        yield row("case2_m").measured(far[1].mean())
-        yield row("lost_s").measured(lost_at(ts, far[0], held.seconds))
+        found = one_of(run, name, config, (held, hanging), truths)[0]
+        for what in WHAT:
+            yield row(what).measured(found[what], reason=found.get("reason"))
+
+
+def one_of(
+    run: Run,
+    name: str,
+    config: BarsConfig,
+    cases: tuple[SlinkyCase, SlinkyCase],
+    truths: list[dict[str, np.ndarray]],
+) -> tuple[dict[str, Any], Fitted | None]:
+    """A network of a variant, and how far it carries: what its rows are, and the
+    distances over time on the first case."""
+    try:
+        net = trained(run, config, 0, run.settings["cycles"], name)
+    except DivergedError as error:
+        return {what: np.nan for what in WHAT} | {"reason": str(error)}, None
+    chain = net.model().field.force
+    paths = [follow(c, chain, t) for c, t in zip(cases, truths, strict=True)]
+    far = [distances(p.u, t["u"]) for p, t in zip(paths, truths, strict=True)]
+    ts = truths[0]["ts"]
+    taught = ts <= config.span * (1.0 + 1e-9)
+    found = {
+        "train_m": far[0][taught].mean(),
+        "case0_m": far[0].mean(),
+        "case2_m": far[1].mean(),
+        "lost_s": lost_at(ts, far[0], cases[0].seconds),
+        "over_time": far[0],
+    }
+    return found, net
 
 
 def lost_at(ts: np.ndarray, far: np.ndarray, never: float) -> float:
