@@ -251,7 +251,8 @@ def test_every_study_has_a_table_of_its_own():
         *["gd_pendulum", "hyper", "balls", "builds", "links", "chemostats"],
         *["rivals", "selkov_time"],
         *["statics", "motion", "drops", "speed"],
-        *["esnn", "ablations", "recipes", "schedule", "imode", "rivals", "trust"],
+        *["esnn", "ablations", "recipes", "schedule", "imode", "rivals"],
+        *["trust", "contact"],
         *["network_speed", "chain", "coupling", "recordings", "calibrate", "law"],
         *["rings", "homogenised", "learned_bars"],
     ]

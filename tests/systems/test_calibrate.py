@@ -195,9 +195,20 @@ def test_tracks_come_from_a_table(tmp_path):
     assert_allclose(seen[:, 1], [[n, n, 3], [6, n, n]])
 
 
+@pytest.mark.slow
+def test_a_hanging_case_begins_where_it_was_drawn_to():
+    case = dataclasses.replace(CASE, setup="vertical", span=0.02, last=False)
+    model = SlinkyBars.of(case, case.slinky, TRUE, FREE, TS, DT, "bdf2")
+    with jax.enable_x64(True):
+        state = model.start(model.values)[1]
+    assert_allclose(state.z, case.start()[1].z, atol=1e-8)
+
+
 def test_what_cannot_be_calibrated_is_refused():
     u = np.zeros((6, 2, 3))
     good = told(u)
+    with pytest.raises(ConfigError, match="not found through contact of cycles"):
+        calibrate(dataclasses.replace(CASE, touching=True), good)
     refused: tuple[tuple[dict[str, Any], str], ...] = (
         ({"free": ("young",)}, '"young" is no constant.* Did you mean "youngs"'),
         ({"free": ()}, "name at least one of"),

@@ -98,6 +98,16 @@ def test_a_short_slinky_drops_between_its_clamps():
     assert to_bars(run.nodes)[0][-1, -1, 1] < to_bars(run.nodes)[0][0, -1, 1] - 1e-3
 
 
+@pytest.mark.slow
+def test_hanging_and_lying_slinkies_are_drawn_out_alike():
+    lying, state, held = Slinky(3).horizontal(0.03, last=False)
+    hanging, down, free = Slinky(3).vertical(0.03)
+    turn = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    assert_allclose(down.nodes, state.nodes @ turn, atol=1e-9)
+    assert_allclose(hanging.start.nodes, lying.start.nodes @ turn, atol=1e-15)
+    np.testing.assert_array_equal(held.fixed, free.fixed)
+
+
 def test_what_is_no_slinky_is_refused():
     with pytest.raises(ConfigError, match="cycles is 1"):
         Slinky(1)

@@ -33,6 +33,14 @@ class Box(eqx.Module):
             raise ConfigError(f"size is {self.size}; it must be at least 0.")
 
 
+@register("module", "tests.train.Grown")
+class Grown(eqx.Module):
+    """Has a part that came later, and that it may lack."""
+
+    matrix: object
+    later: object = None
+
+
 class Stranger(eqx.Module):
     """Not registered."""
 
@@ -147,6 +155,21 @@ def test_unknown_class_names_the_nearest(file):
 def test_fields_of_another_version(file):
     meta, tensors = parts_of(file)
     del meta["tree"]["fields"]["label"]
+    write(file, meta, tensors)
+    with pytest.raises(CheckpointError, match="was saved with fields"):
+        load_tree(file)
+
+
+def test_a_part_that_came_later_is_one_that_an_older_model_lacks(tmp_path):
+    file = tmp_path / "older.safetensors"
+    save_tree(file, Grown(np.ones(2)), {})
+    meta, tensors = parts_of(file)
+    del meta["tree"]["fields"]["later"]
+    write(file, meta, tensors)
+    again = load_tree(file)[0]
+    assert again.later is None
+    assert_array_equal(again.matrix, np.ones(2))
+    del meta["tree"]["fields"]["matrix"]
     write(file, meta, tensors)
     with pytest.raises(CheckpointError, match="was saved with fields"):
         load_tree(file)

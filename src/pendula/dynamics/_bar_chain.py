@@ -15,7 +15,7 @@ from .._registry import register
 from .._source import Source
 from .._tree import Fixed
 from .._types import Context, Control, State, Time
-from ..systems import barrier
+from ._bar_push import GapPotential, soft_barrier
 from ._bars import AbstractBarEnergy, pair_coordinates
 from ._field import AbstractField
 
@@ -125,6 +125,7 @@ class BarChain(AbstractField):
     last: bool = eqx.field(static=True, default=True)
     rule: str = eqx.field(static=True, default="conservative")
     touching: bool = eqx.field(static=True, default=False)
+    push: GapPotential | None = None
 
     def __check_init__(self) -> None:
         if self.rule not in RULES:
@@ -186,11 +187,14 @@ class BarChain(AbstractField):
         return z if self.last else z.at[-1, 3:].set(0.0)
 
     def _touch(self, u: Array) -> Float[Array, ""]:
-        """The barrier's energy of all gaps at tops and bottoms."""
+        """The energy of all gaps at tops and bottoms."""
         if not self.touching:
             return jnp.zeros((), u.dtype)
         w = jax.tree.map(lambda x: jnp.asarray(x, u.dtype), self.world)
-        return w.contact * jnp.sum(soft_barrier(self.gaps(u) - w.thickness, w.margin))
+        gaps = self.gaps(u) - w.thickness
+        if self.push is not None:
+            return jnp.sum(self.push(gaps))
+        return w.contact * jnp.sum(soft_barrier(gaps, w.margin))
 
     def gaps(self, u: Float[Array, "bar 3"]) -> Float[Array, "side bar-1"]:
         r"""Distances of neighbouring tops and of bottoms along the mean axis,
@@ -262,14 +266,3 @@ def end_weights(values: Float[Array, "body"]) -> Float[Array, "body"]:
     weight = np.ones(values.shape[0])
     weight[[0, -1]] = 0.5
     return jnp.asarray(weight, values.dtype)
-
-
-def soft_barrier(
-    d: Float[Array, "*gap"], margin: Float[Array, ""]
-) -> Float[Array, "*gap"]:
-    r"""The barrier of `pendula.systems.Contact`, which goes on inwards from a hundredth
-    of the margin as a straight line: a chain that a step has carried into what is
-    forbidden ($d \le 0$) is pushed back."""
-    least = 0.01 * margin
-    value = barrier(jnp.maximum(d, least), margin)
-    return value + jax.grad(barrier)(least, margin) * jnp.minimum(d - least, 0.0)

@@ -162,9 +162,12 @@ def on_clips(
     config: BarsConfig,
     seed: int,
     loop: Loop,
+    chosen: Any = None,
 ) -> tuple[BarChain, dict[str, Any]]:
-    """Clips that grow; the weights that tell best what comes after are kept."""
-    params, static = split_trainable(chain)
+    """Clips that grow; the weights that tell best what comes after are kept. `chosen`:
+    True at each array that is learned (default: at all that can be)."""
+    split = split_trainable(chain) if chosen is None else eqx.partition(chain, chosen)
+    params, static = split
 
     def advance(params: Any, row: Any, y: Array, step: tuple) -> Array:
         return moved_by(eqx.combine(params, static), y, step, config.substeps)

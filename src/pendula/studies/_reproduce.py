@@ -74,6 +74,7 @@ _MODULES = {
         "_slinky_imode",
         "_slinky_rivals",
         "_slinky_trust",
+        "_slinky_contact",
         "_slinky_network_speed",
         "_slinky_chain",
         "_slinky_coupling",

@@ -18,7 +18,7 @@ from ._slinky_esnn import smaller
 from ._study import Run
 
 
-_BEGINNING = 30  # updates of the fast recipe
+_BEGINNING = 60  # updates of the fast recipe
 _WORDS = {
     "published": "the published schedule, 1000 updates on 5 clips from random weights",
     "fast_begun": f"the fast recipe, stopped after {_BEGINNING} updates on 2 clips",
@@ -33,7 +33,9 @@ def _rows() -> Iterator[Row]:
         yield Row(f"{key}_seconds", f"{words}: time of the training.", "s")
     tried: dict[str, Any] = {
         "tried": "Both on one core, one after the other. The fast recipe finds the "
-        "classical law's constants, teaches the network that law, then takes clips."
+        "classical law's constants, teaches the network that law, then takes clips. "
+        "Stopped after 30, 90 and 120 updates it was 3.6, 3.2 and 3.4 mm off in trial "
+        "runs, after 60 1.9 mm: 60 was chosen among these."
     }
     yield Row(
         "slinky.esnn.fast.cost",

@@ -145,14 +145,18 @@ class Contact(eqx.Module):
 
     def share(self, z: Grid, move: Grid) -> Float[Array, ""]:
         """The largest share of a move that leaves each gap a fifth of what it is, by a
-        bound: no distance changes by more than twice the longest way of its nodes."""
-        gaps = self.gaps(z)
-        way = jnp.sqrt(jnp.sum(move[:3] ** 2, axis=0))[None]
-        longest = [
-            jnp.max(jnp.stack([t[0], t[3], t[6]]), axis=0)
-            for t in self._triples(jnp.concatenate([way, way, way]))
+        bound: no distance changes by more than the longest way of its point against
+        an end of its edge."""
+        # what point and edge do together changes no distance
+        apart = [
+            jnp.maximum(
+                jnp.sum((m[:3] - m[3:6]) ** 2, axis=0),
+                jnp.sum((m[:3] - m[6:]) ** 2, axis=0),
+            )
+            for m in self._triples(move)
         ]
-        room = (1.0 - KEPT) * gaps / (2.0 * jnp.stack(longest) + 1e-30)
+        longest = jnp.sqrt(jnp.stack(apart))
+        room = (1.0 - KEPT) * self.gaps(z) / (longest + 1e-30)
         return jnp.minimum(1.0, jnp.min(room))
 
 

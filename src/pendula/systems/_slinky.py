@@ -15,6 +15,7 @@ from ._rod_simulate import RodRun, rest_rod, simulate_rod
 from ._rod_step import Boundary
 
 
+_DOWN = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
 AROUND = 16  # nodes to a cycle
 GRAVITY = 9.8
 Bars = Float[np.ndarray, "*lead bar 3"]
@@ -84,12 +85,14 @@ class Slinky:
         ring = self.radius * np.cos(angle), self.radius * np.sin(angle)
         return np.stack([p * k / AROUND, *ring], axis=1)
 
-    def rod(self, span: float | None = None) -> ElasticRod:
-        """The rod, drawn out evenly to a span [m] (default: as it rests).
+    def rod(self, span: float | None = None, *, down: bool = False) -> ElasticRod:
+        """The rod along x, or `down` (along -y), drawn out evenly to a span [m]
+        (default: as it rests).
 
         **Raises:** `ConfigError` for a span that is longer than the wire.
         """
-        rest = self.points()
+        turn = _DOWN if down else np.eye(3)
+        rest = self.points() @ turn
         if span is None:
             return ElasticRod.from_points(rest, self.own_section)
         if not 0.0 < span < self.cycles * self.wire_length:
@@ -97,7 +100,7 @@ class Slinky:
                 f"span is {span:g} m; it must be greater than 0 and less than the "
                 f"wire, {self.cycles * self.wire_length:.4g} m."
             )
-        drawn = self.points(span / self.cycles)
+        drawn = self.points(span / self.cycles) @ turn
         return ElasticRod.from_points(drawn, self.own_section, rest=rest)
 
     def contact(self, cycles: float = 10.0) -> Contact:
@@ -149,19 +152,26 @@ class Slinky:
         """Drawn out along x to a span (default 0.35 m for 76 cycles), at rest between
         clamps without gravity; then the last end may be let go."""
         rod = self.rod(SPAN * self.cycles if span is None else span)
-        held = self.clamps(rod, by=by)
-        state = rest_rod(
-            rod, boundary=held, gravity=(0.0, 0.0, 0.0), increments=1, tolerance=1e-9
-        )
-        return rod, state, held if last else self.clamps(rod, last=False, by=by)
+        return rod, self._drawn(rod, by), self.clamps(rod, last=last, by=by)
 
     def vertical(
-        self, *, last: bool = False, by: str = "cycle"
+        self, span: float | None = None, *, last: bool = False, by: str = "cycle"
     ) -> tuple[ElasticRod, RodState, Boundary]:
-        """As it rests, hanging down (along -y) from its first end."""
-        turned = self.points() @ np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
-        rod = ElasticRod.from_points(turned, self.own_section)
-        return rod, rod.start, self.clamps(rod, last=last, by=by)
+        """Hanging down (along -y) from its first end: as it rests, or drawn out to a
+        span like `horizontal`; then the last end may be let go."""
+        rod = self.rod(span, down=True)
+        state = rod.start if span is None else self._drawn(rod, by)
+        return rod, state, self.clamps(rod, last=last, by=by)
+
+    def _drawn(self, rod: ElasticRod, by: str) -> RodState:
+        """At rest between its clamps without gravity."""
+        return rest_rod(
+            rod,
+            boundary=self.clamps(rod, by=by),
+            gravity=(0.0, 0.0, 0.0),
+            increments=1,
+            tolerance=1e-9,
+        )
 
 
 def drop(

@@ -19,6 +19,9 @@ from ._slinky_data import bar_record
 
 STEP = 1e-3  # s, of the rod
 DRAG = 0.012  # N s/m^2
+# cycles whose weight contact carries in the middle of its margin: where they are flung
+# together they press many times harder than where they lie
+CARRIED = 100.0
 MOVED, RATE = 0.03, 2.0  # m and Hz of a moved end
 
 
@@ -27,9 +30,11 @@ class SlinkyCase:
     """A machine, how it is held, and how long it is watched.
 
     `cycles`; `setup`: `horizontal` (drawn out to a `span`, default 4.6 mm a cycle) or
-    `vertical`; `last`: whether the last end is held too; `drag` [N s/m^2]; `heavier`,
-    `stiffer`: density and Young's modulus over the nominal ones; `moving`: whether the
-    last end goes up and down; `seconds` and the times `at` which others show it.
+    `vertical` (as it rests, or drawn out to a `span`); `last`: whether the last end is
+    held too; `drag` [N s/m^2]; `heavier`, `stiffer`: density and Young's modulus over
+    the nominal ones; `moving`: whether the last end goes up and down; `touching`:
+    whether cycles keep each other apart; `seconds` and the times `at` which others show
+    it.
 
     ```python
     >>> from pendula.systems import slinky_case
@@ -51,6 +56,7 @@ class SlinkyCase:
     heavier: float = 1.0
     stiffer: float = 1.0
     moving: bool = False
+    touching: bool = False
     at: tuple[float, ...] = ()
 
     @classmethod
@@ -83,7 +89,7 @@ class SlinkyCase:
     def start(self) -> tuple[ElasticRod, RodState, Boundary]:
         """The rod before it is let go."""
         if self.setup == "vertical":
-            return self.slinky.vertical(last=self.last)
+            return self.slinky.vertical(self.span, last=self.last)
         rod, state, _ = self.slinky.horizontal(self.span)
         return rod, state, self.held(rod)
 
@@ -113,6 +119,8 @@ class SlinkyCase:
             )
         rod, state, held = self.start()
         given: dict[str, Any] = {"drag": self.drag, "save_every": every, "strict": True}
+        if self.touching:
+            given["contact"] = self.slinky.contact(CARRIED)
         return drop(rod, state, held, self.seconds, STEP, **(given | options))
 
     def record(self, frame: float = 0.01, **options: Any) -> Trajectories:

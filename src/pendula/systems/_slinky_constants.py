@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from .._errors import ConfigError
 from .._precision import precision
 from ._elastic_rod import ElasticRod, RodState, Section, assembled
 from ._rod_simulate import resting, rod_path, stepper_of
@@ -29,9 +30,10 @@ class SlinkyBars(eqx.Module):
     their starting values.
 
     `values`: all of `CONSTANTS`, where they start; `free`: those that move; `drawn`:
-    nodes `"node 3"` of the start, or of the helix at no pitch where it hangs as it
-    rests; `held`: clamps while it is drawn out and once it is let go; `before`,
-    `share`: the step before each time and how far on it is.
+    nodes `"node 3"` of the start, along x, or of the helix at no pitch where it begins
+    `undrawn`, as it rests; `down`: whether it hangs; `held`: clamps while it is drawn
+    out and once it is let go; `before`, `share`: the step before each time and how far
+    on it is.
     """
 
     values: dict[str, Any]
@@ -45,7 +47,8 @@ class SlinkyBars(eqx.Module):
     before: Any
     share: Any
     free: tuple[str, ...] = eqx.field(static=True)
-    hangs: bool = eqx.field(static=True)
+    down: bool = eqx.field(static=True)
+    undrawn: bool = eqx.field(static=True)
     steps: int = eqx.field(static=True)
     integrator: str = eqx.field(static=True)
     solver: str = eqx.field(static=True)
@@ -61,15 +64,21 @@ class SlinkyBars(eqx.Module):
         dt: float,
         integrator: str,
     ) -> SlinkyBars:
-        """Of a case, watched at `ts`."""
-        hangs = case.setup == "vertical"
+        """Of a case, watched at `ts`. **Raises:** `ConfigError` where cycles touch."""
+        if case.touching:
+            raise ConfigError(
+                "constants are not found through contact of cycles. Take a motion in "
+                "which they do not touch, and touching=False."
+            )
+        down = case.setup == "vertical"
+        undrawn = down and case.span is None
         span = SPAN * case.cycles if case.span is None else case.span
         steps = max(1, math.ceil(float(ts[-1]) / dt - 1e-9))
         before = np.clip(np.floor(ts / dt + 1e-9).astype(int), 0, steps - 1)
         own = slinky.section
         with precision(np.float64):
             number = lambda v: jnp.asarray(v, jnp.float64)
-            drawn = number(slinky.points(0.0 if hangs else span / case.cycles))
+            drawn = number(slinky.points(0.0 if undrawn else span / case.cycles))
             # clamps only count the nodes
             shape = slinky.points(), slinky.points(), slinky.own_section
             rod = eqx.filter_eval_shape(assembled, *shape)
@@ -85,7 +94,8 @@ class SlinkyBars(eqx.Module):
                 jnp.asarray(before),
                 number(ts / dt - before),
                 free,
-                hangs,
+                down,
+                undrawn,
                 steps,
                 integrator,
                 "lapack" if jax.default_backend() == "cpu" else "blocks",
@@ -102,11 +112,14 @@ class SlinkyBars(eqx.Module):
         along = jnp.arange(self.drawn.shape[0], dtype=self.drawn.dtype) / AROUND
         flat = self.drawn.at[:, 0].set(0.0)
         helix = flat.at[:, 0].set(now["pitch"] * along)
-        if self.hangs:  # down from its first end, as it rests
-            turned = jnp.stack([helix[:, 1], -helix[:, 0], helix[:, 2]], axis=1)
-            rod = assembled(turned, turned, section)
+        drawn = self.drawn
+        if self.down:  # from its first end
+            turned = lambda x: jnp.stack([x[:, 1], -x[:, 0], x[:, 2]], axis=1)
+            drawn, helix = turned(drawn), turned(helix)
+        if self.undrawn:
+            rod = assembled(helix, helix, section)
             return rod, rod.start
-        rod = assembled(self.drawn, helix, section)
+        rod = assembled(drawn, helix, section)
         none = (0.0, 0.0, 0.0)
         stepper = stepper_of(rod, None, self.held[0], none, 0.0)
         method = Method(TOLERANCE, self.solver, forward=True)

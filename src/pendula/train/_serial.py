@@ -75,14 +75,19 @@ def rebuild(skeleton: Any, tensors: dict[str, np.ndarray], file: str) -> Any:
                     f"{file} needs the class {name}: {error} Import the module that "
                     "defines it first."
                 ) from error
-            expected = {f.name for f in dataclasses.fields(cls)}
-            if set(fields) != expected:
+            known = dataclasses.fields(cls)
+            expected = {f.name for f in known}
+            # a part that came later, and that a model may lack, is one it lacks
+            later = {f.name for f in known if f.default is None} - set(fields)
+            if set(fields) | later != expected:
                 raise CheckpointError(
                     f"{file}: {name} was saved with fields {sorted(fields)}, this "
                     f"version has {sorted(expected)}. Load it with the version that "
                     "wrote it."
                 )
             new = object.__new__(cls)
+            for key in later:
+                object.__setattr__(new, key, None)
             for key, value in fields.items():
                 object.__setattr__(new, key, rebuild(value, tensors, file))
             if hasattr(new, "__check_init__"):
