@@ -361,6 +361,10 @@ def test_records_that_do_not_go_together(place, tmp_path):
         write(data.replace(licence=read(place.record).licence), path)
         done = call("fit", place.record, path, "--out", tmp_path / "run")
         assert (done.status, words in done.err) == (2, True), done.err
+    met = {**case, "touching": True}
+    write(bar_record(ts, u, v, origin=met), tmp_path / "met.npz")
+    done = call("fit", place.record, tmp_path / "met.npz", "--out", tmp_path / "run")
+    assert (done.status, "of different machines" in done.err) == (2, True), done.err
     moved = {**case, "moving": True}
     write(bar_record(ts, u, v, origin=moved), tmp_path / "moved.npz")
     done = call("fit", tmp_path / "moved.npz", "--out", tmp_path / "run")
@@ -373,6 +377,8 @@ def test_records_that_do_not_go_together(place, tmp_path):
         (["--case", "case99"], 'case "case99" is unknown.'),
         (["--case", "case2", "--set", "cycle=5"], 'Did you mean "cycles"?'),
         (["--case", "case2", "--set", "cycles=2"], "at least 3 bars"),
+        (["--case", "case2", "--set", "touching=ja"], "is ja; say yes or no"),
+        (["--case", "case2", "--set", "touching=yes"], "knows no contact of cycles"),
         (["--case", "case2", "--start", "0.1"], "a case begins at 0"),
         (["--case", "case2", "--until", "0.001"], "less than 0.01 s"),
         ([], "Give one of them"),

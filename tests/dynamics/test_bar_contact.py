@@ -13,8 +13,8 @@ from hypothesis import given, settings, strategies as st
 from pendula import ConfigError
 from pendula.dynamics import (
     BarChain,
-    BarsConfig,
     BarWorld,
+    ContactConfig,
     ElasticBars,
     GapPotential,
     bar_path,
@@ -86,7 +86,7 @@ def test_what_kept_them_apart_is_found_again(tmp_path):
     ts = np.arange(0.0, 0.3, 0.01)
     path = bar_path(hung(true), ts, u, substeps=50)
     data = bar_record(ts, path.u, path.v)
-    config = BarsConfig(
+    config = ContactConfig(
         steps=60, lr=0.2, shortest=6, longest=8, batch=4, span=0.2, substeps=50
     )
     begin = bar_path(hung(GapPotential.create()), ts, u, substeps=50)

@@ -75,7 +75,7 @@ def one_machine(parts: Sequence[Trajectories]) -> None:
     seen = []
     for part in parts:
         case = SlinkyCase.recorded(part.origin)
-        own = ("last", "drag", "heavier", "stiffer", "moving")
+        own = ("last", "drag", "heavier", "stiffer", "moving", "touching")
         seen.append(None if case is None else tuple(getattr(case, k) for k in own))
     for part, told in zip(parts, seen, strict=True):
         if told != seen[0]:

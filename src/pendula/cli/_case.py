@@ -18,7 +18,9 @@ KINDS = {
     "drag": float,
     "heavier": float,
     "stiffer": float,
+    "touching": bool,
 }
+SAID = {"yes": True, "true": True, "no": False, "false": False}
 
 
 def changed_case(case: str, given: dict[str, str], seconds: float | None) -> SlinkyCase:
@@ -37,6 +39,11 @@ def changed_case(case: str, given: dict[str, str], seconds: float | None) -> Sli
                 f'--set {name}: the slinky has no "{name}".{nearest(name, KINDS)} '
                 f"Allowed: {', '.join(KINDS)}."
             )
+        if KINDS[name] is bool:
+            if text.lower() not in SAID:
+                raise ConfigError(f"--set {name} is {text}; say yes or no.")
+            changes[name] = SAID[text.lower()]
+            continue
         value = real(text, f"--set {name}")
         if KINDS[name] is int and not value.is_integer():
             raise ConfigError(f"--set {name} is {text}; it must be a whole number.")

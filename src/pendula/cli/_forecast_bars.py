@@ -114,6 +114,11 @@ def forecast_bars(
         if start is not None:
             raise ConfigError("--start is of a record; a case begins at 0. Leave it.")
         own = changed_case(case, changes, until)
+        if own.touching:
+            raise ConfigError(
+                "--set touching: a forecast knows no contact of cycles. Leave it, or "
+                "learn one in Python, with fit_contact."
+            )
         runs = [_as_case(fitted, own, console)]
         labels, at, truth, name = [case], own.at, "", own.words
     page = None

@@ -4,7 +4,10 @@ from ._bar_chain import (
     BarChain as BarChain,
     BarWorld as BarWorld,
 )
-from ._bar_contact import fit_contact as fit_contact
+from ._bar_contact import (
+    ContactConfig as ContactConfig,
+    fit_contact as fit_contact,
+)
 from ._bar_push import GapPotential as GapPotential
 from ._bars import (
     ESNN as ESNN,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -16,22 +16,43 @@ from .._errors import DivergedError
 from .._precision import to_host
 from ..data import Trajectories
 from ._bar_chain import BarChain
-from ._bar_push import HINGES, GapPotential
-from ._bars_config import BarsConfig
+from ._bar_push import GapPotential
+from ._bars_config import CHANNELS, BarsConfig
 from ._bars_records import bar_records
 from ._bars_stages import on_clips
 from ._chain_stages import Loop
+from ._clips_config import ClipsConfig
 
 
-CONFIG = BarsConfig(steps=100, lr=0.2, shortest=10, longest=20, span=1.4, substeps=100)
+@dataclasses.dataclass(frozen=True)
+class ContactConfig(ClipsConfig):
+    """Clips as long as a collision, steps as short as one asks for."""
+
+    channels: ClassVar[tuple[str, ...]] = CHANNELS
+
+    hinges: int = 8
+    """Corners of the potential."""
+    lr: float = 0.2
+    """Learning rate on clips, falling to 1 % by a cosine."""
+    shortest: int = 10
+    """Frames of the first clips."""
+    longest: int = 20
+    """Frames of the longest."""
+    drawn: int = 20
+    """Bars that count in an update, drawn anew for each; 0: all."""
+    weights: tuple[float, ...] = BarsConfig.weights
+    """Weights of errors of x, y, alpha and of their rates."""
+    span: float = 1.4
+    """Time up to which clips are taken [s]; what comes after chooses the weights."""
+    substeps: int = 100
+    """Leapfrog steps to a frame: 0.1 ms each, or bars meet between two of them."""
 
 
 def fit_contact(
     data: Trajectories,
     chain: BarChain,
-    config: BarsConfig = CONFIG,
+    config: ContactConfig | None = None,
     *,
-    hinges: int = HINGES,
     out: str | Path | None = None,
     resume: bool = False,
     tell: Callable[[dict[str, Any]], None] | None = None,
@@ -39,20 +60,17 @@ def fit_contact(
     """Learn the potential of the gaps of a chain, its elastic energy as it is.
 
     **Arguments:** `data` of `pendula.systems.bar_record`: rebounds, in the world and
-    with the ends of `chain`; `config`: its clips (`steps` to `span`, `weights`,
-    `substeps`, `seed`, `minutes`; the rest is of no account): 0.1 ms a step by
-    default, which cycles that meet ask for; `hinges` of the potential; `out`,
-    `resume`, `tell` as in `fit_bars`.
+    with the ends of `chain`; `config` (default: `ContactConfig()`); `out`, `resume`,
+    `tell` as in `fit_bars`.
     **Returns:** the chain, touching, with a `GapPotential`, and a record of the
     training.
     **Raises:** `DataError`, `ConfigError` for records that cannot be used,
     `DivergedError` when the result is not finite.
     """
-    loop = Loop.opened(
-        out, resume, tell, config, chain, data, kind="contact", hinges=hinges
-    )
+    config = ContactConfig() if config is None else config
+    loop = Loop.opened(out, resume, tell, config, chain, data, kind="contact")
     records = bar_records(data)
-    push = GapPotential.create(hinges)
+    push = GapPotential.create(config.hinges)
     begin = dataclasses.replace(chain, touching=True, push=push)
     begin = jax.tree.map(jnp.asarray, begin)
     chosen = eqx.tree_at(

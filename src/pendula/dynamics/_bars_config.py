@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
-from .._errors import ConfigError
 from ._bar_chain import RULES
 from ._bars import GROUPS
+from ._clips_config import ClipsConfig
 from ._config import choice
 
 
+CHANNELS = ("x", "y", "alpha", "vx", "vy", "valpha")
 STARTS = ("law", "accelerations", "none")
 
 
 @dataclasses.dataclass(frozen=True)
-class BarsConfig:
+class BarsConfig(ClipsConfig):
     """The fast recipe; `published()` is that of the thesis."""
+
+    channels: ClassVar[tuple[str, ...]] = CHANNELS
 
     width: int = 32
     """Numbers that each layer of the network adds."""
@@ -42,51 +46,19 @@ class BarsConfig:
     """Updates on clips."""
     lr: float = 2e-4
     """Learning rate on clips, falling to 1 % by a cosine."""
-    falling: bool = True
-    """Whether it falls."""
-    shortest: int = 8
-    """Frames of the first clips."""
-    longest: int = 70
-    """Frames of the longest."""
-    every: int = 2
-    """Updates until clips are a frame longer."""
-    batch: int = 2
-    """Clips to an update."""
     drawn: int = 20
     """Bars that count in an update, drawn anew for each; 0: all."""
     weights: tuple[float, ...] = (1e2, 1e2, 3.3, 3.0, 3.0, 0.1)
     """Weights of errors of x, y, alpha and of their rates."""
-    span: float = 0.7
-    """Time up to which clips are taken [s]; what comes after chooses the weights."""
-    substeps: int = 5
-    """Leapfrog steps to a frame."""
     members: int = 1
     """Networks, each from weights of its own."""
-    seed: int = 0
-    """Of weights and clips."""
-    minutes: float = 60.0
-    """A training stops cleanly after this time [min]."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         choice("group", self.group, tuple(GROUPS))
         choice("rule", self.rule, RULES)
         choice("start", self.start, STARTS)
-        positive = ("width", "depth", "lr", "span", "substeps", "members", "minutes")
-        for name in positive:
-            if not getattr(self, name) > 0:
-                raise ConfigError(
-                    f"{name} is {getattr(self, name)}; it must be greater than 0."
-                )
-        for name in ("steps", "start_steps", "drawn", "natural", "seed"):
-            if not getattr(self, name) >= 0:
-                raise ConfigError(
-                    f"{name} is {getattr(self, name)}; it must not be negative."
-                )
-        if len(self.weights) != 6 or not all(w >= 0.0 for w in self.weights):
-            raise ConfigError(
-                f"weights are {list(self.weights)}; expected six that are not "
-                "negative, of x, y, alpha and of their rates."
-            )
+        self.check(("width", "depth", "members"), ("start_steps", "natural"))
 
     @classmethod
     def published(cls, **changes: object) -> BarsConfig:

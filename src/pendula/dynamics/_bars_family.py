@@ -159,7 +159,7 @@ def fit_bar_family(
     records = bar_records(data)
     _check(records, config, size, inner, support)
     train = records.until(config.span)
-    ends = {"first": first, "last": last}
+    ends: dict[str, Any] = {"first": first, "last": last}
     own = ends | {"size": size, "inner": inner, "support": support}
     loop = Loop.opened(out, resume, tell, config, world, data, **own)
     each = [

@@ -63,7 +63,7 @@ def fit_bars(
     began = time.perf_counter()
     records = bar_records(data)
     train = records.until(config.span)
-    ends = {"first": first, "last": last}
+    ends: dict[str, Any] = {"first": first, "last": last}
     own = ends | {"taught": teacher is not None}
     loop = Loop.opened(out, resume, tell, config, world, data, **own)
     outcomes: list[dict[str, Any]] = []

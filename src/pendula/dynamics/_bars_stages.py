@@ -21,6 +21,7 @@ from ._bars_config import BarsConfig
 from ._bars_records import bar_model, visited
 from ._chain_records import Records
 from ._chain_stages import Loop, clips_that_grow, constants
+from ._clips_config import ClipsConfig
 from ._field import SecondOrder
 
 
@@ -159,7 +160,7 @@ def on_clips(
     chain: BarChain,
     train: Records,
     records: Records,
-    config: BarsConfig,
+    config: ClipsConfig,
     seed: int,
     loop: Loop,
     chosen: Any = None,
@@ -187,7 +188,7 @@ def on_clips(
     return eqx.combine(params, static), told
 
 
-def channel_weights(config: BarsConfig, bars: int) -> np.ndarray:
+def channel_weights(config: ClipsConfig, bars: int) -> np.ndarray:
     """Weights of the errors of all channels, bars and rates."""
     w = np.asarray(config.weights)
     return np.concatenate([np.tile(w[:3], bars), np.tile(w[3:], bars)])

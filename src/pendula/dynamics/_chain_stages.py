@@ -7,7 +7,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -29,56 +29,12 @@ from ..train import (
     run,
 )
 from ._chain_records import Records
+from ._clips_config import ClipsConfig
 from ._config import to_dict
 from ._watch import open_folder, taken_up, watching
 
 
 SHORT = 16  # frames of a law's first look
-
-
-@runtime_checkable
-class ClipSettings(Protocol):
-    """What the stage of clips is told."""
-
-    @property
-    def steps(self) -> int:
-        """Updates."""
-        ...
-
-    @property
-    def lr(self) -> float:
-        """Learning rate."""
-        ...
-
-    @property
-    def falling(self) -> bool:
-        """Whether it falls."""
-        ...
-
-    @property
-    def shortest(self) -> int:
-        """Frames of the first clips."""
-        ...
-
-    @property
-    def longest(self) -> int:
-        """Frames of the longest."""
-        ...
-
-    @property
-    def every(self) -> int:
-        """Updates until clips are a frame longer."""
-        ...
-
-    @property
-    def batch(self) -> int:
-        """Clips to an update."""
-        ...
-
-    @property
-    def drawn(self) -> int:
-        """Bodies that count in an update; 0: all."""
-        ...
 
 
 @dataclasses.dataclass
@@ -247,7 +203,7 @@ def clips_that_grow(
     advance: Callable[[Any, Any, Array, tuple], Array],
     weight: Float[np.ndarray, "dim"],
     train: Records,
-    config: ClipSettings,
+    config: ClipsConfig,
     seed: int,
     loop: Loop,
     score: Callable[[Any], Array],

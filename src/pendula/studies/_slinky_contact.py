@@ -16,7 +16,7 @@ from ..data import join
 from ..dynamics import (
     BarChain,
     BarPath,
-    BarsConfig,
+    ContactConfig,
     GapPotential,
     bar_path,
     fit_contact,
@@ -98,15 +98,11 @@ def _rows() -> Iterator[Row]:
 
 _FULL: dict[str, Any] = {
     "cases": CASES,
-    "config": BarsConfig(
-        steps=100, lr=0.2, shortest=10, longest=20, span=1.4, substeps=100
-    ),
+    "config": ContactConfig(),
 }
 _QUICK = {
     "cases": {key: case.smaller(4, 0.1) for key, case in CASES.items()},
-    "config": BarsConfig(
-        steps=2, lr=0.2, shortest=3, longest=4, span=0.08, substeps=50
-    ),
+    "config": ContactConfig(steps=2, shortest=3, longest=4, span=0.08, substeps=50),
 }
 
 
@@ -151,7 +147,7 @@ def contact(run: Run) -> Iterator[Claim]:
         yield run.row(f"slinky.contact.{key}distance_m").measured(far.mean())
     own = min(gaps(seen[k]["u"]).min() for k in tests)
     yield run.row("slinky.contact.rod_gap").measured(own)
-    push = jax.grad(lambda d: -made.push(d))
+    push = jax.grad(lambda d, phi=made.push: -phi(d))
     for at in (0.1, 0.2, 0.5, 1.0):
         force = push(jnp.asarray(1e-3 * at, jnp.float32))
         yield run.row(f"slinky.contact.push_{round(1e3 * at)}um").measured(float(force))
