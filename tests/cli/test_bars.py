@@ -417,6 +417,8 @@ def test_from_the_rod_to_a_page(tmp_path, monkeypatch):
     run = read_run("run")
     assert run.report["bars"]["truth"] == "rod"
     assert run.arrays["distance/members"].shape == (2, 13)
+    assert run.arrays["distance/interval"].shape == (13,)
+    assert 0.5 < run.report["bars"]["errors"][0]["covered"] <= 1.0
     done = call("forecast", "run", "--from", "case2.npz", "--out", "two")
     assert done.status == 0, done.err
     assert "held at its first end" in done.out  # the record says so

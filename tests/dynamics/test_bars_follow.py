@@ -10,6 +10,7 @@ import pytest
 from pendula import ConfigError, DataError
 from pendula.dynamics import (
     BarChain,
+    BarIntervals,
     BarsMachine,
     ElasticBars,
     Fitted,
@@ -17,6 +18,7 @@ from pendula.dynamics import (
     bar_path,
     follow_bars,
 )
+from pendula.dynamics._bars_records import bar_records
 from pendula.systems import (
     Slinky,
     SlinkyCase,
@@ -37,11 +39,16 @@ def chain_of(constants, machine):
     return machine.on(BarChain(law, machine.world()))
 
 
-def fitted_of(constants, **about):
-    """As if it had been learned, by one member."""
-    chain = chain_of(constants, BarsMachine())
-    stacked = jax.tree.map(lambda x: np.asarray(x)[None], chain)
-    own = {"members": 1, "dtype": "float32", "step": 0.01, "config": {"natural": 0.0}}
+def fitted_of(*members, **about):
+    """As if it had been learned, constants by constants."""
+    chains = [chain_of(constants, BarsMachine()) for constants in members]
+    stacked = jax.tree.map(lambda *xs: np.stack([np.asarray(x) for x in xs]), *chains)
+    own = {
+        "members": len(members),
+        "dtype": "float32",
+        "step": 0.01,
+        "config": {"natural": 0.0},
+    }
     return Fitted(bar_model(stacked, BARS), own | about)
 
 
@@ -148,3 +155,22 @@ def test_bad_machines_are_named():
         BarsMachine(drag=-1.0)
     with pytest.raises(ConfigError, match="expected two numbers"):
         BarsMachine(gravity=(9.8,))
+
+
+def test_several_members_have_intervals(record):
+    """Calibrated on the record, they cover it as often as they say."""
+    members = [tuple(c * np.asarray(TRUE)) for c in (0.98, 1.01, 1.03)]
+    chains = [chain_of(m, MACHINE) for m in members]
+    data = bar_record(TS, record.u, record.v)
+    found = BarIntervals.of(chains, bar_records(data))
+    fitted = fitted_of(*members, intervals=dataclasses.asdict(found))
+    run = follow_bars(fitted, MACHINE, TS, record.u, record.v)
+    assert run.half.shape == (FRAMES, BARS, 2, 2)
+    assert np.all(run.half[:, 0] == 0.0)  # held
+    assert run.half[:, -1].min() > 0.0  # let go
+    assert abs(run.covered[1:].mean() - 0.9) < 0.06
+    alone = follow_bars(fitted_of(TRUE), MACHINE, TS, record.u, record.v)
+    assert alone.half is None
+    assert alone.covered is None
+    unseen = follow_bars(fitted, MACHINE, TS, record.u[:1], record.v[:1])
+    assert unseen.covered is None

@@ -192,10 +192,14 @@ def machine_text(machine: BarsMachine) -> str:
 
 def error_row(run: BarsFollowed) -> dict[str, Any]:
     """Mean and largest distance [mm], helix error [m^2] of one run, where a record is
-    known; infinite where the motion is not finite."""
+    known; infinite where the motion is not finite. `covered`: the share of coordinates
+    within their intervals, where the fit has such."""
     far = MM * run.error[_measured(run)]
     helix = run.helix_error if np.isfinite(far).all() else np.inf
-    return {"mean": float(far.mean()), "largest": float(far.max()), "helix": helix}
+    row = {"mean": float(far.mean()), "largest": float(far.max()), "helix": helix}
+    if run.covered is not None:
+        row["covered"] = float(run.covered[_measured(run)][1:].mean())
+    return row
 
 
 def _measured(run: BarsFollowed) -> np.ndarray:
@@ -285,12 +289,15 @@ def _verdict(
             f"Energy drifts by {100 * max(drifts):.2g} % of the peak of the kinetic "
             "one."
         )
+    covered = None
+    if all(run.covered is not None for run in runs):
+        covered = binned(every(lambda run: run.covered), np.mean)
     found, findings = verdict(
         edges[1:][filled],
         MM * middle,
         {"persistence": MM * binned(every(lambda run: run.persistence), np.median)},
         spread=MM * whole,
-        covered=None,
+        covered=covered,
         sampling=float(np.median(np.diff(runs[0].ts))),
         halving=np.where(np.isnan(share), np.inf, share),
         outside=binned(every(lambda run: run.outside), np.mean),
@@ -399,6 +406,11 @@ def _arrays(run: BarsFollowed) -> dict[str, np.ndarray]:
         "distance/persistence": MM * run.persistence,
         "halving/mm": MM * run.halving,
     }
+    if run.half is not None:
+        # the distance at which a vertex leaves its interval in both coordinates
+        out["distance/interval"] = MM * np.hypot(*np.moveaxis(run.half, -1, 0)).mean(
+            axis=(1, 2)
+        )
     if len(run.paths) > 1:
         far = [MM * run.distance(p.u) for p in run.paths]
         out["distance/members"] = np.stack(far)

@@ -35,6 +35,7 @@ from ._bars_family import (
 )
 from ._bars_fit import fit_bars as fit_bars
 from ._bars_follow import BarsFollowed as BarsFollowed, follow_bars as follow_bars
+from ._bars_intervals import BarIntervals as BarIntervals
 from ._bars_kept import (
     keep_slinky as keep_slinky,
     slinky_network as slinky_network,

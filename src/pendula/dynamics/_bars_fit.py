@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from ..systems import bar_names
 from ._bar_chain import BarChain, BarWorld
 from ._bars import AbstractBarEnergy, ElasticBars
 from ._bars_config import BarsConfig
+from ._bars_intervals import BarIntervals
 from ._bars_records import bar_model, bar_records, visited
 from ._bars_stages import bar_network, beginning, classical_laws, on_clips
 from ._chain_records import Records
@@ -96,6 +98,9 @@ def fit_bars(
     about = _about(data, records, config, outcomes, members[0])
     pairs = visited(train).reshape(-1, 3)
     about["visited"] = np.stack([pairs.min(0), pairs.max(0)], axis=1).tolist()
+    if len(members) > 1 and all(good):
+        found = BarIntervals.of(members, records, substeps=config.substeps)
+        about["intervals"] = dataclasses.asdict(found)
     about["seconds"] = time.perf_counter() - began
     if isinstance(law, ElasticBars):
         about["law"] = np.exp(np.asarray(law.stiffness, np.float64)).tolist()

@@ -18,6 +18,7 @@ from .._tree import member
 from ..systems import bar_distance, from_bars
 from ._bar_chain import BarChain
 from ._bars import ElasticBars, pair_coordinates
+from ._bars_intervals import BarIntervals, vertices
 from ._bars_machine import BarsMachine
 from ._bars_run import BarPath, bar_path
 from ._fitted import Fitted
@@ -36,7 +37,7 @@ class BarsFollowed:
     fit found one; `truth`: the record from the same time on, where there is one;
     `lost` [J]: what drag took from the middle member's motion; `outside` `"time"`:
     share of the pairs of bars beyond what training visited; `moved`: whether an end
-    was.
+    was; `intervals`: what a fit of several members was calibrated to.
     """
 
     machine: BarsMachine
@@ -50,6 +51,7 @@ class BarsFollowed:
     lost: Float[np.ndarray, "time"]
     outside: Float[np.ndarray, "time"]
     moved: bool = False
+    intervals: BarIntervals | None = None
 
     @property
     def ts(self) -> Float[np.ndarray, "time"]:
@@ -85,6 +87,27 @@ class BarsFollowed:
         """The mean motion's distance [m]; infinite where it is not finite."""
         off = self.distance(self.mean)
         return off if self.truth is None else np.where(np.isnan(off), np.inf, off)
+
+    @property
+    def half(self) -> Float[np.ndarray, "time bar 2 2"] | None:
+        """Half width of the intervals of tops and bottoms [m]; None without."""
+        if self.intervals is None:
+            return None
+        points = np.stack([vertices(p.u, self.machine.radius) for p in self.paths])
+        return self.intervals.half(points, self.machine)
+
+    @property
+    def covered(self) -> Float[np.ndarray, "time"] | None:
+        """Share of the coordinates of the record's tops and bottoms within their
+        intervals, of bars that are not held; None without intervals or record."""
+        half = self.half
+        if half is None or self.truth is None:
+            return None
+        r = self.machine.radius
+        points = np.mean([vertices(p.u, r) for p in self.paths], axis=0)
+        own = slice(int(self.machine.first), half.shape[1] - int(self.machine.last))
+        off = np.abs(vertices(self.truth, r) - points)[:, own]
+        return (off <= half[:, own]).mean(axis=(1, 2, 3))
 
     @property
     def persistence(self) -> Float[np.ndarray, "time"]:
@@ -154,6 +177,7 @@ def follow_bars(
         )
         law = run(dataclasses.replace(chains[0], energy=energy), parts).u
     middle = len(chains) // 2
+    told = fitted.about.get("intervals")
     truth = truth_energy = None
     if len(u) > 1:
         truth = np.full((len(ts), *u.shape[1:]), np.nan)
@@ -173,6 +197,7 @@ def follow_bars(
         _drag_work(chains[middle], paths[middle]),
         _outside(paths, fitted.about.get("visited")),
         ends is not None and bool(np.any(ends)),
+        None if told is None else BarIntervals(**told),
     )
 
 

@@ -11,11 +11,11 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.spatial import KDTree
 
-from .._errors import ConfigError, DataError
+from .._errors import DataError
 from ..data import Trajectories
-from ..systems import bar_ends
 from ._bar_chain import BarChain, BarWorld
 from ._bars import SCALE, copies
+from ._bars_intervals import BarIntervals, vertices
 from ._bars_records import bar_records, inner_triplets
 from ._bars_run import bar_path
 from ._fitted import Fitted
@@ -90,36 +90,20 @@ class BarForecast:
     vertices: Float[np.ndarray, "time bar 2 2"]
     half: Float[np.ndarray, "time bar 2 2"]
     in_domain: Bool[np.ndarray, "time bar"]
+    radius: float = 0.033
 
     def covered(self, u: Float[np.ndarray, "time bar 3"]) -> Bool[np.ndarray, "..."]:
         """Which coordinates of the vertices of bars `u` lie within `"time bar 2 2"`."""
-        return np.abs(vertices(u) - self.vertices) <= self.half
-
-
-def vertices(u: Float[np.ndarray, "*lead bar 3"]) -> Float[np.ndarray, "*lead bar 2 2"]:
-    """Top and bottom of each bar."""
-    return np.stack(bar_ends(u), axis=-2)
+        return np.abs(vertices(u, self.radius) - self.vertices) <= self.half
 
 
 @dataclasses.dataclass(frozen=True)
 class BarTrust:
-    r"""An ensemble of networks, calibrated on the record that it learned from.
-
-    The interval of a vertex's coordinate is
-
-    $$ \bar p \pm q \sqrt{s_0^2 + s(t)^2} $$
-
-    s the spread of the members' motions, s_0 the root of the mean square of the mean's
-    error over the record; q is the `level` quantile of the record's errors in this unit
-    (normalised conformal prediction; the errors of a record are no independent draws,
-    so that the level is one to be checked, not guaranteed).
-    **Source:** Lakshminarayanan et al. 2017 (ensembles); Lei et al. 2018 (conformal).
-    """
+    """An ensemble of networks, its intervals (`BarIntervals`) calibrated on the record
+    that it learned from, and the region that the record has visited."""
 
     chains: tuple[BarChain, ...]
-    noise: float
-    factor: float
-    level: float
+    intervals: BarIntervals
     region: VisitedRegion
 
     @classmethod
@@ -128,26 +112,10 @@ class BarTrust:
 
         **Raises:** `ConfigError` for less than two members, or a level outside of
         0 to 1."""
-        if fitted.members < 2:
-            raise ConfigError(
-                "one network has no spread. Fit several: BarsConfig(members=5)."
-            )
-        if not 0.0 < level < 1.0:
-            raise ConfigError(f"level is {level:g}; it lies between 0 and 1.")
         chains = tuple(fitted.model(k).field.force for k in range(fitted.members))
+        intervals = BarIntervals.of(chains, bar_records(data), level)
         group = getattr(chains[0].energy, "group", "helix")
-        region = VisitedRegion(data, group)
-        records = bar_records(data)
-        ys = records.ys.reshape(len(records.ys), len(records.ts), 2, -1, 3)
-        off, spread = [], []
-        for y in ys:
-            paths = _members(chains, records.ts, y[0, 0], y[0, 1])
-            off.append(paths.mean(axis=0) - vertices(y[:, 0]))
-            spread.append(paths.std(axis=0, ddof=1))
-        away, wide = _moving(np.stack(off)), _moving(np.stack(spread))
-        noise = float(np.sqrt(np.mean(away**2)))
-        factor = np.quantile(np.abs(away) / np.sqrt(noise**2 + wide**2), level)
-        return cls(chains, noise, float(factor), level, region)
+        return cls(chains, intervals, VisitedRegion(data, group))
 
     def forecast(
         self,
@@ -168,23 +136,8 @@ class BarTrust:
         ts = np.asarray(ts, np.float64)
         paths = [bar_path(c, ts, u, v, ends=ends).u for c in chains]
         mean = np.mean(paths, axis=0)
-        points = np.stack([vertices(p) for p in paths])
-        spread = points.std(axis=0, ddof=1)
-        half = self.factor * np.sqrt(self.noise**2 + spread**2)
-        # held ends are where they are
-        for end, held in ((0, chains[0].first), (-1, chains[0].last)):
-            if held:
-                half[:, end] = 0.0
+        radius = float(chains[0].world.radius)
+        points = np.stack([vertices(p, radius) for p in paths])
+        half = self.intervals.half(points, chains[0])
         inside = self.region.distance(mean) <= 1.0
-        return BarForecast(ts, mean, points.mean(axis=0), half, inside)
-
-
-def _members(
-    chains: tuple[BarChain, ...], ts: np.ndarray, u: np.ndarray, v: np.ndarray
-) -> Float[np.ndarray, "member time bar 2 2"]:
-    return np.stack([vertices(bar_path(c, ts, u, v).u) for c in chains])
-
-
-def _moving(values: np.ndarray) -> np.ndarray:
-    """Without the start, which is known, and without the end bars."""
-    return values[:, 1:, 1:-1]
+        return BarForecast(ts, mean, points.mean(axis=0), half, inside, radius)

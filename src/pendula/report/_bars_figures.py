@@ -58,6 +58,10 @@ def distance_figure(run: Run) -> Figure | None:
         ax = axes[0, 0]
         for one in run.arrays.get("distance/members", np.zeros((0, 0))):
             ax.plot(*thin(ts, _above(one)), color=MODEL, linewidth=0.5, alpha=0.6)
+        wide = run.array("distance/interval")
+        if wide is not None:
+            style = {"color": MODEL, "linestyle": ":", "label": "its 90 % interval"}
+            ax.plot(*thin(ts, _above(wide)), **style)
         for k, (key, name) in enumerate(RIVALS):
             other = run.array(f"distance/{key}")
             if other is not None:

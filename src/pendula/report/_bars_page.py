@@ -154,17 +154,16 @@ def _training(run: Run) -> Section:
 
 def _trust(run: Run) -> Section:
     rows = told(run).get("errors") or []
+    heads = {
+        "mean": "mean distance [mm]",
+        "largest": "largest [mm]",
+        "helix": "helix [m²]",
+        "covered": "within 90 % intervals",
+    }
+    shown = [key for key in heads if any(key in r for r in rows)]
     table = Table(
-        ("record", "mean distance [mm]", "largest [mm]", "helix [m²]"),
-        [
-            [
-                str(r.get("record")),
-                number(r.get("mean")),
-                number(r.get("largest")),
-                number(r.get("helix")),
-            ]
-            for r in rows
-        ],
+        ("record", *(heads[key] for key in shown)),
+        [[str(r.get("record")), *(number(r.get(key)) for key in shown)] for r in rows],
         "Free runs from the first state of each record; helix: mean squared distance",
     )
     reasons = (run.report.get("verdict") or {}).get("reasons") or []
