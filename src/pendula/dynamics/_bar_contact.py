@@ -66,6 +66,7 @@ def fit_contact(
     training.
     **Raises:** `DataError`, `ConfigError` for records that cannot be used,
     `DivergedError` when the result is not finite.
+    **Source:** ours.
     """
     config = ContactConfig() if config is None else config
     loop = Loop.opened(out, resume, tell, config, chain, data, kind="contact")

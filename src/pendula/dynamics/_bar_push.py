@@ -36,7 +36,7 @@ class GapPotential(eqx.Module):
     **Arguments:** `weights` `"hinge"`, the logarithms $a_k$ [of J]; `corners` c
     `"hinge"` [m].
 
-        ```python
+    ```python
     >>> import jax.numpy as jnp
     >>> from pendula.dynamics import GapPotential
     >>> phi = GapPotential.create()(jnp.array([5e-5, 1e-3, 2.1e-3]))
