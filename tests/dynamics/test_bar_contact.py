@@ -84,14 +84,12 @@ def test_what_kept_them_apart_is_found_again(tmp_path):
     u = np.zeros((4, 3))
     u[:, 1], u[:, 2] = -6e-3 * np.arange(4), -0.5 * np.pi
     ts = np.arange(0.0, 0.3, 0.01)
-    path = bar_path(hung(true), ts, u, substeps=50)
+    path = bar_path(hung(true), ts, u, substeps=100)
     data = bar_record(ts, path.u, path.v)
-    config = ContactConfig(
-        steps=60, lr=0.2, shortest=6, longest=8, batch=4, span=0.2, substeps=50
-    )
-    begin = bar_path(hung(GapPotential.create()), ts, u, substeps=50)
+    config = ContactConfig(steps=60, lr=0.2, shortest=6, longest=8, batch=2, span=0.2)
+    begin = bar_path(hung(GapPotential.create()), ts, u, substeps=100)
     made, told = fit_contact(data, hung(), config, out=tmp_path / "run")
-    after = bar_path(made, ts, u, substeps=50)
+    after = bar_path(made, ts, u, substeps=100)
     taught = ts <= 0.2
     error = lambda p: float(np.abs(p.u - path.u)[taught, :, :2].mean())
 
