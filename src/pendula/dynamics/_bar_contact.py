@@ -26,7 +26,7 @@ from ._clips_config import ClipsConfig
 
 @dataclasses.dataclass(frozen=True)
 class ContactConfig(ClipsConfig):
-    """Clips as long as a collision, steps as short as one asks for."""
+    """Clips no longer than a collision, steps as short as one asks for."""
 
     channels: ClassVar[tuple[str, ...]] = CHANNELS
 
@@ -34,10 +34,14 @@ class ContactConfig(ClipsConfig):
     """Corners of the potential."""
     lr: float = 0.2
     """Learning rate on clips, falling to 1 % by a cosine."""
-    shortest: int = 10
+    shortest: int = 2
     """Frames of the first clips."""
-    longest: int = 20
-    """Frames of the longest."""
+    longest: int = 10
+    """Frames of the longest: beyond a collision or two slopes say nothing."""
+    every: int = 10
+    """Updates until clips are a frame longer."""
+    batch: int = 4
+    """Clips to an update."""
     drawn: int = 20
     """Bars that count in an update, drawn anew for each; 0: all."""
     weights: tuple[float, ...] = BarsConfig.weights

@@ -53,7 +53,7 @@ _WHO = {
 }
 _TRIED = (
     "The kept network, its energy as it is; eight hinges of the gaps learned from two "
-    "rebounds of 40 cycles, 100 updates on clips of 0.1 to 0.2 s, steps of 0.1 ms."
+    "rebounds of 40 cycles, 100 updates on clips of up to 0.1 s, steps of 0.1 ms."
 )
 
 
@@ -102,7 +102,7 @@ _FULL: dict[str, Any] = {
 }
 _QUICK = {
     "cases": {key: case.smaller(4, 0.1) for key, case in CASES.items()},
-    "config": ContactConfig(steps=2, shortest=3, longest=4, span=0.08, substeps=50),
+    "config": ContactConfig(steps=2, longest=3, span=0.08, substeps=50),
 }
 
 
