@@ -19,7 +19,7 @@ NEAREST = 2e-4  # m, the margin of the rod's contact
 BEGIN = 3e-5, 1e-6  # J at no gap of the nearest hinge and of the others
 # J and m of the hinge that is not learned: it takes no data to know that cycles do not
 # pass through each other
-CORE, WITHIN = 2e-4, 1.5e-4
+CORE, WITHIN = 3e-4, 1.5e-4
 
 
 @register("module")
@@ -29,7 +29,7 @@ class GapPotential(eqx.Module):
     $$ \varphi(d) = w_0 \max(0, 1 - d/c_0)^3 +
        \sum_{k=1}^{K} e^{a_k} \max(0, 1 - d/c_k)^3 $$
 
-    The first hinge (0.2 mJ within 0.15 mm) keeps gaps open whatever was learned.
+    The first hinge (0.3 mJ within 0.15 mm) keeps gaps open whatever was learned.
     Beyond the farthest corner nothing pushes. Inwards it goes on, ever steeper, where a
     barrier throws out an explicit step that lands in it.
 
