@@ -94,7 +94,7 @@ class BarsFollowed:
         if self.intervals is None:
             return None
         points = np.stack([vertices(p.u, self.machine.radius) for p in self.paths])
-        return self.intervals.half(points, self.machine)
+        return self.intervals.half(points, (self.machine.first, self.machine.last))
 
     @property
     def covered(self) -> Float[np.ndarray, "time"] | None:

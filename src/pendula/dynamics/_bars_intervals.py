@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 from jaxtyping import Float
@@ -15,20 +14,6 @@ from ..systems import bar_ends
 from ._bar_chain import BarChain
 from ._bars_run import bar_path
 from ._chain_records import Records
-
-
-class Held(Protocol):
-    """A chain, or a machine: which of its ends are held."""
-
-    @property
-    def first(self) -> bool:
-        """The first bar."""
-        ...
-
-    @property
-    def last(self) -> bool:
-        """The last one."""
-        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,13 +67,15 @@ class BarIntervals:
         return cls(noise, float(factor), level)
 
     def half(
-        self, points: Float[np.ndarray, "member time bar 2 2"], held: Held
+        self,
+        points: Float[np.ndarray, "member time bar 2 2"],
+        held: tuple[bool, bool],
     ) -> Float[np.ndarray, "time bar 2 2"]:
-        """Half width of the intervals about the mean of the members' vertices; ends
-        that are `held` are where they are."""
+        """Half width of the intervals about the mean of the members' vertices; a first
+        and a last bar that are `held` are where they are."""
         spread = points.std(axis=0, ddof=1)
         half = self.factor * np.sqrt(self.noise**2 + spread**2)
-        for end, stays in ((0, held.first), (-1, held.last)):
+        for end, stays in zip((0, -1), held, strict=True):
             if stays:
                 half[:, end] = 0.0
         return half

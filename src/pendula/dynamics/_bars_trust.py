@@ -138,6 +138,6 @@ class BarTrust:
         mean = np.mean(paths, axis=0)
         radius = float(chains[0].world.radius)
         points = np.stack([vertices(p, radius) for p in paths])
-        half = self.intervals.half(points, chains[0])
+        half = self.intervals.half(points, (chains[0].first, chains[0].last))
         inside = self.region.distance(mean) <= 1.0
         return BarForecast(ts, mean, points.mean(axis=0), half, inside, radius)
