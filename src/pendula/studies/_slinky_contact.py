@@ -146,7 +146,7 @@ def contact(run: Run) -> Iterator[Claim]:
         yield run.row(f"slinky.contact.{key}least_gap").measured(_worst(least, np.min))
         yield run.row(f"slinky.contact.{key}rebound").measured(_worst(off, np.max))
         yield run.row(f"slinky.contact.{key}distance_m").measured(far.mean())
-    own = min(gaps(seen[k]["u"]).min() for k in tests)
+    own = min(float(gaps(seen[k]["u"]).min()) for k in tests)
     yield run.row("slinky.contact.rod_gap").measured(own)
     push = jax.grad(lambda d, phi=made.push: -phi(d))
     for at in (0.1, 0.2, 0.5, 1.0):
