@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -197,8 +197,9 @@ def error_row(run: BarsFollowed) -> dict[str, Any]:
     far = MM * run.error[_measured(run)]
     helix = run.helix_error if np.isfinite(far).all() else np.inf
     row = {"mean": float(far.mean()), "largest": float(far.max()), "helix": helix}
-    if run.covered is not None:
-        row["covered"] = float(run.covered[_measured(run)][1:].mean())
+    within = run.covered
+    if within is not None:
+        row["covered"] = float(within[_measured(run)][1:].mean())
     return row
 
 
@@ -289,15 +290,14 @@ def _verdict(
             f"Energy drifts by {100 * max(drifts):.2g} % of the peak of the kinetic "
             "one."
         )
-    covered = None
-    if all(run.covered is not None for run in runs):
-        covered = binned(every(lambda run: run.covered), np.mean)
+    covered, count = _coverage(runs, after, binned)
     found, findings = verdict(
         edges[1:][filled],
         MM * middle,
         {"persistence": MM * binned(every(lambda run: run.persistence), np.median)},
         spread=MM * whole,
         covered=covered,
+        count=count,
         sampling=float(np.median(np.diff(runs[0].ts))),
         halving=np.where(np.isnan(share), np.inf, share),
         outside=binned(every(lambda run: run.outside), np.mean),
@@ -314,6 +314,26 @@ def _verdict(
         told["reasons"] = [reason, *told["reasons"]]
         told["text"] = " ".join(["Do not trust.", *told["reasons"]])
     return told, [f.to_dict() for f in findings]
+
+
+def _coverage(
+    runs: Sequence[BarsFollowed],
+    after: float,
+    binned: Callable[[np.ndarray, Callable], np.ndarray],
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Share of the record within its intervals in each bin, and of how many samples:
+    those that were learned from set the intervals and say nothing of them."""
+    told = []
+    for run in runs:
+        within = run.covered
+        if within is None:
+            return None, None
+        judged = np.where(_judged_part(run, after), within, np.nan)
+        told.append(judged[_measured(run)])
+    share = np.concatenate(told)
+    count = binned(share, lambda values: np.isfinite(values).sum())
+    total = binned(share, np.nansum)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan), count
 
 
 def _against_law(runs: Sequence[BarsFollowed], after: float) -> str:
@@ -406,9 +426,10 @@ def _arrays(run: BarsFollowed) -> dict[str, np.ndarray]:
         "distance/persistence": MM * run.persistence,
         "halving/mm": MM * run.halving,
     }
-    if run.half is not None:
+    half = run.half
+    if half is not None:
         # the distance at which a vertex leaves its interval in both coordinates
-        out["distance/interval"] = MM * np.hypot(*np.moveaxis(run.half, -1, 0)).mean(
+        out["distance/interval"] = MM * np.hypot(half[..., 0], half[..., 1]).mean(
             axis=(1, 2)
         )
     if len(run.paths) > 1:

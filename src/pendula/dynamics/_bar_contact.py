@@ -73,17 +73,16 @@ def fit_contact(
     **Source:** ours.
     """
     config = ContactConfig() if config is None else config
-    loop = Loop.opened(out, resume, tell, config, chain, data, kind="contact")
     records = bar_records(data)
+    train = records.until(config.span)
     push = GapPotential.create(config.hinges)
+    loop = Loop.opened(out, resume, tell, config, chain, data, kind="contact")
     begin = dataclasses.replace(chain, touching=True, push=push)
     begin = jax.tree.map(jnp.asarray, begin)
     chosen = eqx.tree_at(
         lambda c: c.push.weights, jax.tree.map(lambda _: False, begin), True
     )
-    made, told = on_clips(
-        begin, records.until(config.span), records, config, config.seed, loop, chosen
-    )
+    made, told = on_clips(begin, train, records, config, config.seed, loop, chosen)
     made = to_host(made)
     assert made.push is not None
     if not np.isfinite(made.push.weights).all():

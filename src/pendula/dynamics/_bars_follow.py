@@ -89,12 +89,17 @@ class BarsFollowed:
         return off if self.truth is None else np.where(np.isnan(off), np.inf, off)
 
     @property
+    def points(self) -> Float[np.ndarray, "member time bar 2 2"]:
+        """Tops and bottoms of all members' motions [m]."""
+        return np.stack([vertices(p.u, self.machine.radius) for p in self.paths])
+
+    @property
     def half(self) -> Float[np.ndarray, "time bar 2 2"] | None:
         """Half width of the intervals of tops and bottoms [m]; None without."""
         if self.intervals is None:
             return None
-        points = np.stack([vertices(p.u, self.machine.radius) for p in self.paths])
-        return self.intervals.half(points, (self.machine.first, self.machine.last))
+        held = self.machine.first, self.machine.last
+        return self.intervals.half(self.points, held)
 
     @property
     def covered(self) -> Float[np.ndarray, "time"] | None:
@@ -103,10 +108,9 @@ class BarsFollowed:
         half = self.half
         if half is None or self.truth is None:
             return None
-        r = self.machine.radius
-        points = np.mean([vertices(p.u, r) for p in self.paths], axis=0)
         own = slice(int(self.machine.first), half.shape[1] - int(self.machine.last))
-        off = np.abs(vertices(self.truth, r) - points)[:, own]
+        true = vertices(self.truth, self.machine.radius)
+        off = np.abs(true - self.points.mean(axis=0))[:, own]
         return (off <= half[:, own]).mean(axis=(1, 2, 3))
 
     @property

@@ -139,21 +139,21 @@ def contact(run: Run) -> Iterator[Claim]:
         found = []
         for name in tests:
             path = follow(chain, s["cases"][name], seen[name], s["config"].substeps)
-            found.append(judged(path, seen[name]))
+            found.append(judged(chain, path, seen[name]))
             if name == "cycles30":
                 drawn[key] = path
         least, off, far = np.array(found).T
         yield run.row(f"slinky.contact.{key}least_gap").measured(_worst(least, np.min))
         yield run.row(f"slinky.contact.{key}rebound").measured(_worst(off, np.max))
         yield run.row(f"slinky.contact.{key}distance_m").measured(far.mean())
-    own = min(float(gaps(seen[k]["u"]).min()) for k in tests)
+    own = min(float(gaps(made, seen[k]["u"]).min()) for k in tests)
     yield run.row("slinky.contact.rod_gap").measured(own)
     push = jax.grad(lambda d, phi=made.push: -phi(d))
     for at in (0.1, 0.2, 0.5, 1.0):
         force = push(jnp.asarray(1e-3 * at, jnp.float32))
         yield run.row(f"slinky.contact.push_{round(1e3 * at)}um").measured(float(force))
     yield run.row("slinky.contact.seconds").measured(told["seconds"])
-    draw(run, seen["cycles30"], drawn)
+    draw(run, made, seen["cycles30"], drawn)
 
 
 def truth(case: SlinkyCase) -> dict[str, Any]:
@@ -171,7 +171,7 @@ def follow(
     known: cycles meet between two of its frames."""
     loads = world(case)
     # the rod's barrier acts along the wire of a cycle, once at its top and bottom
-    stiffness = case.slinky.contact(100.0).stiffness * case.slinky.wire_length
+    stiffness = case.contact.stiffness * case.slinky.wire_length
     own = dataclasses.replace(
         chain, world=dataclasses.replace(loads, contact=np.asarray(float(stiffness)))
     )
@@ -180,14 +180,15 @@ def follow(
     return bar_path(own, ts, seen["u"][0], seen["v"][0], substeps=parts)
 
 
-def gaps(u: np.ndarray) -> np.ndarray:
+def gaps(chain: BarChain, u: np.ndarray) -> np.ndarray:
     """Gaps of neighbouring cycles at tops and bottoms `"time side pair"` [m]."""
-    chain = slinky_network().model().field.force
     own = jax.vmap(chain.gaps)(jnp.asarray(u, jnp.float32))
     return np.asarray(own) - float(chain.world.thickness)
 
 
-def judged(path: BarPath, seen: dict[str, Any]) -> tuple[float, float, float]:
+def judged(
+    chain: BarChain, path: BarPath, seen: dict[str, Any]
+) -> tuple[float, float, float]:
     """Least gap, error of the rebounds, mean distance; NaN for a motion that left the
     finite numbers."""
     if not path.good:
@@ -198,7 +199,11 @@ def judged(path: BarPath, seen: dict[str, Any]) -> tuple[float, float, float]:
     number = min(len(ours), len(theirs), 2)
     lost = number == 0 or len(ours) < min(len(theirs), 2)
     off = np.inf if lost else np.abs(ours[:number] / theirs[:number] - 1.0).max()
-    return float(gaps(path.u).min()), float(off), float(distances(u, seen["u"]).mean())
+    return (
+        float(gaps(chain, path.u).min()),
+        float(off),
+        float(distances(u, seen["u"]).mean()),
+    )
 
 
 def tops(y: np.ndarray) -> np.ndarray:
@@ -211,7 +216,9 @@ def _worst(values: np.ndarray, of: Any) -> float:
     return float(of(values)) if np.isfinite(values).all() else np.nan
 
 
-def draw(run: Run, seen: dict[str, Any], drawn: dict[str, BarPath]) -> None:
+def draw(
+    run: Run, chain: BarChain, seen: dict[str, Any], drawn: dict[str, BarPath]
+) -> None:
     """The free end of 30 cycles, and the least gap."""
     names = {"": "contact learned", "without.": "without contact"}
     with figure(run.figures / "contact.svg", 2, 4.5) as axes:
@@ -227,7 +234,9 @@ def draw(run: Run, seen: dict[str, Any], drawn: dict[str, BarPath]) -> None:
         for (key, name), colour in zip(names.items(), COLOURS[:2], strict=True):
             own = drawn[key]
             axes[0].plot(own.ts, 1e3 * own.u[:, -1, 1], color=colour, label=name)
-            axes[1].plot(own.ts, 1e3 * gaps(own.u).min(axis=(1, 2)), color=colour)
+            axes[1].plot(
+                own.ts, 1e3 * gaps(chain, own.u).min(axis=(1, 2)), color=colour
+            )
         axes[1].axhline(0.0, color=COLOURS[4], linewidth=0.7)
         axes[0].set(
             title="30 cycles that fall and rebound", ylabel="free end, height [mm]"

@@ -11,6 +11,7 @@ import numpy as np
 from .._errors import ConfigError, nearest
 from ..data import Trajectories
 from ._elastic_rod import ElasticRod, RodState
+from ._rod_contact import Contact
 from ._rod_simulate import RodRun
 from ._rod_step import Boundary
 from ._slinky import Slinky, drop, to_bars
@@ -79,6 +80,11 @@ class SlinkyCase:
             youngs=self.stiffer * made.youngs,
         )
 
+    @property
+    def contact(self) -> Contact:
+        """What keeps its cycles apart, where they are `touching`."""
+        return self.slinky.contact(CARRIED)
+
     def smaller(self, cycles: int, seconds: float) -> SlinkyCase:
         """The same with few cycles, for a short time."""
         span = None if self.span is None else self.span * cycles / self.cycles
@@ -120,7 +126,7 @@ class SlinkyCase:
         rod, state, held = self.start()
         given: dict[str, Any] = {"drag": self.drag, "save_every": every, "strict": True}
         if self.touching:
-            given["contact"] = self.slinky.contact(CARRIED)
+            given["contact"] = self.contact
         return drop(rod, state, held, self.seconds, STEP, **(given | options))
 
     def record(self, frame: float = 0.01, **options: Any) -> Trajectories:
