@@ -22,6 +22,10 @@ from ._components import (
     sensitive_dimension as sensitive_dimension,
 )
 from ._confounded import confounded as confounded, is_confounded as is_confounded
+from ._convergence import convergence_test as convergence_test
+from ._convergence_plot import plot_sweep as plot_sweep
+from ._convergence_rates import Order as Order
+from ._convergence_result import Convergence as Convergence
 from ._equilibria import Equilibrium as Equilibrium, equilibria as equilibria
 from ._finding import Finding as Finding
 from ._growth import (
@@ -53,6 +57,12 @@ from ._lyapunov import (
     divergence as divergence,
     lyapunov_exponents as lyapunov_exponents,
 )
+from ._modified import (
+    ModifiedField as ModifiedField,
+    modified_eigenvalue as modified_eigenvalue,
+    predicted_continuum_error as predicted_continuum_error,
+    stability_polynomial as stability_polynomial,
+)
 from ._normal import (
     AbstractNormal as AbstractNormal,
     Autoregression as Autoregression,
@@ -80,4 +90,5 @@ from ._statistics import (
     compare_statistics as compare_statistics,
     power_spectrum as power_spectrum,
 )
+from ._step_guard import HALVED as HALVED, StepGuard as StepGuard
 from ._verdict import Limits as Limits, Verdict as Verdict, verdict as verdict

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from .._errors import ConfigError
 from .._precision import precision, to_host
 from .._tree import num_parameters, split_trainable
 from ..data import Trajectories
-from ..train import NOT_FINITE
+from ..train import NOT_FINITE, AbstractCallback
 from ._behaviour import with_behaviour
 from ._config import FitConfig, to_dict
 from ._fitted import Fitted
@@ -62,6 +62,7 @@ def fit(
     command: str = "",
     judged: bool = True,
     debug_nans: bool = False,
+    callbacks: Sequence[AbstractCallback] = (),
 ) -> Fitted:
     """Fit a model of motion to trajectories and say how far it can be trusted.
 
@@ -76,6 +77,9 @@ def fit(
     - `judged`: False skips scores, intervals and verdict.
     - `debug_nans`: when a training stops on values that are not finite, go through
       the first such case operation by operation and name the one it comes from.
+    - `callbacks`: also look at every stage, in the order given; a
+      `pendula.diagnostics.StepGuard` among them halves the solver's step where the
+      rollouts depend on it.
 
     **Returns:** `Fitted`, with `.report` and `.arrays` for the page.
     **Raises:** `ConfigError`, `DataError` before any training; `DivergedError` when
@@ -116,7 +120,15 @@ def fit(
                 open_folder(folder, resume, settings, data)
             deadline = began + 60.0 * config.train.minutes
             trainer = Trainer(
-                prepared, config, dtype, folder, deadline, tell, resume, debug_nans
+                prepared,
+                config,
+                dtype,
+                folder,
+                deadline,
+                tell,
+                resume,
+                debug_nans,
+                callbacks,
             )
             ensemble, locals_, items, outcomes = trainer.train(ensemble, method)
             fitted = package(prepared, config, ensemble, dtype, method)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._tree import member, split_trainable
+from ..diagnostics import HALVED, StepGuard
 from ..train import (
     NOT_FINITE,
+    AbstractCallback,
     finish,
     latest,
     run,
 )
 from ._blame import blame
 from ._config import FitConfig
+from ._halved import Halvings, solver_gap, with_substeps
 from ._model import Model
 from ._prepare import Prepared, estimate_states
 from ._programs import validation_score
@@ -59,10 +62,12 @@ class Trainer:
         tell: Callable[[dict[str, Any]], None] | None,
         resume: bool,
         debug_nans: bool,
+        callbacks: Sequence[AbstractCallback] = (),
     ) -> None:
         self.prepared, self.config, self.dtype = prepared, config, dtype
         self.folder, self.deadline, self.tell = folder, deadline, tell
         self.resume, self.debug_nans = resume, debug_nans
+        self.callbacks, self.halvings = callbacks, Halvings(folder, resume)
         self.key = jax.random.fold_in(jax.random.key(config.seed), 1_000_003)
 
     def window(self) -> int:
@@ -110,7 +115,7 @@ class Trainer:
                 lr=c.lr,
                 members=c.members,
                 free_starts=c.start == "free",
-                validate=lambda index: self._validation(shared, index),
+                validate=lambda index: self._validation(shared),
             ),
         )
 
@@ -119,8 +124,10 @@ class Trainer:
         params, static, stages = self.stages(ensemble, method)
         outcomes: list[Outcome] = []
         pair, stage = (params, None), None
+        base, here = ensemble.substeps, 0  # halvings that the stages know of
         done = latest(self.folder / "resume") if self.folder and self.resume else None
-        for index, (name, make) in enumerate(stages):
+        for index in range(len(stages)):
+            name, make = stages[index]  # made anew where the step is halved
             if done is not None and index < done[0]:
                 outcomes.append(
                     Outcome(name, 0, 0, 0, 0.0, "before the resume", None, None)
@@ -131,9 +138,27 @@ class Trainer:
             if reason and (method == "adam" or index < len(stages) - 1):
                 outcomes.append(Outcome(name, 0, 0, 0, 0.0, reason, None, None))
                 continue
-            stage = make(pair[0])
-            pair, outcome = self.one(index, name, stage, done is not None)
-            outcomes.append(outcome)
+            state, began = None, time.perf_counter()
+            while True:
+                step = 0 if state is None else int(state.step)
+                if state is None and done is not None and index == done[0]:
+                    step = int(done[1].stem.split("-")[2])
+                if self.halvings.before(index, step) != here:
+                    here = self.halvings.before(index, step)
+                    finer = with_substeps(eqx.combine(pair[0], static), base * 2**here)
+                    params, static, stages = self.stages(finer, method)
+                    pair, make = (params, None), stages[index][1]
+                stage = make(pair[0])
+                if state is not None:
+                    state = with_substeps(state, base * 2**here)
+                    stage = dataclasses.replace(stage, state=state)
+                taken = done is not None and state is None
+                pair, outcome, state = self._leg(index, name, stage, taken)
+                if not outcome.reason.startswith(HALVED):
+                    break
+                self.halvings.add(index, outcome.steps)
+            seconds = time.perf_counter() - began
+            outcomes.append(dataclasses.replace(outcome, seconds=seconds))
         assert stage is not None
         return eqx.combine(pair[0], static), pair[1], stage.items, outcomes
 
@@ -146,7 +171,11 @@ class Trainer:
         return None
 
     def one(self, index: int, name: str, stage: Stage, resumed: bool) -> Any:
-        """One stage through the loop."""
+        """One stage through the loop: what it found, and its outcome."""
+        return self._leg(index, name, stage, resumed)[:2]
+
+    def _leg(self, index: int, name: str, stage: Stage, resumed: bool) -> Any:
+        """One stage, or its part until the step is halved; with the last state."""
         began = time.perf_counter()
         state, ended = stage.state, None
         # The refit has a folder of its own: were its checkpoints the newest, the
@@ -169,6 +198,7 @@ class Trainer:
             settles=stage.settles,
             last=last,
         )
+        callbacks = [*self._own(index, stage, state), *callbacks]
         if self.tell is not None:
             head = {"phase": name, "index": index, "total": stage.num_steps}
             self.tell({**head, "step": int(state.step)})
@@ -197,19 +227,46 @@ class Trainer:
             values = values[np.isfinite(values)]
             return float(np.median(values)) if len(values) else None
 
-        return pair, Outcome(
-            name,
-            int(state.step),
-            stage.clip,
-            stage.clips,
-            time.perf_counter() - began,
-            ended,
-            pick("loss"),
-            pick("validation"),
+        return (
+            pair,
+            Outcome(
+                name,
+                int(state.step),
+                stage.clip,
+                stage.clips,
+                time.perf_counter() - began,
+                ended,
+                pick("loss"),
+                pick("validation"),
+            ),
+            state,
         )
 
-    def _validation(self, static: Any, index: int) -> Any:
+    def _own(self, index: int, stage: Stage, state: Any) -> list[AbstractCallback]:
+        """The caller's callbacks; a guard of the step gets something to measure."""
+        if not self.callbacks or index >= REFIT:
+            return []
+        held = self._held_out() if stage.clip > 1 else None
+        gap = None
+        if held is not None:
+            static = stage.items[0]
+            shared = static if isinstance(static, Model) else member(static[0], 0)
+            gap = lambda pair: solver_gap(pair[0], shared, *held)
+        step = int(state.step)
+        for callback in self.callbacks:
+            if isinstance(callback, StepGuard):
+                callback.bind(gap, step, self.halvings.before(index, step))
+        return list(self.callbacks)
+
+    def _validation(self, static: Any) -> Any:
         """Mean squared error on validation clips of the longest length, compiled."""
+        held = self._held_out()
+        if held is None:
+            return None
+        return lambda pair: validation_score(pair[0], static, *held)
+
+    def _held_out(self) -> tuple[Any, Any, Any] | None:
+        """Start states, validation clips of the longest length, weights of channels."""
         p = self.prepared
         longest = int((p.validation.lengths.max() - 1) // p.every) + 1
         length = min(max(self.config.train.clips), longest)
@@ -226,5 +283,4 @@ class Trainer:
         starts = jnp.asarray(starts[good])
         sd = np.where(p.train.mask, p.train.ys, np.nan).reshape(-1, p.train.dim)
         weight = jnp.asarray(1.0 / np.maximum(np.nanstd(sd, axis=0), 1e-12), self.dtype)
-
-        return lambda pair: validation_score(pair[0], static, starts, items, weight)
+        return starts, items, weight

@@ -19,6 +19,7 @@ from ._schemes import (
     HEUN as HEUN,
     LEAPFROG as LEAPFROG,
     MIDPOINT as MIDPOINT,
+    RK3 as RK3,
     RK4 as RK4,
     RK4_38 as RK4_38,
     AbstractScheme as AbstractScheme,

@@ -206,6 +206,13 @@ _third = 1.0 / 3.0
 EULER = Tableau("euler", 1, ((),), (1.0,), (0.0,))
 MIDPOINT = Tableau("midpoint", 2, ((), (0.5,)), (0.0, 1.0), (0.0, 0.5))
 HEUN = Tableau("heun", 2, ((), (1.0,)), (0.5, 0.5), (0.0, 1.0))
+RK3 = Tableau(
+    "rk3",
+    3,
+    ((), (0.5,), (-1.0, 2.0)),
+    (1.0 / 6.0, 2.0 * _third, 1.0 / 6.0),
+    (0.0, 0.5, 1.0),
+)
 RK4 = Tableau(
     "rk4",
     4,
@@ -222,13 +229,13 @@ RK4_38 = Tableau(
 )
 LEAPFROG = Leapfrog()
 
-for _scheme in (EULER, MIDPOINT, HEUN, RK4, RK4_38, LEAPFROG):
+for _scheme in (EULER, MIDPOINT, HEUN, RK3, RK4, RK4_38, LEAPFROG):
     register("scheme", _scheme.name)(_scheme)
 
 
 def scheme(which: str | AbstractScheme) -> AbstractScheme:
-    """A scheme by its name (``"euler"``, ``"midpoint"``, ``"heun"``, ``"rk4"``,
-    ``"rk4_38"``, ``"leapfrog"``, ``"yoshida4"``, ``"implicit_midpoint"``,
+    """A scheme by its name (``"euler"``, ``"midpoint"``, ``"heun"``, ``"rk3"``,
+    ``"rk4"``, ``"rk4_38"``, ``"leapfrog"``, ``"yoshida4"``, ``"implicit_midpoint"``,
     ``"kvaerno5"``), or the scheme itself.
 
     **Raises:** `ConfigError` with the nearest name.

@@ -1,0 +1,125 @@
+"""From the numbers of a sweep to a verdict with its reasons."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+
+from .._errors import Status
+from ._convergence_result import Convergence
+from ._words import listing, number
+
+
+FARTHEST = 100.0  # S: a motion beyond has left the signal
+CLOSES = 0.3  # by which the last slope may differ from the scheme's order
+MILD = 0.7  # log10: a dip of a factor 5
+
+
+def judge(c: Convergence) -> Convergence:
+    """What was measured with its verdict, warning and reasons."""
+    verdict, reasons = _verdict(c)
+    warning = None
+    if verdict == "continuous" and c.dip >= MILD:
+        warning = "mild_dip"
+        reasons.append(
+            f"Mild dip: at the trained step the error is {number(10**c.dip)} times "
+            "smaller than the field's own: below the tolerance the field was tuned to "
+            "its step."
+        )
+    return dataclasses.replace(
+        c, verdict=verdict, warning=warning, reasons=tuple(reasons)
+    )
+
+
+def _verdict(c: Convergence) -> tuple[str, list[str]]:
+    tau = number(c.tolerance)
+    unit = "of the signal"
+    if c.status is not Status.ok or not c.left <= FARTHEST:
+        if c.status is Status.ok:
+            why = f"it leaves {number(FARTHEST)} times the signal's spread"
+        else:
+            why = f"{c.status.name} at t = {number(c.t_fail)}"
+        return "unstable", [f"The field's own motion fails before t1: {why}."]
+    if not math.isfinite(c.e_0):
+        return _without_truth(c)
+    both = (
+        f"Error {number(c.e_train)} {unit} in {c.scheme_train} at the trained step "
+        f"{number(c.h_train)}, {number(c.e_0)} for the field's own motion; tolerance "
+        f"{tau}."
+    )
+    if not c.e_train <= c.tolerance and c.e_0 > c.tolerance:
+        return "poor", [
+            both,
+            "No usable discrete model: nothing follows on continuity.",
+        ]
+    if c.e_0 > c.tolerance:
+        reasons = [
+            both,
+            "It is right for the step it was trained with, and for no other.",
+        ]
+        if c.predicted is not None and math.isfinite(c.predicted):
+            reasons.append(_compare(c.e_0, c.predicted, c.scheme_train))
+        return "overfit_to_dt", reasons
+    worse = _worse_below(c)
+    far = _not_arrived(c)
+    if not worse and not far:
+        return "continuous", [both]
+    reasons = [both]
+    if worse:
+        reasons.append(
+            f"In {c.scheme_train} the error is above the tolerance at h = "
+            f"{listing([number(h) for h in worse])}, below the trained step."
+        )
+    if far:
+        reasons.append(
+            f"{listing(far)} did not reach the field's own motion at the smallest "
+            f"step, {number(c.hs[-1])}, and do not close in at their order. Give "
+            "smaller steps (hs)."
+        )
+    return "inconclusive", reasons
+
+
+def _without_truth(c: Convergence) -> tuple[str, list[str]]:
+    """Only whether rollouts in the training scheme are the field's own motion."""
+    gap = (
+        f"Rollouts in {c.scheme_train} at the trained step {number(c.h_train)} are "
+        f"{number(c.gap)} of the signal away from the field's own motion; tolerance "
+        f"{number(c.tolerance)}."
+    )
+    if c.gap <= c.tolerance:
+        return "consistent_flow", [gap]
+    return "depends_on_solver", [
+        gap,
+        "The forecast belongs to this scheme and step: keep both, or train with more "
+        "substeps or a scheme of higher order.",
+    ]
+
+
+def _compare(found: float, predicted: float, scheme: str) -> str:
+    """Was the scheme's error learned, or is the field off by more?"""
+    ratio = found / predicted if predicted > 0 else math.inf
+    told = f"The error of {scheme} itself predicts {number(predicted)}: "
+    if ratio > 3.0:
+        return told + "more is lost than it explains (little training, or few data)."
+    return told + "the field learned the error of its scheme."
+
+
+def _worse_below(c: Convergence) -> list[float]:
+    """Steps up to the trained one at which the training scheme misses τ."""
+    fine = c.hs <= c.h_train * (1 + 1e-9)
+    row = c.row(c.scheme_train)
+    return [float(h) for h in c.hs[fine & ~(row <= c.tolerance)]]
+
+
+def _not_arrived(c: Convergence) -> list[str]:
+    """Schemes that neither came within τ of the field's own motion nor close in."""
+    far = []
+    for name, apart in c.agreement.items():
+        if apart <= c.tolerance:
+            continue
+        slope = c.order[name].last if name in c.order else np.nan
+        if not abs(slope - c.orders_of[name]) <= CLOSES:
+            far.append(name)
+    return far
