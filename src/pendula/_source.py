@@ -102,6 +102,7 @@ WORKS: dict[str, str] = {
     "Sarkka2019": "Sarkka, Solin 2019, Applied Stochastic Differential Equations, "
     "Cambridge University Press",
     "Selkov1968": "Selkov 1968, European Journal of Biochemistry 4, 79-86",
+    "Shadden2005": "Shadden, Lekien, Marsden 2005, Physica D 212, 271-304",
     "Triggs2000": "Triggs, McLauchlan, Hartley, Fitzgibbon 2000, Bundle adjustment: a "
     "modern synthesis, LNCS 1883",
     "VanDerPol1926": "Van der Pol 1926, Philosophical Magazine 2, 978-992",

@@ -35,6 +35,7 @@ def nearby(world):
 def test_the_worlds_of_the_design_are_here():
     assert {*NAMES} >= {
         "brusselator",
+        "double_gyre",
         "double_pendulum",
         "duffing",
         "fitzhugh_nagumo",

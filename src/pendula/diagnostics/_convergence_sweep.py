@@ -40,6 +40,11 @@ def step_counts(train: int, samples: int) -> list[int]:
     return sorted(n for n in counts if n >= 1)
 
 
+def padded(size: int) -> int:
+    """The next power of 2: horizons of other lengths then share a program."""
+    return 1 << (size - 1).bit_length()
+
+
 def ladder(counts: Sequence[int], train: int) -> list[int]:
     """Places of the counts that are the trained one times a power of 2."""
     places = []
@@ -167,6 +172,8 @@ def reference(
     at = ts - ts[0]
     if drive is not None:  # the inputs' pieces say where it has to stop
         at = np.asarray(drive.knots, np.float64)
+    else:
+        at = np.pad(at, (0, padded(len(at)) - len(at)), mode="edge")
     ys, status, t_fail = _tight(
         field,
         y0,
@@ -176,7 +183,7 @@ def reference(
         tolerance,
         drive is not None,
     )
-    keep = np.argmin(np.abs(at[:, None] - (ts - ts[0])), axis=0)
+    keep = np.searchsorted(at, ts - ts[0] - 1e-6 * (ts[1] - ts[0]))
     worst = Status(int(np.max(status)))
     return np.asarray(ys)[:, keep], worst, float(np.min(t_fail))
 
@@ -212,9 +219,9 @@ class Sweep:
             self.drive,
             self.context,
             scheme=scheme,
-            most=self.samples,
+            most=padded(self.samples),
         )
-        out = np.full(ys.shape, np.nan)
+        out = np.full((len(ys), self.samples, ys.shape[2]), np.nan)
         every = self.samples // meetings
         # what left the finite numbers is infinitely far off, not unknown
         met = np.nan_to_num(np.asarray(ys)[:, :meetings], nan=np.inf, posinf=np.inf)

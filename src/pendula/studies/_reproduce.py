@@ -84,6 +84,14 @@ _MODULES = {
         "_slinky_homogenised",
         "_slinky_learned_bars",
     ),
+    "continuity": (
+        "_continuity",
+        "_continuity_exact",
+        "_continuity_oscillator",
+        "_continuity_pendulum",
+        "_continuity_systems",
+        "_continuity_cures",
+    ),
 }
 BUDGETS = ("full", "quick")
 RESULTS = Path("results")
@@ -98,7 +106,7 @@ def studies() -> dict[str, Study]:
     ```python
     >>> from pendula.studies import studies
     >>> sorted(studies())
-    ['families', 'real_data', 'slinky', 'spine']
+    ['continuity', 'families', 'real_data', 'slinky', 'spine']
 
     ```
     """

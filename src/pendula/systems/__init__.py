@@ -9,6 +9,7 @@ from ._diffusion import (
     NEUMANN as NEUMANN,
     diffusion as diffusion,
 )
+from ._double_gyre import DoubleGyre as DoubleGyre
 from ._double_pendulum import DoublePendulum as DoublePendulum
 from ._duffing import Duffing as Duffing
 from ._elastic_rod import (

@@ -1,0 +1,164 @@
+"""Networks of study `continuity`: trained on one-step pairs, judged by the test."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array
+
+from ..diagnostics import Convergence, convergence_test
+from ..nn import MLP
+from ..solve import AbstractScheme, scheme as find_scheme
+from ..train import (
+    TrainState,
+    adam_cosine,
+    gradient_step,
+    init_opt,
+    levenberg_state,
+    levenberg_step,
+    run,
+)
+
+
+WEAK = 1e-3  # prior precision of a weight: it settles what the pairs leave open
+
+
+class Net(eqx.Module):
+    """A network as a field; with a `rate` it is also told the phase of a forcing."""
+
+    mlp: MLP
+    rate: float | None = eqx.field(static=True, default=None)
+
+    def __call__(self, t: Any, y: Array, u: Any = None, context: Any = None) -> Array:
+        if self.rate is None:
+            return self.mlp(y)
+        phase = self.rate * jnp.asarray(t, y.dtype)
+        return self.mlp(
+            jnp.concatenate([y, jnp.stack([jnp.cos(phase), jnp.sin(phase)])])
+        )
+
+
+def pairs(ts: np.ndarray, xs: np.ndarray, most: int) -> tuple[np.ndarray, ...]:
+    """Times, states and next states `"pair ..."` of trajectories `"traj time dim"`, at
+    most so many of them, evenly taken."""
+    t = np.broadcast_to(ts[:-1], xs.shape[:1] + ts[:-1].shape).ravel()
+    x = xs[:, :-1].reshape(-1, xs.shape[2])
+    y = xs[:, 1:].reshape(-1, xs.shape[2])
+    take = np.unique(np.linspace(0, len(x) - 1, most).round().astype(int))
+    return t[take], x[take], y[take]
+
+
+@functools.lru_cache(maxsize=32)
+def _programs(
+    method: AbstractScheme, substeps: int, members: int, updates: int, lr: float | None
+) -> Any:
+    """The step of the training: Levenberg-Marquardt, or Adam at a learning rate."""
+
+    def moved(pair: Any, t: Array, x: Array, h: Array) -> Array:
+        field = eqx.combine(*pair)
+        none = lambda s: None
+        if substeps == 1:
+            return method.step(field, t, x, h, none, None)
+        return method.steps(field, t, x, h / substeps, substeps, none, None)
+
+    def residual(pair: Any, local: Any, item: Any) -> Array:
+        t, x, y, h = item
+        each = jax.vmap(moved, in_axes=(None, 0, 0, None))
+        return jnp.ravel(each(pair, t, x, h) - y)
+
+    if lr is None:
+        return levenberg_step(
+            residual,
+            lambda pair: WEAK * ravel_pytree(pair[0])[0],
+            lambda items: jnp.asarray(items[2].size, items[2].dtype),
+            members=members,
+            has_static=True,
+            separable_prior=True,
+        ), None
+
+    def loss(params: Any, batch: Any, key: Any) -> Array:
+        static, item = batch
+        return jnp.mean(residual((params, static), None, item) ** 2)
+
+    transform = adam_cosine(lr, updates)
+    return gradient_step(loss, transform, members=members, inner=100), transform
+
+
+def train(
+    data: tuple[np.ndarray, ...],
+    dt: float,
+    scheme: str,
+    *,
+    seeds: int,
+    updates: int,
+    substeps: int = 1,
+    width: int = 50,
+    rate: float | None = None,
+    lr: float | None = None,
+) -> list[Net]:
+    """One network a seed, float64, fitted to one-step pairs `(t, x, next x)` through
+    `substeps` steps of a scheme; by Levenberg-Marquardt, or Adam with `lr`."""
+    dim = data[1].shape[1]
+    keys = jax.random.split(jax.random.key(0), seeds)
+    with jax.enable_x64(True):
+        make = lambda k: MLP(dim + 2 * (rate is not None), dim, width, 1, key=k)
+        nets = eqx.filter_vmap(lambda k: Net(make(k), rate))(keys)
+        nets = jax.tree.map(
+            lambda x: x.astype(jnp.float64) if eqx.is_inexact_array(x) else x, nets
+        )
+        params, static = eqx.partition(nets, eqx.is_inexact_array)
+        step, transform = _programs(find_scheme(scheme), substeps, seeds, updates, lr)
+        item = (*(jnp.asarray(x) for x in data), jnp.asarray(dt))
+        key = jax.random.key(1)
+        if transform is None:
+            pair = (params, jnp.zeros((seeds, 1, 0)))
+            opt = levenberg_state(jnp.float64, variance=0.0, members=seeds)
+            state = TrainState.start(pair, opt, key, seeds)
+            batch = (static, jax.tree.map(lambda x: x[None], item))
+            state, _ = run(step, state, batch, num_steps=updates, log_every=updates)
+            params = state.params[0]
+        else:
+            state = TrainState.start(
+                params, init_opt(transform, params, seeds), key, seeds
+            )
+            batch = (static, item)
+            state, _ = run(
+                step, state, batch, num_steps=updates, log_every=updates, inner=100
+            )
+            params = state.params
+        whole = jax.device_get(eqx.combine(params, static))
+    pick = lambda k: jax.tree.map(lambda x: np.asarray(x[k]), whole)
+    return [pick(k) for k in range(seeds)]
+
+
+def judge_all(
+    nets: Sequence[Net],
+    x0: Any,
+    t1: float,
+    dt: float,
+    scheme: str,
+    world: Callable[..., Any],
+    **more: Any,
+) -> tuple[list[Convergence], list[Convergence]]:
+    """The test of each network with truth, and without."""
+    given: dict[str, Any] = {"dt_train": dt, "scheme_train": scheme, **more}
+    known = [convergence_test(n, x0, t1, true_field=world, **given) for n in nets]
+    bare = [convergence_test(n, x0, t1, **given) for n in nets]
+    return known, bare
+
+
+def count(found: Sequence[Convergence], verdict: str) -> int:
+    """How many have this verdict."""
+    return sum(c.verdict == verdict for c in found)
+
+
+def tag(dt: float) -> str:
+    """A step as part of an id: `dt0_1`."""
+    return f"dt{dt:g}".replace(".", "_")

@@ -1,0 +1,237 @@
+"""Part `systems` of study `continuity`: three more systems, and what only a
+continuous model can be used for."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from ..solve import integrate, rollout
+from ..systems import DoubleGyre, LotkaVolterra
+from ._claim import Claim
+from ._continuity import continuity
+from ._continuity_nets import Net, count, judge_all, pairs, tag, train
+from ._row import Row
+from ._study import Run
+
+
+_G = 9.81
+_PAPER = "Krishnapriyan et al. 2023, arXiv:2202.08494; constants and steps are ours"
+_TRIED = (
+    "50 tanh, 400 one-step pairs, 150 iterations of Levenberg-Marquardt, dt = {dt:g}."
+)
+_SCHEMES = ("euler", "midpoint", "rk4")
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A world, the start that is judged, the starts of training, steps and horizons.
+
+    `dts`: the first one is that of the uses; `rate`: the forcing's."""
+
+    words: str
+    world: Callable[..., Any]
+    x0: tuple[float, ...]
+    starts: tuple[tuple[float, ...], ...]
+    dts: tuple[float, ...]
+    t1: float
+    length: float
+    rate: float | None = None
+
+
+def _cartesian(t: Any, y: Array, u: Any = None, context: Any = None) -> Array:
+    """A pendulum of 1 m by the position of its bob and its velocity: position
+    (cos theta, sin theta), theta'' = -g sin theta."""
+    x, z, vx, vz = y
+    turn, pull = -_G * z, vx**2 + vz**2
+    return jnp.stack([vx, vz, -turn * z - pull * x, turn * x - pull * z])
+
+
+def _bob(theta: float) -> tuple[float, ...]:
+    return (float(np.cos(theta)), float(np.sin(theta)), 0.0, 0.0)
+
+
+_CASES = {
+    "lotka_volterra": Case(
+        "Lotka-Volterra, all constants 1",
+        LotkaVolterra(),
+        (1.0, 2.0),
+        ((1.0, 2.0),),
+        (0.2, 0.8, 0.05),
+        16.0,
+        40.0,
+    ),
+    "cartesian": Case(
+        "Cartesian pendulum",
+        _cartesian,
+        _bob(0.75 * np.pi),
+        (_bob(0.75 * np.pi),),
+        (0.1, 0.2, 0.02),
+        2.0,
+        40.0,
+    ),
+    "double_gyre": Case(
+        "double gyre, A = epsilon = 0.25, omega = 2 pi / 10",
+        DoubleGyre(),
+        (0.4, 0.3),
+        tuple((0.1 + 0.2 * i, 0.2 + 0.2 * j) for i in range(10) for j in range(4)),
+        (0.5, 1.0, 0.1),
+        20.0,
+        20.0,
+        0.2 * np.pi,
+    ),
+}
+_USES = {
+    "fine": "rolled out at a tenth of the trained step, against fine truth",
+    "coarse": "rolled out at twice the trained step in RK4",
+    "uneven": "rolled out in RK4 on uneven sampling, gaps of 0.3 to 1.7 trained steps",
+}
+
+
+def _rows() -> Iterator[Row]:
+    for key, case in _CASES.items():
+        for dt in case.dts:
+            for name in _SCHEMES:
+                head = f"continuity.{key}.{tag(dt)}_{name}"
+                words = f"{case.words}, dt = {dt:g}, trained in {name}"
+                yield Row(
+                    f"{head}_continuous",
+                    f"{words}: fields `continuous`.",
+                    source=_PAPER,
+                )
+                yield Row(
+                    f"{head}_overfit",
+                    f"{words}: fields `overfit_to_dt`.",
+                    source=_PAPER,
+                )
+                yield Row(f"{head}_bare", f"{words}: `consistent_flow` without truth.")
+                yield Row(f"{head}_e_train", f"{words}: error at the trained step.")
+                yield Row(f"{head}_e_0", f"{words}: error of its own motion.")
+        for use, what in _USES.items():
+            words = f"{case.words}, dt = {case.dts[0]:g}"
+            yield Row(
+                f"continuity.{key}.use_{use}_rk4",
+                f"{words}, trained in RK4, {what}: error over the signal.",
+                target=0.05,
+                source=_PAPER,
+                tried=_TRIED.format(dt=case.dts[0]),
+            )
+            if use != "coarse":
+                yield Row(
+                    f"continuity.{key}.use_{use}_euler",
+                    f"{words}, trained in Euler, {what}: error over the signal.",
+                    source=_PAPER,
+                )
+    for name in _SCHEMES:
+        yield Row(
+            f"continuity.cartesian.drift_{name}",
+            f"Cartesian pendulum, dt = {_CASES['cartesian'].dts[0]:g}, trained in "
+            f"{name}: largest |x^2 + y^2 - 1| along its own motion.",
+        )
+
+
+@continuity.part(
+    "systems",
+    tuple(_rows()),
+    full={"seeds": 3, "updates": 150, "pairs": 400},
+    quick={"seeds": 1, "updates": 5, "pairs": 20},
+)
+def systems(run: Run) -> Iterator[Claim]:
+    """Verdicts of every system, scheme and step; the uses at the first step."""
+    for key, case in _CASES.items():
+        for dt in case.dts:
+            data = pairs(*_truth(case, dt), run.settings["pairs"])
+            for name in _SCHEMES:
+                yield from _one(run, key, case, dt, name, data)
+
+
+def _one(
+    run: Run, key: str, case: Case, dt: float, name: str, data: Any
+) -> Iterator[Claim]:
+    """One training, its verdicts, and what it can be used for."""
+    s = run.settings
+    run.progress(f"{case.words}, dt = {dt:g}: training in {name}")
+    nets = train(data, dt, name, seeds=s["seeds"], updates=s["updates"], rate=case.rate)
+    known, bare = judge_all(nets, case.x0, case.t1, dt, name, case.world)
+    row = lambda what: run.row(f"continuity.{key}.{tag(dt)}_{name}_{what}")
+    yield row("continuous").measured(count(known, "continuous"), n=len(known))
+    yield row("overfit").measured(count(known, "overfit_to_dt"), n=len(known))
+    yield row("bare").measured(count(bare, "consistent_flow"), n=len(bare))
+    yield row("e_train").measured([c.e_train for c in known])
+    yield row("e_0").measured([c.e_0 for c in known])
+    if dt != case.dts[0]:
+        return
+    if name != "midpoint":
+        yield from _uses(run, key, case, dt, name, nets)
+    if key == "cartesian":
+        ts = np.linspace(0.0, case.t1, 201)
+        drift = [_drift(net, case.x0, ts) for net in nets]
+        yield run.row(f"continuity.cartesian.drift_{name}").measured(drift)
+
+
+def _uses(
+    run: Run, key: str, case: Case, dt: float, name: str, nets: Sequence[Net]
+) -> Iterator[Claim]:
+    """Errors on finer, coarser and uneven samples than those of the training."""
+    samples = round(case.t1 / dt)
+    gaps = np.random.default_rng(0).uniform(0.3, 1.7, samples)
+    uneven = np.concatenate([[0.0], np.cumsum(gaps)]) * case.t1 / gaps.sum()
+    grids = {
+        "fine": (np.linspace(0.0, case.t1, 10 * samples + 1), name),
+        "coarse": (np.linspace(0.0, case.t1, samples // 2 + 1), "rk4"),
+        "uneven": (uneven, "rk4"),
+    }
+    for use, (ts, scheme) in grids.items():
+        if use == "coarse" and name == "euler":
+            continue
+        true = _exact(case.world, case.x0, ts)
+        spread = np.sqrt(np.mean((true - true.mean(0)) ** 2))
+        errors = [
+            np.sqrt(np.mean((_rolled(net, case.x0, ts, scheme) - true) ** 2)) / spread
+            for net in nets
+        ]
+        row = run.row(f"continuity.{key}.use_{use}_{name}")
+        yield row.measured([float(e) for e in errors])
+
+
+def _truth(case: Case, dt: float) -> tuple[np.ndarray, np.ndarray]:
+    """Exact samples from the starts of the training, `"traj time dim"`."""
+    ts = dt * np.arange(round(case.length / dt) + 1)
+    return ts, np.stack([_exact(case.world, x0, ts) for x0 in case.starts])
+
+
+@eqx.filter_jit
+def _tight(field: Any, x0: Array, ts: Array) -> Array:
+    return integrate(field, x0, ts, solver="dopri8", rtol=1e-12, atol=1e-12).ys
+
+
+def _exact(field: Any, x0: Any, ts: np.ndarray) -> np.ndarray:
+    with jax.enable_x64(True):
+        field = jax.tree.map(
+            lambda x: np.asarray(x, np.float64) if eqx.is_array(x) else x, field
+        )
+        return np.asarray(_tight(field, jnp.asarray(x0, jnp.float64), jnp.asarray(ts)))
+
+
+@eqx.filter_jit
+def _steps(net: Net, x0: Array, ts: Array, scheme: str) -> Array:
+    return rollout(net, x0, ts, scheme=scheme).ys
+
+
+def _rolled(net: Net, x0: Any, ts: np.ndarray, scheme: str) -> np.ndarray:
+    with jax.enable_x64(True):
+        ys = _steps(net, jnp.asarray(x0, jnp.float64), jnp.asarray(ts), scheme)
+        return np.asarray(ys)
+
+
+def _drift(net: Net, x0: Any, ts: np.ndarray) -> float:
+    """How far the bob leaves its circle along the field's own motion."""
+    ys = _exact(net, x0, ts)
+    return float(np.max(np.abs(ys[:, 0] ** 2 + ys[:, 1] ** 2 - 1.0)))
