@@ -22,6 +22,14 @@ from ._components import (
     sensitive_dimension as sensitive_dimension,
 )
 from ._confounded import confounded as confounded, is_confounded as is_confounded
+from ._density import (
+    SpectralDensity as SpectralDensity,
+    spectral_density as spectral_density,
+)
+from ._eigenvalues import (
+    Eigenvalues as Eigenvalues,
+    top_eigenvalues as top_eigenvalues,
+)
 from ._equilibria import Equilibrium as Equilibrium, equilibria as equilibria
 from ._finding import Finding as Finding
 from ._growth import (
@@ -31,6 +39,11 @@ from ._growth import (
     valid_time as valid_time,
 )
 from ._halving import Halving as Halving, step_halving as step_halving
+from ._hessian import (
+    AbstractCurvature as AbstractCurvature,
+    GaussNewtonOperator as GaussNewtonOperator,
+    HessianOperator as HessianOperator,
+)
 from ._intervals import (
     Conformal as Conformal,
     Coverage as Coverage,
@@ -45,6 +58,12 @@ from ._intrinsic import (
     neighbour_dimension as neighbour_dimension,
 )
 from ._invariants import Drift as Drift, drift as drift
+from ._landscape import (
+    Landscape as Landscape,
+    landscape as landscape,
+    line_to as line_to,
+    random_directions as random_directions,
+)
 from ._limit_cycle import LimitCycle as LimitCycle, limit_cycle as limit_cycle
 from ._linear import FittedLinear as FittedLinear, Linear as Linear
 from ._lyapunov import (
@@ -75,9 +94,15 @@ from ._scores import (
     crps_samples as crps_samples,
     log_score as log_score,
 )
+from ._signal import SignalNorms as SignalNorms, signal_norms as signal_norms
 from ._statistics import (
     Statistics as Statistics,
     compare_statistics as compare_statistics,
     power_spectrum as power_spectrum,
 )
+from ._tangent_kernel import (
+    TangentKernel as TangentKernel,
+    tangent_kernel as tangent_kernel,
+)
+from ._trace import Trace as Trace, trace as trace
 from ._verdict import Limits as Limits, Verdict as Verdict, verdict as verdict
