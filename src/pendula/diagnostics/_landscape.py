@@ -49,7 +49,7 @@ class Landscape:
         lines = [logs] if logs.ndim == 1 else [*logs, *logs.T]
         way = sum(float(np.abs(np.diff(line)).sum()) for line in lines)
         least = sum(float(line[0] + line[-1] - 2.0 * line.min()) for line in lines)
-        return way / least - 1.0 if least > 0.0 else 0.0
+        return max(0.0, way / least - 1.0) if least > 0.0 else 0.0
 
     def asymmetry(self) -> float:
         """RMS difference of log10 of the loss at opposite points, over the standard

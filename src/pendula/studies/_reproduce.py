@@ -84,6 +84,14 @@ _MODULES = {
         "_slinky_homogenised",
         "_slinky_learned_bars",
     ),
+    "curvature": (
+        "_curvature",
+        "_curvature_quadratic",
+        "_curvature_networks",
+        "_curvature_kernel",
+        "_curvature_convection",
+        "_curvature_speed",
+    ),
 }
 BUDGETS = ("full", "quick")
 RESULTS = Path("results")
@@ -98,7 +106,7 @@ def studies() -> dict[str, Study]:
     ```python
     >>> from pendula.studies import studies
     >>> sorted(studies())
-    ['families', 'real_data', 'slinky', 'spine']
+    ['curvature', 'families', 'real_data', 'slinky', 'spine']
 
     ```
     """
