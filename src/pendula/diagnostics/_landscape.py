@@ -245,7 +245,7 @@ def random_directions(
                 parts.append(np.zeros(value.size))
                 continue
             with precision(np.float32):
-                draw = np.asarray(jax.random.normal(own_key, value.shape))
+                draw = np.asarray(jax.random.normal(own_key, value.shape), np.float64)
             own = tuple(range(axes, value.ndim))
             length = lambda x, own=own: np.sqrt(np.sum(x**2, axis=own, keepdims=True))
             parts.append((draw / length(draw) * length(value)).ravel())

@@ -14,11 +14,13 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._precision import cast, precision
+from .._types import AnyArray
 from ..nn import MLP
-from ..train import Step, TrainState, run
+from ..train import TrainState, run
 
 
 _X, _T = 256, 100  # points of the test grid, as published
+_LBFGS = optax.lbfgs(memory_size=50)  # a strong Wolfe line search; 50 as published
 
 
 class Convection(eqx.Module):
@@ -29,10 +31,10 @@ class Convection(eqx.Module):
     `beta` is an array: all values share one program.
     """
 
-    beta: Array
-    start: Array
-    times: Array
-    inside: Array
+    beta: AnyArray
+    start: AnyArray
+    times: AnyArray
+    inside: AnyArray
 
     @classmethod
     def of(cls, beta: float, points: int) -> Convection:
@@ -98,9 +100,8 @@ def trained(
         problem = jax.tree.map(jnp.asarray, problem)
         params, rest = eqx.partition(net, eqx.is_inexact_array)
         params = jax.tree.map(jnp.asarray, params)
-        transform = optax.lbfgs(memory_size=50)
-        state = TrainState.start(params, transform.init(params), key)
-        step = _lbfgs_step(transform, rest, inner)
+        state = TrainState.start(params, _LBFGS.init(params), key)
+        step = lambda state, problem: _iterate(state, problem, rest, inner)
         state, _ = run(step, state, problem, num_steps=steps, inner=inner)
         net = eqx.combine(state.params, rest)
         value, error = eqx.filter_jit(lambda n, p: (loss(n, p), p.error(n)))(
@@ -109,33 +110,29 @@ def trained(
         return cast(net, np.float64), float(value), float(error)
 
 
-def _lbfgs_step(transform: Any, rest: Any, inner: int) -> Step:
-    """`inner` iterations of L-BFGS with a line search, for `train.run`."""
+@eqx.filter_jit
+def _iterate(
+    state: TrainState, problem: Convection, rest: Any, inner: int
+) -> tuple[TrainState, dict[str, Any]]:
+    """`inner` iterations of L-BFGS with a line search: a step of `train.run`."""
+    value_of = lambda params: loss(eqx.combine(params, rest), problem)
+    value_and_slope = optax.value_and_grad_from_state(value_of)
 
-    @eqx.filter_jit
-    def step(
-        state: TrainState, problem: Convection
-    ) -> tuple[TrainState, dict[str, Any]]:
-        value_of = lambda params: loss(eqx.combine(params, rest), problem)
-        value_and_slope = optax.value_and_grad_from_state(value_of)
+    def one(carry: Any, _: None) -> tuple[Any, Any]:
+        params, opt = carry
+        value, slope = value_and_slope(params, state=opt)
+        updates, new = _LBFGS.update(
+            slope, opt, params, value=value, grad=slope, value_fn=value_of
+        )
+        moved = optax.apply_updates(params, updates)
+        good = jnp.isfinite(value)
+        keep = lambda a, b: jnp.where(good, a, b)
+        return jax.tree.map(keep, (moved, new), carry), value
 
-        def one(carry: Any, _: None) -> tuple[Any, Array]:
-            params, opt = carry
-            value, slope = value_and_slope(params, state=opt)
-            updates, new = transform.update(
-                slope, opt, params, value=value, grad=slope, value_fn=value_of
-            )
-            moved = optax.apply_updates(params, updates)
-            good = jnp.isfinite(value)
-            keep = lambda a, b: jnp.where(good, a, b)
-            return jax.tree.map(keep, (moved, new), carry), value
-
-        with jax.numpy_dtype_promotion("standard"):  # optax mixes dtypes of counters
-            carry = (state.params, state.opt)
-            (params, opt), values = jax.lax.scan(one, carry, None, length=inner)
-        bad = jnp.where(jnp.isfinite(values[-1]), 0, state.bad + inner)
-        at = lambda s: (s.params, s.opt, s.step, s.bad)
-        new = (params, opt, state.step + inner, bad)
-        return eqx.tree_at(at, state, new), {"loss": values[-1]}
-
-    return step
+    with jax.numpy_dtype_promotion("standard"):  # optax mixes dtypes of counters
+        carry = (state.params, state.opt)
+        (params, opt), values = jax.lax.scan(one, carry, None, length=inner)
+    bad = jnp.where(jnp.isfinite(values[-1]), 0, state.bad + inner)
+    at = lambda s: (s.params, s.opt, s.step, s.bad)
+    new = (params, opt, state.step + inner, bad)
+    return eqx.tree_at(at, state, new), {"loss": values[-1]}

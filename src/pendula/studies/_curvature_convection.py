@@ -140,9 +140,7 @@ def _one(s: dict[str, Any], beta: float, seed: int) -> dict[str, Any]:
         key=jax.random.key(seed),
     )
     # the problem counts as frozen parts of the parameters: one program for all beta
-    op = HessianOperator(
-        lambda both, _: loss(*both), (net, problem), where=lambda both: both[0]
-    )
+    op = HessianOperator(_of_both, (net, problem), where=lambda both: both[0])
     top = top_eigenvalues(op, 2, "largest")
     plane = landscape(op, top.vectors, points=s["grid"])
     return {
@@ -155,6 +153,11 @@ def _one(s: dict[str, Any], beta: float, seed: int) -> dict[str, Any]:
         "alpha": plane.alpha,
         "plane": plane.loss,
     }
+
+
+def _of_both(both: tuple[Any, Convection], _: None) -> Any:
+    """The loss of a network and the problem that it is to solve."""
+    return loss(*both)
 
 
 def _draw(path: Path, found: dict[int, list[dict[str, np.ndarray]]]) -> None:

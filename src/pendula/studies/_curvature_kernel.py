@@ -9,8 +9,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 
 from .._precision import cast, precision
+from .._types import AnyArray
 from ..diagnostics import SignalNorms, TangentKernel, signal_norms, tangent_kernel
 from ..nn import MLP
 from ._claim import Claim
@@ -137,7 +139,7 @@ def _dense_rows(
     row = lambda name: run.row(f"{_P}.kernel.{name}")
     with precision(np.float64):
         params, rest = eqx.partition(cast(net, np.float64), eqx.is_inexact_array)
-        flat, unravel = jax.flatten_util.ravel_pytree(params)
+        flat, unravel = ravel_pytree(params)
         problem = jax.tree.map(jnp.asarray, problem)
 
         def everything(flat: jax.Array) -> jax.Array:
@@ -184,8 +186,8 @@ def _norms(name: str, width: int, depth: int) -> SignalNorms:
 class Residual(eqx.Module):
     """x + scale tanh(W x)."""
 
-    weight: jax.Array | np.ndarray
-    scale: jax.Array | np.ndarray
+    weight: AnyArray
+    scale: AnyArray
 
     def __call__(self, h: jax.Array) -> jax.Array:
         return h + self.scale * jnp.tanh(self.weight @ h)

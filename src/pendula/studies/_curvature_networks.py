@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._precision import cast, precision
@@ -267,6 +268,6 @@ def _dense(loss: Any, params: Any, data: Any) -> np.ndarray:
     with precision(np.float64):
         params, data = cast((params, data), np.float64)
         params, rest = eqx.partition(params, eqx.is_inexact_array)
-        flat, unravel = jax.flatten_util.ravel_pytree(params)
+        flat, unravel = ravel_pytree(params)
         of = lambda flat, data: loss(eqx.combine(unravel(flat), rest), data)
         return np.asarray(jax.jit(jax.hessian(of))(flat, data))

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from .._types import AnyArray
 from ..diagnostics import HessianOperator, spectral_density, top_eigenvalues, trace
 from ._claim import Claim
 from ._curvature import curvature
@@ -88,7 +89,7 @@ _ROWS = (
 class Quadratic(eqx.Module):
     """w'Aw / 2, without data."""
 
-    matrix: Array
+    matrix: AnyArray
 
     def __call__(self, w: Array, _: None) -> Array:
         return 0.5 * jnp.dot(w, self.matrix @ w)
