@@ -26,6 +26,14 @@ from ._convergence import convergence_test as convergence_test
 from ._convergence_plot import plot_sweep as plot_sweep
 from ._convergence_rates import Order as Order
 from ._convergence_result import Convergence as Convergence
+from ._density import (
+    SpectralDensity as SpectralDensity,
+    spectral_density as spectral_density,
+)
+from ._eigenvalues import (
+    Eigenvalues as Eigenvalues,
+    top_eigenvalues as top_eigenvalues,
+)
 from ._equilibria import Equilibrium as Equilibrium, equilibria as equilibria
 from ._finding import Finding as Finding
 from ._growth import (
@@ -35,6 +43,11 @@ from ._growth import (
     valid_time as valid_time,
 )
 from ._halving import Halving as Halving, step_halving as step_halving
+from ._hessian import (
+    AbstractCurvature as AbstractCurvature,
+    GaussNewtonOperator as GaussNewtonOperator,
+    HessianOperator as HessianOperator,
+)
 from ._intervals import (
     Conformal as Conformal,
     Coverage as Coverage,
@@ -49,6 +62,12 @@ from ._intrinsic import (
     neighbour_dimension as neighbour_dimension,
 )
 from ._invariants import Drift as Drift, drift as drift
+from ._landscape import (
+    Landscape as Landscape,
+    landscape as landscape,
+    line_to as line_to,
+    random_directions as random_directions,
+)
 from ._limit_cycle import LimitCycle as LimitCycle, limit_cycle as limit_cycle
 from ._linear import FittedLinear as FittedLinear, Linear as Linear
 from ._lyapunov import (
@@ -85,10 +104,16 @@ from ._scores import (
     crps_samples as crps_samples,
     log_score as log_score,
 )
+from ._signal import SignalNorms as SignalNorms, signal_norms as signal_norms
 from ._statistics import (
     Statistics as Statistics,
     compare_statistics as compare_statistics,
     power_spectrum as power_spectrum,
 )
 from ._step_guard import HALVED as HALVED, StepGuard as StepGuard
+from ._tangent_kernel import (
+    TangentKernel as TangentKernel,
+    tangent_kernel as tangent_kernel,
+)
+from ._trace import Trace as Trace, trace as trace
 from ._verdict import Limits as Limits, Verdict as Verdict, verdict as verdict

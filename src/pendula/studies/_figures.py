@@ -81,3 +81,48 @@ def envelopes(path: Path, t: np.ndarray, largest: Mapping[str, np.ndarray]) -> N
         ax.set_xlabel("t [s]")
         ax.margins(x=0)
         ax.legend(frameon=False, ncols=2, fontsize=8)
+
+
+def maps(
+    path: Path,
+    panels: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    values: str,
+    axes: tuple[str, str],
+) -> None:
+    """Planes beside each other, each with contours and its own scale of colour.
+
+    **Arguments:** `panels`: title -> (coordinate `"a"` of both axes, values `"a a"`,
+    the first axis to the right); `values`: what they are; `axes`: names of both axes.
+    """
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    style: dict[Any, Any] = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": path.name,
+        "font.size": 8.0,
+        "image.composite_image": False,
+    }
+    with mpl.rc_context(style):
+        width = 2.35 * len(panels)
+        fig, found = plt.subplots(
+            1, len(panels), figsize=(width, 2.5), layout="constrained", squeeze=False
+        )
+        try:
+            for ax, (title, (at, plane)) in zip(found[0], panels.items(), strict=True):
+                ends = (at[0], at[-1], at[0], at[-1])
+                image = ax.imshow(
+                    plane.T, origin="lower", extent=ends, cmap="viridis", aspect="equal"
+                )
+                ax.contour(at, at, plane.T, levels=8, colors="white", linewidths=0.4)
+                ax.set_title(title, fontsize=8)
+                ax.set_xlabel(axes[0])
+                fig.colorbar(image, ax=ax, shrink=0.8)
+            found[0][0].set_ylabel(axes[1])
+            fig.suptitle(values, fontsize=8)
+            with replacing(path) as temporary:
+                fig.savefig(temporary, metadata={"Date": None})
+        finally:
+            plt.close(fig)

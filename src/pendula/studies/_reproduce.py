@@ -92,6 +92,14 @@ _MODULES = {
         "_continuity_systems",
         "_continuity_cures",
     ),
+    "curvature": (
+        "_curvature",
+        "_curvature_quadratic",
+        "_curvature_networks",
+        "_curvature_kernel",
+        "_curvature_convection",
+        "_curvature_speed",
+    ),
 }
 BUDGETS = ("full", "quick")
 RESULTS = Path("results")
@@ -106,7 +114,7 @@ def studies() -> dict[str, Study]:
     ```python
     >>> from pendula.studies import studies
     >>> sorted(studies())
-    ['continuity', 'families', 'real_data', 'slinky', 'spine']
+    ['continuity', 'curvature', 'families', 'real_data', 'slinky', 'spine']
 
     ```
     """

@@ -1,0 +1,235 @@
+"""Top eigenvalues of a curvature, by Lanczos or by power iteration."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator
+from typing import Literal, get_args
+
+import jax
+import numpy as np
+from jaxtyping import PRNGKeyArray
+
+from .._errors import ConfigError, nearest
+from .._precision import precision
+from ._hessian import AbstractCurvature
+from ._krylov import Krylov
+
+
+Which = Literal["magnitude", "largest", "smallest"]
+Method = Literal["lanczos", "power"]
+_MORE = 20  # steps at a time once the first ones were too few
+
+
+@dataclasses.dataclass(frozen=True)
+class Eigenvalues:
+    """Eigenpairs of a curvature.
+
+    `values` `"k"` in the order asked for; `vectors` `"k n"`, of length 1; `residuals`
+    `"k"`: |H v - lambda v| / |lambda|, where lambda counts for at least 1e-8 of the
+    largest (1e-4 in float32), so that a zero can converge; `converged`: whether all
+    are at most the tolerance; `products`: of H with a vector that it took.
+    """
+
+    values: np.ndarray
+    vectors: np.ndarray
+    residuals: np.ndarray
+    converged: bool
+    products: int
+
+    def sharpness(self, lr: float) -> float:
+        """lambda_max lr / 2: above 1, gradient descent with the rate `lr` moves away
+        along that eigenvector."""
+        return float(self.values.max()) * lr / 2.0
+
+
+def top_eigenvalues(
+    op: AbstractCurvature,
+    k: int = 1,
+    which: str = "magnitude",
+    method: str = "lanczos",
+    *,
+    steps: int | None = None,
+    max_steps: int | None = None,
+    tol: float | None = None,
+    repeated: bool = False,
+    key: PRNGKeyArray | None = None,
+) -> Eigenvalues:
+    r"""The k eigenvalues that stand out, with eigenvectors and residuals.
+
+    **Arguments:**
+    - `op`: `HessianOperator`, `GaussNewtonOperator`.
+    - `k`: how many, 1 to n.
+    - `which`: largest in `"magnitude"`, `"largest"` or `"smallest"` in value.
+    - `method`: `"lanczos"` with full reorthogonalisation; `"power"`: power iteration
+      with deflation, a pair at a time, for comparison with other packages.
+    - `steps`: Lanczos: m, the first dimension of the Krylov space, default
+      min(max(2k + 20, 40), n); power: most iterations for a pair, default 100.
+    - `max_steps`: Lanczos: m grows to this while a residual is above `tol`, default
+      min(10 m, n).
+    - `tol`: Lanczos: residual at which a pair has converged, default 1e-4; power:
+      relative change of successive Rayleigh quotients that ends the iteration,
+      default 1e-3 (`converged` then says that all iterations ended by it).
+    - `repeated`: look again outside of what was found. From one start vector, an
+      eigenvalue of several eigenvectors shows once.
+    - `key`: of the start vector, default `jax.random.key(0)`.
+
+    **Returns:** `Eigenvalues`.
+    **Raises:** `ConfigError` for k outside of 1 to n or an unknown name.
+    **Behaviour:** a Ritz value errs by the square of its residual over the gap to the
+    next eigenvalue: 1e-4 is 1e-8 of a well separated one. Power iteration converges as
+    (lambda_2 / lambda_1)^j and stops early where both are close.
+    **Source:** Golub, Van Loan 2013, Matrix Computations, 4th ed., section 10.1;
+    `"power"`: Yao, Gholami, Keutzer, Mahoney 2020, arXiv:1912.07145, algorithm 2.
+
+    ```python
+    >>> import jax.numpy as jnp, numpy as np
+    >>> from pendula.diagnostics import HessianOperator, top_eigenvalues
+    >>> a = np.array([5.0, -9.0, 2.0, 1.0])
+    >>> loss = lambda w, _: 0.5 * jnp.sum(a * w**2)
+    >>> op = HessianOperator(loss, np.ones(4), dtype=np.float64)
+    >>> print(top_eigenvalues(op, 2).values.round(9))
+    [-9.  5.]
+    >>> print(top_eigenvalues(op, 2, "largest").values.round(9))
+    [5. 2.]
+
+    ```
+    """
+    _check(op, k, which, method, steps)
+    key = jax.random.key(0) if key is None else key
+    draws = (_normal(op, jax.random.fold_in(key, i)) for i in itertools.count())
+    if method == "power":
+        return _power(op, k, steps or 100, 1e-3 if tol is None else tol, draws)
+    tol = 1e-4 if tol is None else tol
+    steps = min(max(2 * k + 20, 40), op.size) if steps is None else steps
+    steps = max(min(steps, op.size), k)
+    most = min(10 * steps, op.size) if max_steps is None else max_steps
+    most = max(min(most, op.size), steps)
+    values, vectors, spent = _lanczos(op, k, which, steps, most, tol, draws, None)
+    while repeated and len(values) < op.size:
+        more = min(k, op.size - len(values))
+        found, other, cost = _lanczos(op, more, which, steps, most, tol, draws, vectors)
+        spent += cost
+        both = np.concatenate([values, found])
+        order = _order(both, which)
+        entered = bool(np.any(order[:k] >= k))
+        # what was found stays beside: the next look is outside of all of it
+        values, vectors = both[order], np.concatenate([vectors, other])[order]
+        if not entered:
+            break
+    values, vectors = values[:k], vectors[:k]
+    residuals = _residuals(op, values, vectors)
+    good = bool(np.all(residuals <= tol))
+    return Eigenvalues(values, vectors, residuals, good, spent + k)
+
+
+def _lanczos(
+    op: AbstractCurvature,
+    k: int,
+    which: str,
+    steps: int,
+    most: int,
+    tol: float,
+    draws: Iterator[np.ndarray],
+    against: np.ndarray | None,
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Values, vectors and the number of products, outside of `against`."""
+    fresh = lambda: next(draws)
+    krylov = Krylov(op, fresh(), fresh, against)
+    krylov.extend(steps)
+    while True:
+        theta, s = krylov.ritz()
+        pick = _order(theta, which)[:k]
+        bound = np.abs(krylov.beta[-1] * s[-1, pick])
+        small = bound <= tol * _floored(theta[pick], theta, op.dtype)
+        if small.all() or krylov.ended or krylov.steps >= most:
+            break
+        krylov.extend(min(_MORE, most - krylov.steps))
+    vectors = s[:, pick].T.astype(op.dtype) @ krylov.basis
+    return theta[pick], vectors, krylov.steps
+
+
+def _power(
+    op: AbstractCurvature, k: int, most: int, tol: float, draws: Iterator[np.ndarray]
+) -> Eigenvalues:
+    """Pairs one after the other, each outside of those before it."""
+    vectors = np.zeros((0, op.size), op.dtype)
+    values: list[float] = []
+    spent, good = 0, True
+    for _ in range(k):
+        v = next(draws)
+        kept, last, settled = v, None, False
+        for _ in range(most):
+            v = v - vectors.T @ (vectors @ v)
+            v = v / max(float(np.linalg.norm(v)), np.finfo(v.dtype).tiny)
+            w = op(v)
+            spent += 1
+            quotient = float(v @ w)
+            before, last, kept = last, quotient, v
+            if before is not None and abs(quotient - before) <= tol * abs(before):
+                settled = True
+                break
+            if not np.any(w):  # the rest is zero
+                settled = True
+                break
+            v = w
+        good &= settled
+        values.append(last or 0.0)
+        vectors = np.concatenate([vectors, kept[None]])
+    found = np.array(values)
+    return Eigenvalues(found, vectors, _residuals(op, found, vectors), good, spent + k)
+
+
+def _residuals(
+    op: AbstractCurvature, values: np.ndarray, vectors: np.ndarray
+) -> np.ndarray:
+    """|H v - lambda v| / |lambda| by a product each."""
+    off = [
+        np.linalg.norm(op(v) - value * v)
+        for v, value in zip(vectors, values, strict=True)
+    ]
+    return np.array(off, np.float64) / _floored(values, values, op.dtype)
+
+
+def _floored(values: np.ndarray, all_: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """|lambda|, zeros lifted to what rounding leaves of them."""
+    least = float(np.sqrt(np.finfo(dtype).eps)) * np.abs(all_).max(initial=0.0)
+    return np.maximum(np.abs(values), max(least, np.finfo(np.float64).tiny))
+
+
+def _order(values: np.ndarray, which: str) -> np.ndarray:
+    by = {"magnitude": -np.abs(values), "largest": -values, "smallest": values}
+    return np.argsort(by[which], kind="stable")
+
+
+def _normal(op: AbstractCurvature, key: PRNGKeyArray) -> np.ndarray:
+    """A random direction, the same in both precisions."""
+    with precision(np.float32):
+        return np.asarray(jax.random.normal(key, (op.size,))).astype(op.dtype)
+
+
+def _check(
+    op: AbstractCurvature, k: int, which: str, method: str, steps: int | None
+) -> None:
+    for name, value, allowed in (
+        ("which", which, get_args(Which)),
+        ("method", method, get_args(Method)),
+    ):
+        if value not in allowed:
+            raise ConfigError(
+                f'{name} "{value}" is unknown.{nearest(value, allowed)} Allowed: '
+                f"{', '.join(allowed)}."
+            )
+    if isinstance(k, bool) or not 1 <= k <= op.size:
+        raise ConfigError(
+            f"k is {k}; there are {op.size} parameters and so as many eigenvalues. "
+            f"Give k from 1 to {op.size}."
+        )
+    if steps is not None and steps < 1:
+        raise ConfigError(f"steps is {steps}; it must be at least 1.")
+    if method == "power" and which != "magnitude":
+        raise ConfigError(
+            f'power iteration finds the largest in magnitude, not the "{which}". Use '
+            'method "lanczos".'
+        )

@@ -1,0 +1,198 @@
+"""Curvature of a loss as a linear map: Hessian and Gauss-Newton times a vector."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from jaxtyping import Array, Float
+from numpy.typing import ArrayLike
+
+from ._products import GaussNewtonTerm, HessianTerm, Products
+
+
+Loss = Callable[[Any, Any], Float[Array, ""]]
+Where = Callable[[Any], Any]
+
+
+class AbstractCurvature(abc.ABC):
+    """A symmetric matrix of curvature at given parameters, known by its products.
+
+    What takes one: `top_eigenvalues`, `trace`, `spectral_density`, `landscape`. The
+    vector is the flat one of the chosen arrays, in tree order.
+    """
+
+    _machine: Products
+
+    @abc.abstractmethod
+    def part(self, where: Where) -> AbstractCurvature:
+        """The diagonal block of a part of the parameters, `where(params)` as for
+        `equinox.tree_at`: one node or a tuple of nodes."""
+
+    def __call__(self, v: ArrayLike) -> np.ndarray:
+        """The product with a vector `"n"`, NumPy in `dtype`.
+
+        **Raises:** `ShapeError`; `DataError` where it is not finite, or the gradient
+        is not (with the first array in which it is not).
+        """
+        return self._machine(v)
+
+    @property
+    def size(self) -> int:
+        """Number n of parameters."""
+        return self._machine.size
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of products and parameters, float32 or float64."""
+        return self._machine.dtype
+
+    @property
+    def slices(self) -> dict[str, slice]:
+        """Path of an array -> its place in the flat vector."""
+        return self._machine.slices
+
+    @property
+    def flat(self) -> np.ndarray:
+        """The parameters as one vector, `"n"`."""
+        return self._machine.flat
+
+    @property
+    def value(self) -> float:
+        """The loss over all data."""
+        return self._machine.prepared[0]
+
+    @property
+    def gradient(self) -> np.ndarray:
+        """The gradient of the loss over all data, `"n"`."""
+        return self._machine.prepared[1]
+
+    def tree(self, v: ArrayLike) -> Any:
+        """A flat vector as the pytree of the chosen arrays (None elsewhere)."""
+        return self._machine.tree(v)
+
+    def surface(self) -> tuple[Any, list[Any]]:
+        """The loss as a function of the flat vector, for `landscape`: a form, whose
+        `join(arrays)` is that function, and the arrays."""
+        return self._machine.surface()
+
+
+class HessianOperator(AbstractCurvature):
+    r"""The Hessian of a loss over a data set times a vector, without the matrix.
+
+    $$ H v = \frac{\partial}{\partial \epsilon} \nabla L(\theta + \epsilon v), \quad
+       L = \sum_b \frac{N_b}{N} L_b $$
+
+    forward over reverse mode. With one batch the gradient is linearised once and kept:
+    a product then costs no second pass through the network (and the memory of one).
+    With several, each batch is passed again at every product; the last, smaller one
+    counts by its size.
+
+    **Arguments:**
+    - `loss`: `loss(params, batch) -> scalar`, the mean over the batch.
+    - `params`: any pytree; its floating arrays are the parameters. Layers with a mode
+      (dropout, batch norm) are put into inference mode: their statistics are frozen.
+    - `data`: pytree of arrays with one leading axis in common, or None for a loss that
+      needs none (or holds its own).
+    - `batch_size`: samples at a time; None takes all at once.
+    - `dtype`: `float64` promotes parameters and data; None keeps the parameters' own.
+    - `where`: only a part of the parameters, see `part`.
+
+    **Raises:** `ConfigError` for no parameters or a batch size below 1, `ShapeError`
+    for a loss that is no scalar or data of different lengths; at the first product
+    `DataError` for a gradient that is not finite, with the first array it is found in.
+    **Source:** Pearlmutter 1994, Neural Computation 6, 147-160; batches as in Yao,
+    Gholami, Keutzer, Mahoney 2020, arXiv:1912.07145.
+
+    ```python
+    >>> import jax.numpy as jnp, numpy as np
+    >>> from pendula.diagnostics import HessianOperator
+    >>> loss = lambda w, x: jnp.mean((x @ w) ** 2)
+    >>> x = np.array([[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]])
+    >>> op = HessianOperator(loss, np.ones(2), x, batch_size=2, dtype=np.float64)
+    >>> print((3 * op([1.0, 0.0])).round(12))  # 2 x'x
+    [4. 2.]
+
+    ```
+    """
+
+    def __init__(
+        self,
+        loss: Loss,
+        params: Any,
+        data: Any = None,
+        batch_size: int | None = None,
+        *,
+        dtype: Any = None,
+        where: Where | None = None,
+    ) -> None:
+        told = (params, data, batch_size, dtype, where)
+        self._told = (loss, params, data, batch_size)
+        self._machine = Products(HessianTerm, loss, *told)
+
+    def part(self, where: Where) -> HessianOperator:
+        """The diagonal block of a part of the parameters.
+
+        ```python
+        >>> import jax, jax.numpy as jnp
+        >>> from pendula.diagnostics import HessianOperator
+        >>> from pendula.nn import MLP
+        >>> net = MLP(1, 1, width=4, depth=1, key=jax.random.key(0))
+        >>> loss = lambda net, x: jnp.mean(jax.vmap(net)(x) ** 2)
+        >>> op = HessianOperator(loss, net, jnp.ones((3, 1)))
+        >>> op.size, op.part(lambda net: net.weight_out).size
+        (13, 4)
+
+        ```
+        """
+        return HessianOperator(*self._told, dtype=self.dtype, where=where)
+
+
+class GaussNewtonOperator(AbstractCurvature):
+    r"""The Gauss-Newton matrix of a loss of a network's outputs times a vector.
+
+    $$ G v = \sum_b \frac{N_b}{N} J_b^T \, \nabla_z^2 \ell \, J_b v,
+       \quad z = f(\theta, x) $$
+
+    what is left of the Hessian without the curvature of the network itself; positive
+    semi-definite for a convex loss, and equal to the Hessian for a network that is
+    linear in its parameters.
+
+    **Arguments:** `predict`: `predict(params, batch) -> z`, the outputs of a whole
+    batch, one array or a pytree; `loss`: `loss(z, batch) -> scalar`, the mean over the
+    batch; the others as for `HessianOperator`.
+    **Raises:** as `HessianOperator`.
+    **Source:** Schraudolph 2002, Neural Computation 14, 1723-1738.
+
+    ```python
+    >>> import jax, jax.numpy as jnp, numpy as np
+    >>> from pendula.diagnostics import GaussNewtonOperator
+    >>> predict = lambda w, x: jnp.exp(x * w)
+    >>> loss = lambda z, x: 0.5 * jnp.mean((z - 5.0) ** 2)
+    >>> op = GaussNewtonOperator(predict, loss, np.zeros(1), np.array([1.0, 2.0]))
+    >>> print(op([1.0]))  # (1 + 4) / 2
+    [2.5]
+
+    ```
+    """
+
+    def __init__(
+        self,
+        predict: Callable[[Any, Any], Any],
+        loss: Loss,
+        params: Any,
+        data: Any = None,
+        batch_size: int | None = None,
+        *,
+        dtype: Any = None,
+        where: Where | None = None,
+    ) -> None:
+        told = (params, data, batch_size, dtype, where)
+        self._told = (predict, loss, params, data, batch_size)
+        self._machine = Products(GaussNewtonTerm, (predict, loss), *told)
+
+    def part(self, where: Where) -> GaussNewtonOperator:
+        """The diagonal block of a part of the parameters."""
+        return GaussNewtonOperator(*self._told, dtype=self.dtype, where=where)

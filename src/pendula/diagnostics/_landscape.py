@@ -1,0 +1,295 @@
+"""The loss around a point: along a line, over a plane."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Array, PRNGKeyArray
+from numpy.typing import ArrayLike
+
+from .._errors import ConfigError, DataError, ShapeError
+from .._precision import precision
+from ..nn import MLP
+from ._eigenvalues import top_eigenvalues
+from ._hessian import AbstractCurvature
+
+
+@dataclasses.dataclass(frozen=True)
+class Landscape:
+    """Values of a loss on a grid around parameters theta.
+
+    `alpha` `"a"`, `beta` `"b"` (None on a line): coordinates along the directions;
+    `loss` `"a"` or `"a b"`; `directions` `"d n"`, as they were used.
+    """
+
+    alpha: np.ndarray
+    beta: np.ndarray | None
+    loss: np.ndarray
+    directions: np.ndarray
+
+    def roughness(self) -> float:
+        r"""How far from one valley the slices are: the way up and down along the grid
+        lines, over that of a curve which only falls and then rises between the same
+        ends and the same lowest point, minus 1.
+
+        $$ \frac{\sum |\ell_{i+1} - \ell_i|}{(\ell_0 - \min \ell) +
+           (\ell_{end} - \min \ell)} - 1, \quad \ell = \log_{10} L $$
+
+        both summed over all lines of the grid. 0 for a landscape whose slices have a
+        single lowest point each; it changes neither with the scale of the loss nor, on
+        a grid fine enough, with the number of points.
+        """
+        logs = self._logs()
+        lines = [logs] if logs.ndim == 1 else [*logs, *logs.T]
+        way = sum(float(np.abs(np.diff(line)).sum()) for line in lines)
+        least = sum(float(line[0] + line[-1] - 2.0 * line.min()) for line in lines)
+        return max(0.0, way / least - 1.0) if least > 0.0 else 0.0
+
+    def asymmetry(self) -> float:
+        """RMS difference of log10 of the loss at opposite points, over the standard
+        deviation of log10 of the loss; 0 for an even landscape. The grid has to be
+        even about 0 in every direction."""
+        for name, axis in (("alpha", self.alpha), ("beta", self.beta)):
+            if axis is not None and not np.allclose(axis, -axis[::-1]):
+                raise ConfigError(
+                    f"{name} runs from {axis[0]:g} to {axis[-1]:g}: opposite points "
+                    "are missing. Give a span that is even about 0."
+                )
+        logs = self._logs()
+        spread = float(logs.std())
+        gap = float(np.sqrt(np.mean((logs - np.flip(logs)) ** 2)))
+        return gap / spread if spread > 0.0 else 0.0
+
+    def _logs(self) -> np.ndarray:
+        """log10 of the loss, which has to be positive and finite."""
+        if not (np.isfinite(self.loss).all() and (self.loss > 0.0).all()):
+            raise DataError(
+                "the landscape holds values that are not finite or not above 0: its "
+                "logarithm cannot be taken. Shorten the span."
+            )
+        return np.log10(self.loss)
+
+
+def landscape(
+    op: AbstractCurvature,
+    directions: ArrayLike | None = None,
+    *,
+    span: tuple[float, float] = (-0.5, 0.5),
+    relative: bool = False,
+    points: int = 51,
+    at_once: int = 1,
+    max_bytes: int = 2**30,
+) -> Landscape:
+    r"""The loss on a grid of a line or a plane through the parameters.
+
+    $$ f(\alpha, \beta) = L(\theta + \alpha d_1 + \beta d_2) $$
+
+    **Arguments:**
+    - `op`: `HessianOperator` or `GaussNewtonOperator`: loss, parameters, data, batches
+      and precision are its own.
+    - `directions`: `"n"` or `"d n"` with d = 1 or 2, used as they are; None: the two
+      leading eigenvectors of the Hessian, of length 1 (of a Gauss-Newton operator:
+      its own). See `random_directions`, `line_to`.
+    - `span`: range of alpha and beta; `relative`: in units of the length of theta.
+    - `points`: along each axis; odd, so that an even span meets theta.
+    - `at_once`: grid points evaluated together.
+    - `max_bytes`: memory that the evaluation may take.
+
+    **Returns:** `Landscape`, float64 where the operator is.
+    **Raises:** `ShapeError`; `ConfigError` for a span upside down or a grid that would
+    take more than `max_bytes`: estimated first from the sizes of directions, grid and
+    parameters, then read from the compiled program.
+    **Source:** Li, Xu, Taylor, Studer, Goldstein 2018, arXiv:1712.09913; eigenvectors
+    as in Krishnapriyan, Gholami, Zhe, Kirby, Mahoney 2021, arXiv:2109.01050.
+
+    ```python
+    >>> import jax.numpy as jnp, numpy as np
+    >>> from pendula.diagnostics import HessianOperator, landscape
+    >>> loss = lambda w, _: 1.0 + jnp.sum(jnp.asarray([4.0, 1.0, 0.5]) * w**2)
+    >>> op = HessianOperator(loss, np.zeros(3), dtype=np.float64)
+    >>> found = landscape(op, span=(-1.0, 1.0), points=3)
+    >>> print(found.loss.round(9))
+    [[6. 5. 6.]
+     [2. 1. 2.]
+     [6. 5. 6.]]
+
+    ```
+    """
+    if not span[0] < span[1] or points < 2 or at_once < 1:
+        raise ConfigError(
+            f"span is {span}, points {points}, at_once {at_once}; needed are a lower "
+            "end below the upper one, at least 2 points and 1 at once."
+        )
+    axes = 2 if directions is None else np.atleast_2d(directions).shape[0]
+    _refuse(_least_bytes(op, axes, points, at_once), max_bytes, op, points, axes)
+    if directions is None:
+        if op.size < 2:
+            raise ConfigError(
+                "there is one parameter, and no plane through it. Give a direction."
+            )
+        directions = top_eigenvalues(op, 2).vectors
+    along = np.atleast_2d(np.asarray(directions, op.dtype))
+    if along.ndim != 2 or along.shape[0] > 2 or along.shape[1] != op.size:
+        raise ShapeError(
+            f"directions has shape {np.shape(directions)}; expected ({op.size},), "
+            f"(1, {op.size}) or (2, {op.size}): one or two flat vectors."
+        )
+    unit = float(np.linalg.norm(op.flat)) if relative else 1.0
+    along = unit * along
+    axis = np.linspace(*span, points)
+    grid = np.stack(np.meshgrid(*[axis] * len(along), indexing="ij"), axis=-1)
+    places = grid.reshape(-1, len(along)).astype(op.dtype)
+    form, arrays = op.surface()
+    with precision(op.dtype):
+        told = (form, arrays, op.flat, along.astype(op.dtype), places)
+        program = _values.lower(*told, at_once).compile()
+        _refuse(_program_bytes(program), max_bytes, op, points, axes)
+        values = np.asarray(program(*told[1:]))
+    shape = (points,) * len(along)
+    beta = axis if len(along) == 2 else None
+    return Landscape(axis, beta, values.reshape(shape), along)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 5))
+def _values(
+    form: Any, arrays: list[Any], flat: Any, along: Any, places: Any, at_once: int
+) -> Array:
+    """The loss at every place of the grid."""
+    loss = form.join(arrays)
+    at = lambda place: loss(flat + place @ along)
+    if at_once == 1:
+        return jax.lax.map(at, places)
+    return jax.lax.map(at, places, batch_size=at_once)
+
+
+def _least_bytes(op: AbstractCurvature, axes: int, points: int, at_once: int) -> int:
+    """Grid, directions and the parameters of the points at once: what is needed at
+    the least, before the network's own arrays."""
+    numbers = points**axes * (1 + axes) + (1 + axes + at_once) * op.size
+    return numbers * op.dtype.itemsize
+
+
+def _program_bytes(program: Any) -> int:
+    """Memory of the compiled program; 0 where the platform does not tell."""
+    found = program.memory_analysis()
+    names = ("argument_size_in_bytes", "output_size_in_bytes", "temp_size_in_bytes")
+    return sum(int(getattr(found, name, 0) or 0) for name in names)
+
+
+def _refuse(
+    needed: int, max_bytes: int, op: AbstractCurvature, points: int, axes: int
+) -> None:
+    if needed > max_bytes:
+        raise ConfigError(
+            f"a grid of {' x '.join([str(points)] * axes)} points over {op.size} "
+            f"parameters needs about {needed / 2**20:.0f} MiB; max_bytes allows "
+            f"{max_bytes / 2**20:.0f}. Take fewer points, a smaller at_once, a "
+            "smaller batch_size of the operator, or raise max_bytes."
+        )
+
+
+def random_directions(
+    op: AbstractCurvature,
+    count: int = 2,
+    *,
+    leading: Callable[[str, tuple[int, ...]], int] | None = None,
+    key: PRNGKeyArray,
+) -> np.ndarray:
+    r"""Random directions `"count n"`, filter by filter as long as the parameters.
+
+    $$ d_{ij} \leftarrow \frac{d_{ij}}{\|d_{ij}\|} \|\theta_{ij}\| $$
+
+    so that landscapes of nets with different scales can be held beside each other. A
+    filter is a row of a weight matrix or the kernel of one output channel; biases and
+    other vectors are left where they are (their direction is 0).
+
+    **Arguments:** `leading`: of an array's path and shape, how many leading axes number
+    its filters; default 1, and 2 for the stacked hidden layers of `pendula.nn.MLP`; 0
+    leaves the array where it is.
+    **Source:** Li, Xu, Taylor, Studer, Goldstein 2018, arXiv:1712.09913, section 4.
+
+    ```python
+    >>> import jax, jax.numpy as jnp, numpy as np
+    >>> from pendula.diagnostics import HessianOperator, random_directions
+    >>> params = {"w": np.array([[3.0, 4.0], [0.6, 0.8]]), "b": np.ones(2)}
+    >>> op = HessianOperator(lambda p, _: jnp.sum(p["w"]), params, dtype=np.float64)
+    >>> d = op.tree(random_directions(op, 1, key=jax.random.key(0))[0])
+    >>> print(np.linalg.norm(d["w"], axis=1).round(9), d["b"])
+    [5. 1.] [0. 0.]
+
+    ```
+    """
+    if count < 1:
+        raise ConfigError(f"count is {count}; it must be at least 1.")
+    theta = op.tree(op.flat)
+    flat, _ = jax.tree_util.tree_flatten_with_path(theta)
+    stacked = _stacked(theta)
+    out = []
+    for number in range(count):
+        parts = []
+        for index, (path, value) in enumerate(flat):
+            own_key = jax.random.fold_in(key, number * len(flat) + index)
+            name = jax.tree_util.keystr(path).lstrip(".") or "params"
+            axes = 1 if value.ndim > 1 else 0
+            if leading is not None:
+                axes = leading(name, value.shape)
+            else:
+                axes = stacked.get(id(value), axes)
+            if axes == 0:
+                parts.append(np.zeros(value.size))
+                continue
+            with precision(np.float32):
+                draw = np.asarray(jax.random.normal(own_key, value.shape), np.float64)
+            own = tuple(range(axes, value.ndim))
+            length = lambda x, own=own: np.sqrt(np.sum(x**2, axis=own, keepdims=True))
+            parts.append((draw / length(draw) * length(value)).ravel())
+        out.append(np.concatenate(parts))
+    return np.stack(out).astype(op.dtype)
+
+
+def _stacked(theta: Any) -> dict[int, int]:
+    """Leading axes of arrays that stand for several layers, by identity."""
+    nets = jax.tree.leaves(theta, is_leaf=lambda node: isinstance(node, MLP))
+    own = [net for net in nets if isinstance(net, MLP)]
+    axes = {id(net.weight_hidden): 2 for net in own}
+    return axes | {id(net.bias_hidden): 0 for net in own}
+
+
+def line_to(op: AbstractCurvature, params: Any) -> np.ndarray:
+    """The direction `"1 n"` from the operator's parameters to others of the same
+    structure: alpha = 0 is here, 1 is there.
+
+    **Raises:** `ShapeError`.
+
+    ```python
+    >>> import jax.numpy as jnp, numpy as np
+    >>> from pendula.diagnostics import HessianOperator, landscape, line_to
+    >>> loss = lambda w, _: jnp.sum((w - 1.0) ** 2)
+    >>> op = HessianOperator(loss, np.zeros(2), dtype=np.float64)
+    >>> way = line_to(op, np.ones(2))
+    >>> print(landscape(op, way, span=(0.0, 2.0), points=5).loss)
+    [2.  0.5 0.  0.5 2. ]
+
+    ```
+    """
+    here = op.tree(op.flat)
+    like, structure = jax.tree.flatten(here)
+    spec = jax.tree.map(eqx.is_inexact_array, eqx.nn.inference_mode(params))
+    there = eqx.filter(eqx.nn.inference_mode(params), spec)
+    leaves = jax.tree.leaves(there)
+    if [np.shape(x) for x in leaves] != [x.shape for x in like] or (
+        jax.tree.structure(there) != structure
+    ):
+        raise ShapeError(
+            "the other parameters have another structure than the operator's "
+            f"({len(leaves)} arrays, here {len(like)}). Give a model of the same "
+            "kind and size, and an operator of the whole of it."
+        )
+    other = np.concatenate([np.ravel(np.asarray(x, op.dtype)) for x in leaves])
+    return (other - op.flat)[None]

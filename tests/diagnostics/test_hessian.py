@@ -1,0 +1,417 @@
+"""Curvature: closed spectra, dense references, symmetry, batches, precision."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from pendula._errors import ConfigError, DataError, ShapeError
+from pendula.diagnostics import (
+    GaussNewtonOperator,
+    HessianOperator,
+    spectral_density,
+    top_eigenvalues,
+    trace,
+)
+from pendula.diagnostics._krylov import Krylov
+from pendula.nn import MLP
+
+
+N = 200
+VALUES = np.concatenate([[10.0, -7.0, 5.0, 1.0], np.linspace(-0.5, 0.5, N - 4)])
+
+
+def quadratic(w, matrix):
+    return 0.5 * w @ (matrix @ w)
+
+
+class Quadratic(eqx.Module):
+    """Half of w' A w, without data."""
+
+    matrix: jax.Array
+
+    def __call__(self, w, _):
+        return quadratic(w, self.matrix)
+
+
+@pytest.fixture(scope="module")
+def matrix():
+    """A symmetric matrix of known spectrum in a random frame."""
+    frame = np.linalg.qr(np.random.default_rng(0).normal(size=(N, N)))[0]
+    return (frame * VALUES) @ frame.T
+
+
+@pytest.fixture(scope="module")
+def op(matrix):
+    return HessianOperator(Quadratic(matrix), np.zeros(N), dtype=np.float64)
+
+
+def test_top_eigenvalues_of_a_known_spectrum(op):
+    found = top_eigenvalues(op, 4)
+    np.testing.assert_allclose(found.values, [10.0, -7.0, 5.0, 1.0], rtol=1e-6)
+    assert found.converged
+    assert found.residuals.max() <= 1e-4
+    np.testing.assert_allclose(found.vectors @ found.vectors.T, np.eye(4), atol=1e-9)
+    largest = top_eigenvalues(op, 3, "largest")
+    np.testing.assert_allclose(largest.values, [10.0, 5.0, 1.0], rtol=1e-6)
+    smallest = top_eigenvalues(op, 2, "smallest")
+    np.testing.assert_allclose(smallest.values, [-7.0, -0.5], rtol=1e-6)
+    assert found.sharpness(0.1) == pytest.approx(0.5)
+
+
+def test_power_iteration_ends_near(op):
+    found = top_eigenvalues(op, 3, method="power")
+    np.testing.assert_allclose(found.values, [10.0, -7.0, 5.0], rtol=1e-2)
+    assert found.converged
+    exact = top_eigenvalues(op, 1, method="power", tol=1e-13, steps=200)
+    assert exact.values[0] == pytest.approx(10.0, rel=1e-9)
+    assert not top_eigenvalues(op, 1, method="power", steps=2).converged
+
+
+def test_few_steps_are_extended_until_converged(op):
+    found = top_eigenvalues(op, 2, steps=4)
+    assert found.converged
+    np.testing.assert_allclose(found.values, [10.0, -7.0], rtol=1e-6)
+    stopped = top_eigenvalues(op, 2, steps=4, max_steps=4)
+    assert not stopped.converged
+    assert stopped.products == 4 + 2
+
+
+def test_trace_within_three_standard_errors(op):
+    hits = 0
+    for seed in range(100):
+        found = trace(op, key=jax.random.key(seed), probes=30)
+        hits += abs(found.value - VALUES.sum()) <= 3.0 * found.error
+    assert hits >= 95
+
+
+def test_trace_stops_at_its_tolerance_and_not_by_luck(op):
+    found = trace(op, tol=0.5)
+    assert 10 <= found.products < 100
+    assert found.error <= 0.5 * abs(found.value)
+    assert trace(op, tol=1e-12, probes=20).products == 20
+
+
+def test_hutch_plus_takes_the_dominant_part_exactly(op):
+    plain, better = trace(op), trace(op, method="hutch++", probes=99)
+    assert better.error < 0.5 * plain.error
+    assert abs(better.value - VALUES.sum()) <= 3.0 * better.error
+
+
+def test_moments_of_the_density(op):
+    found = spectral_density(op)
+    for power in (1, 2):
+        mean, error = found.moment(power)
+        assert abs(mean - np.mean(VALUES**power)) <= 3.0 * error
+    np.testing.assert_allclose(found.weights.sum(axis=1), 1.0, rtol=1e-12)
+    assert np.trapezoid(found.density, found.grid) == pytest.approx(1.0, abs=1e-4)
+    assert found.nodes.max() == pytest.approx(10.0, rel=1e-9)
+    assert found.nodes.min() == pytest.approx(-7.0, rel=1e-9)
+    near = np.abs(found.grid) < 0.6
+    share = np.trapezoid(found.density[near], found.grid[near])
+    assert share == pytest.approx((N - 4) / N, abs=0.03)
+    assert np.isnan(spectral_density(op, starts=1, steps=5, points=20).moment(1)[1])
+
+
+def test_a_wide_spectrum_does_not_fall_between_the_points():
+    a = jnp.asarray([0.0, 1e6])
+    op = HessianOperator(lambda w, _: 0.5 * jnp.sum(a * w**2), jnp.ones(2))
+    found = spectral_density(op, starts=2, points=1000)
+    assert np.trapezoid(found.density, found.grid) == pytest.approx(1.0, abs=1e-3)
+
+
+def test_breakdown_ends_with_the_exact_spectrum_of_the_space():
+    values = np.repeat([3.0, 1.0, -2.0], 10)
+    product = lambda v: values * v
+    krylov = Krylov(product, np.ones(30))
+    krylov.extend(20)
+    assert krylov.steps == 3
+    assert krylov.ended
+    theta, s = krylov.ritz()
+    np.testing.assert_allclose(theta, [-2.0, 1.0, 3.0], atol=1e-12)
+    np.testing.assert_allclose(s[0] ** 2, np.full(3, 1 / 3), atol=1e-12)
+    krylov.extend(5)  # ended is ended
+    assert krylov.steps == 3
+
+
+def test_repeated_eigenvalues_are_found_when_asked():
+    values = np.concatenate([[4.0, 4.0, 4.0], np.linspace(0.0, 3.0, 97)])
+    a = jnp.asarray(values, jnp.float32)
+    op = HessianOperator(
+        lambda w, _: 0.5 * jnp.sum(a.astype(w.dtype) * w**2),
+        np.ones(100),
+        dtype=np.float64,
+    )
+    once = top_eigenvalues(op, 4, steps=40, max_steps=40)
+    assert np.sum(np.abs(once.values - 4.0) < 1e-9) == 1
+    found = top_eigenvalues(op, 4, repeated=True)
+    np.testing.assert_allclose(found.values, [4.0, 4.0, 4.0, 3.0], rtol=1e-6)
+    np.testing.assert_allclose(found.vectors @ found.vectors.T, np.eye(4), atol=1e-9)
+
+
+@pytest.mark.parametrize("value", [0.0, 2.0])
+def test_a_matrix_of_one_value(value):
+    op = HessianOperator(
+        lambda w, _: 0.5 * value * jnp.sum(w**2), np.ones(6), dtype=np.float64
+    )
+    found = top_eigenvalues(op, 6)
+    np.testing.assert_allclose(found.values, np.full(6, value))
+    assert found.converged
+    power = top_eigenvalues(op, 2, method="power")
+    np.testing.assert_allclose(power.values, np.full(2, value))
+    density = spectral_density(op, starts=2)
+    assert density.moment(1)[0] == pytest.approx(value)
+
+
+# a network, and its dense Hessian
+
+
+def squares(net, batch):
+    x, y = batch
+    return jnp.mean((jax.vmap(net)(x) - y) ** 2)
+
+
+@pytest.fixture(scope="module")
+def problem():
+    """A network of 193 weights and 70 samples."""
+    net = MLP(2, 1, width=8, depth=3, key=jax.random.key(1))
+    x = np.random.default_rng(1).normal(size=(70, 2)).astype(np.float32)
+    return net, (x, np.sin(x[:, :1]))
+
+
+@pytest.fixture(scope="module")
+def whole(problem):
+    return HessianOperator(squares, *problem, dtype=np.float64)
+
+
+@pytest.fixture(scope="module")
+def dense(problem, whole):
+    net, data = problem
+    with jax.enable_x64(True):
+        wide = lambda tree: jax.tree.map(
+            lambda x: jnp.asarray(np.asarray(x), jnp.float64) if eqx.is_array(x) else x,
+            tree,
+        )
+        params, rest = eqx.partition(wide(net), eqx.is_inexact_array)
+        flat, unravel = jax.flatten_util.ravel_pytree(params)
+        loss = lambda flat: squares(eqx.combine(unravel(flat), rest), wide(data))
+        return np.asarray(jax.jit(jax.hessian(loss))(flat))
+
+
+def test_products_are_those_of_the_dense_hessian(whole, dense):
+    v = np.random.default_rng(2).normal(size=whole.size)
+    np.testing.assert_allclose(whole(v), dense @ v, rtol=1e-10, atol=1e-12)
+    assert whole(v).dtype == np.float64
+    assert isinstance(whole(v), np.ndarray)
+    assert sum(at.stop - at.start for at in whole.slices.values()) == whole.size
+
+
+def test_eigenvalues_and_trace_of_the_network(whole, dense):
+    exact = np.linalg.eigvalsh(dense)
+    exact = exact[np.argsort(-np.abs(exact))]
+    found = top_eigenvalues(whole, 5)
+    np.testing.assert_allclose(found.values, exact[:5], rtol=1e-4)
+    mean = trace(whole)
+    assert abs(mean.value - np.trace(dense)) <= 3.0 * mean.error
+    for name, at in whole.slices.items():
+        value, error = mean.blocks[name]
+        assert abs(value - np.trace(dense[at, at])) <= 4.0 * error
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**31))
+def test_the_operator_is_linear_and_symmetric(whole, seed):
+    rng = np.random.default_rng(seed)
+    u, v = rng.normal(size=(2, whole.size))
+    a, b = rng.normal(size=2)
+    hu, hv = whole(u), whole(v)
+    size = np.linalg.norm(u) * np.linalg.norm(hv)
+    assert abs(u @ hv - v @ hu) <= 1e-6 * size
+    np.testing.assert_allclose(whole(a * u + b * v), a * hu + b * hv, atol=1e-9 * size)
+
+
+def test_batches_count_by_their_size(problem, whole):
+    """Two full ones and six samples."""
+    op = HessianOperator(squares, *problem, 32, dtype=np.float64)
+    v = np.linspace(-1.0, 1.0, op.size)
+    np.testing.assert_allclose(op(v), whole(v), rtol=1e-10, atol=1e-13)
+    np.testing.assert_allclose(op.gradient, whole.gradient, rtol=1e-10, atol=1e-13)
+    assert op.value == pytest.approx(whole.value, rel=1e-13)
+
+
+def test_the_loss_is_traced_once(problem):
+    count = 0
+
+    def counted(net, batch):
+        nonlocal count
+        count += 1
+        return squares(net, batch)
+
+    op = HessianOperator(counted, *problem)
+    v = np.ones(op.size, np.float32)
+    first = op(v)
+    traced = count
+    assert traced <= 2  # once for its shape, once for its slope
+    np.testing.assert_array_equal(op(v), first)
+    top_eigenvalues(op, 2)
+    trace(op, probes=3)
+    assert op(2 * v).dtype == np.float32
+    # another operator of the same loss and shapes: its shape, nothing compiled
+    HessianOperator(counted, problem[0].redraw(jax.random.key(5)), problem[1])(v)
+    assert count == traced + 1
+
+
+def test_precision_is_the_operator_s(problem, whole):
+    single = HessianOperator(squares, *problem)
+    v = np.linspace(-1.0, 1.0, single.size)
+    assert single(v).dtype == np.float32
+    np.testing.assert_allclose(single(v), whole(v), atol=1e-5)
+    assert jnp.ones(()).dtype == np.float32  # the scope has ended
+    with jax.enable_x64(True):
+        np.testing.assert_allclose(whole(v), whole(v), rtol=1e-12)
+
+
+def test_a_part_is_a_diagonal_block(whole, dense):
+    part = whole.part(lambda net: (net.weight_in, net.bias_out))
+    rows = np.concatenate(
+        [np.arange(whole.size)[whole.slices[k]] for k in ("weight_in", "bias_out")]
+    )
+    v = np.linspace(0.0, 1.0, part.size)
+    block = dense[np.ix_(rows, rows)]
+    np.testing.assert_allclose(part(v), block @ v, rtol=1e-9, atol=1e-12)
+    assert list(part.slices) == ["weight_in", "bias_out"]
+    values = np.linalg.eigvalsh(block)
+    assert top_eigenvalues(part, 1, "largest").values[0] == pytest.approx(values[-1])
+    tree = part.tree(v)
+    assert tree.weight_in.shape == (8, 2)
+    assert tree.weight_out is None
+
+
+def test_gauss_newton_is_positive_and_exact_where_the_network_is_linear(problem):
+    net, (x, y) = problem
+    predict = lambda net, batch: jax.vmap(net)(batch[0])
+    loss = lambda z, batch: jnp.mean((z - batch[1]) ** 2)
+    op = GaussNewtonOperator(predict, loss, net, (x, y), 32, dtype=np.float64)
+    smallest = top_eigenvalues(op, 1, "smallest")
+    assert smallest.values[0] > -1e-10
+    last = lambda net: net.weight_out
+    hessian = HessianOperator(squares, net, (x, y), dtype=np.float64)
+    v = np.linspace(-1.0, 1.0, 8)
+    np.testing.assert_allclose(op.part(last)(v), hessian.part(last)(v), rtol=1e-10)
+    assert op.value == pytest.approx(hessian.value)
+    np.testing.assert_allclose(op.gradient, hessian.gradient, atol=1e-12)
+
+
+class Normed(eqx.Module):
+    """A convolution, batch norm with a state, dropout and a mean."""
+
+    conv: eqx.nn.Conv2d
+    norm: eqx.nn.BatchNorm
+    drop: eqx.nn.Dropout
+    out: eqx.nn.Linear
+
+    def __init__(self, key):
+        one, two = jax.random.split(key)
+        self.conv = eqx.nn.Conv2d(1, 3, 3, padding=1, key=one)
+        self.norm = eqx.nn.BatchNorm(3, axis_name="batch", mode="batch")
+        self.drop = eqx.nn.Dropout(0.5)
+        self.out = eqx.nn.Linear(3, 2, key=two)
+
+    def __call__(self, x, state):
+        h, state = self.norm(self.conv(x), state)
+        return self.out(self.drop(jnp.tanh(h)).mean((1, 2))), state
+
+
+def test_norms_are_frozen():
+    """In inference mode samples do not see each other: batches change nothing."""
+    net, state = eqx.nn.make_with_state(Normed)(jax.random.key(0))
+    x = np.random.default_rng(0).normal(size=(10, 1, 5, 5)).astype(np.float32)
+    keyless = eqx.tree_at(lambda n: n.drop.inference, net, replace=True)
+    state = jax.vmap(keyless, in_axes=(0, None), out_axes=(0, None), axis_name="batch")(
+        jnp.asarray(x), state
+    )[1]
+
+    def loss(model, batch):
+        net, state = model
+        run = jax.vmap(net, in_axes=(0, None), out_axes=(0, None), axis_name="batch")
+        return jnp.mean(run(batch, state)[0] ** 2)
+
+    part = lambda model: model[0]
+    whole = HessianOperator(loss, (net, state), x, where=part)
+    batched = HessianOperator(loss, (net, state), x, 4, where=part)
+    v = np.linspace(-1.0, 1.0, whole.size)
+    np.testing.assert_allclose(batched(v), whole(v), rtol=1e-4, atol=1e-6)
+    assert net.drop.inference is False  # the caller's model is as it was
+
+
+# bad input
+
+
+def test_no_parameters():
+    with pytest.raises(ConfigError, match="params holds no floating arrays"):
+        HessianOperator(lambda p, _: jnp.zeros(()), {"a": np.arange(3)})
+    with pytest.raises(ConfigError, match="the part that was chosen holds no floating"):
+        HessianOperator(
+            lambda p, _: jnp.sum(p["b"]),
+            {"a": np.arange(3), "b": np.ones(2)},
+            where=lambda p: p["a"],
+        )
+    with pytest.raises(ConfigError, match="float32 or float64"):
+        HessianOperator(lambda p, _: jnp.sum(p), np.ones(2, np.float16))
+    with pytest.raises(ConfigError, match="float32 or float64"):
+        HessianOperator(lambda p, _: jnp.sum(p), np.ones(2), dtype=np.float16)
+
+
+def test_a_loss_that_is_no_scalar():
+    with pytest.raises(ShapeError, match=r"the loss gives \(2,\); expected a scalar"):
+        HessianOperator(lambda p, _: p, np.ones(2, np.float32))
+    with pytest.raises(ShapeError, match="the loss gives tuple"):
+        HessianOperator(lambda p, _: (jnp.sum(p), 1.0), np.ones(2, np.float32))
+
+
+def test_data_that_do_not_fit():
+    loss = lambda p, batch: jnp.sum(p)
+    with pytest.raises(ShapeError, match=r"shapes \(3,\), \(4,\)"):
+        HessianOperator(loss, np.ones(2), (np.ones(3), np.ones(4)))
+    with pytest.raises(ShapeError, match="one leading axis"):
+        HessianOperator(loss, np.ones(2), np.zeros((0, 2)))
+    with pytest.raises(ConfigError, match="batch_size is 0"):
+        HessianOperator(loss, np.ones(2), np.ones(3), 0)
+
+
+def test_a_gradient_that_is_not_finite_names_the_array():
+    params = {"a": np.ones(2), "b": {"c": np.zeros(2)}}
+    loss = lambda p, _: jnp.sum(p["a"]) + jnp.sum(jnp.sqrt(p["b"]["c"]))
+    op = HessianOperator(loss, params)
+    with pytest.raises(DataError, match=r"not finite at \"\['b'\]\['c'\]\" \(1 of 2"):
+        op(np.ones(4))
+    third = HessianOperator(lambda p, _: jnp.sum(p**1.5), np.zeros(2))
+    with pytest.raises(DataError, match="no second derivative"):
+        third(np.ones(2))
+
+
+def test_settings_are_checked(op):
+    with pytest.raises(ConfigError, match="k is 201; there are 200 parameters"):
+        top_eigenvalues(op, N + 1)
+    with pytest.raises(ConfigError, match="k is 0"):
+        top_eigenvalues(op, 0)
+    with pytest.raises(ConfigError, match=r'Did you mean "largest"'):
+        top_eigenvalues(op, 1, "larges")
+    with pytest.raises(ConfigError, match=r'Did you mean "lanczos"'):
+        top_eigenvalues(op, 1, method="lanczo")
+    with pytest.raises(ConfigError, match='not the "smallest"'):
+        top_eigenvalues(op, 1, "smallest", "power")
+    with pytest.raises(ConfigError, match="steps is 0"):
+        top_eigenvalues(op, 1, steps=0)
+    with pytest.raises(ShapeError, match=r"\(3,\); expected \(200,\)"):
+        op(np.ones(3))
+    with pytest.raises(ConfigError, match="probes is 1"):
+        trace(op, probes=1)
+    with pytest.raises(ConfigError, match='method "hutch" is unknown'):
+        trace(op, method="hutch")
+    with pytest.raises(ConfigError, match="starts is 0"):
+        spectral_density(op, starts=0)
+    with pytest.raises(ConfigError, match="sigma is -1"):
+        spectral_density(op, sigma=-1.0)
