@@ -14,6 +14,7 @@ from jaxtyping import Array
 
 from .._errors import ConfigError
 from ._basis import AbstractLinearBasis
+from ._block import changed
 from ._places import Place, halved, knots, locate, merged
 from ._state import read_node, read_row, visits
 from ._step import explicit_step, tableau
@@ -213,4 +214,4 @@ def _joined(
 
 
 def _with_steps(block: Any, whole: tuple[int, ...]) -> Any:
-    return block.manifest(n_steps=[Fraction(v, sum(whole)) for v in whole])
+    return changed(block, steps=whole)

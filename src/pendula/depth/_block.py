@@ -112,7 +112,7 @@ class OdeBlock(eqx.Module):
         basis: str | AbstractBasis = "piecewise_constant",
         n_basis: int | None = None,
         scheme: str = "euler",
-        n_steps: int | Sequence[float] | None = None,
+        n_steps: int | Sequence[float | Fraction] | None = None,
         epsilon: float | None = None,
         *,
         init: str = "independent",
@@ -218,7 +218,9 @@ class OdeBlock(eqx.Module):
         return repeated(of_unit, self.basis.n_basis)
 
     def manifest(
-        self, scheme: str | None = None, n_steps: int | Sequence[float] | None = None
+        self,
+        scheme: str | None = None,
+        n_steps: int | Sequence[float | Fraction] | None = None,
     ) -> OdeBlock:
         """The same weights, evaluated by another scheme or in other steps."""
         rule = self.scheme if scheme is None else tableau(scheme).name
