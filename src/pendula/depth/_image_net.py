@@ -250,11 +250,13 @@ class ImageNet(eqx.Module):
         """The state of the network that this one was made of, on its bases."""
         if state is None:
             return None
-        mine = iter(zip(old.blocks, state["blocks"], strict=True))
+        before_all: tuple[Any, ...] = old.blocks
+        mine = iter(zip(before_all, state["blocks"], strict=True))
         carried: list[Any] = []
 
         def one(block: OdeBlock) -> OdeBlock:
-            carried.append(block.carry_state(*next(mine)))
+            before, running = next(mine)
+            carried.append(block.carry_state(before, running))
             return block
 
         self._blockwise(one)
