@@ -78,11 +78,10 @@ def crop_and_flip(
     >>> import numpy as np
     >>> from pendula.data import crop_and_flip
     >>> one = np.arange(6, dtype=np.uint8).reshape(1, 2, 3, 1)
-    >>> rng = np.random.default_rng(1)
-    >>> crop_and_flip(one, rng, padding=0)[0, :, :, 0].tolist()
-    [[0, 1, 2], [3, 4, 5]]
-    >>> crop_and_flip(one, rng, padding=0)[0, :, :, 0].tolist()
-    [[2, 1, 0], [5, 4, 3]]
+    >>> four = np.repeat(one, 4, axis=0)
+    >>> out = crop_and_flip(four, np.random.default_rng(0), padding=0)
+    >>> out[:, 0, :, 0].tolist()
+    [[0, 1, 2], [2, 1, 0], [2, 1, 0], [2, 1, 0]]
 
     ```
     """

@@ -22,6 +22,14 @@ from ._components import (
     sensitive_dimension as sensitive_dimension,
 )
 from ._confounded import confounded as confounded, is_confounded as is_confounded
+from ._corruptions import (
+    AbstractCorruption as AbstractCorruption,
+    Multiplicative as Multiplicative,
+    SaltAndPepper as SaltAndPepper,
+    SignOfGradient as SignOfGradient,
+    White as White,
+    corruption as corruption,
+)
 from ._equilibria import Equilibrium as Equilibrium, equilibria as equilibria
 from ._finding import Finding as Finding
 from ._growth import (
@@ -68,6 +76,12 @@ from ._polynomial import (
 from ._residuals import (
     autocorrelation as autocorrelation,
     autocorrelation_time as autocorrelation_time,
+)
+from ._robustness import (
+    Robustness as Robustness,
+    correct as correct,
+    cross_entropy as cross_entropy,
+    robustness as robustness,
 )
 from ._scores import (
     Scores as Scores,
