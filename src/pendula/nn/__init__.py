@@ -9,11 +9,17 @@ from ._conditioned import (
     bind as bind,
     conditioned as conditioned,
 )
+from ._convolution import Convolution as Convolution, convolve as convolve
 from ._hyper import Hyper as Hyper, HyperMLP as HyperMLP, encode_task as encode_task
 from ._mlp import (
     ACTIVATIONS as ACTIVATIONS,
     MLP as MLP,
     activation as activation,
+)
+from ._norm import (
+    BatchNorm as BatchNorm,
+    GroupNorm as GroupNorm,
+    NormState as NormState,
 )
 from ._reference import ReferenceMLP as ReferenceMLP, ReferenceNet as ReferenceNet
 from ._shaped import ConvexMLP as ConvexMLP, MonotoneMLP as MonotoneMLP

@@ -1,0 +1,32 @@
+"""Networks that are continuous in depth."""
+
+from ._adjoint import (
+    AdjointError as AdjointError,
+    adjoint_error as adjoint_error,
+)
+from ._basis import (
+    AbstractBasis as AbstractBasis,
+    AbstractLinearBasis as AbstractLinearBasis,
+    Linear as Linear,
+    PiecewiseConstant as PiecewiseConstant,
+    PiecewiseLinear as PiecewiseLinear,
+    Polynomial as Polynomial,
+    make_basis as make_basis,
+)
+from ._block import OdeBlock as OdeBlock
+from ._image_net import (
+    ImageNet as ImageNet,
+    ImageNetConfig as ImageNetConfig,
+    apply_batch as apply_batch,
+    recalibrate as recalibrate,
+)
+from ._places import Place as Place
+from ._project import interpolate as interpolate, project as project
+from ._stitch import ResidualChain as ResidualChain, Stitch as Stitch
+from ._unit import (
+    AbstractUnit as AbstractUnit,
+    ConvUnit as ConvUnit,
+    DenseUnit as DenseUnit,
+    SkipInit as SkipInit,
+    norm_layer as norm_layer,
+)

@@ -1,0 +1,112 @@
+"""Where a stage of a step lies in depth: fractions of whole numbers, never floats."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+from itertools import accumulate
+
+from .._errors import ConfigError
+
+
+DENOMINATOR = 10**6
+"""Lengths given as floats are taken for the nearest fraction with at most this."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """A depth t in [0, 1] and, where two cells meet, which of them is meant: the one
+    that ends there (`ends`) or the one that begins there."""
+
+    t: Fraction
+    ends: bool
+
+
+def lengths(given: int | Sequence[float | Fraction], what: str) -> tuple[int, ...]:
+    """Whole numbers in the ratio of the lengths: n equal ones, or as given.
+
+    **Raises:** `ConfigError` if there is none, one is not positive, or those given do
+    not sum to 1.
+
+    ```python
+    >>> from pendula.depth._places import lengths
+    >>> lengths(3, "n_steps"), lengths([0.5, 0.25, 0.25], "n_steps")
+    ((1, 1, 1), (2, 1, 1))
+
+    ```
+    """
+    if isinstance(given, int):
+        if given < 1:
+            raise ConfigError(f"{what} is {given}; it must be at least 1.")
+        return (1,) * given
+    exact = [Fraction(v).limit_denominator(DENOMINATOR) for v in given]
+    if not exact or min(exact) <= 0 or abs(float(sum(exact)) - 1.0) > 1e-5:
+        found = ", ".join(f"{float(v):g}" for v in given)
+        raise ConfigError(
+            f"{what}: the lengths [{found}] must be positive and sum to 1. Give a "
+            "number for equal lengths."
+        )
+    common = math.lcm(*(v.denominator for v in exact))
+    return reduced([int(v * common) for v in exact])
+
+
+def reduced(whole: Sequence[int]) -> tuple[int, ...]:
+    """The same ratios in the smallest whole numbers."""
+    common = math.gcd(*whole)
+    return tuple(v // common for v in whole)
+
+
+def halved(whole: Sequence[int], which: Sequence[int]) -> tuple[int, ...]:
+    """The lengths with those named cut in two."""
+    parts: list[int] = []
+    for i, v in enumerate(whole):
+        parts += [v, v] if i in set(which) else [2 * v]
+    return reduced(parts)
+
+
+def merged(whole: Sequence[int], first: int) -> tuple[int, ...]:
+    """The lengths with entry `first` and the one after it made one."""
+    parts = list(whole)
+    parts[first : first + 2] = [parts[first] + parts[first + 1]]
+    return reduced(parts)
+
+
+def knots(whole: Sequence[int]) -> tuple[Fraction, ...]:
+    """Where the cells of these lengths begin and end, from 0 to 1."""
+    total = sum(whole)
+    return tuple(Fraction(v, total) for v in accumulate(whole, initial=0))
+
+
+def locate(place: Place, ends: Sequence[Fraction]) -> tuple[int, Fraction]:
+    """The cell of a place and the local coordinate in it, 0 to 1."""
+    last = len(ends) - 2
+    inside = lambda i: (
+        place.t <= ends[i + 1] if place.ends and place.t > 0 else place.t < ends[i + 1]
+    )
+    cell = next((i for i in range(last) if inside(i)), last)
+    begin, end = ends[cell], ends[cell + 1]
+    return cell, (place.t - begin) / (end - begin)
+
+
+def stage_places(
+    nodes: Sequence[float], steps: Sequence[int]
+) -> tuple[tuple[Place, ...], ...]:
+    """The places of all stages, `[step][stage]`, of a scheme with these nodes c.
+
+    A stage with c = 1 ends its step: at a knot it belongs to the cell before.
+
+    ```python
+    >>> from pendula.depth._places import stage_places
+    >>> [str(p.t) for p in stage_places((0.0, 1 / 3), (1, 1))[1]]
+    ['1/2', '2/3']
+
+    ```
+    """
+    exact = [Fraction(c).limit_denominator(1000) for c in nodes]
+    at = knots(steps)
+    return tuple(
+        tuple(Place(at[k] + c * (at[k + 1] - at[k]), c == 1) for c in exact)
+        for k in range(len(steps))
+    )

@@ -1,0 +1,140 @@
+"""Running statistics as functions of depth: read and written at each stage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._errors import ConfigError
+from ..nn import NormState
+from ._basis import AbstractBasis, AbstractLinearBasis, PiecewiseConstant
+from ._places import Place, knots, locate
+from ._project import project
+
+
+StateMode = Literal["nodes", "projected"]
+
+
+class Visits(NamedTuple):
+    """Which part of the state each stage reads: `node` `"step stage"`, or the values
+    of the basis there, `rows` `"step stage M"`, and the fit `"M visit"`."""
+
+    node: np.ndarray
+    rows: np.ndarray | None
+    fit: np.ndarray | None
+
+
+def visits(
+    basis: AbstractBasis, mode: str, places: Sequence[Sequence[Place]]
+) -> Visits:
+    """What the stages of one pass read and write.
+
+    In the mode `"projected"` the statistics recorded at all stages are fitted by least
+    squares, as a correction of least norm to the old coefficients: what no stage has
+    seen stays as it was.
+    """
+    ends = knots(basis.regions().cells)
+    node = np.asarray([[locate(p, ends)[0] for p in row] for row in places])
+    if mode == "nodes":
+        return Visits(node, None, None)
+    if not isinstance(basis, AbstractLinearBasis):
+        raise ConfigError(
+            f'state_mode "projected" needs a basis that is linear in its coefficients; '
+            f'"{basis.name}" is not. Use state_mode="nodes".'
+        )
+    flat = basis.matrix([p for row in places for p in row])
+    rows = flat.reshape(*node.shape, basis.n_basis)
+    return Visits(node, rows, np.linalg.pinv(flat))
+
+
+def unseen(found: Visits) -> int:
+    """How many coefficients no stage of a pass sees."""
+    if found.rows is None:
+        return 0
+    flat = found.rows.reshape(-1, found.rows.shape[-1])
+    return int(flat.shape[-1] - np.linalg.matrix_rank(flat))
+
+
+def read_node(state: Any, node: Any) -> Any:
+    """The state of one node; its index may be traced."""
+    return jax.tree.map(lambda x: x[node], state)
+
+
+def write_node(state: Any, node: Any, new: Any) -> Any:
+    """The state with that of one node replaced."""
+    return jax.tree.map(lambda x, v: x.at[node].set(v), state, new)
+
+
+def read_row(state: Any, row: Any) -> Any:
+    """The state at one depth, `row` being the basis there; counters start at zero."""
+
+    def one(x: Any) -> Any:
+        if not jnp.issubdtype(x.dtype, jnp.inexact):
+            return jnp.zeros_like(x[0])
+        weights = jnp.asarray(row, x.dtype)
+        return jnp.tensordot(weights, x, 1, precision=jax.lax.Precision.HIGHEST)
+
+    return jax.tree.map(one, state)
+
+
+def fitted(state: Any, records: Any, found: Visits) -> Any:
+    """Coefficients after a pass, from what its stages recorded, `"visit ..."`."""
+    assert found.rows is not None
+    assert found.fit is not None
+    flat = found.rows.reshape(-1, found.rows.shape[-1])
+    onto = found.fit
+
+    def one(x: Any, seen: Any) -> Any:
+        if not jnp.issubdtype(x.dtype, jnp.inexact):
+            return x.at[0].add(jnp.sum(seen, axis=0))
+        high = jax.lax.Precision.HIGHEST
+        old = jnp.tensordot(jnp.asarray(flat, x.dtype), x, 1, precision=high)
+        return x + jnp.tensordot(
+            jnp.asarray(onto, x.dtype), seen - old, 1, precision=high
+        )
+
+    return jax.tree.map(one, state, records)
+
+
+def carried(
+    state: Any, mode: str, old: AbstractBasis, new: AbstractBasis, what: str
+) -> Any:
+    """The state of a block on another basis, by projection; counters begin anew.
+
+    **Raises:** `ConfigError` for a state that is not made of `NormState`.
+    """
+    if state is None:
+        return None
+    is_norm = lambda node: isinstance(node, NormState)
+    kinds = [
+        type(node).__name__
+        for node in jax.tree.leaves(state, is_leaf=is_norm)
+        if not is_norm(node)
+    ]
+    if kinds:
+        raise ConfigError(
+            f"{what}: the unit's state holds a {kinds[0]}, and what it would be on "
+            "another basis is not known. Use units whose state is a NormState, or "
+            "begin with a new state and recalibrate it."
+        )
+    source: AbstractBasis = old if mode == "projected" else old.regions()
+    target: Any = new if mode == "projected" else new.regions()
+
+    def one(node: NormState) -> NormState:
+        mean, spread = project((node.mean, node.spread), source, target)
+        return NormState(
+            mean, spread, jnp.zeros(target.n_basis, jnp.int32), node.logarithmic
+        )
+
+    return jax.tree.map(one, state, is_leaf=is_norm)
+
+
+def repeated(tree: Any, number: int) -> Any:
+    """Each array `number` times on a new leading axis."""
+    wide = lambda x: jnp.broadcast_to(x, (number, *jnp.shape(x)))
+    return jax.tree.map(lambda x: wide(x) if eqx.is_array(x) else x, tree)
