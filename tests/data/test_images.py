@@ -343,10 +343,10 @@ def test_scaling():
     images = some(20)
     scaling = Scaling.of(images)
     x = scaling.apply(images.pixels)
-    assert x.shape == (20, 3, 6, 5)
+    assert x.shape == (20, 6, 5, 3)
     assert x.dtype == np.float32
-    assert_allclose(x.mean(axis=(0, 2, 3)), 0, atol=1e-6)
-    assert_allclose(x.std(axis=(0, 2, 3)), 1, atol=1e-6)
+    assert_allclose(x.mean(axis=(0, 1, 2)), 0, atol=1e-6)
+    assert_allclose(x.std(axis=(0, 1, 2)), 1, atol=1e-6)
     with pytest.raises(ConfigError, match="images of 3 channels and a scaling for 1"):
         Scaling((0.0,), (1.0,)).apply(images.pixels)
     with pytest.raises(ConfigError, match="std must be positive"):

@@ -15,7 +15,7 @@ from ._images import Images
 class ImageBatch(NamedTuple):
     """Images ready for a network.
 
-    `x` `"batch channel height width"` float32, normalised; `y` `"batch"` int32;
+    `x` `"batch height width channel"` float32, normalised; `y` `"batch"` int32;
     `weight` `"batch"` float32: 0 for an image that only fills the batch up, else 1.
     """
 
@@ -49,17 +49,16 @@ class Scaling:
         return cls(tuple(mean.tolist()), tuple(std.tolist()))
 
     def apply(self, pixels: np.ndarray) -> np.ndarray:
-        """uint8 `"... height width channel"` to float32
-        `"... channel height width"`."""
+        """uint8 pixels `"... channel"` to float32 numbers for a network."""
         if pixels.shape[-1] != len(self.mean):
             raise ConfigError(
                 f"images of {pixels.shape[-1]} channels and a scaling for "
                 f"{len(self.mean)}. Take the scaling from a set of the same kind."
             )
-        return np.moveaxis(self.numbers(pixels / np.float32(255)), -1, -3)
+        return self.numbers(pixels / np.float32(255))
 
     def numbers(self, unit: np.ndarray) -> np.ndarray:
-        """Pixels in [0, 1], `"... channel"`, to float32 numbers for a network."""
+        """Pixels in [0, 1], `"... channel"`, to the same numbers."""
         mean, std = np.array([self.mean, self.std], np.float32)
         return ((unit - mean) / std).astype(np.float32)
 

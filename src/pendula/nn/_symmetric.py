@@ -12,6 +12,7 @@ from .._errors import ConfigError, ShapeError
 from .._registry import register
 from .._source import Source
 from .._tree import Fixed
+from ._convolution import Convolution
 
 
 def adjoint_weight(weight: Float[Array, "size size *window"]) -> Array:
@@ -61,9 +62,9 @@ class SymmetricMix(eqx.Module):
 
     **Shapes:** those of `layer`, which maps a space to itself.
     **Arguments:**
-    - `layer`: a linear layer or convolution with a field `weight`, `"size size"` or
-      `"channel channel *window"` (a convolution: stride 1, odd windows, zero padding
-      that keeps the size); all else about it stays as it is.
+    - `layer`: a `Convolution`, or any linear layer or convolution with a field
+      `weight`, `"size size"` or `"channel channel *window"` (a convolution: stride 1,
+      odd windows, zero padding that keeps the size); all else about it stays as it is.
     - `beta`: the blend, usually in [0, 1]; `learn`: whether it is trained.
 
     **Raises:** `ShapeError` for a weight that maps a space to another, `ConfigError`
@@ -99,21 +100,35 @@ class SymmetricMix(eqx.Module):
     def weight(self) -> Array:
         """T(W), the weight that is used."""
         beta = self.beta.value if isinstance(self.beta, HeldNumber) else self.beta
-        return symmetric_mix(self.layer.weight, beta)
+        return _unordered(self.layer, symmetric_mix(_ordered(self.layer), beta))
 
     def __call__(self, x: Array) -> Array:
         """The layer's value with the blended weight."""
         return eqx.tree_at(lambda layer: layer.weight, self.layer, self.weight)(x)
 
 
+def _ordered(layer: Any) -> Array:
+    """The weight with its channels in front; ours have them behind."""
+    weight = layer.weight
+    return jnp.transpose(weight, (3, 2, 0, 1)) if _is_ours(layer) else weight
+
+
+def _unordered(layer: Any, weight: Array) -> Array:
+    return jnp.transpose(weight, (2, 3, 1, 0)) if _is_ours(layer) else weight
+
+
+def _is_ours(layer: Any) -> bool:
+    return isinstance(layer, Convolution)
+
+
 def _check(layer: Any) -> None:
     """Refuse what has no adjoint of its own kind."""
-    weight = getattr(layer, "weight", None)
-    if weight is None:
+    if getattr(layer, "weight", None) is None:
         raise ConfigError(
             f"SymmetricMix: a {type(layer).__name__} has no weight. Give a linear "
             "layer or a convolution."
         )
+    weight = _ordered(layer)
     if weight.ndim < 2 or weight.shape[0] != weight.shape[1]:
         raise ShapeError(
             f"SymmetricMix: the weight {weight.shape} maps a space to another one, "
