@@ -10,6 +10,18 @@ from numpy.testing import assert_allclose, assert_array_equal
 from pendula import _registry as registry
 from pendula._source import Source
 from pendula._tree import Fixed, split_trainable
+from pendula.depth import (
+    ConvUnit,
+    DenseUnit,
+    Evolved,
+    ImageNet,
+    ImageNetConfig,
+    OdeBlock,
+    ResidualChain,
+    SkipInit,
+    Stitch,
+    make_basis,
+)
 from pendula.dynamics import (
     ESNN,
     BarChain,
@@ -61,9 +73,13 @@ from pendula.dynamics._fitted import Saved
 from pendula.dynamics._stochastic import Belief, Uncertain
 from pendula.nn import (
     MLP,
+    BatchNorm,
     ConvexMLP,
+    Convolution,
+    GroupNorm,
     Hyper,
     MonotoneMLP,
+    NormState,
     ReferenceMLP,
     ShortcutNet,
     bind,
@@ -376,6 +392,33 @@ def control_map():
     return ControlMap(np.ones((3, 2)), one, two[None], *kernel, *scales, *texts)
 
 
+def in_depth():
+    """Networks continuous in depth, and their parts."""
+    key = jax.random.key(0)
+    dense = DenseUnit(2, 3, key=key)
+    names = {
+        "PiecewiseConstant": "piecewise_constant",
+        "Linear": "linear",
+        "PiecewiseLinear": "piecewise_linear",
+        "Polynomial": "polynomial",
+    }
+    return {
+        **{kind: make_basis(name, 2) for kind, name in names.items()},
+        "Evolved": Evolved.of(),
+        "DenseUnit": dense,
+        "SkipInit": SkipInit(dense),
+        "OdeBlock": OdeBlock(dense, n_basis=2, key=key),
+        "ConvUnit": ConvUnit(2, norm="batch", key=key),
+        "Stitch": Stitch(2, 4, stride=2, key=key),
+        "ResidualChain": ResidualChain((dense,)),
+        "ImageNet": ImageNet(ImageNetConfig.mnist(width=2), key=key),
+        "Convolution": Convolution(1, 2, use_bias=True, key=key),
+        "GroupNorm": GroupNorm(2),
+        "BatchNorm": BatchNorm(2),
+        "NormState": NormState.start(2),
+    }
+
+
 def others():
     """What is registered and no field: parts of models, and their containers."""
     model = Model(SecondOrder(Known("spring", k=4.0), 1), (0,), 2)
@@ -419,6 +462,7 @@ def others():
         ),
         "Gauge": gauge(),
         "ControlMap": control_map(),
+        **in_depth(),
         "Saved": Saved(jax.tree.map(lambda x: x[None], model), np.ones((1, 2, 2))),
     }
 

@@ -43,6 +43,8 @@ WORKS: dict[str, str] = {
     "networks, IEEE Transactions on Neural Networks 21, 906-917",
     "Daniels2015": "Daniels, Nemenman 2015, Efficient inference of parsimonious "
     "phenomenological models of cellular dynamics, PLoS ONE 10, e0119821",
+    "De2020": "De, Smith 2020, Batch normalization biases residual blocks towards the "
+    "identity function in deep networks, arXiv:2002.10444",
     "Facco2017": "Facco, d'Errico, Rodriguez, Laio 2017, Scientific Reports 7, 12140",
     "Fermi1955": "Fermi, Pasta, Ulam 1955, Studies of nonlinear problems, Los Alamos "
     "report LA-1940",
@@ -64,11 +66,16 @@ WORKS: dict[str, str] = {
     "Equations I, 2nd ed., Springer",
     "Hairer2006": "Hairer, Lubich, Wanner 2006, Geometric Numerical Integration, "
     "2nd ed., Springer",
+    "He2015": "He, Zhang, Ren, Sun 2015, Delving deep into rectifiers, "
+    "arXiv:1502.01852",
+    "He2016": "He, Zhang, Ren, Sun 2016, Identity mappings in deep residual networks, "
+    "arXiv:1603.05027",
     "Holmes2014": "Holmes, Borum, Moore, Plaut, Dillard 2014, Equilibria and "
     "instabilities of a Slinky: discrete model, International Journal of Non-Linear "
     "Mechanics 65, 236-244",
     "Immer2021": "Immer, Korzepa, Bauer 2021, Improving predictions of Bayesian neural "
     "nets via local linearization, arXiv:2008.08400",
+    "Ioffe2015": "Ioffe, Szegedy 2015, Batch normalization, arXiv:1502.03167",
     "Jazwinski1970": "Jazwinski 1970, Stochastic Processes and Filtering Theory, "
     "Academic Press",
     "Kidger2022": "Kidger 2022, On neural differential equations, arXiv:2202.02435",
@@ -99,6 +106,10 @@ WORKS: dict[str, str] = {
     "improve hypernetwork learning, arXiv:2304.07645",
     "Prigogine1968": "Prigogine, Lefever 1968, Journal of Chemical Physics 48, "
     "1695-1700",
+    "Queiruga2020": "Queiruga, Erichson, Taylor, Mahoney 2020, Continuous-in-depth "
+    "neural networks, arXiv:2008.02389",
+    "Queiruga2021": "Queiruga, Erichson, Hodgkinson, Mahoney 2021, Stateful ODE-Nets "
+    "using basis function expansions, arXiv:2106.10820",
     "Rasmussen2006": "Rasmussen, Williams 2006, Gaussian Processes for Machine "
     "Learning, MIT Press",
     "Sarkka2019": "Sarkka, Solin 2019, Applied Stochastic Differential Equations, "
@@ -111,8 +122,11 @@ WORKS: dict[str, str] = {
     "theory: an introductory overview, Foundations and Trends in Systems and Control 1",
     "Volterra1926": "Volterra 1926, Nature 118, 558-560",
     "Wang2023": "Wang 2023, thesis, University of California, Los Angeles",
+    "Wu2018": "Wu, He 2018, Group normalization, arXiv:1803.08494",
     "Yin2021": "Yin et al. 2021, Augmenting physical models with deep networks for "
     "complex dynamics forecasting, arXiv:2010.04456",
+    "Zhang2019": "Zhang, Yao, Gholami, Keutzer, Gonzalez, Biros, Mahoney 2019, "
+    "ANODEV2: a coupled neural ODE evolution framework, arXiv:1906.04596",
     "Zhong2020": "Zhong, Dey, Chakraborty 2020, Dissipative SymODEN, arXiv:2002.08860",
 }
 """Every work that a component names, in one line each."""

@@ -14,6 +14,7 @@ from ._basis import (
     make_basis as make_basis,
 )
 from ._block import OdeBlock as OdeBlock
+from ._evolved import Evolved as Evolved
 from ._image_net import (
     ImageNet as ImageNet,
     ImageNetConfig as ImageNetConfig,
@@ -21,6 +22,7 @@ from ._image_net import (
     recalibrate as recalibrate,
 )
 from ._places import Place as Place
+from ._profile import DepthProfile as DepthProfile, depth_profile as depth_profile
 from ._project import interpolate as interpolate, project as project
 from ._stitch import ResidualChain as ResidualChain, Stitch as Stitch
 from ._unit import (

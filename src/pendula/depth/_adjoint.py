@@ -62,15 +62,13 @@ def _backwards(block: Any, arrays: Any, end: Array, slope: Array) -> tuple[Any, 
         here = [Place(stop - c * (stop - begin), c == 0) for c in exact]
         theta = block.basis.values(weights, here)
 
-        def rate(j: int, y: Any, theta: Any = theta) -> Any:
+        def rate(j: int, y: Any, theta: Any = theta, h: float = factors[k]) -> Any:
             x, a = y
             mine = jax.tree.map(lambda v: v[j], theta)
             call = lambda w, x: eqx.combine(w, rest)(x, None)[0]
             r, pull = jax.vjp(call, mine, x)
             of_weights, of_x = pull(a)
-            slopes.append(
-                jax.tree.map(lambda v: (rule.b[j] * factors[k]) * v, of_weights)
-            )
+            slopes.append(jax.tree.map(lambda v: (rule.b[j] * h) * v, of_weights))
             return -r, of_x
 
         y, _ = explicit_step(rate, rule, y, factors[k])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import itertools
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any, ClassVar
@@ -157,7 +158,7 @@ class PiecewiseConstant(AbstractLinearBasis):
 
     def sites(self) -> list[Place]:
         at = knots(self.cells)
-        return [Place((a + b) / 2, False) for a, b in zip(at[:-1], at[1:], strict=True)]
+        return [Place((a + b) / 2, False) for a, b in itertools.pairwise(at)]
 
     def regions(self) -> PiecewiseConstant:
         return self
@@ -268,7 +269,7 @@ class PiecewiseLinear(AbstractLinearBasis):
 
     def sites(self) -> list[Place]:
         at = knots(self.cells)
-        ends = zip(at[:-1], at[1:], strict=True)
+        ends = itertools.pairwise(at)
         return [p for a, b in ends for p in (Place(a, False), Place(b, True))]
 
     def regions(self) -> PiecewiseConstant:

@@ -11,7 +11,6 @@ from typing import Any, ClassVar, Literal, get_args
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from .._errors import ConfigError, FitWarning, ShapeError, nearest
@@ -182,7 +181,9 @@ class OdeBlock(eqx.Module):
                 outs.append(out)
             after, records = jax.tree.map(lambda *v: jnp.stack(v), *outs)
         else:
-            carry, (after, records) = jax.lax.scan(step, carry, plan.inputs)
+            carry, (after, records) = jax.lax.scan(
+                step, carry, plan.inputs, length=self.n_steps
+            )
         x, new = carry
         if state is None or _frozen(self.unit):
             return x, state, after

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
@@ -68,7 +69,7 @@ def quadrature(
     degree = _degree(new) + max(_degree(old), _degree(new))
     z, w = np.polynomial.legendre.leggauss(degree // 2 + 1 + extra)
     places, weights = [], []
-    for a, b in zip(ends[:-1], ends[1:], strict=True):
+    for a, b in itertools.pairwise(ends):
         for node, weight in zip(z, w, strict=True):
             u = Fraction(float(0.5 * (node + 1.0)))
             places.append(Place(a + u * (b - a), False))

@@ -12,7 +12,7 @@ import numpy as np
 
 from .._errors import ConfigError
 from ..nn import NormState
-from ._basis import AbstractBasis, AbstractLinearBasis, PiecewiseConstant
+from ._basis import AbstractBasis, AbstractLinearBasis
 from ._places import Place, knots, locate
 from ._project import project
 

@@ -1,0 +1,151 @@
+"""Bases, projections between them, and where stages lie."""
+
+from fractions import Fraction
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+from pendula import ConfigError
+from pendula._precision import precision
+from pendula.depth import (
+    Evolved,
+    PiecewiseConstant,
+    Place,
+    interpolate,
+    make_basis,
+    project,
+)
+from pendula.depth._places import halved, knots, lengths, locate, stage_places
+
+
+SIZES = {
+    "piecewise_constant": 5,
+    "linear": 4,
+    "piecewise_linear": 6,
+    "polynomial": 3,
+}
+FINE = [Place(Fraction(k, 60), False) for k in range(60)]
+
+
+def test_each_euler_step_finds_its_own_cell():
+    """In every M up to 50, also where k (1 / M) M is below k in floats."""
+    for number in range(1, 51):
+        ends = knots((1,) * number)
+        places = stage_places((0.0, 0.5, 1.0), (1,) * number)
+        for k, row in enumerate(places):
+            assert [locate(p, ends) for p in row] == [
+                (k, Fraction(0)),
+                (k, Fraction(1, 2)),
+                (k, Fraction(1)),
+            ]
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.integers(1, 5), min_size=1, max_size=6),
+    st.integers(0, 5),
+)
+def test_cutting_keeps_the_total(whole, which):
+    cut = halved(whole, [which])
+    ends = knots(whole)
+    assert set(ends) <= set(knots(cut))
+    assert len(cut) == len(whole) + (which < len(whole))
+
+
+@pytest.mark.parametrize("name", SIZES)
+@pytest.mark.parametrize("other", SIZES)
+def test_a_projection_is_the_nearest_function(name, other):
+    """The rest is orthogonal to the new basis: by a fine sum over depth."""
+    with precision(np.float64):
+        rng = np.random.default_rng(1)
+        old, new = make_basis(name, SIZES[name]), make_basis(other, SIZES[other] - 2)
+        before = jnp.asarray(rng.normal(size=SIZES[name]))
+        after = project(before, old, new)
+        at = [Place(Fraction(2 * k + 1, 4800), False) for k in range(2400)]
+        rest = old.matrix(at) @ before - new.matrix(at) @ after
+        inner = new.matrix(at).T @ rest / len(at)
+    assert_allclose(inner, 0.0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_projection_on_the_same_basis_changes_nothing(name):
+    basis = make_basis(name, SIZES[name])
+    values = jnp.arange(float(SIZES[name])) ** 2
+    same = make_basis(name, SIZES[name])
+    assert_allclose(project(values, basis, same), values, atol=1e-6)
+    assert_allclose(interpolate(values, basis, same), values, rtol=1e-5)
+    finer, more = basis.refine(values)
+    assert_allclose(project(more, finer, basis), values, atol=1e-5)
+
+
+def test_sixteen_constants_become_means_of_pairs():
+    with precision(np.float64):
+        values = jnp.asarray(np.random.default_rng(0).normal(size=(16, 3)))
+        old, new = (make_basis("piecewise_constant", n) for n in (16, 8))
+        found = np.asarray(project(values, old, new))
+        wanted = np.asarray(values).reshape(8, 2, 3).mean(1)
+    assert_allclose(found, wanted, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["piecewise_constant", "linear", "piecewise_linear"])
+def test_one_cell_is_cut_and_the_function_stays(name):
+    with precision(np.float64):
+        basis = make_basis(name, SIZES[name])
+        values = jnp.arange(float(SIZES[name])) ** 2
+        finer, more = basis.cut(values, [1])
+        assert len(finer.cells) == len(basis.cells) + 1
+        found, wanted = finer.values(more, FINE), basis.values(values, FINE)
+    assert_allclose(found, wanted, rtol=1e-14)
+
+
+def test_constants_are_picked_to_the_bit():
+    basis = PiecewiseConstant.of(3)
+    values = jnp.asarray([[0.1], [0.7], [1e-30]])
+    at = [Place(Fraction(k, 6), False) for k in range(6)]
+    assert_array_equal(basis.values(values, at), jnp.repeat(values, 2, 0))
+
+
+def test_an_evolved_basis_is_the_flow_of_its_equation(key):
+    """Linear decay to a drive: in closed form; and a drive of zero stays at rest."""
+    with precision(np.float64):
+        basis = Evolved.of(2, key=key)
+        start = jnp.asarray([[1.0, -2.0], [0.5, 0.25]])
+        at = [Place(Fraction(k, 4), False) for k in range(4)]
+        found = basis.values(start, at)
+        times = jnp.asarray([[0.0], [0.25], [0.5], [0.75]])
+        wanted = start[:1] + times * start[1:]
+        assert_allclose(found, wanted, rtol=1e-12)
+        rate = lambda net: jax.tree.map(jnp.ones_like, net)
+        moved = Evolved((1,), rate(basis.net))
+        values = moved.values(start, at)
+        assert not np.allclose(values, wanted)
+        halves = moved.values(start, [Place(Fraction(1, 2), False)])
+        assert_allclose(halves[0], values[2], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (("linear", 0), "at least 1"),
+        (("piecewise_linear", 3), "must be even"),
+        (("polynomial", 3, [0.5, 0.5]), "no cells"),
+        (("linear", 4, [0.5, 0.5]), "one length a cell"),
+        (("piecewise_constant", 2, [0.5, 0.4]), "sum to 1"),
+        (("linear",), "n_basis is missing"),
+        (("piecewise_constnat", 2), "piecewise_constant"),
+        ((PiecewiseConstant.of(2), 3), "has 2 coefficients"),
+    ],
+)
+def test_bases_that_cannot_be(settings, words):
+    with pytest.raises(ConfigError, match=words):
+        make_basis(*settings)
+
+
+def test_lengths_of_floats_are_fractions():
+    assert lengths([0.1, 0.2, 0.7], "steps") == (1, 2, 7)
+    with pytest.raises(ConfigError, match="sum to 1"):
+        lengths([0.5, -0.5, 1.0], "steps")

@@ -1,0 +1,211 @@
+"""Networks for images: sizes, the residual twin, statistics in depth, files."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from pendula import ConfigError
+from pendula._errors import FitWarning
+from pendula.depth import (
+    ConvUnit,
+    ImageNet,
+    ImageNetConfig,
+    OdeBlock,
+    ResidualChain,
+    apply_batch,
+    recalibrate,
+)
+from pendula.depth._state import carried
+from pendula.train import load_tree, save_tree
+
+
+def node(tree, k):
+    return jax.tree.map(lambda v: v[k] if eqx.is_array(v) else v, tree)
+
+
+def small(key, **settings):
+    return ImageNet(ImageNetConfig.mnist(**{"width": 2, **settings}), key=key)
+
+
+@pytest.mark.parametrize("kind", ["continuous", "residual"])
+@pytest.mark.parametrize(
+    ("units", "millions"), [(2, 0.27), (8, 0.86), (16, 1.63), (32, 3.19)]
+)
+def test_numbers_of_weights(kind, units, millions, key):
+    """The published sizes; nothing is drawn."""
+    config = ImageNetConfig(kind=kind, units=units, init="shared")
+    net = eqx.filter_eval_shape(lambda: ImageNet(config, key=key))
+    count = sum(v.size for v in jax.tree.leaves(net) if hasattr(v, "size"))
+    assert abs(count / 1e6 - millions) < 0.02 * millions
+
+
+def twin(net):
+    """The residual network with the weights of an Euler network on constants."""
+    chain = lambda block: ResidualChain(
+        tuple(node(block.unit, k) for k in range(block.basis.n_basis))
+    )
+    return eqx.tree_at(lambda n: n.blocks, net, tuple(map(chain, net.blocks)))
+
+
+def test_the_residual_twin_is_the_same_network(key):
+    """To the bit, with statistics of the batch and running ones."""
+    net = small(key, norm="batch")
+    xs = jax.random.normal(key, (3, 8, 8, 1))
+    run = eqx.filter_jit(apply_batch)
+    ys, state = run(net, xs, net.initial_state())
+    other = twin(net)
+    zs, after = run(other, xs, other.initial_state())
+    assert_allclose(ys, zs, rtol=1e-6, atol=1e-6)
+    for k, mine in enumerate(after["blocks"][0]):
+        for a, b in zip(
+            jax.tree.leaves(node(state["blocks"][0], k)),
+            jax.tree.leaves(mine),
+            strict=True,
+        ):
+            assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    assert type(small(key, kind="residual").blocks[0]) is ResidualChain
+
+
+def test_changes_reach_every_block(key):
+    net = small(key)
+    x = jax.random.normal(key, (8, 8, 1))
+    finer = net.refine()
+    assert [block.basis.n_basis for block in finer.blocks] == [4, 4]
+    assert_allclose(finer(x)[0], net(x)[0], rtol=1e-5, atol=1e-6)
+    deeper = net.refine(steps=True)
+    assert [block.n_steps for block in deeper.blocks] == [4, 4]
+    assert [block.epsilon for block in deeper.blocks] == [2.0, 2.0]
+    back = finer.project("piecewise_constant", 2)
+    assert_allclose(back.blocks[1].unit.first.weight, net.blocks[1].unit.first.weight)
+    half = finer.interpolate("piecewise_constant", 1).manifest("midpoint", 1)
+    assert [(b.scheme, b.n_steps) for b in half.blocks] == [("midpoint", 1)] * 2
+    noisy = net.refine(noise=0.1, key=key)
+    assert not np.allclose(noisy.blocks[0].unit.first.weight[0], 0)
+    with pytest.raises(ConfigError, match="residual"):
+        small(key, kind="residual").refine()
+
+
+@pytest.mark.parametrize("order", ["pre", "post"])
+@pytest.mark.parametrize("norm", ["group", "layer"])
+def test_orders_and_norms(order, norm, key):
+    net = small(key, order=order, norm=norm, skip_init=True)
+    assert net.initial_state() is None
+    assert (net.last_norm is None) == (order == "post")
+    assert jnp.isfinite(net(jnp.ones((8, 8, 1)))[0]).all()
+
+
+def block_of(key, mode, basis, number, scheme="euler", **settings):
+    unit = ConvUnit(2, norm="batch", key=key)
+    return OdeBlock(unit, basis, number, scheme, state_mode=mode, key=key, **settings)
+
+
+@pytest.mark.parametrize("mode", ["nodes", "projected"])
+def test_statistics_are_functions_of_depth(mode, key):
+    """Constants in both modes: each node has seen its own stage once, so that its
+    state is a tenth of that stage's statistics."""
+    block = block_of(key, mode, "piecewise_constant", 2)
+    xs = jax.random.normal(key, (4, 4, 4, 2))
+    _, state = apply_batch(block, xs, block.initial_state())
+    first = state[0]
+    assert_allclose(first.mean[0], 0.1 * xs.mean((0, 1, 2)), rtol=1e-4, atol=1e-6)
+    wanted = 0.9 + 0.1 * xs.var((0, 1, 2))
+    assert_allclose(first.variance()[0], wanted, rtol=1e-4)
+    quiet = eqx.nn.inference_mode(block)
+    _, same = apply_batch(quiet, xs, state)
+    for a, b in zip(jax.tree.leaves(same), jax.tree.leaves(state), strict=True):
+        assert_array_equal(a, b)
+
+
+def test_a_node_without_a_stage_keeps_its_statistics(key):
+    """Euler with one step on two cells: a warning, and no singular fit."""
+    block = block_of(key, "projected", "piecewise_constant", 2, n_steps=1)
+    xs = jax.random.normal(key, (4, 4, 4, 2))
+    with pytest.warns(FitWarning, match="seen by no stage"):
+        _, state = apply_batch(block, xs, block.initial_state())
+    assert_array_equal(state[0].mean[1], [0.0, 0.0])
+    assert jnp.abs(state[0].mean[0]).max() > 0.0
+
+
+def test_variances_stay_positive_on_hat_functions(key):
+    """The nearest hat functions to these variances go below zero; their logarithm
+    does not, and without it they are held above the floor and counted."""
+    from pendula.depth import make_basis
+    from pendula.nn import NormState
+
+    variances = jnp.asarray([1.0, 1.0, 0.01, 0.01, 1.0, 1.0, 1.0, 1.0])[:, None]
+    old, new = make_basis("piecewise_constant", 8), make_basis("linear", 9)
+    zero, count = jnp.zeros((8, 1)), jnp.zeros(8, jnp.int32)
+    plain = NormState(zero, variances, count, False)
+    moved = carried(plain, "projected", old, new, "test")
+    assert float(moved.spread.min()) == pytest.approx(-0.255, abs=1e-3)
+    assert float(moved.variance().min()) == pytest.approx(1e-5)
+    at = NormState(moved.mean[2], moved.spread[2], moved.clamped[2], False)
+    assert int(at.follow(jnp.zeros(1), jnp.ones(1), 0.9).clamped) == 0
+    low = int(jnp.argmin(moved.spread))
+    at = NormState(moved.mean[low], moved.spread[low], moved.clamped[low], False)
+    assert int(at.follow(jnp.zeros(1), jnp.ones(1), 0.9).clamped) == 1
+    kept = NormState(zero, jnp.log(variances), count, True)
+    moved = carried(kept, "projected", old, new, "test")
+    assert float(moved.variance().min()) > 1e-3
+
+
+@pytest.mark.parametrize("basis", ["piecewise_constant", "linear", "piecewise_linear"])
+def test_a_refined_state_is_the_same_function(basis, key):
+    block = block_of(key, "projected", basis, 2, "midpoint", n_steps=4)
+    xs = jax.random.normal(key, (4, 4, 4, 2))
+    _, state = apply_batch(block, xs, block.initial_state())
+    finer = block.refine()
+    after = finer.carry_state(block, state)
+    run = lambda b, s: apply_batch(eqx.nn.inference_mode(b), xs, s)[0]
+    assert_allclose(run(finer, after), run(block, state), rtol=1e-4, atol=1e-5)
+    assert block.carry_state(block, state) is state
+
+
+def test_a_state_of_unknown_kind_is_refused(key):
+    block = block_of(key, "nodes", "piecewise_constant", 2)
+    with pytest.raises(ConfigError, match="is not known"):
+        block.refine().carry_state(block, {"mine": jnp.zeros(2)})
+
+
+def test_recalibrated_statistics_are_those_of_the_data(key):
+    net = small(key, norm="batch", blocks=1, units=1)
+    xs = 3.0 + jax.random.normal(key, (8, 8, 8, 1))
+    state = recalibrate(net, net.initial_state(), lambda k: xs, 60)
+    seen = jax.vmap(net.stem)(xs)
+    assert_allclose(state["stem"].mean, seen.mean((0, 1, 2)), rtol=0.01, atol=0.01)
+    assert recalibrate(net, None, lambda k: xs, 1) is None
+    with pytest.raises(ConfigError, match="n_batches"):
+        recalibrate(net, state, lambda k: xs, 0)
+
+
+def test_a_network_survives_a_file(key, tmp_path):
+    net = small(key, norm="batch", basis="linear", scheme="rk4").manifest("heun", 3)
+    state = net.initial_state()
+    save_tree(tmp_path / "net.safetensors", {"net": net, "state": state}, {})
+    both, _ = load_tree(tmp_path / "net.safetensors")
+    both = jax.tree.map(jnp.asarray, both, is_leaf=lambda v: isinstance(v, np.ndarray))
+    again = both["net"]
+    assert [b.basis.name for b in again.blocks] == ["linear", "linear"]
+    assert [(b.scheme, b.n_steps, b.epsilon) for b in again.blocks] == [
+        ("heun", 3, 2.0)
+    ] * 2
+    run = lambda net, state: apply_batch(net, jnp.ones((2, 8, 8, 1)), state)[0]
+    assert_array_equal(run(again, both["state"]), run(net, state))
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"kind": "resnet"}, "is unknown"),
+        ({"width": 0}, "width is 0"),
+        ({"norm": "bacth"}, "batch"),
+        ({"order": "per"}, "pre"),
+        ({"units": 3, "basis": "piecewise_linear"}, "must be even"),
+    ],
+)
+def test_settings_that_cannot_be(settings, words, key):
+    with pytest.raises(ConfigError, match=words):
+        small(key, **settings)
