@@ -42,7 +42,7 @@ def adam_cosine(
 
 
 def gradient_step(
-    loss: Loss,
+    loss: Loss | Callable[[Any, Any, PRNGKeyArray], tuple[Array, Any]],
     transform: optax.GradientTransformation,
     *,
     estimator: Estimator = plain_gradient,
