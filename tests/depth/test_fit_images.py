@@ -1,4 +1,4 @@
-"""Training on images: resumed to the same bits, refined without a jump, refused early."""
+"""Training on images: resumed to the same bits, refined in place, refused early."""
 
 import dataclasses
 

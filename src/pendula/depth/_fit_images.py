@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._errors import ConfigError, DataError
 from .._tree import split_trainable
-from ..data import ImageBatch, ImageBatches, Images, Scaling, in_order
+from ..data import ImageBatches, Images, Scaling, in_order
 from ..diagnostics import cross_entropy
 from ..train import (
     AbstractCallback,
@@ -124,7 +124,7 @@ class FittedImages:
         tree, about = load_tree(Path(path))
         there = lambda v: jnp.asarray(v) if isinstance(v, np.ndarray) else v
         tree = jax.tree.map(there, tree)
-        tuples = lambda d: {
+        tuples: Callable[[Info], Info] = lambda d: {
             k: tuple(v) if isinstance(v, list) else v for k, v in d.items()
         }
         return cls(
@@ -291,7 +291,7 @@ class _Fit:
         """One stage, its checkpoints and its records."""
         per = self.batches.per_epoch
 
-        def loss(parts: Any, batch: ImageBatch, key: PRNGKeyArray) -> tuple:
+        def loss(parts: Any, batch: Any, key: PRNGKeyArray) -> tuple:
             weights, running = parts
             net = eqx.combine(weights, rest)
             logits, after = apply_batch(net, batch.x, running)

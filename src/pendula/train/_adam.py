@@ -42,7 +42,7 @@ def adam_cosine(
 
 
 def gradient_step(
-    loss: Loss | Callable[[Any, Any, PRNGKeyArray], tuple[Array, Any]],
+    loss: Callable[[Any, Any, PRNGKeyArray], Any],
     transform: optax.GradientTransformation,
     *,
     estimator: Estimator = plain_gradient,
