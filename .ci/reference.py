@@ -17,6 +17,7 @@ SECTIONS = {
     "train": "Training",
     "diagnostics": "Diagnostics",
     "dynamics": "Fields, terms and fits",
+    "depth": "Networks continuous in depth",
     "report": "Report",
     "studies": "Studies and claims",
 }

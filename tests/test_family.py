@@ -1,5 +1,7 @@
 """One walk over every registered building block: what all of them must satisfy."""
 
+import functools
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -392,6 +394,7 @@ def control_map():
     return ControlMap(np.ones((3, 2)), one, two[None], *kernel, *scales, *texts)
 
 
+@functools.cache
 def in_depth():
     """Networks continuous in depth, and their parts."""
     key = jax.random.key(0)

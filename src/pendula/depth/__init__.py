@@ -1,5 +1,10 @@
 """Networks that are continuous in depth."""
 
+from ._adapt import (
+    Adapted as Adapted,
+    adapt as adapt,
+    step_errors as step_errors,
+)
 from ._adjoint import (
     AdjointError as AdjointError,
     adjoint_error as adjoint_error,

@@ -112,7 +112,7 @@ class OdeBlock(eqx.Module):
         basis: str | AbstractBasis = "piecewise_constant",
         n_basis: int | None = None,
         scheme: str = "euler",
-        n_steps: int | Sequence[float] | None = None,
+        n_steps: int | Sequence[float | Fraction] | None = None,
         epsilon: float | None = None,
         *,
         init: str = "independent",
@@ -171,7 +171,7 @@ class OdeBlock(eqx.Module):
 
     def solve(self, x: Array, state: Any = None) -> tuple[Array, Any, Array]:
         """Output, next state, and x after each step."""
-        plan = self._plan(state)
+        plan = _Plan.of(self, state)
         step = jax.checkpoint(plan.step) if self.checkpoint else plan.step
         carry = (x, state if self.state_mode == "nodes" else None)
         if self._written_out():
@@ -201,9 +201,6 @@ class OdeBlock(eqx.Module):
                 )
         return x, new, after
 
-    def _plan(self, state: Any) -> _Plan:
-        return _Plan.of(self, state)
-
     def _written_out(self) -> bool:
         """Whether the loop over steps is unrolled: convolutions within a loop are
         fifty times slower on a CPU (see `nn.convolve`)."""
@@ -221,7 +218,9 @@ class OdeBlock(eqx.Module):
         return repeated(of_unit, self.basis.n_basis)
 
     def manifest(
-        self, scheme: str | None = None, n_steps: int | Sequence[float] | None = None
+        self,
+        scheme: str | None = None,
+        n_steps: int | Sequence[float | Fraction] | None = None,
     ) -> OdeBlock:
         """The same weights, evaluated by another scheme or in other steps."""
         rule = self.scheme if scheme is None else tableau(scheme).name
@@ -268,6 +267,16 @@ class OdeBlock(eqx.Module):
         new = changed(self, unit=eqx.combine(arrays, rest), basis=basis)
         halves = [v for length in self.steps for v in (length, length)]
         return changed(new, steps=tuple(halves)) if steps else new
+
+    def cut(self, cells: Sequence[int]) -> OdeBlock:
+        """The same function on a basis some of whose cells are cut in two."""
+        if not isinstance(self.basis, AbstractLinearBasis):
+            raise ConfigError(
+                f'basis "{self.basis.name}" has no cells to cut. Project it first.'
+            )
+        arrays, rest = eqx.partition(self.unit, eqx.is_inexact_array)
+        basis, arrays = self.basis.cut(arrays, cells)
+        return changed(self, unit=eqx.combine(arrays, rest), basis=basis)
 
     def as_trained(self) -> OdeBlock:
         """The block, its present number of coefficients counting as trained."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import Any, ClassVar, Literal, get_args
 
 import equinox as eqx
@@ -222,7 +223,9 @@ class ImageNet(eqx.Module):
         return state if jax.tree.leaves(state) else None
 
     def manifest(
-        self, scheme: str | None = None, n_steps: int | Sequence[float] | None = None
+        self,
+        scheme: str | None = None,
+        n_steps: int | Sequence[float | Fraction] | None = None,
     ) -> ImageNet:
         """The same weights, every block by another scheme or in other steps."""
         return self._blockwise(lambda block: block.manifest(scheme, n_steps))
@@ -259,13 +262,17 @@ class ImageNet(eqx.Module):
         """The state of the network that this one was made of, on its bases."""
         if state is None:
             return None
-        carried = tuple(
-            new.carry_state(before, mine)
-            for new, before, mine in zip(
-                self.blocks, old.blocks, state["blocks"], strict=True
-            )
-        )
-        return {**state, "blocks": carried}
+        before_all: tuple[Any, ...] = old.blocks
+        mine = iter(zip(before_all, state["blocks"], strict=True))
+        carried: list[Any] = []
+
+        def one(block: OdeBlock) -> OdeBlock:
+            before, running = next(mine)
+            carried.append(block.carry_state(before, running))
+            return block
+
+        self._blockwise(one)
+        return {**state, "blocks": tuple(carried)}
 
     def _blockwise(self, change: Callable[[OdeBlock], OdeBlock]) -> ImageNet:
         if not all(isinstance(block, OdeBlock) for block in self.blocks):

@@ -41,7 +41,10 @@ def lengths(given: int | Sequence[float | Fraction], what: str) -> tuple[int, ..
         if given < 1:
             raise ConfigError(f"{what} is {given}; it must be at least 1.")
         return (1,) * given
-    exact = [Fraction(v).limit_denominator(DENOMINATOR) for v in given]
+    exact = [
+        v if isinstance(v, Fraction) else Fraction(v).limit_denominator(DENOMINATOR)
+        for v in given
+    ]
     if not exact or min(exact) <= 0 or abs(float(sum(exact)) - 1.0) > 1e-5:
         found = ", ".join(f"{float(v):g}" for v in given)
         raise ConfigError(

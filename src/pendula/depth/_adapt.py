@@ -1,0 +1,217 @@
+"""Steps where they are needed: lengths chosen by the error of each step."""
+
+from __future__ import annotations
+
+import dataclasses
+from fractions import Fraction
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from .._errors import ConfigError
+from ._basis import AbstractLinearBasis
+from ._block import changed
+from ._places import Place, halved, knots, locate, merged
+from ._state import read_node, read_row, visits
+from ._step import explicit_step, tableau
+
+
+# Weights of the stages, and of one more at the end of the step, that give the
+# difference to a rule of another order: for Euler that of Heun; for the others a rule
+# of one order less. The last two solve the conditions up to order 3.
+EMBEDDED = {
+    "euler": (-1 / 2, 1 / 2),
+    "midpoint": (-1.0, 1.0, 0.0),
+    "heun": (-1 / 2, 1 / 2, 0.0),
+    "rk4": (0.0, 0.0, 0.0, 1 / 6, -1 / 6),
+    "rk4_38": (1 / 24, -1 / 8, 1 / 8, 1 / 8, -1 / 6),
+}
+HIGHER = {"euler": "heun", "midpoint": "rk4", "heun": "rk4"}
+
+
+def step_errors(block: Any, xs: Array, state: Any = None) -> np.ndarray:
+    r"""The error that each step adds, by an embedded pair.
+
+    $$ e_k = \frac{\| h_k \sum_j d_j k_j \|}{\| x_{k+1} \|} $$
+
+    (root mean squares over the batch), with d the difference of the scheme's weights
+    to those of one order less; for Euler, of one more.
+
+    **Arguments:** `xs`: a batch `"sample ..."` of inputs; `state`: running statistics
+    where the norms have them; the block is then taken in inference mode.
+    **Returns:** `"step"`.
+    **Source:** Hairer, Norsett, Wanner, Solving Ordinary Differential Equations I,
+    section II.4.
+
+    ```python
+    >>> import jax, jax.numpy as jnp
+    >>> from pendula.depth import DenseUnit, OdeBlock, step_errors
+    >>> unit = DenseUnit(2, 8, key=jax.random.key(0))
+    >>> block = OdeBlock(unit, n_basis=1, scheme="rk4", n_steps=2, epsilon=1.0)
+    >>> step_errors(block, jnp.ones((3, 2))).shape
+    (2,)
+
+    ```
+    """
+    quiet = eqx.nn.inference_mode(block)
+    errors, sizes = _per_sample(quiet, xs, state)
+    means = (np.sqrt(np.mean(np.asarray(v, np.float64), 0)) for v in (errors, sizes))
+    error, size = means
+    return error / np.maximum(size, 1e-300)
+
+
+@eqx.filter_jit
+def _per_sample(block: Any, xs: Array, state: Any) -> tuple[Array, Array]:
+    """Squares of the error and of x after each step, `"sample step"`."""
+    rule, at = tableau(block.scheme), knots(block.steps)
+    weights = EMBEDDED[block.scheme]
+    arrays, rest = eqx.partition(block.unit, eqx.is_inexact_array)
+    ends = [Place(t, True) for t in at[1:]]
+    places = [[*row, end] for row, end in zip(block.places(), ends, strict=True)]
+    found = None if state is None else visits(block.basis, block.state_mode, places)
+    theta = [block.basis.values(arrays, row) for row in places]
+
+    def slope(k: int, j: int, y: Array) -> Array:
+        mine = eqx.combine(jax.tree.map(lambda v: v[j], theta[k]), rest)
+        if found is None:
+            return mine(y, None)[0]
+        if found.rows is None:
+            return mine(y, read_node(state, int(found.node[k, j])))[0]
+        return mine(y, read_row(state, found.rows[k, j]))[0]
+
+    def one(x: Array) -> tuple[Array, Array]:
+        errors, sizes = [], []
+        for k, h in enumerate(block.factors()):
+            rate = lambda j, y, k=k: slope(k, j, y)
+            x, slopes = explicit_step(rate, rule, x, h)
+            if weights[-1]:
+                slopes.append(slope(k, len(rule.c), x))
+            terms = [(h * d) * s for d, s in zip(weights, slopes, strict=False) if d]
+            errors.append(jnp.sum(sum(terms[1:], terms[0]) ** 2))
+            sizes.append(jnp.sum(x**2))
+        return jnp.stack(errors), jnp.stack(sizes)
+
+    return jax.vmap(one, axis_name="batch")(xs)
+
+
+@dataclasses.dataclass(frozen=True)
+class Adapted:
+    """A block with other steps, and how it came to them.
+
+    **Shapes:** `errors` `"step"`: what its steps add; `history`: number of steps,
+    scheme and largest error in each round; `reached`: whether all errors are below the
+    tolerance.
+    """
+
+    block: Any
+    errors: np.ndarray
+    history: tuple[tuple[int, str, float], ...]
+    reached: bool
+
+
+def adapt(
+    block: Any,
+    xs: Array,
+    tol: float,
+    *,
+    state: Any = None,
+    cells: bool = False,
+    rounds: int = 50,
+) -> Adapted:
+    """Cut the step of the largest error until all are below `tol`, then join
+    neighbours that need not be two.
+
+    First the length: the worst step is cut in two. Where that does not lower its
+    error, the order: the scheme becomes the next higher one (euler, heun, rk4).
+    Neighbours are joined, those of the smallest error first, while the error of the
+    longer step stays below the tolerance.
+
+    **Arguments:** `xs`: a batch of inputs; `state`: see `step_errors`; `cells`: cut
+    the basis' cell under a step together with it (the function of depth stays), for a
+    block that is trained on.
+    **Raises:** `ConfigError` for a tolerance that is not positive, or cells that the
+    basis does not have.
+
+    ```python
+    >>> import jax, jax.numpy as jnp
+    >>> from pendula.depth import DenseUnit, OdeBlock, adapt
+    >>> unit = DenseUnit(2, 8, key=jax.random.key(0))
+    >>> block = OdeBlock(unit, n_basis=1, scheme="heun", epsilon=1.0)
+    >>> found = adapt(block, jnp.ones((3, 2)), 1e-2)
+    >>> found.reached, bool(found.errors.max() <= 1e-2)
+    (True, True)
+
+    ```
+    """
+    if not tol > 0.0:
+        raise ConfigError(f"adapt: tol is {tol}; it must be positive.")
+    history: list[tuple[int, str, float]] = []
+    before: tuple[int, float] | None = None
+    errors = step_errors(block, xs, state)
+    for _ in range(rounds):
+        worst = int(np.argmax(errors))
+        history.append((block.n_steps, block.scheme, float(errors[worst])))
+        if errors[worst] <= tol:
+            break
+        stuck = before is not None and errors[worst] > 0.7 * before[1]
+        near = before is not None and worst in (before[0], before[0] + 1)
+        higher = HIGHER.get(block.scheme)
+        if stuck and near and higher is not None:
+            block, before = block.manifest(higher), None
+        else:
+            before = (worst, float(errors[worst]))
+            block, state = _cut(block, state, worst, cells)
+        errors = step_errors(block, xs, state)
+    if errors.max() <= tol:
+        block, errors = _joined(block, xs, state, errors, tol)
+        history.append((block.n_steps, block.scheme, float(errors.max())))
+    return Adapted(block, errors, tuple(history), bool(errors.max() <= tol))
+
+
+def _cut(block: Any, state: Any, which: int, cells: bool) -> tuple[Any, Any]:
+    """One step in two, and the cell of the basis in which its middle lies."""
+    at = knots(block.steps)
+    new = _with_steps(block, halved(block.steps, [which]))
+    if not cells:
+        return new, state
+    basis = block.basis
+    if not isinstance(basis, AbstractLinearBasis) or len(basis.cells) == 0:
+        raise ConfigError(
+            f'adapt: basis "{basis.name}" has no cells to cut. Leave cells=False.'
+        )
+    middle = Place((at[which] + at[which + 1]) / 2, False)
+    cell, _ = locate(middle, knots(basis.cells))
+    new = new.cut([cell])
+    return new, new.carry_state(block, state)
+
+
+def _joined(
+    block: Any, xs: Array, state: Any, errors: np.ndarray, tol: float
+) -> tuple[Any, np.ndarray]:
+    """Neighbouring steps made one, the smallest errors first, while all stay below."""
+    refused: set[tuple[Fraction, Fraction]] = set()
+    while block.n_steps > 1:
+        at = knots(block.steps)
+        pairs = [
+            (float(errors[k] + errors[k + 1]), k)
+            for k in range(block.n_steps - 1)
+            if (at[k], at[k + 2]) not in refused and errors[k] + errors[k + 1] < tol
+        ]
+        if not pairs:
+            break
+        _, k = min(pairs)
+        longer = _with_steps(block, merged(block.steps, k))
+        after = step_errors(longer, xs, state)
+        if after.max() <= tol:
+            block, errors = longer, after
+        else:
+            refused.add((at[k], at[k + 2]))
+    return block, errors
+
+
+def _with_steps(block: Any, whole: tuple[int, ...]) -> Any:
+    return changed(block, steps=whole)

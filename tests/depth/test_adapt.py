@@ -1,0 +1,71 @@
+"""Steps chosen by the error that each of them adds."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pendula import ConfigError
+from pendula._precision import precision
+from pendula.depth import DenseUnit, OdeBlock, adapt, make_basis, step_errors
+from pendula.depth._adapt import EMBEDDED
+from pendula.solve import scheme
+
+
+LOCAL = {"euler": 2, "midpoint": 2, "heun": 2, "rk4": 4, "rk4_38": 4}
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_the_pair_is_of_the_right_order(name, key):
+    """Its weights sum to zero, and a step cut in two adds an error smaller by the
+    power of its order."""
+    assert sum(EMBEDDED[name]) == pytest.approx(0.0, abs=1e-15)
+    assert len(EMBEDDED[name]) == len(scheme(name).c) + 1
+    with precision(np.float64):
+        block = OdeBlock(
+            DenseUnit(2, 5, key=key), "linear", 2, name, 4, epsilon=0.5, key=key
+        )
+        xs = jax.random.normal(key, (8, 2))
+        coarse, fine = (step_errors(block.manifest(n_steps=n), xs)[0] for n in (16, 32))
+    assert abs(np.log2(coarse / fine) - LOCAL[name]) < 0.3
+
+
+def sharp(key):
+    """Weights that are large in the last quarter of depth only."""
+    basis = make_basis("piecewise_constant", 4)
+    block = OdeBlock(
+        DenseUnit(2, 8, key=key), basis, None, "heun", 4, epsilon=1.0, key=key
+    )
+    factor = jnp.asarray([0.1, 0.1, 0.1, 4.0])[:, None, None]
+    return eqx.tree_at(
+        lambda b: b.unit.weight_out, block, block.unit.weight_out * factor
+    )
+
+
+@pytest.mark.slow
+def test_steps_go_where_the_error_is(key):
+    block, xs = sharp(key), jax.random.normal(key, (4, 2))
+    found = adapt(block, xs, 1e-2)
+    assert found.reached
+    assert found.errors.max() <= 1e-2
+    lengths = np.asarray(found.block.steps) / sum(found.block.steps)
+    late = np.cumsum(lengths) > 0.75 + 1e-9
+    assert late.sum() > (~late).sum()
+    fine = block.manifest("rk4", 64)
+    away = jax.vmap(lambda x: found.block(x)[0] - fine(x)[0])(xs)
+    assert float(jnp.abs(away).max()) < 0.05
+    assert found.history[0][:2] == (4, "heun")
+
+
+def test_cells_are_cut_with_the_steps_and_the_function_stays(key):
+    block, xs = sharp(key), jax.random.normal(key, (4, 2))
+    found = adapt(block, xs, 1e-2, cells=True, rounds=2)
+    assert found.block.basis.n_basis > 4
+    same = found.block.manifest("heun", 4)
+    assert jnp.allclose(same(xs[0])[0], block(xs[0])[0], rtol=1e-5)
+
+
+def test_a_tolerance_must_be_positive(key):
+    with pytest.raises(ConfigError, match="tol is 0"):
+        adapt(sharp(key), jnp.ones((1, 2)), 0.0)
