@@ -60,6 +60,8 @@ WORKS: dict[str, str] = {
     "arXiv:1906.01563",
     "Guckenheimer1983": "Guckenheimer, Holmes 1983, Nonlinear Oscillations, Dynamical "
     "Systems, and Bifurcations of Vector Fields, Springer",
+    "Haber2017": "Haber, Ruthotto 2017, Stable architectures for deep neural networks, "
+    "arXiv:1705.03341",
     "Hairer1993": "Hairer, Norsett, Wanner 1993, Solving Ordinary Differential "
     "Equations I, 2nd ed., Springer",
     "Hairer2006": "Hairer, Lubich, Wanner 2006, Geometric Numerical Integration, "

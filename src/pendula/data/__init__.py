@@ -1,4 +1,4 @@
-"""Trajectories in and out: files, clips, batches, scaling."""
+"""Trajectories and images in and out: files, clips, batches, scaling."""
 
 from __future__ import annotations
 
@@ -6,16 +6,32 @@ from typing import TYPE_CHECKING, Any
 
 from ._cache import cache_folder as cache_folder
 from ._candidates import candidates as candidates
+from ._cifar import read_cifar as read_cifar
 from ._csv import read_csv as read_csv
 from ._decisions import Decision as Decision
 from ._fetch import fetch as fetch
 from ._hdf5 import read_hdf5 as read_hdf5, write_hdf5 as write_hdf5
+from ._idx import (
+    read_idx as read_idx,
+    read_idx_array as read_idx_array,
+    read_mnist as read_mnist,
+)
+from ._image_batches import (
+    ImageBatch as ImageBatch,
+    ImageBatches as ImageBatches,
+    Scaling as Scaling,
+    crop_and_flip as crop_and_flip,
+    in_order as in_order,
+)
+from ._image_folder import read_image_folder as read_image_folder
+from ._images import Images as Images
 from ._inputs import (
     InputKind as InputKind,
     check_input_kind as check_input_kind,
     input_path as input_path,
 )
 from ._join import join as join
+from ._load_images import load_images as load_images
 from ._local import (
     LocalState as LocalState,
     Window as Window,

@@ -17,6 +17,7 @@ from .._errors import ConfigError, DataError
 from .._files import replacing
 from ._cache import SAFE_NAME, fetched_folder, fetched_record
 from ._endings import ENDINGS
+from ._image_sets import IMAGE_SETS
 from ._named import NAMED
 
 
@@ -62,7 +63,7 @@ def fetch(
             '("unknown" if nobody states one).'
         )
     name = Path(file).stem if name is None else name
-    if not SAFE_NAME.fullmatch(name) or name in NAMED:
+    if not SAFE_NAME.fullmatch(name) or name in {**NAMED, **IMAGE_SETS}:
         raise ConfigError(
             f'"{name}" cannot name a fetched set (letters, digits, ".", "_", "-"; not '
             "one of `pendula data list`). Choose one with --name."

@@ -18,6 +18,7 @@ import numpy as np
 from .._errors import DataError, nearest
 from ._cache import cache_folder, fetched, fetched_folder, fetched_record
 from ._csv import read_csv
+from ._image_sets import IMAGE_SETS
 from ._read import read
 from ._trajectories import Trajectories
 
@@ -267,7 +268,7 @@ NAMED: dict[str, Named] = {
 }
 
 
-def _places() -> list[Path]:
+def places() -> list[Path]:
     """Folders that may hold the sets: the one `PENDULA_DATA` names, its `real/`,
     and the cache's data folder."""
     given = os.environ.get("PENDULA_DATA")
@@ -276,23 +277,25 @@ def _places() -> list[Path]:
     return [place for root in roots for place in (root / "real", root)]
 
 
-def _find(entry: Named) -> Path | None:
+def find_set(files: Iterable[str]) -> Path | None:
     """The folder below which all files of a set lie."""
-    for place in _places():
-        if all((place / file).is_file() for file in entry.files):
+    wanted = tuple(files)
+    for place in places():
+        if all((place / file).is_file() for file in wanted):
             return place
     return None
 
 
 def named() -> list[dict[str, Any]]:
-    """The table as JSON-able records: name, about, licence, citation, whether the
-    files are present, and where."""
+    """The table as JSON-able records: name, kind (motions or images), about, licence,
+    citation, whether the files are present, and where."""
     out = []
-    for name, entry in NAMED.items():
-        place = _find(entry)
+    for name, entry in {**NAMED, **IMAGE_SETS}.items():
+        place = find_set(entry.files)
         out.append(
             {
                 "name": name,
+                "kind": "images" if name in IMAGE_SETS else "motions",
                 "about": entry.about,
                 "licence": entry.licence,
                 "citation": entry.citation,
@@ -305,6 +308,7 @@ def named() -> list[dict[str, Any]]:
         out.append(
             {
                 "name": name,
+                "kind": "motions",
                 "about": f"fetched from {record['url']}",
                 "licence": record["licence"],
                 "citation": record["url"],
@@ -317,7 +321,7 @@ def named() -> list[dict[str, Any]]:
 
 def _nearest(name: str) -> str:
     """A hint at the set that may have been meant."""
-    return nearest(name, [*NAMED, *fetched()])
+    return nearest(name, [*NAMED, *IMAGE_SETS, *fetched()])
 
 
 def load(name: str, **options: Any) -> Trajectories:
@@ -330,6 +334,11 @@ def load(name: str, **options: Any) -> Trajectories:
     README.md that states it.
     **Raises:** `DataError` for an unknown name, and for a set that is not there.
     """
+    if name in IMAGE_SETS:
+        raise DataError(
+            f'the data set "{name}" holds images, not motions. Read it with '
+            f'load_images("{name}").'
+        )
     if name not in NAMED:
         record = fetched_record(name)
         if record is not None:
@@ -339,9 +348,9 @@ def load(name: str, **options: Any) -> Trajectories:
             "shows all."
         )
     entry = NAMED[name]
-    place = _find(entry)
+    place = find_set(entry.files)
     if place is None:
-        looked = ", ".join(str(p) for p in _places())
+        looked = ", ".join(str(p) for p in places())
         raise DataError(
             f'the data set "{name}" is not here: no {entry.files[0]} in {looked}. Put '
             "the files there, or set PENDULA_DATA to the folder that holds them."
@@ -410,7 +419,7 @@ def open_data(
     if isinstance(path_or_name, str | Path):
         path, text = Path(path_or_name), str(path_or_name)
         if not path.exists():
-            if text in NAMED or fetched_record(text) is not None:
+            if text in {**NAMED, **IMAGE_SETS} or fetched_record(text) is not None:
                 return load(text, **options)
             if not path.suffix:
                 raise DataError(

@@ -20,16 +20,30 @@ from ._basis import (
 )
 from ._block import OdeBlock as OdeBlock
 from ._evolved import Evolved as Evolved
+from ._fit_images import (
+    FittedImages as FittedImages,
+    accuracy as accuracy,
+    classify as classify,
+    fit_images as fit_images,
+    predict as predict,
+)
 from ._image_net import (
     ImageNet as ImageNet,
     ImageNetConfig as ImageNetConfig,
     apply_batch as apply_batch,
     recalibrate as recalibrate,
 )
+from ._images_config import ImageFitConfig as ImageFitConfig
 from ._places import Place as Place
 from ._profile import DepthProfile as DepthProfile, depth_profile as depth_profile
 from ._project import interpolate as interpolate, project as project
 from ._stitch import ResidualChain as ResidualChain, Stitch as Stitch
+from ._sweep import (
+    DepthSweep as DepthSweep,
+    Manifestation as Manifestation,
+    depth_sweep as depth_sweep,
+    manifestation as manifestation,
+)
 from ._unit import (
     AbstractUnit as AbstractUnit,
     ConvUnit as ConvUnit,

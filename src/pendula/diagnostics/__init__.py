@@ -33,6 +33,13 @@ from ._density import (
 from ._eigenvalues import (
     Eigenvalues as Eigenvalues,
     top_eigenvalues as top_eigenvalues,
+from ._corruptions import (
+    AbstractCorruption as AbstractCorruption,
+    Multiplicative as Multiplicative,
+    SaltAndPepper as SaltAndPepper,
+    SignOfGradient as SignOfGradient,
+    White as White,
+    corruption as corruption,
 )
 from ._equilibria import Equilibrium as Equilibrium, equilibria as equilibria
 from ._finding import Finding as Finding
@@ -97,6 +104,12 @@ from ._polynomial import (
 from ._residuals import (
     autocorrelation as autocorrelation,
     autocorrelation_time as autocorrelation_time,
+)
+from ._robustness import (
+    Robustness as Robustness,
+    correct as correct,
+    cross_entropy as cross_entropy,
+    robustness as robustness,
 )
 from ._scores import (
     Scores as Scores,

@@ -24,3 +24,9 @@ from ._norm import (
 from ._reference import ReferenceMLP as ReferenceMLP, ReferenceNet as ReferenceNet
 from ._shaped import ConvexMLP as ConvexMLP, MonotoneMLP as MonotoneMLP
 from ._shortcut import ShortcutNet as ShortcutNet
+from ._symmetric import (
+    HeldNumber as HeldNumber,
+    SymmetricMix as SymmetricMix,
+    adjoint_weight as adjoint_weight,
+    symmetric_mix as symmetric_mix,
+)

@@ -42,13 +42,14 @@ def adam_cosine(
 
 
 def gradient_step(
-    loss: Loss,
+    loss: Callable[[Any, Any, PRNGKeyArray], Any],
     transform: optax.GradientTransformation,
     *,
     estimator: Estimator = plain_gradient,
     members: int | None = None,
     inner: int = 1,
     lowest: bool = False,
+    statistics: bool = False,
 ) -> Step:
     """A jitted step for `train.run`.
 
@@ -60,6 +61,9 @@ def gradient_step(
     - `inner`: updates per call, scanned (saves dispatch on small models).
     - `lowest`: keep the parameters of the lowest loss as the best ones, each loss
       taken as its score; for a single model, one update per call.
+    - `statistics`: `params` are a pair (trained, running statistics), and `loss` gives
+      (scalar, next statistics): those are carried along, not descended on. The
+      optimiser's state is then that of the trained ones alone, the estimator plain.
 
     A step whose loss or gradient is not finite is not applied and counted.
     """
@@ -67,7 +71,14 @@ def gradient_step(
     def update(
         params: Any, opt: Any, bad: Array, batch: Any, key: PRNGKeyArray
     ) -> tuple:
-        value, grads = estimator(loss, params, batch, key)
+        running = None
+        if statistics:
+            params, running = params
+            whole = lambda p: loss((p, running), batch, key)
+            (value, after), grads = jax.value_and_grad(whole, has_aux=True)(params)
+        else:
+            value, grads = estimator(loss, params, batch, key)
+            after = None
         good = jnp.isfinite(value) & all_finite(grads)
         # Optax mixes its int32 counter with Python floats.
         with jax.numpy_dtype_promotion("standard"):
@@ -77,6 +88,8 @@ def gradient_step(
         params = jax.tree.map(keep, new, params)
         opt = jax.tree.map(keep, new_opt, opt)
         norm = optax.tree_utils.tree_norm(grads)
+        if statistics:
+            params = (params, jax.tree.map(keep, after, running))
         return params, opt, jnp.where(good, 0, bad + 1), value, norm
 
     def once(carry: tuple, _: Any, batch: Any) -> tuple[tuple, tuple]:

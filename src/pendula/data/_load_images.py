@@ -1,0 +1,111 @@
+"""Named sets of images: found, decoded once, kept decoded in the cache folder."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from .._errors import DataError, nearest
+from .._files import replacing
+from ._bytes import digest
+from ._cache import cache_folder
+from ._decode import decode_pictures
+from ._image_sets import IMAGE_SETS, ImageSet
+from ._images import Images
+from ._named import find_set, places
+from ._npz import open_npz
+
+
+def load_images(name: str, part: str = "train") -> Images:
+    """A named set of images, such as `load_images("mnist", "test")`.
+
+    The files are looked for in the folder that `PENDULA_DATA` names and in the cache
+    folder; nothing is downloaded. Pixels that are stored as JPEG are decoded once and
+    kept in the cache folder.
+
+    **Arguments:** `name`: `"mnist"` or `"cifar10"` (the latter from files that were
+    compressed anew as JPEG of quality 75, which its `name` says); `part`: `"train"`
+    or `"test"`.
+    **Raises:** `DataError` for an unknown name or part, for a set that is not there,
+    and for files that are broken.
+    """
+    if name not in IMAGE_SETS:
+        raise DataError(
+            f'there is no set of images "{name}".{nearest(name, IMAGE_SETS)} Known: '
+            f"{', '.join(IMAGE_SETS)}."
+        )
+    entry = IMAGE_SETS[name]
+    if part not in entry.parts:
+        raise DataError(
+            f'{entry.title} has no part "{part}". Parts: {", ".join(entry.parts)}.'
+        )
+    place = find_set(entry.files)
+    if place is None:
+        looked = ", ".join(str(p) for p in places())
+        raise DataError(
+            f'the data set "{name}" is not here: no {entry.parts[part]} in {looked}. '
+            "Put the files there, or set PENDULA_DATA to the folder that holds them."
+        )
+    path = place / entry.parts[part]
+    licence = entry.licence if (path.parent / "README.md").is_file() else None
+    origin = {
+        "named": name,
+        "part": part,
+        "files": [str(path)],
+        "citation": entry.citation,
+    }
+    read = _pixels if entry.arrays == "pixels" else _jpeg
+    pixels, labels, classes = read(path, part, entry)
+    return Images(pixels, labels, classes, entry.title, licence, origin)
+
+
+def _pixels(
+    path: Path, part: str, entry: ImageSet
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    pixels, labels = _arrays(path, f"x_{part}", f"y_{part}")
+    if pixels.ndim == 3:
+        pixels = pixels[..., None]
+    return pixels, labels, tuple(str(k) for k in range(int(labels.max()) + 1))
+
+
+def _jpeg(
+    path: Path, part: str, entry: ImageSet
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Decoded pixels from the cache, or decoded now and put there."""
+    kept = cache_folder() / "data" / "decoded" / f"{path.stem}-{digest(path)[:16]}.npz"
+    if kept.is_file():
+        with contextlib.suppress(DataError):  # a damaged copy is made anew
+            pixels, labels, names = _arrays(kept, "pixels", "labels", "class_names")
+            return pixels, labels, tuple(str(n) for n in names)
+    stored = _arrays(path, "jpeg", "offset", "label", "class_names")
+    raw, offset, labels, names = stored
+    if raw.dtype != np.uint8 or len(offset) != len(labels) + 1 or offset[-1] > len(raw):
+        raise DataError(
+            f"{path}: {len(labels)} labels, {len(offset)} offsets up to {offset[-1]} "
+            f"and {len(raw)} bytes do not fit. Copy the file again."
+        )
+
+    def pictures() -> Iterator[tuple[str, bytes]]:
+        for k in range(len(labels)):
+            yield f"{path}, image {k}", raw[offset[k] : offset[k + 1]].tobytes()
+
+    pixels = decode_pictures(pictures(), len(labels))
+    # without room for a copy the pixels are decoded again next time
+    with contextlib.suppress(OSError), replacing(kept) as out, out.open("wb") as file:
+        np.savez(file, pixels=pixels, labels=labels, class_names=names)
+    return pixels, labels, tuple(str(n) for n in names)
+
+
+def _arrays(path: Path, *names: str) -> list[np.ndarray]:
+    """Arrays of an NPZ file. **Raises:** `DataError` for one that is not in it."""
+    with open_npz(path) as arrays:
+        lacking = [name for name in names if name not in arrays]
+        if lacking:
+            raise DataError(
+                f'{path}: there is no array "{lacking[0]}" in it, only '
+                f"{', '.join(arrays)}. Give the file as it was distributed."
+            )
+        return [arrays[name].load() for name in names]

@@ -1,0 +1,411 @@
+"""Train a network on images; its blocks may be refined on the way."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from .._errors import ConfigError, DataError
+from .._tree import split_trainable
+from ..data import ImageBatches, Images, Scaling, in_order
+from ..diagnostics import cross_entropy
+from ..train import (
+    AbstractCallback,
+    Checkpoint,
+    MetricsLog,
+    StopTraining,
+    TrainState,
+    check_same,
+    gradient_step,
+    latest,
+    load_tree,
+    resume,
+    run,
+    save_tree,
+)
+from ._image_net import ImageNet, apply_batch
+from ._images_config import ImageFitConfig
+
+
+Info = dict[str, Any]
+_PLATEAU = "plateau at step"  # how the reason of such a stop begins
+_FLAT = 0.01  # a loss that falls by less stands still
+
+
+def classify(net: Any, xs: Float[Array, "sample ..."], state: Any = None) -> Array:
+    """Logits of a batch in inference: running statistics are used, and stay."""
+    return apply_batch(eqx.nn.inference_mode(net), xs, state)[0]
+
+
+_classify = eqx.filter_jit(classify)
+
+
+def predict(
+    net: Any, state: Any, images: Images, scaling: Scaling, *, batch: int = 500
+) -> np.ndarray:
+    """Logits `"image class"` of all images."""
+    parts = [
+        np.asarray(_classify(net, jnp.asarray(b.x), state))
+        for b in in_order(images, scaling, batch)
+    ]
+    return np.concatenate(parts)[: len(images)]
+
+
+def accuracy(net: Any, state: Any, images: Images, scaling: Scaling) -> float:
+    """Share of the images whose largest logit is that of their class."""
+    found = predict(net, state, images, scaling).argmax(axis=1)
+    return float(np.mean(found == images.labels))
+
+
+@dataclasses.dataclass(frozen=True)
+class FittedImages:
+    """A trained network, and what is to be known of it.
+
+    `net`, `state`: the network and its running statistics (None without); `scaling`:
+    how pixels become its numbers; `classes`; `config`: the training's; `history`: one
+    record an epoch (`step`, `epoch`, `loss` of its last batch, `grad_norm`, `units` M,
+    with validation images also `accuracy` and `validation`, their loss); `seconds`
+    of the training, compilation included; `reason` why it ended.
+    """
+
+    net: ImageNet
+    state: Any
+    scaling: Scaling
+    classes: tuple[str, ...]
+    config: ImageFitConfig
+    history: list[Info]
+    seconds: float
+    reason: str
+
+    def logits(self, images: Images) -> np.ndarray:
+        """Logits `"image class"`."""
+        return predict(self.net, self.state, images, self.scaling)
+
+    def accuracy(self, images: Images) -> float:
+        """Share of images that are given their class."""
+        return accuracy(self.net, self.state, images, self.scaling)
+
+    def on_pixels(self) -> Callable[[Array], Array]:
+        """Logits of one image `"height width channel"` in [0, 1], as
+        `diagnostics.robustness` takes them."""
+        return _OnPixels(
+            eqx.nn.inference_mode(self.net),
+            self.state,
+            jnp.asarray(self.scaling.mean),
+            jnp.asarray(self.scaling.std),
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write one safetensors file. **Raises:** `CheckpointError`."""
+        about = {
+            "scaling": dataclasses.asdict(self.scaling),
+            "classes": list(self.classes),
+            "config": dataclasses.asdict(self.config),
+            "history": self.history,
+            "seconds": self.seconds,
+            "reason": self.reason,
+        }
+        save_tree(Path(path), {"net": self.net, "state": self.state}, about)
+
+    @classmethod
+    def load(cls, path: str | Path) -> FittedImages:
+        """The inverse of `save`. **Raises:** `CheckpointError`."""
+        tree, about = load_tree(Path(path))
+        there = lambda v: jnp.asarray(v) if isinstance(v, np.ndarray) else v
+        tree = jax.tree.map(there, tree)
+        tuples: Callable[[Info], Info] = lambda d: {
+            k: tuple(v) if isinstance(v, list) else v for k, v in d.items()
+        }
+        return cls(
+            tree["net"],
+            tree["state"],
+            Scaling(**tuples(about["scaling"])),
+            tuple(about["classes"]),
+            ImageFitConfig(**tuples(about["config"])),
+            about["history"],
+            about["seconds"],
+            about["reason"],
+        )
+
+
+class _OnPixels(eqx.Module):
+    """A network that scales its pixels itself."""
+
+    net: ImageNet
+    state: Any
+    mean: Array
+    std: Array
+
+    def __call__(self, x: Array) -> Array:
+        wide = (1,) * (x.ndim - 1) + (-1,)
+        scaled = (x - self.mean.reshape(wide)) / self.std.reshape(wide)
+        return self.net(scaled, self.state)[0]
+
+
+def fit_images(
+    net: ImageNet,
+    images: Images,
+    config: ImageFitConfig,
+    *,
+    validation: Images | None = None,
+    scaling: Scaling | None = None,
+    folder: str | Path | None = None,
+    seconds: float = 30.0,
+    tell: Callable[[Info], None] = lambda row: None,
+) -> FittedImages:
+    """Train a network with momentum descent on the cross-entropy.
+
+    Every epoch is one pass over the images in a new order. At the epochs
+    `config.refine_at`, or where the validation loss stands still, the basis of each
+    block is refined and each step cut in two, epsilon staying as it is.
+
+    **Arguments:**
+    - `net`: as it starts; `images`: what it is trained on.
+    - `validation`: images that are scored after each epoch; nothing but a refinement
+      on a plateau depends on them: the last weights are kept.
+    - `scaling`: default: mean 0 and standard deviation 1 of `images`.
+    - `folder`: of checkpoints, one every `seconds`. The same call goes on where a
+      killed one stopped, to the same bits. Without: none.
+    - `tell`: called with the record of each epoch.
+
+    **Returns:** a `FittedImages`.
+    **Raises:** `ConfigError` for settings that do not fit together; `DataError` for
+    images of other channels or more classes than the network has.
+    **Source:** Queiruga, Erichson, Taylor, Mahoney 2020, section 6.
+    """
+    began = time.perf_counter()
+    _check(net, images, config, validation)
+    scaling = Scaling.of(images) if scaling is None else scaling
+    batches = ImageBatches(
+        images,
+        scaling,
+        config.batch,
+        config.seed,
+        padding=config.padding,
+        flip=config.flip,
+    )
+    place = None if folder is None else Path(folder)
+    if place is not None:
+        told = json.dumps([dataclasses.asdict(config), str(jax.tree.structure(net))])
+        check_same(place, {"told": told, "images": len(images), "name": images.name})
+    fit = _Fit(config, batches, validation, scaling, place, seconds, tell)
+    params, rest = split_trainable(net)
+    reason = fit.run((params, net.initial_state()), rest)
+    trained, state = fit.parts
+    found = eqx.combine(trained, fit.rest)
+    found = found.as_trained() if _deep(net) else found
+    return FittedImages(
+        found,
+        state,
+        scaling,
+        images.classes,
+        config,
+        fit.history,
+        fit.before + time.perf_counter() - began,
+        reason,
+    )
+
+
+class _Fit:
+    """Stages of one training, between them a refinement."""
+
+    def __init__(
+        self,
+        config: ImageFitConfig,
+        batches: ImageBatches,
+        validation: Images | None,
+        scaling: Scaling,
+        folder: Path | None,
+        seconds: float,
+        tell: Callable[[Info], None],
+    ) -> None:
+        self.config, self.batches = config, batches
+        self.validation, self.scaling = validation, scaling
+        self.folder, self.seconds, self.tell = folder, seconds, tell
+        self.history: list[Info] = []
+        self.parts: Any = None
+        self.rest: Any = None
+        self.before = 0.0  # seconds of what a killed call had done
+
+    def run(self, parts: Any, rest: Any) -> str:
+        """All stages; `parts` are trained weights and statistics, `rest` the rest."""
+        config, per = self.config, self.batches.per_epoch
+        transform = config.transform(per)
+        kept = None if self.folder is None else latest(self.folder)
+        stage, opt, step = 0, None, 0
+        if kept is not None:
+            self._recall()
+            for stage in range(kept[0]):  # the shapes that its stage had
+                parts, rest, _ = self._refined(parts, rest, None, stage)
+            stage = kept[0]
+        while True:
+            opt = transform.init(parts[0]) if opt is None else opt
+            # rates go by the updates since the begin of the first stage
+            opt = optax.tree_utils.tree_set(opt, count=jnp.asarray(step, jnp.int32))
+            state = TrainState.start(parts, opt, jax.random.key(config.seed))
+            count = jnp.asarray(step, jnp.int32)
+            state = eqx.tree_at(lambda s: s.step, state, count)
+            ended = None
+            if kept is not None and self.folder is not None:
+                found = resume(self.folder, stage, state)
+                state, ended = (state, None) if found is None else found
+                kept = None
+            if ended is None:
+                end = self._end(int(state.step), eqx.combine(state.params[0], rest))
+                state, ended = self._stage(state, rest, transform, stage, end)
+            parts, step = state.params, int(state.step)
+            self.parts, self.rest = parts, rest
+            if step >= config.epochs * per or not self._goes_on(ended):
+                return ended
+            parts, rest, opt = self._refined(parts, rest, state.opt, stage)
+            stage += 1
+
+    def _end(self, step: int, net: Any) -> int:
+        """The step at which the present stage ends: the next refinement's, or that of
+        the present step where it is recorded but its refinement has not been made."""
+        per, last = self.batches.per_epoch, self.history[-1:]
+        due = bool(
+            last and last[0]["step"] == step and last[0]["units"] == units_of(net)
+        )
+        marks = [e * per for e in self.config.refine_at]
+        later = [m for m in marks if m > step or (due and m == step)]
+        return min([*later, self.config.epochs * per])
+
+    def _goes_on(self, reason: str) -> bool:
+        return reason == "done" or reason.startswith(_PLATEAU)
+
+    def _stage(
+        self, state: TrainState, rest: Any, transform: Any, stage: int, end: int
+    ) -> tuple[TrainState, str]:
+        """One stage, its checkpoints and its records."""
+        per = self.batches.per_epoch
+
+        def loss(parts: Any, batch: Any, key: PRNGKeyArray) -> tuple:
+            weights, running = parts
+            net = eqx.combine(weights, rest)
+            logits, after = apply_batch(net, batch.x, running)
+            return jnp.mean(jax.vmap(cross_entropy)(logits, batch.y)), after
+
+        callbacks: list[AbstractCallback] = [_Epoch(self, rest, per, stage)]
+        if self.folder is not None:
+            name = f"stage-{stage:03d}"
+            callbacks.append(MetricsLog(self.folder, name, int(state.step)))
+            callbacks.append(Checkpoint(self.folder, stage, self.seconds))
+        step = gradient_step(loss, transform, statistics=True)
+        return run(step, state, self.batches, callbacks, num_steps=end, log_every=per)
+
+    def _refined(
+        self, parts: Any, rest: Any, opt: Any, stage: int
+    ) -> tuple[Any, Any, Any]:
+        """Weights, statistics, the rest, and momenta on bases twice as fine."""
+        old = eqx.combine(parts[0], rest)
+        key = jax.random.fold_in(jax.random.key(self.config.seed), stage)
+        noise = self.config.noise
+        new = old.as_trained().refine(steps=True, noise=noise, key=key)
+        weights, new_rest = split_trainable(new)
+        statistics = new.carry_state(old, parts[1])
+        if opt is None or not self.config.keep_momenta:
+            return (weights, statistics), new_rest, None
+        trace = optax.tree_utils.tree_get(opt, "trace")
+        moved = eqx.combine(trace, rest).refine(steps=True)
+        # both halves move as the whole did: each has half of its gradient
+        blocks = jax.tree.map(lambda v: 0.5 * v, split_trainable(moved.blocks)[0])
+        trace = eqx.tree_at(lambda n: n.blocks, split_trainable(moved)[0], blocks)
+        fresh = self.config.transform(self.batches.per_epoch).init(weights)
+        fresh = optax.tree_utils.tree_set(fresh, trace=trace)
+        return (weights, statistics), new_rest, fresh
+
+    def _recall(self) -> None:
+        """Records and seconds of a training that goes on."""
+        assert self.folder is not None
+        path = self.folder / "metrics.jsonl"
+        if path.exists():
+            rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+            self.history = [{k: v for k, v in r.items() if k != "phase"} for r in rows]
+        timing = self.folder / "timing.jsonl"
+        if timing.exists():
+            rows = [json.loads(x) for x in timing.read_text("utf-8").splitlines()]
+            last = {row["phase"]: row["seconds"] for row in rows}
+            self.before = float(sum(last.values()))
+
+
+class _Epoch(AbstractCallback):
+    """Completes the record of an epoch, and ends a stage on a plateau."""
+
+    def __init__(self, fit: _Fit, rest: Any, per: int, stage: int) -> None:
+        self.fit, self.rest, self.per, self.stage = fit, rest, per, stage
+
+    def __call__(self, state: TrainState, row: Info) -> TrainState:
+        fit = self.fit
+        weights, running = state.params
+        net = eqx.combine(weights, self.rest)
+        row["epoch"] = row["step"] // self.per
+        row["units"] = units_of(net)
+        for name in ("loss", "grad_norm"):
+            row[name] = float(row[name])
+        if fit.validation is not None:
+            logits = predict(net, running, fit.validation, fit.scaling)
+            labels = fit.validation.labels
+            row["accuracy"] = float(np.mean(logits.argmax(axis=1) == labels))
+            losses = jax.vmap(cross_entropy)(jnp.asarray(logits), jnp.asarray(labels))
+            row["validation"] = float(jnp.mean(losses))
+        fit.history = [r for r in fit.history if r["step"] < row["step"]]
+        fit.history.append(dict(row))
+        fit.tell(dict(row))
+        patience = fit.config.refine_on_plateau
+        if patience and self.stage < fit.config.refinements:
+            here = [r["validation"] for r in fit.history if r["units"] == row["units"]]
+            before, late = here[:-patience], here[-patience:]
+            if before and min(late) > (1.0 - _FLAT) * min(before):
+                raise StopTraining(f"{_PLATEAU} {row['step']}")
+        return state
+
+
+def units_of(net: Any) -> int:
+    """M of the first block, or the number of units of a residual network's."""
+    block = net.blocks[0]
+    return block.basis.n_basis if hasattr(block, "basis") else len(block.units)
+
+
+def _deep(net: Any) -> bool:
+    return all(hasattr(block, "basis") for block in net.blocks)
+
+
+def _check(
+    net: Any, images: Images, config: ImageFitConfig, validation: Images | None
+) -> None:
+    channels, classes = net.stem.weight.shape[-2], net.head.out_size
+    for part in filter(None, (images, validation)):
+        if part.shape[2] != channels or len(part.classes) > classes:
+            raise DataError(
+                f"{part.name or 'the set'} has {part.shape[2]} channels and "
+                f"{len(part.classes)} classes; the network was made for {channels} and "
+                f"{classes}. Make one that fits (ImageNetConfig)."
+            )
+    refines = config.refine_at or config.refine_on_plateau
+    if refines and not _deep(net):
+        raise ConfigError(
+            "a residual network cannot be refined: its depth is what it is. Make one "
+            'of kind="continuous", or leave refine_at empty.'
+        )
+    if config.refine_on_plateau and validation is None:
+        raise ConfigError(
+            "refine_on_plateau looks at the validation loss: give validation images."
+        )
+    if config.keep_momenta and any(
+        block.basis.name != "piecewise_constant" for block in net.blocks if _deep(net)
+    ):
+        raise ConfigError(
+            "momenta can be split on piecewise constant bases only. Leave keep_momenta."
+        )

@@ -1,0 +1,188 @@
+"""How much of a classifier is left when its inputs are disturbed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+from numpy.typing import ArrayLike
+
+from .._errors import ConfigError, ShapeError
+from ._corruptions import AbstractCorruption, corruption
+
+
+Score = Callable[[Float[Array, " class"], Int[Array, ""]], Float[Array, ""]]
+
+
+def correct(logits: Float[Array, " class"], label: Int[Array, ""]) -> Array:
+    """1 where the largest logit is the label's, else 0: its mean is the accuracy."""
+    return (jnp.argmax(logits) == label).astype(logits.dtype)
+
+
+def cross_entropy(logits: Float[Array, " class"], label: Int[Array, ""]) -> Array:
+    """Minus the log of the label's probability, the loss that attacks climb."""
+    return jax.nn.logsumexp(logits) - logits[label]
+
+
+@dataclasses.dataclass(frozen=True)
+class Robustness:
+    """Scores under one kind of corruption.
+
+    **Shapes and units:** `levels` `"level"`; `scores` `"level seed"`, each the mean
+    over the samples (accuracy unless another score was given).
+    """
+
+    kind: str
+    levels: np.ndarray
+    scores: np.ndarray
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Mean over the seeds, `"level"`."""
+        return self.scores.mean(axis=1)
+
+    @property
+    def std(self) -> np.ndarray:
+        """Standard deviation over the seeds, `"level"`; 0 for an attack."""
+        ddof = 1 if self.scores.shape[1] > 1 else 0
+        return self.scores.std(axis=1, ddof=ddof)
+
+    @property
+    def area(self) -> float:
+        """Area under the curve of the mean over the level, divided by its range: the
+        mean score over the range; of a single level its score."""
+        order = np.argsort(self.levels)
+        levels, mean = self.levels[order], self.mean[order]
+        if len(levels) == 1:
+            return float(mean[0])
+        return float(np.trapezoid(mean, levels) / (levels[-1] - levels[0]))
+
+
+def robustness(
+    logits: Callable[[Array], Float[Array, " class"]],
+    x: ArrayLike,
+    y: ArrayLike,
+    kinds: Mapping[str, Sequence[float]],
+    *,
+    using: Sequence[AbstractCorruption] = (),
+    seeds: int = 5,
+    score: Score = correct,
+    clip: tuple[float, float] | None = None,
+    batch: int = 256,
+) -> dict[str, Robustness]:
+    r"""Scores of a classifier whose inputs are disturbed, the classifier left alone.
+
+    **Arguments:**
+    - `logits`: one input `"*input"` to `"class"`, any callable; what scales inputs
+      belongs into it, so that levels are in the units of `x` (pixels in [0, 1]).
+    - `x` `"sample *input"`, `y` `"sample"` labels.
+    - `kinds`: name of a corruption -> its levels, such as `{"white": (0, 0.1, 0.2),
+      "fgsm": (0, 0.02)}`.
+    - `using`: corruptions that are to stand for their names (own ones, or with other
+      settings than the defaults).
+    - `seeds`: draws of a random corruption; an attack draws nothing and has one.
+    - `score`: of one sample, averaged; default accuracy.
+    - `clip`: disturbed inputs are cut to this range; default: they are not.
+    - `batch`: samples at a time.
+
+    **Returns:** kind -> `Robustness`.
+    **Raises:** `ConfigError` for an unknown kind, no level, or a negative one;
+    `ShapeError` for labels that do not fit.
+    **Behaviour:** the draws depend on seed and sample alone, so that two models see
+    the same noise.
+
+    ```python
+    >>> import jax.numpy as jnp
+    >>> from pendula.diagnostics import robustness
+    >>> logits = lambda x: jnp.array([0.0, 1.0]) * x  # class 1 where x > 0
+    >>> x = jnp.array([-1.0, 0.1, 1.0])
+    >>> found = robustness(logits, x, [0, 1, 1], {"fgsm": (0.0, 0.2)})
+    >>> [round(float(v), 3) for v in found["fgsm"].mean]
+    [1.0, 0.667]
+
+    ```
+    """
+    inputs, labels = jnp.asarray(x), jnp.asarray(y)
+    if not jnp.issubdtype(inputs.dtype, jnp.floating):
+        raise ShapeError(
+            f"inputs are {inputs.dtype}; disturbed ones need floating numbers. Scale "
+            "pixels to [0, 1]."
+        )
+    if labels.ndim != 1 or not inputs.ndim or labels.shape[0] != inputs.shape[0]:
+        raise ShapeError(
+            f"inputs {inputs.shape} and labels {labels.shape} do not fit; expected "
+            "(sample, ...) and (sample,)."
+        )
+    if seeds < 1 or batch < 1:
+        raise ConfigError(f"seeds {seeds} and batch {batch} must be at least 1.")
+    given = {one.name: one for one in using}
+    chosen = {name: given.get(name) or corruption(name) for name in kinds}
+    measure = _measure(score, clip, batch)
+    out = {}
+    for name, levels in kinds.items():
+        if not levels or min(levels) < 0:
+            raise ConfigError(
+                f"levels of {name} are {tuple(levels)}; at least one is needed, and "
+                "none below 0."
+            )
+        change = chosen[name]
+        count = seeds if change.random else 1
+        scores = [
+            [
+                measure(logits, change, inputs, labels, _number(level), k)
+                for k in jax.random.split(jax.random.key(0), count)
+            ]
+            for level in levels
+        ]
+        out[name] = Robustness(name, np.asarray(levels, float), np.asarray(scores))
+    return out
+
+
+def _number(level: float) -> Array:
+    """A strong type, so that levels share one program."""
+    return jnp.asarray(level, jnp.result_type(float))
+
+
+def _measure(
+    score: Score, clip: tuple[float, float] | None, batch: int
+) -> Callable[..., float]:
+    """One program for all levels and seeds of a kind."""
+
+    @eqx.filter_jit
+    def measure(
+        logits: Callable[[Array], Array],
+        change: AbstractCorruption,
+        x: Array,
+        y: Array,
+        index: Array,
+        level: Array,
+        key: Array,
+    ) -> Array:
+        def one(sample: tuple[Array, Array, Array]) -> Array:
+            x, y, k = sample
+            slope = jax.grad(lambda x: cross_entropy(logits(x), y))
+            disturbed = change(x, level.astype(x.dtype), slope, k)
+            if clip is not None:
+                disturbed = jnp.clip(disturbed, *clip)
+            return score(logits(disturbed), y)
+
+        keys = jax.vmap(lambda k: jax.random.fold_in(key, k))(index)
+        return jnp.sum(jax.vmap(one)((x, y, keys)))
+
+    def whole(
+        logits: Any, change: AbstractCorruption, x: Array, y: Array, *rest: Any
+    ) -> float:
+        # a loop of Python's: convolutions in a compiled one are slow on a CPU
+        total, index = 0.0, jnp.arange(len(y))
+        for start in range(0, len(y), batch):
+            cut = slice(start, start + batch)
+            total += float(measure(logits, change, x[cut], y[cut], index[cut], *rest))
+        return total / len(y)
+
+    return whole

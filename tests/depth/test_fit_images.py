@@ -1,0 +1,203 @@
+"""Training on images: resumed to the same bits, refined in place, refused early."""
+
+import dataclasses
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from pendula._errors import CheckpointError, ConfigError, DataError
+from pendula.data import Images, Scaling
+from pendula.depth import (
+    FittedImages,
+    ImageFitConfig,
+    ImageNet,
+    ImageNetConfig,
+    accuracy,
+    depth_sweep,
+    fit_images,
+    manifestation,
+    predict,
+)
+
+
+def images(count=48, seed=0):
+    """Bright above, or bright below."""
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, 60, (count, 8, 8, 1), np.uint8)
+    labels = np.arange(count) % 2
+    pixels[labels == 0, :4] += 150
+    pixels[labels == 1, 4:] += 150
+    return Images(pixels, labels, ("above", "below"), "halves")
+
+
+def network(**settings):
+    small = {"width": 2, "units": 1, "pool": 2, "classes": 2, **settings}
+    return ImageNet(ImageNetConfig.mnist(**small), key=jax.random.key(0))
+
+
+CONFIG = ImageFitConfig(
+    epochs=4,
+    batch=16,
+    lr=0.05,
+    drops=(3,),
+    padding=1,
+    flip=True,
+    refine_at=(2,),
+    keep_momenta=True,
+)
+
+
+def leaves(fitted):
+    return jax.tree.leaves((fitted.net, fitted.state))
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return fit_images(network(norm="batch"), images(), CONFIG, validation=images(20, 1))
+
+
+def test_it_learns_refines_and_says_so(fitted):
+    assert [row["units"] for row in fitted.history] == [1, 1, 2, 2]
+    assert [row["epoch"] for row in fitted.history] == [1, 2, 3, 4]
+    assert fitted.reason == "done"
+    block = fitted.net.blocks[0]
+    assert (block.basis.n_basis, block.n_steps, block.epsilon) == (2, 2, 1.0)
+    assert fitted.accuracy(images(20, 1)) >= 0.9
+    assert fitted.history[-1]["accuracy"] == fitted.accuracy(images(20, 1))
+    # running statistics have moved
+    assert float(jnp.abs(fitted.state["stem"].mean).sum()) > 0
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("after", [1, 2, 3])
+def test_a_killed_training_goes_on_to_the_same_bits(fitted, tmp_path, after):
+    """Killed before, at and after the refinement."""
+
+    def kill(row):
+        if row["epoch"] == after:
+            raise Stop
+
+    call = lambda tell: fit_images(
+        network(norm="batch"),
+        images(),
+        CONFIG,
+        validation=images(20, 1),
+        folder=tmp_path,
+        seconds=0.0,
+        tell=tell,
+    )
+    with pytest.raises(Stop):
+        call(kill)
+    again = call(lambda row: None)
+    for a, b in zip(leaves(again), leaves(fitted), strict=True):
+        assert_array_equal(a, b)
+    assert [r["loss"] for r in again.history] == [r["loss"] for r in fitted.history]
+    with pytest.raises(CheckpointError, match="other settings"):
+        fit_images(
+            network(norm="batch"),
+            images(),
+            dataclasses.replace(CONFIG, lr=0.1),
+            folder=tmp_path,
+        )
+
+
+def test_saved_and_loaded(fitted, tmp_path):
+    fitted.save(tmp_path / "net.safetensors")
+    again = FittedImages.load(tmp_path / "net.safetensors")
+    assert_array_equal(again.logits(images()), fitted.logits(images()))
+    assert (again.config, again.history) == (fitted.config, fitted.history)
+    assert again.scaling == fitted.scaling
+
+
+def test_refinement_keeps_the_function():
+    """The basis alone exactly; pixels in [0, 1] give the same as scaled ones."""
+    net, data = network(), images(10)
+    scaling = Scaling.of(data)
+    assert_allclose(
+        predict(net.refine(), None, data, scaling),
+        predict(net, None, data, scaling),
+        rtol=1e-5,
+        atol=1e-6,
+    )
+    done = fit_images(net, data, dataclasses.replace(CONFIG, epochs=0, batch=5))
+    first = jnp.asarray(data.pixels[0] / np.float32(255))
+    assert_allclose(done.on_pixels()(first), done.logits(data)[0], rtol=1e-4, atol=1e-5)
+
+
+def test_a_plateau_refines():
+    config = dataclasses.replace(
+        CONFIG,
+        epochs=4,
+        lr=1e-9,
+        refine_at=(),
+        keep_momenta=False,
+        refine_on_plateau=1,
+        refinements=1,
+    )
+    found = fit_images(network(), images(), config, validation=images(20, 1))
+    assert [row["units"] for row in found.history] == [1, 1, 2, 2]
+
+
+def test_sweep_and_manifestation(fitted):
+    data, scaling = images(20, 1), fitted.scaling
+    inputs = {"state": fitted.state}
+    sweep = depth_sweep(
+        fitted.net, data, scaling, **inputs, schemes=("euler",), steps=(2, 4)
+    )
+    assert sweep.trained == ("euler", 2)
+    assert sweep.lost("euler", 2) == 0.0
+    other = accuracy(fitted.net.manifest("euler", 4), fitted.state, data, scaling)
+    assert sweep.accuracy[0, 1] == other
+    with pytest.raises(ConfigError, match="3 steps of rk4 were not tried"):
+        sweep.lost("rk4", 3)
+    found = manifestation(fitted.net, data, scaling, **inputs, repeats=3, count=7)
+    assert (found.scheme, found.n_steps, found.count) == ("euler", 2, 7)
+    assert len(found.seconds) == 3
+    assert min(found.seconds) <= found.median_seconds <= max(found.seconds)
+    arrays = jax.tree.leaves(eqx.filter(fitted.net, eqx.is_inexact_array))
+    assert found.parameters == sum(x.size for x in arrays)
+
+
+def test_schedules():
+    rate = ImageFitConfig(lr=1.0, drops=(2, 4), warmup=1.0).rate(10)
+    found = [float(rate(k)) for k in (0, 10, 19, 20, 40)]
+    assert_allclose(found, [0.1, 1.0, 1.0, 0.1, 0.01], rtol=1e-6)
+    cosine = ImageFitConfig(lr=1.0, epochs=2, schedule="cosine").rate(10)
+    assert_allclose([float(cosine(0)), float(cosine(20))], [1.0, 0.01], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"epochs": -1}, "epochs is -1"),
+        ({"lr": 0.0}, "lr is 0"),
+        ({"momentum": 1.0}, "momentum 1"),
+        ({"schedule": "cosin"}, '"cosine"'),
+        ({"refine_at": (3, 2)}, "Sort them"),
+        ({"drops": (0,)}, "above 0"),
+    ],
+)
+def test_settings_that_cannot_be(settings, text):
+    with pytest.raises(ConfigError, match=text):
+        ImageFitConfig(**settings)
+
+
+def test_networks_and_images_that_do_not_fit():
+    data = images()
+    with pytest.raises(DataError, match="the network was made for 3 and 2"):
+        fit_images(network(channels=3), data, CONFIG)
+    with pytest.raises(ConfigError, match="a residual network cannot be refined"):
+        fit_images(network(kind="residual"), data, CONFIG)
+    with pytest.raises(ConfigError, match="give validation images"):
+        fit_images(network(), data, dataclasses.replace(CONFIG, refine_on_plateau=1))
+    with pytest.raises(ConfigError, match="no batch is full"):
+        fit_images(network(), data, dataclasses.replace(CONFIG, batch=100))
+    with pytest.raises(ConfigError, match="piecewise constant bases only"):
+        fit_images(network(basis="linear", units=2), data, CONFIG)
