@@ -26,13 +26,6 @@ from ._convergence import convergence_test as convergence_test
 from ._convergence_plot import plot_sweep as plot_sweep
 from ._convergence_rates import Order as Order
 from ._convergence_result import Convergence as Convergence
-from ._density import (
-    SpectralDensity as SpectralDensity,
-    spectral_density as spectral_density,
-)
-from ._eigenvalues import (
-    Eigenvalues as Eigenvalues,
-    top_eigenvalues as top_eigenvalues,
 from ._corruptions import (
     AbstractCorruption as AbstractCorruption,
     Multiplicative as Multiplicative,
@@ -40,6 +33,14 @@ from ._corruptions import (
     SignOfGradient as SignOfGradient,
     White as White,
     corruption as corruption,
+)
+from ._density import (
+    SpectralDensity as SpectralDensity,
+    spectral_density as spectral_density,
+)
+from ._eigenvalues import (
+    Eigenvalues as Eigenvalues,
+    top_eigenvalues as top_eigenvalues,
 )
 from ._equilibria import Equilibrium as Equilibrium, equilibria as equilibria
 from ._finding import Finding as Finding

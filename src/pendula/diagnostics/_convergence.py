@@ -305,5 +305,8 @@ class _Scene:
 def _mean(difference: np.ndarray) -> float:
     """RMS over channels and the times that are known, mean over trajectories."""
     known = ~np.isnan(difference)
+    number = known.sum((1, 2))
+    if not number.all():  # nothing is left of the field's own motion
+        return np.nan
     square = np.where(known, difference, 0.0) ** 2
-    return float(np.mean(np.sqrt(square.sum((1, 2)) / known.sum((1, 2)))))
+    return float(np.mean(np.sqrt(square.sum((1, 2)) / number)))

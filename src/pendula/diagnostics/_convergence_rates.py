@@ -9,6 +9,7 @@ import numpy as np
 
 SPREAD = 0.3  # by which local slopes of one asymptotic range may differ
 LARGEST = 0.1  # of the signal: beyond, a difference is no longer asymptotic
+FLAT = 0.5  # a slope below is that of a floor
 NO_RANGE = "no asymptotic range"
 
 
@@ -43,7 +44,8 @@ def fit_order(h: np.ndarray, d: np.ndarray, floor: float) -> Order:
     for first in range(len(h)):
         for stop in range(first + 3, len(h) + 1):
             slopes = local[first : stop - 1]
-            if not inside[first:stop].all() or np.ptp(slopes) >= SPREAD:
+            flat = slopes.min() < FLAT or np.ptp(slopes) >= SPREAD
+            if not inside[first:stop].all() or flat:
                 break
             if stop - first >= best[1] - best[0]:  # of equal ones the finer steps
                 best = (first, stop)

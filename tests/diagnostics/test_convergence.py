@@ -1,0 +1,275 @@
+"""The convergence test: exact fields, the field that Euler learns, faults."""
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from pendula._errors import ConfigError, FitWarning, ShapeError
+from pendula.data import input_path
+from pendula.diagnostics import (
+    StepGuard,
+    convergence_test,
+    modified_eigenvalue,
+    plot_sweep,
+    predicted_continuum_error,
+    stability_polynomial,
+)
+from pendula.diagnostics._convergence_rates import fit_order
+from pendula.diagnostics._convergence_sweep import ladder, step_counts
+from pendula.solve import ImplicitMidpoint, scheme
+from pendula.systems import Harmonic
+
+
+X0, T1 = np.array([0.0, 1.0]), 10.0
+
+
+class Linear(eqx.Module):
+    """y' = A y; the matrix is data, so that all of them share their programs."""
+
+    matrix: np.ndarray
+
+    def __call__(self, t, y, u=None, context=None):
+        return jnp.asarray(self.matrix, y.dtype) @ y
+
+
+def learned(dt):
+    """What Euler learns of the oscillator from exact samples."""
+    turn = np.array([[np.cos(dt), np.sin(dt)], [-np.sin(dt), np.cos(dt)]])
+    return Linear((turn - np.eye(2)) / dt)
+
+
+WORLD = Linear(np.array([[0.0, 1.0], [-1.0, 0.0]]))
+exact = lambda t: np.array([np.sin(t), np.cos(t)])
+BOTH = {"schemes": ("euler", "rk4")}
+
+
+def test_orders_and_verdict_of_the_exact_field():
+    found = convergence_test(WORLD, X0, T1, dt_train=0.5, true_field=WORLD, **BOTH)
+    assert (found.verdict, found.warning) == ("continuous", None)
+    assert found.e_0 < 1e-10
+    np.testing.assert_allclose(found.row("rk4"), found.row("rk4", "true_mean"))
+    fine = (0.5 / 2.0 ** np.arange(11)).tolist()
+    found = convergence_test(WORLD, X0, T1, dt_train=0.5, hs=fine, **BOTH)
+    assert found.verdict == "consistent_flow"
+    assert found.order["rk4"].value == pytest.approx(4.0, abs=0.1)
+    assert found.order["euler"].value == pytest.approx(1.0, abs=0.1)
+    assert found.order["euler"].points >= 3
+
+
+@pytest.mark.parametrize("dt", [0.5, 0.25])
+def test_the_field_that_euler_learns_is_no_field(dt):
+    given = {"dt_train": dt, "scheme_train": "euler", "truth": exact, **BOTH}
+    found = convergence_test(learned(dt), X0, T1, **given)
+    assert found.verdict == "overfit_to_dt"
+    assert found.e_train <= 1e-12
+    mu = modified_eigenvalue(1j, dt, "euler")
+    away = abs(np.exp(T1 * mu) - np.exp(T1 * 1j))
+    assert found.row("rk4", "end")[-1] == pytest.approx(away, abs=1e-6)
+    # the rollout at any other step, too
+    h, k = found.hs[-3], round(T1 / found.hs[-3])
+    off = abs((1 + h * mu) ** k - np.exp(T1 * 1j))
+    assert found.row("euler", "end")[-3] == pytest.approx(off, rel=1e-9)
+    bare = convergence_test(
+        learned(dt), X0, T1, dt_train=dt, scheme_train="euler", **BOTH
+    )
+    assert bare.verdict == "depends_on_solver"
+    assert bare.gap > 0.05
+
+
+def test_theory_s_table():
+    """Learned eigenvalues and errors of the oscillator, as derived."""
+    table = {
+        (0.5, "euler"): (-0.244835, 0.958851, 0.9214),
+        (0.5, "midpoint"): (-0.012194, 0.964733, 0.3495),
+        (0.5, "rk4"): (0.000211, 1.000476, 0.00521),
+        (0.1, "euler"): (-0.049958, 0.998334, 0.3934),
+        (0.05, "midpoint"): (-0.000016, 0.999584, 0.0042),
+    }
+    for (dt, name), (real, imag, error) in table.items():
+        mu = modified_eigenvalue(1j, dt, name)
+        assert (mu.real, mu.imag) == pytest.approx((real, imag), abs=6e-7)
+        off = abs(np.exp(T1 * mu) - np.exp(T1 * 1j))
+        assert off == pytest.approx(error, rel=0.01)
+    assert modified_eigenvalue(1j, 0.5, "implicit_midpoint").real == pytest.approx(0.0)
+
+
+def test_the_prediction_is_exact_for_euler_and_leading_order_else():
+    for name, rel in (("euler", 1e-6), ("rk4", 0.02)):
+        _, end = predicted_continuum_error(WORLD, 0.25, name, T1, X0)
+        mu = modified_eigenvalue(1j, 0.25, name)
+        off = abs(np.exp(T1 * mu) - np.exp(T1 * 1j))
+        assert end == pytest.approx(off, rel=rel)
+
+
+@pytest.mark.parametrize("name", ["euler", "midpoint", "heun", "rk3", "rk4", "rk4_38"])
+def test_stability_polynomials_are_the_exponential_up_to_the_order(name):
+    order = scheme(name).order
+    expected = 1.0 / np.cumprod([1.0, *range(1, order + 1)])
+    np.testing.assert_allclose(stability_polynomial(name)[: order + 1], expected)
+
+
+def test_a_scheme_without_a_tableau_has_no_polynomial():
+    assert isinstance(scheme("implicit_midpoint"), ImplicitMidpoint)
+    with pytest.raises(ConfigError, match="no stability polynomial"):
+        stability_polynomial("leapfrog")
+
+
+@given(st.integers(1, 300), st.integers(1, 20))
+@settings(max_examples=60, deadline=None)
+def test_step_counts_hold_the_trained_one_and_all_rounding(samples, substeps):
+    train = samples * substeps
+    counts = step_counts(train, samples)
+    assert train in counts
+    assert counts == sorted(set(counts))
+    assert all(isinstance(n, int) and n >= 1 for n in counts)
+    assert counts[-1] == 64 * train
+    near = [n for n in counts if train <= n <= 2 * train]
+    assert len(near) >= (4 if train >= 10 else 2)
+    assert all(
+        counts[k] % train == 0 or train % counts[k] == 0 for k in ladder(counts, train)
+    )
+
+
+@pytest.mark.parametrize("n", [49, 98, 103, 107, 196])
+def test_a_step_s_number_never_rounds_wrong(n):
+    """arange(0, 1, 1/n) has n + 1 entries for these."""
+    found = convergence_test(
+        WORLD, X0, 1.0, dt_train=1.0 / n, hs=[1.0 / n], schemes=("euler",)
+    )
+    assert found.hs.tolist() == [1.0 / n]
+
+
+def test_an_order_needs_three_points_above_rounding():
+    h = 0.5 ** np.arange(8)
+    d = 1e-2 * h**2
+    found = fit_order(h, d, 1e-14)
+    assert (found.value, found.points) == (pytest.approx(2.0), 8)
+    floor = fit_order(h, np.maximum(d, 1e-3), 1e-14)
+    assert np.isnan(floor.value)
+    assert floor.note == "no asymptotic range"
+
+
+def test_a_field_that_explodes_is_unstable_not_an_error():
+    law = lambda t, y, u, c: 1.0 + y**2  # reaches infinity at pi / 2
+    found = convergence_test(law, [0.0], 2.0, dt_train=0.5, schemes=("euler",))
+    assert found.verdict == "unstable"
+    assert found.t_fail == pytest.approx(np.pi / 2, abs=0.01)
+    assert "before t1" in found.text
+
+
+def test_truth_may_be_samples_and_observed():
+    ts = np.linspace(0.0, T1, 11)  # every second one of the training samples
+    ys = np.sin(ts)[:, None]
+    found = convergence_test(
+        WORLD,
+        X0,
+        T1,
+        dt_train=0.5,
+        truth=(ts, ys),
+        observe=lambda y: y[..., :1],
+        scale=[2.0],
+        schemes=("euler",),
+    )
+    assert found.e_0 < 1e-10
+    assert found.mean is not None
+    assert found.row("rk4")[-1] < 1e-8
+
+
+def test_held_inputs_are_those_inside_of_each_step():
+    """y' = u with u held over each sample: every scheme is exact at h <= dt."""
+    dt, n = 0.5, 8
+    us = np.random.default_rng(0).normal(size=(n + 1, 1))
+    ts = dt * np.arange(n + 1)
+    path = input_path(ts, us, "held")
+    law = lambda t, y, u, c: u + 0.0 * y
+    sums = np.concatenate([[[0.0]], np.cumsum(us[:-1] * dt, axis=0)])
+    found = convergence_test(
+        law,
+        [0.0],
+        ts[-1],
+        dt_train=dt,
+        truth=(ts, sums),
+        drive=(ts, path),
+        schemes=("euler", "rk4"),
+    )
+    fine = found.hs <= dt * (1 + 1e-9)
+    aligned = fine & np.isclose(dt / found.hs, np.round(dt / found.hs))
+    assert np.all(found.row("rk4")[aligned] < 1e-12)
+    assert np.all(found.row("euler")[aligned] < 1e-12)
+    with pytest.raises(ConfigError, match="no knot at 1 after t0"):
+        convergence_test(
+            law,
+            [0.0],
+            ts[-1],
+            dt_train=dt,
+            drive=(np.delete(ts, 2), path[:-1]),
+            schemes=("euler",),
+        )
+
+
+def test_the_result_is_told_and_drawn():
+    found = convergence_test(
+        learned(0.5),
+        X0,
+        T1,
+        dt_train=0.5,
+        scheme_train="euler",
+        true_field=WORLD,
+        **BOTH,
+    )
+    told = found.to_dict()
+    assert told["verdict"] == "overfit_to_dt"
+    assert told["predicted"] == pytest.approx(found.e_0, rel=1e-6)
+    assert "learned the error of its scheme" in found.text
+    assert {f.verdict for f in found.findings()} == {"note", "bad"}
+    ax = plot_sweep(told, found.arrays())
+    assert len(ax.get_legend().get_texts()) == 2
+    assert ax.get_xscale() == "log"
+    ax.figure.clear()
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"t1": 9.9}, ConfigError, r"9.9 is no multiple of dt_train = 0.5"),
+        ({"dt_train": 0.0}, ConfigError, "dt_train is 0"),
+        ({"substeps": 0}, ConfigError, "substeps 0"),
+        ({"t1": -1.0}, ConfigError, "horizon"),
+        ({"hs": []}, ConfigError, "hs is empty"),
+        ({"hs": [11.0]}, ConfigError, "h = 11 does not fit"),
+        ({"schemes": ("rk5",)}, ConfigError, "Known: .*rk4"),
+        ({"tolerance": 0.0}, ConfigError, "tolerance"),
+        ({"x0": np.zeros((1, 2, 2))}, ShapeError, "expected .traj, dim."),
+        ({"truth": lambda t: np.zeros(3)}, ShapeError, "shape .3,.; expected"),
+        ({"truth": ([0.0, 1.0], np.zeros((2, 2)))}, ShapeError, "not known at t1"),
+        ({"scale": [1.0]}, ShapeError, "one size for each"),
+    ],
+)
+def test_faults_are_named(change, error, words):
+    given = {"x0": X0, "t1": T1, "dt_train": 0.5, "schemes": ("rk4",), **change}
+    with pytest.raises(error, match=words):
+        convergence_test(WORLD, **given)
+
+
+def test_single_precision_is_warned_of():
+    with pytest.warns(FitWarning, match="below what float32 resolves"):
+        convergence_test(
+            WORLD,
+            X0,
+            T1,
+            dt_train=0.5,
+            schemes=("rk4",),
+            tolerance=1e-6,
+            dtype=np.float32,
+        )
+
+
+def test_a_guard_is_checked():
+    with pytest.raises(ConfigError, match="every must be at least 1"):
+        StepGuard(every=0)
+
+
+def test_the_system_and_its_matrix_agree():
+    np.testing.assert_allclose(Harmonic().exact([0.0, 2.0], X0)[1], exact(2.0))
