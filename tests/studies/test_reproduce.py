@@ -227,7 +227,7 @@ def test_the_page_says_what_the_files_say(tmp_path):
 def test_every_study_has_a_table_of_its_own():
     found = studies()
     first = {"spine", "real_data", "families", "slinky"}
-    assert set(found) == first | {"continuity", "curvature"}
+    assert set(found) == first | {"continuity", "depth", "curvature"}
     for name, one in found.items():
         assert one.about.endswith(".")
         for part in one.parts.values():
@@ -257,6 +257,7 @@ def test_every_study_has_a_table_of_its_own():
         *["network_speed", "chain", "coupling", "recordings", "calibrate", "law"],
         *["rings", "homogenised", "learned_bars"],
         *["exact", "oscillator", "pendulum", "systems", "damped", "substeps", "speed"],
+        "mnist",
         *["quadratic", "networks", "kernel", "convection", "speed"],
     ]
 

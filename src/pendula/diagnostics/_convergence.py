@@ -242,14 +242,14 @@ class _Runs:
         with precision(self.dtype):
             law, context = cast((field, self.context), self.dtype)
             y0 = jnp.asarray(self.start, self.dtype)
-            own, *fate = reference(law, y0, self.ts, self.inputs, context)
+            own, status, t_fail = reference(law, y0, self.ts, self.inputs, context)
             t0, t1, samples = self.ts[0], self.ts[-1], len(self.ts) - 1
             made = Sweep(law, y0, t0, t1 - t0, samples, self.inputs, context)
             states = {
                 m.name: [made.run(m, n) for n in self.counts] for m in self.methods
             }
             once = None if trained is None else made.run(*trained)
-        return own, once, states, (fate[0], fate[1])
+        return own, once, states, (status, t_fail)
 
 
 class _Scene:

@@ -81,7 +81,7 @@ def exact(run: Run) -> Iterator[Claim]:
     """Orders and verdicts of true fields; the linear field that Euler would learn."""
     worlds: dict[str, Any] = {
         "oscillator": (Harmonic(), [0.0, 1.0], 10.0, 0.5),
-        "pendulum": (Pendulum(length=1.0), [0.75 * np.pi, 0.0], 2.0, 0.01),
+        "pendulum": (Pendulum(), [0.75 * np.pi, 0.0], 2.0, 0.01),
     }
     for key, (world, x0, t1, dt) in worlds.items():
         for name in _ORDERS:

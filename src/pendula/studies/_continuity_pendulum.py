@@ -73,7 +73,7 @@ def _rows() -> Iterator[Row]:
 )
 def pendulum(run: Run) -> Iterator[Claim]:
     """Train at every step in three schemes; the verdicts, and where they turn."""
-    s, world = run.settings, Pendulum(length=1.0)
+    s, world = run.settings, Pendulum()
     errors: dict[str, list[float]] = {name: [] for name in _SCHEMES}
     good: dict[str, list[tuple[float, int]]] = {name: [] for name in _SCHEMES}
     bad: dict[str, list[tuple[float, int]]] = {name: [] for name in _SCHEMES}

@@ -92,6 +92,7 @@ _MODULES = {
         "_continuity_systems",
         "_continuity_cures",
     ),
+    "depth": ("_depth", "_depth_mnist"),
     "curvature": (
         "_curvature",
         "_curvature_quadratic",
@@ -114,7 +115,7 @@ def studies() -> dict[str, Study]:
     ```python
     >>> from pendula.studies import studies
     >>> sorted(studies())
-    ['continuity', 'curvature', 'families', 'real_data', 'slinky', 'spine']
+    ['continuity', 'curvature', 'depth', 'families', 'real_data', 'slinky', 'spine']
 
     ```
     """
