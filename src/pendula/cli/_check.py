@@ -23,6 +23,10 @@ def check(
 ) -> int:
     """Exit status 0 if the run can be trusted, else 1.
 
+    The convergence test sweeps the solver's step and scheme over the fitted law from
+    where held-out forecasts began; it goes onto the run's page, and does not change the
+    exit status: the verdict already asks whether half the step changes a forecast.
+
     With data the forecast from their beginnings must also stay finite, and its 90 %
     band must hold 75 to 99 % of what was measured up to the horizon of the verdict; a
     chain of bars must stay closer to it than 20 % of its spread.
@@ -38,11 +42,15 @@ def check(
     trust = bool(verdict.get("trust"))
     lines = [*score_lines(report), *constant_lines(report), *law_lines(report)]
     lines += verdict_lines(report)
+    found = _continuity(run, console)
     for finding in report.get("findings") or []:
         if finding.get("verdict") == "bad":
             console.detail(f"  {finding.get('statement')}: {finding.get('value')}")
     result: dict[str, Any] = {"trust": trust, "verdict": verdict}
     result["behaviour"] = report.get("behaviour") or {}
+    if found is not None:
+        result["continuity"] = found.to_dict()
+        lines.append(found.text)
     if measured is not None:
         from .. import load
         from ._on_data import hold_on
@@ -58,3 +66,30 @@ def check(
     lines.append("trust" if trust else "do not trust")
     console.result("\n".join(lines), result)
     return 0 if trust else 1
+
+
+def _continuity(run: Path, console: Console) -> Any:
+    """The convergence test of the run's model, written to its page; None where the run
+    holds no starts (models with inputs, chains of bars, older runs)."""
+    from ..report import read_run
+
+    read = read_run(run)
+    starts = read.array("continuity/starts")
+    if starts is None or not (run / "model.safetensors").is_file():
+        return None
+    from .. import load
+    from ..dynamics import continuity
+    from ..report import write_numbers
+
+    console.say("sweeping the solver's step and scheme")
+    found = continuity(load(run), starts)
+    arrays = {f"continuity/{k}": v for k, v in found.arrays().items()}
+    try:
+        write_numbers(
+            run,
+            {**read.report, "continuity": found.to_dict()},
+            {**read.arrays, **arrays},
+        )
+    except OSError as error:  # a run in a place that cannot be written is still judged
+        console.detail(f"  the page was left as it is: {error}")
+    return found

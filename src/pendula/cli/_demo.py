@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import platform
 import shutil
@@ -138,7 +139,7 @@ def _one(
     console: Console,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Fit once, forecast the wide swing; its line in the report, and its curves."""
-    from ..dynamics import fit
+    from ..dynamics import continuity, fit
     from ..report import write_run
     from ._words import verdict_lines
 
@@ -147,11 +148,18 @@ def _one(
         fitted = fit(
             None, records, config, out=out / name, tell=tell, command=command()
         )
+    found = continuity(fitted)
+    report = {**(fitted.report or {}), "continuity": found.to_dict()}
+    swept = {f"continuity/{k}": v for k, v in found.arrays().items()}
+    arrays = {**(fitted.arrays or {}), **swept}
+    fitted = dataclasses.replace(fitted, report=report, arrays=arrays)
     write_run(out / name, fitted, command())
+    console.detail(f"  {found.text}")
     for line in verdict_lines(fitted.report or {}):
         console.detail(f"  {line}")
     forecast = fitted.forecast(test, start=WATCHED)
     line = _judged(name, fitted, forecast, truth)
+    line["continuity"] = {"verdict": found.verdict, "gap": found.gap}
     line["seconds"] = round(time.monotonic() - began, 1)
     curves = {
         "ts": forecast.ts,

@@ -22,6 +22,7 @@ from ._prepare import Prepared
 
 
 MOST_POINTS = 2000
+MOST_STARTS = 4
 
 
 def fill_report(
@@ -165,6 +166,11 @@ def _arrays(
     )
     for name, one in rivals.items():
         out[f"growth/baseline_{name}"] = one.median * factor
+    # where the convergence test of a run begins
+    begins = trial.states[:MOST_STARTS, trial.ts.shape[1] - trial.horizon.shape[1]]
+    begins = begins[np.isfinite(begins).all(1)]
+    if len(begins) and not fitted.about["input_names"]:
+        out["continuity/starts"] = np.asarray(begins, np.float64)
     held = panels["coverage"]
     if held is not None:
         out["coverage/horizon"] = held.horizon

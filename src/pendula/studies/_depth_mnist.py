@@ -37,7 +37,7 @@ _NETS = "MNIST, 8 and 16 channels, two units a block, 10 000 training images, 3 
 _TRIED = (
     "Group norm, mean over a 4 x 4 grid, batch 32, rate 0.1, cosine, Nesterov. Grid, "
     "batch and rate were chosen by the accuracy of the Euler network of seed 0 on "
-    "these same test images, in about ten trial runs; the other networks took them over. "
+    "these same test images, in about ten trial runs; the others took them over. "
     "With the mean over the whole image 96.7 % was the most in three epochs."
 )
 _WAYS = {

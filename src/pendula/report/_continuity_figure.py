@@ -1,0 +1,40 @@
+"""The convergence test on the page of a fit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..diagnostics import plot_sweep
+from ._draw import WIDE, canvas, drawing
+from ._run_folder import Run
+
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PREFIX = "continuity/"
+
+
+def continuity_figure(run: Run) -> Figure | None:
+    """Error (without truth: distance to the field's own motion) over the step, a line a
+    scheme; None where the test was not made."""
+    told, arrays = run.report.get("continuity"), run.group(PREFIX)
+    if not told or "hs" not in arrays:
+        return None
+    with drawing():
+        figure, axes = canvas(0.75 * WIDE, 3.4)
+        plot_sweep(told, arrays, axes.flat[0])
+    return figure
+
+
+def continuity_caption(run: Run) -> str:
+    """What its figure shows."""
+    told = run.report.get("continuity") or {}
+    what = "The same weights in other schemes and steps"
+    against = "from the field's own motion"
+    if told.get("e_0") is not None:
+        against = "from the truth"
+    return (
+        f"{what}: distance {against} over the signal's spread. Upright: the trained "
+        "step. Dotted: the slopes of the schemes' orders."
+    )
