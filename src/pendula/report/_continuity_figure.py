@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..diagnostics import plot_sweep
-from ._draw import WIDE, canvas, drawing
+from ._blocks import AbstractBlock, Heading, Picture, Text
+from ._draw import WIDE, canvas, drawing, to_svg
 from ._run_folder import Run
 
 
@@ -27,9 +28,22 @@ def continuity_figure(run: Run) -> Figure | None:
     return figure
 
 
-def continuity_caption(run: Run) -> str:
+def continuity_blocks(run: Run, name: str = "continuity") -> list[AbstractBlock]:
+    """The convergence test, where it was made (`pendula check`); `name` of the
+    picture."""
+    told, figure = run.report.get("continuity"), continuity_figure(run)
+    if not told or figure is None:
+        return []
+    words = f"{told['verdict']}. {' '.join(told['reasons'])}"
+    return [
+        Heading("Continuity: the same law in other schemes and steps"),
+        Text(words),
+        Picture(to_svg(figure, name), _caption(told), name),
+    ]
+
+
+def _caption(told: dict[str, Any]) -> str:
     """What its figure shows."""
-    told = run.report.get("continuity") or {}
     what = "The same weights in other schemes and steps"
     against = "from the field's own motion"
     if told.get("e_0") is not None:

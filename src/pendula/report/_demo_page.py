@@ -21,6 +21,7 @@ from ._blocks import (
     Verdict,
 )
 from ._choice import Choice, choose
+from ._continuity_figure import continuity_blocks
 from ._demo_figures import comparison_figure, error_figure, fits_of, records_figure
 from ._draw import to_svg
 from ._numbers import number, percent, quantity
@@ -159,6 +160,7 @@ def _trust(run: Run, inner: dict[str, Run | None]) -> list[AbstractBlock]:
             Text(f"On its validation data: {verdict.get('text')}"),
             Points([str(reason) for reason in verdict.get("reasons") or []]),
             *constants_table(found.report),
+            *continuity_blocks(found, f"continuity-{fit['name']}"),
         ]
     return blocks
 

@@ -19,7 +19,7 @@ from ._blocks import (
     Verdict,
 )
 from ._channels import time_unit
-from ._continuity_figure import continuity_caption, continuity_figure
+from ._continuity_figure import continuity_blocks, continuity_figure
 from ._draw import to_svg
 from ._forecast_figure import data_figure, enlarged_figure, forecast_figure
 from ._law_figures import portrait_figure, statistics_figure
@@ -243,22 +243,9 @@ def _trust(run: Run) -> Section:
         coverage_table(run),
         *constants_table(run.report),
         *findings_table(run.report),
-        *_continuity(run),
+        *continuity_blocks(run),
     ]
     return Section("Trust: band, step, range, constants", blocks, "Trust")
-
-
-def _continuity(run: Run) -> list[AbstractBlock]:
-    """The convergence test, where it was made (`pendula check`)."""
-    told = run.report.get("continuity")
-    if not told:
-        return []
-    words = f"{told['verdict']}. {' '.join(told['reasons'])}"
-    return [
-        Heading("Continuity: the same law in other schemes and steps"),
-        Text(words),
-        *picture(run, "continuity", continuity_caption(run)),
-    ]
 
 
 def _reproduce(run: Run) -> Section:
