@@ -39,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     kvaerno5
     leapfrog
     midpoint
+    rk3
     rk4
     rk4_38
     yoshida4
