@@ -12,7 +12,7 @@ import numpy as np
 
 from ..diagnostics import StepGuard, convergence_test, modified_eigenvalue
 from ..dynamics import FitConfig, ModelConfig, TrainConfig, fit
-from ..systems import Harmonic, simulate, system
+from ..systems import Harmonic, simulate
 from ._claim import Claim
 from ._continuity import continuity
 from ._continuity_nets import Net, count, judge_all, pairs, train
@@ -65,7 +65,7 @@ def _predicted(name: str) -> float:
 )
 def damped(run: Run) -> Iterator[Claim]:
     """The damping that each scheme makes a field learn."""
-    s, world = run.settings, system("harmonic", damping=0.1)
+    s, world = run.settings, Harmonic(damping=np.asarray(0.1))
     ts = 0.5 * np.arange(101)
     starts = ([0.0, 1.0], [0.0, 0.6])
     xs = np.stack([world.exact(ts, x0) for x0 in starts])
