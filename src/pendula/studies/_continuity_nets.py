@@ -148,6 +148,7 @@ def judge_all(
     **more: Any,
 ) -> tuple[list[Convergence], list[Convergence]]:
     """The test of each network with truth, and without."""
+    x0 = np.asarray(x0, np.float64)
     given: dict[str, Any] = {"dt_train": dt, "scheme_train": scheme, **more}
     known = [convergence_test(n, x0, t1, true_field=world, **given) for n in nets]
     bare = [convergence_test(n, x0, t1, **given) for n in nets]

@@ -116,7 +116,7 @@ def oscillator(run: Run) -> Iterator[Claim]:
 
 def _judged(run: Run, s: Any, world: Any, dt: float, name: str) -> Any:
     ts = dt * np.arange(round(50.0 / dt) + 1)
-    data = pairs(ts, world.exact(ts, _X0)[None], 10_000)
+    data = pairs(ts, world.exact(ts, np.array(_X0))[None], 10_000)
     run.progress(f"oscillator, dt = {dt:g}: training in {name}")
     nets = train(data, dt, name, **s)
     return judge_all(nets, _X0, _T1, dt, name, world)

@@ -79,7 +79,7 @@ def pendulum(run: Run) -> Iterator[Claim]:
     bad: dict[str, list[tuple[float, int]]] = {name: [] for name in _SCHEMES}
     for dt in _DTS:
         ts = dt * np.arange(round(200.0 / dt) + 1)
-        data = pairs(ts, world.exact(ts, _X0)[None], s["pairs"])
+        data = pairs(ts, world.exact(ts, np.array(_X0))[None], s["pairs"])
         for name in _SCHEMES:
             run.progress(f"pendulum, dt = {dt:g}: training in {name}")
             seeds = s["seeds"] if dt >= 0.01 else 1
