@@ -295,7 +295,8 @@ class _Scene:
         """Distance to the truth at t1."""
         assert self.truth is not None
         last = self.over(states)[:, -1] - self.truth[:, -1]
-        return float(np.mean(np.sqrt(np.sum(last**2, axis=1))))
+        with np.errstate(over="ignore"):
+            return float(np.mean(np.sqrt(np.sum(last**2, axis=1))))
 
     def gap(self, states: np.ndarray, every: int = 1) -> float:
         """Mean distance to the field's own motion at each `every`-th sample, over S."""
@@ -308,5 +309,6 @@ def _mean(difference: np.ndarray) -> float:
     number = known.sum((1, 2))
     if not number.all():  # nothing is left of the field's own motion
         return np.nan
-    square = np.where(known, difference, 0.0) ** 2
-    return float(np.mean(np.sqrt(square.sum((1, 2)) / number)))
+    with np.errstate(over="ignore"):  # a rollout may have left the signal by far
+        square = np.where(known, difference, 0.0) ** 2
+        return float(np.mean(np.sqrt(square.sum((1, 2)) / number)))
