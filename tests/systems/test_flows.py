@@ -1,4 +1,4 @@
-"""Lotka-Volterra and Lorenz: what is exactly known of them."""
+"""Lotka-Volterra, Lorenz and the double gyre: what is exactly known of them."""
 
 import equinox as eqx
 import jax
@@ -9,7 +9,7 @@ from hypothesis import given, settings, strategies as st
 
 from pendula._errors import DataWarning
 from pendula.solve import rollout
-from pendula.systems import Lorenz, LotkaVolterra, simulate
+from pendula.systems import DoubleGyre, Lorenz, LotkaVolterra, simulate
 
 
 @pytest.fixture(autouse=True)
@@ -116,3 +116,24 @@ def test_chaos_beyond_the_reach_of_float64_is_said():
         data = simulate("lorenz", duration=60.0, dt=0.1, seed=0)
     assert data.origin["numerical_error"] > 1e-3
     assert np.abs(data.ys).max() < 60  # still on the attractor
+
+
+def test_no_particle_crosses_the_walls_of_the_gyres():
+    world = DoubleGyre()
+    for t in (0.0, 1.3, 7.0):
+        for x, y, across in (
+            (0.0, 0.3, 0),
+            (2.0, 0.7, 0),
+            (0.6, 0.0, 1),
+            (1.4, 1.0, 1),
+        ):
+            assert abs(world(t, jnp.array([x, y]))[across]) < 1e-12
+
+
+def test_without_swing_the_stream_function_is_kept():
+    world = DoubleGyre(swing=np.asarray(0.0))
+    out = rollout(world, jnp.array([0.4, 0.3]), np.linspace(0.0, 10.0, 401))
+    x, y = np.asarray(out.ys).T
+    stream = np.sin(np.pi * x) * np.sin(np.pi * y)
+    np.testing.assert_allclose(stream, stream[0], rtol=1e-6)
+    assert np.ptp(x) > 0.1

@@ -1,0 +1,75 @@
+"""A guard of the solver's step within a fit, interrupted and not."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from pendula.diagnostics import StepGuard
+from pendula.dynamics import FitConfig, ModelConfig, TrainConfig, fit
+from pendula.systems import simulate
+from pendula.train import AbstractCallback
+
+
+class Interrupt(AbstractCallback):
+    """Ctrl-C at one update, counted over all stages."""
+
+    def __init__(self, at):
+        self.at, self.calls = at, 0
+
+    def __call__(self, state, row):
+        self.calls += 1
+        if self.calls == self.at:
+            raise KeyboardInterrupt
+        return state
+
+
+CONFIG = FitConfig(
+    ModelConfig(learn="field", order="first", scheme="euler", substeps=1, width=8),
+    TrainConfig(method="adam", members=1, steps=60, clips=(6,), minutes=10.0),
+)
+
+
+@pytest.mark.slow
+def test_a_guard_halves_the_step_and_a_resumed_fit_is_the_same(tmp_path):
+    data = simulate("harmonic", num=4, duration=10.0, dt=0.5, seed=0)
+    guard = lambda: StepGuard(every=20, tolerance=0.3, most=2)
+    given = {"judged": False}
+    whole = fit(
+        None, data, CONFIG, out=tmp_path / "whole", callbacks=[guard()], **given
+    )
+    rows = json.loads((tmp_path / "whole/resume/substeps.json").read_text())
+    assert len(rows) >= 1
+    assert whole.ensemble.substeps == 2 ** len(rows)
+    plain = fit(None, data, CONFIG, **given)
+    assert plain.ensemble.substeps == 1
+    # interrupted in the first looks after the step was halved
+    stop = [guard(), Interrupt(at=4)]
+    with pytest.raises(KeyboardInterrupt):
+        fit(None, data, CONFIG, out=tmp_path / "cut", callbacks=stop, **given)
+    again = fit(
+        None,
+        data,
+        CONFIG,
+        out=tmp_path / "cut",
+        resume=True,
+        callbacks=[guard()],
+        **given,
+    )
+    assert json.loads((tmp_path / "cut/resume/substeps.json").read_text()) == rows
+    same = lambda a, b: assert_array_equal(np.asarray(a), np.asarray(b))
+    jax.tree.map(same, again.ensemble, whole.ensemble)
+
+
+def test_a_guard_leaves_a_good_scheme_alone():
+    config = dataclasses.replace(
+        CONFIG,
+        model=dataclasses.replace(CONFIG.model, scheme="rk4"),
+        train=dataclasses.replace(CONFIG.train, steps=20),
+    )
+    data = simulate("harmonic", num=4, duration=10.0, dt=0.2, seed=0)
+    found = fit(None, data, config, judged=False, callbacks=[StepGuard(every=10)])
+    assert found.ensemble.substeps == 1
