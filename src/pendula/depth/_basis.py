@@ -27,7 +27,7 @@ class AbstractBasis(eqx.Module):
     The coefficients are a tree whose arrays have a leading axis of length M.
     """
 
-    source: ClassVar[Source] = Source("Queiruga2021", "section 3")
+    source: ClassVar[Source] = Source("Queiruga2021", "basis functions")
     name: ClassVar[str]
     """The name of the kind."""
     cells: tuple[int, ...] = eqx.field(static=True)
@@ -125,8 +125,7 @@ class PiecewiseConstant(AbstractLinearBasis):
     r"""One value a cell: $\phi^\beta$ is 1 in the cell $\beta$ and 0 elsewhere.
 
     **Shapes:** M cells of equal length, or of the lengths given.
-    **Source:** Queiruga, Erichson, Taylor, Mahoney 2020, arXiv:2008.02389,
-    section 3.
+    **Source:** Queiruga, Erichson, Taylor, Mahoney 2020, arXiv:2008.02389.
 
     ```python
     >>> import jax.numpy as jnp
@@ -171,8 +170,7 @@ class Linear(AbstractLinearBasis):
 
     **Shapes:** M >= 2 nodes on M - 1 cells; M = 1 is a constant. Refined, 1 becomes
     two equal nodes and M becomes 2 M - 1.
-    **Source:** Queiruga, Erichson, Hodgkinson, Mahoney 2021, arXiv:2106.10820,
-    section 3.
+    **Source:** Queiruga, Erichson, Hodgkinson, Mahoney 2021, arXiv:2106.10820.
 
     ```python
     >>> import jax.numpy as jnp
@@ -229,8 +227,7 @@ class PiecewiseLinear(AbstractLinearBasis):
     r"""Linear in each cell, free to jump between cells: two values a cell.
 
     **Shapes:** M even, the values at the begin and at the end of M / 2 cells.
-    **Source:** Queiruga, Erichson, Taylor, Mahoney 2020, arXiv:2008.02389,
-    section 3.
+    **Source:** Queiruga, Erichson, Taylor, Mahoney 2020, arXiv:2008.02389.
 
     ```python
     >>> import jax.numpy as jnp
@@ -285,8 +282,8 @@ class Polynomial(AbstractLinearBasis):
        \int_0^1 \phi^\alpha \phi^\beta\, dt = \frac{\delta_{\alpha\beta}}{2\beta - 1} $$
 
     **Shapes:** M coefficients of rising degree; refined, the degrees above are zero.
-    **Source:** Queiruga, Erichson, Hodgkinson, Mahoney 2021, arXiv:2106.10820,
-    section 3; the polynomials: Abramowitz, Stegun 1964, chapter 22.
+    **Source:** Queiruga, Erichson, Hodgkinson, Mahoney 2021, arXiv:2106.10820; the
+    polynomials: Abramowitz, Stegun 1964, chapter 22.
 
     ```python
     >>> from fractions import Fraction

@@ -70,8 +70,7 @@ class OdeBlock(eqx.Module):
 
     **Raises:** `ConfigError` for settings that cannot be; `ShapeError` when called
     with a unit that changes the shape.
-    **Source:** Queiruga, Erichson, Taylor, Mahoney 2020, arXiv:2008.02389,
-    equations 5 to 8.
+    **Source:** Queiruga, Erichson, Taylor, Mahoney 2020, arXiv:2008.02389.
 
     ```python
     >>> import jax, jax.numpy as jnp
@@ -86,7 +85,7 @@ class OdeBlock(eqx.Module):
     ```
     """
 
-    source: ClassVar[Source] = Source("Queiruga2020", "equations 5 to 8")
+    source: ClassVar[Source] = Source("Queiruga2020", "ContinuousNet")
 
     unit: Any
     basis: AbstractBasis

@@ -40,7 +40,7 @@ class Evolved(AbstractBasis):
     **Shapes**: M = 2. The basis holds N, which is trained with the rest.
     **Raises:** `ConfigError` for another M, or when asked to refine.
     **Source:** Zhang, Yao, Gholami, Keutzer, Gonzalez, Biros, Mahoney 2019,
-    arXiv:1906.04596, equation 5: weights with a differential equation of their own;
+    arXiv:1906.04596: weights with a differential equation of their own;
     an equation a weight, without coupling in space, is ours.
 
     ```python
@@ -55,7 +55,7 @@ class Evolved(AbstractBasis):
     ```
     """
 
-    source: ClassVar[Source] = Source("Zhang2019", "equation 5")
+    source: ClassVar[Source] = Source("Zhang2019", "ANODEV2")
     name: ClassVar[str] = "evolved"
 
     net: MLP

@@ -182,7 +182,7 @@ def fit_images(
     **Returns:** a `FittedImages`.
     **Raises:** `ConfigError` for settings that do not fit together; `DataError` for
     images of other channels or more classes than the network has.
-    **Source:** Queiruga, Erichson, Taylor, Mahoney 2020, section 6.
+    **Source:** Queiruga, Erichson, Taylor, Mahoney 2020, arXiv:2008.02389.
     """
     began = time.perf_counter()
     _check(net, images, config, validation)

@@ -91,8 +91,8 @@ class ImageNetConfig:
     @classmethod
     def mnist(cls, **settings: Any) -> ImageNetConfig:
         """The small variant: 28 x 28 in one channel, one convolution, two blocks of 8
-        and 16 channels with one stitch between, group norm. The mean is taken over
-        each quarter: over all, a few hundred steps do not suffice to learn it."""
+        and 16 channels with one stitch between, group norm, the mean taken over each
+        quarter of the last images (`pool`)."""
         small = {
             "pool": 2,
             "channels": 1,
@@ -123,7 +123,7 @@ class ImageNet(eqx.Module):
     `apply_batch`. The state is None where no norm has one.
     **Arguments:** `config`: an `ImageNetConfig`; `key`.
     **Raises:** `ConfigError` for settings that cannot be.
-    **Source:** Queiruga, Erichson, Taylor, Mahoney 2020, arXiv:2008.02389, section 6.
+    **Source:** Queiruga, Erichson, Taylor, Mahoney 2020, arXiv:2008.02389.
 
     ```python
     >>> import jax, jax.numpy as jnp
@@ -137,7 +137,7 @@ class ImageNet(eqx.Module):
     ```
     """
 
-    source: ClassVar[Source] = Source("Queiruga2020", "section 6")
+    source: ClassVar[Source] = Source("Queiruga2020", "ContinuousNet")
 
     stem: Convolution
     stem_norm: Any

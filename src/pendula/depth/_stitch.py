@@ -26,8 +26,7 @@ class Stitch(eqx.Module):
     or the network would not be the same function.
 
     **Shapes**: `"height width in"` to `"rows cols out"`.
-    **Source:** Queiruga, Erichson, Taylor, Mahoney 2020, arXiv:2008.02389,
-    section 6.
+    **Source:** Queiruga, Erichson, Taylor, Mahoney 2020, arXiv:2008.02389.
 
     ```python
     >>> import jax, jax.numpy as jnp
@@ -39,7 +38,7 @@ class Stitch(eqx.Module):
     ```
     """
 
-    source: ClassVar[Source] = Source("Queiruga2020", "section 6")
+    source: ClassVar[Source] = Source("Queiruga2020", "ContinuousNet")
 
     unit: ConvUnit
     shortcut: Convolution | None

@@ -60,7 +60,7 @@ def depth_sweep(
     **Arguments:** `net`: a network of blocks, `state` its running statistics, which
     are not estimated anew; `images`: unseen ones.
     **Raises:** `ConfigError` for a residual network or unknown schemes.
-    **Source:** Queiruga, Erichson, Taylor, Mahoney 2020, section 5 (the test of
+    **Source:** Queiruga, Erichson, Taylor, Mahoney 2020, arXiv:2008.02389 (the test of
     fields, here with the error on unseen images in place of the exact one).
     """
     found = [

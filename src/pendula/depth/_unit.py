@@ -132,7 +132,7 @@ class ConvUnit(AbstractUnit):
     **Arguments:** `order`: `"pre"` or `"post"`; `norm`: `"batch"`, `"group"`,
     `"layer"`; `logarithmic`: how a batch norm keeps its variance.
     **Raises:** `ConfigError` for sizes or names that cannot be used.
-    **Source:** Queiruga, Erichson, Taylor, Mahoney 2020, arXiv:2008.02389, section 6
+    **Source:** Queiruga, Erichson, Taylor, Mahoney 2020, arXiv:2008.02389
     ("post"); He, Zhang, Ren, Sun 2016, arXiv:1603.05027, figure 1b ("pre").
 
     ```python
@@ -145,7 +145,7 @@ class ConvUnit(AbstractUnit):
     ```
     """
 
-    source: ClassVar[Source] = Source("Queiruga2020", "section 6")
+    source: ClassVar[Source] = Source("Queiruga2020", "ContinuousNet")
 
     first: Convolution
     second: Convolution
@@ -224,7 +224,7 @@ class SkipInit(AbstractUnit):
     In a block $\alpha$ is a function of depth as every other parameter.
 
     **Shapes**: those of the unit.
-    **Source:** De, Smith 2020, arXiv:2002.10444, section 3.
+    **Source:** De, Smith 2020, arXiv:2002.10444.
 
     ```python
     >>> import jax, jax.numpy as jnp
@@ -236,7 +236,7 @@ class SkipInit(AbstractUnit):
     ```
     """
 
-    source: ClassVar[Source] = Source("De2020", "section 3")
+    source: ClassVar[Source] = Source("De2020", "SkipInit")
 
     unit: Any
     scale: Float[Array, "*node"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -246,7 +247,7 @@ class Trainer:
         """The caller's callbacks; a guard of the step gets something to measure."""
         if not self.callbacks or index >= REFIT:
             return []
-        held = self._held_out() if stage.clip > 1 else None
+        held = self._held_out if stage.clip > 1 else None
         gap = None
         if held is not None:
             static = stage.items[0]
@@ -260,11 +261,12 @@ class Trainer:
 
     def _validation(self, static: Any) -> Any:
         """Mean squared error on validation clips of the longest length, compiled."""
-        held = self._held_out()
+        held = self._held_out
         if held is None:
             return None
         return lambda pair: validation_score(pair[0], static, *held)
 
+    @functools.cached_property
     def _held_out(self) -> tuple[Any, Any, Any] | None:
         """Start states, validation clips of the longest length, weights of channels."""
         p = self.prepared
