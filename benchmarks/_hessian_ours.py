@@ -3,11 +3,8 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import time
-from pathlib import Path
 
 
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -17,7 +14,7 @@ os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
 import equinox as eqx  # noqa: E402 - threads are set first
 import jax  # noqa: E402 - the same
 import jax.numpy as jnp  # noqa: E402 - the same
-import numpy as np  # noqa: E402 - the same
+from _hessian_timing import median_seconds, told  # noqa: E402 - the same
 
 from pendula.diagnostics import HessianOperator  # noqa: E402 - the same
 
@@ -60,33 +57,14 @@ def operator(net, found):
     return HessianOperator(loss, weights, (found["x"], found["y"]))
 
 
-def median_seconds(product, rounds):
-    """Median time of a call; the first ones are not counted."""
-    for _ in range(3):
-        product()
-    took = []
-    for _ in range(rounds):
-        began = time.perf_counter()
-        product()
-        took.append(time.perf_counter() - began)
-    return float(np.median(took))
-
-
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--net", choices=("mlp", "conv"), required=True)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--rounds", type=int, default=100)
-    parser.add_argument("--out", type=Path, required=True)
-    told = parser.parse_args()
-    with np.load(told.data) as stored:
-        found = dict(stored)
-    op = operator(told.net, found)
+    options, found = told()
+    op = operator(options.net, found)
     v = found["v"]
     product = op(v)
-    seconds = median_seconds(lambda: op(v), told.rounds)
+    seconds = median_seconds(lambda: op(v), options.rounds)
     out = {"seconds": seconds, "product": product.tolist()}
-    told.out.write_text(json.dumps(out), encoding="utf-8")
+    options.out.write_text(json.dumps(out), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -3,14 +3,11 @@ graph of the gradient is kept (`seconds`), or made anew at every product (`full`
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import json
-import time
-from pathlib import Path
 from typing import Any
 
-import numpy as np
+from _hessian_timing import median_seconds, told
 
 
 torch: Any = importlib.import_module("torch")  # by name: it may not be installed
@@ -68,35 +65,16 @@ def products(net, found):
     return again, full
 
 
-def median_seconds(product, rounds):
-    """Median time of a call; the first ones are not counted."""
-    for _ in range(3):
-        product()
-    took = []
-    for _ in range(rounds):
-        began = time.perf_counter()
-        product()
-        took.append(time.perf_counter() - began)
-    return float(np.median(took))
-
-
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--net", choices=("mlp", "conv"), required=True)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--rounds", type=int, default=100)
-    parser.add_argument("--out", type=Path, required=True)
-    told = parser.parse_args()
+    options, found = told()
     torch.set_num_threads(1)
-    with np.load(told.data) as stored:
-        found = dict(stored)
-    again, full = products(told.net, found)
+    again, full = products(options.net, found)
     out = {
-        "seconds": median_seconds(again, told.rounds),
-        "full": median_seconds(full, told.rounds),
+        "seconds": median_seconds(again, options.rounds),
+        "full": median_seconds(full, options.rounds),
         "product": again().tolist(),
     }
-    told.out.write_text(json.dumps(out), encoding="utf-8")
+    options.out.write_text(json.dumps(out), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -132,6 +132,10 @@ def test_score_and_check(at_place):
     assert plain.status == (0 if trust else 1)
     found = json.loads(call("check", "runs/spring", "spring.csv", "--json").out)
     assert len(found["data"]) == 3
+    assert found["continuity"]["verdict"] == "consistent_flow"
+    assert found["continuity"]["gap"] < 1e-3
+    page = (at_place.run / "report.html").read_text(encoding="utf-8")
+    assert "Continuity: the same law in other schemes and steps" in page
 
 
 def test_check_fails_on_data_of_another_spring(at_place):

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from .._errors import ConfigError
 from ._console import Console
 from ._forecast_bars import hold_bars, is_chain
 from ._options import READING, TALK, Reading, Talk
 from ._reading import load_data
+
+
+if TYPE_CHECKING:
+    from ..report import Run
 
 
 def check(
@@ -37,12 +42,20 @@ def check(
     from ..report import law_lines, read_run
     from ._words import constant_lines, score_lines, verdict_lines
 
-    report = read_run(run).report
+    read = read_run(run)
+    report = read.report
     verdict = report.get("verdict") or {}
     trust = bool(verdict.get("trust"))
     lines = [*score_lines(report), *constant_lines(report), *law_lines(report)]
     lines += verdict_lines(report)
-    found = _continuity(run, console)
+    # without starts (inputs, chains of bars, older runs) nothing is swept
+    sweeps = read.array("continuity/starts") is not None
+    fitted: Any = None
+    if sweeps or measured is not None:
+        from .. import load
+
+        fitted = load(run)
+    found = _continuity(run, read, fitted, console) if sweeps else None
     for finding in report.get("findings") or []:
         if finding.get("verdict") == "bad":
             console.detail(f"  {finding.get('statement')}: {finding.get('value')}")
@@ -52,10 +65,9 @@ def check(
         result["continuity"] = found.to_dict()
         lines.append(found.text)
     if measured is not None:
-        from .. import load
         from ._on_data import hold_on
 
-        fitted, horizon = load(run), verdict.get("trust_to")
+        horizon = verdict.get("trust_to")
         if is_chain(fitted):
             rows = hold_bars(fitted, data, measured, reading, horizon)
         else:
@@ -68,28 +80,20 @@ def check(
     return 0 if trust else 1
 
 
-def _continuity(run: Path, console: Console) -> Any:
-    """The convergence test of the run's model, written to its page; None where the run
-    holds no starts (models with inputs, chains of bars, older runs)."""
-    from ..report import read_run
-
-    read = read_run(run)
-    starts = read.array("continuity/starts")
-    if starts is None or not (run / "model.safetensors").is_file():
-        return None
-    from .. import load
-    from ..dynamics import continuity
-    from ..report import write_numbers
+def _continuity(run: Path, read: Run, fitted: Any, console: Console) -> Any:
+    """The convergence test of the run's model from its starts, written to its page;
+    None where there is none to make."""
+    from ..dynamics import STARTS, continuity
+    from ..report import with_continuity, write_numbers
 
     console.say("sweeping the solver's step and scheme")
-    found = continuity(load(run), starts)
-    arrays = {f"continuity/{k}": v for k, v in found.arrays().items()}
     try:
-        write_numbers(
-            run,
-            {**read.report, "continuity": found.to_dict()},
-            {**read.arrays, **arrays},
-        )
+        found = continuity(fitted, read.array(STARTS))
+    except ConfigError as error:  # a motion at rest, say: there is nothing to sweep
+        console.detail(f"  continuity was not tested: {error}")
+        return None
+    try:
+        write_numbers(run, *with_continuity(read.report, read.arrays, found))
     except OSError as error:  # a run in a place that cannot be written is still judged
         console.detail(f"  the page was left as it is: {error}")
     return found

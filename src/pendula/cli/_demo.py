@@ -140,7 +140,7 @@ def _one(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Fit once, forecast the wide swing; its line in the report, and its curves."""
     from ..dynamics import continuity, fit
-    from ..report import write_run
+    from ..report import with_continuity, write_run
     from ._words import verdict_lines
 
     began = time.monotonic()
@@ -149,9 +149,7 @@ def _one(
             None, records, config, out=out / name, tell=tell, command=command()
         )
     found = continuity(fitted)
-    report = {**(fitted.report or {}), "continuity": found.to_dict()}
-    swept = {f"continuity/{k}": v for k, v in found.arrays().items()}
-    arrays = {**(fitted.arrays or {}), **swept}
+    report, arrays = with_continuity(fitted.report or {}, fitted.arrays or {}, found)
     fitted = dataclasses.replace(fitted, report=report, arrays=arrays)
     write_run(out / name, fitted, command())
     console.detail(f"  {found.text}")

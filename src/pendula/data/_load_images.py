@@ -15,7 +15,7 @@ from ._cache import cache_folder
 from ._decode import decode_pictures
 from ._image_sets import IMAGE_SETS, ImageSet
 from ._images import Images
-from ._named import find_set, places
+from ._named import find_set, not_here
 from ._npz import open_npz
 
 
@@ -44,11 +44,7 @@ def load_images(name: str, part: str = "train") -> Images:
         )
     place = find_set(entry.files)
     if place is None:
-        looked = ", ".join(str(p) for p in places())
-        raise DataError(
-            f'the data set "{name}" is not here: no {entry.parts[part]} in {looked}. '
-            "Put the files there, or set PENDULA_DATA to the folder that holds them."
-        )
+        raise not_here(name, entry.parts[part])
     path = place / entry.parts[part]
     licence = entry.licence if (path.parent / "README.md").is_file() else None
     origin = {

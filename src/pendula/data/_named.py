@@ -286,6 +286,15 @@ def find_set(files: Iterable[str]) -> Path | None:
     return None
 
 
+def not_here(name: str, file: str) -> DataError:
+    """What is raised for a named set whose files are nowhere."""
+    looked = ", ".join(str(p) for p in places())
+    return DataError(
+        f'the data set "{name}" is not here: no {file} in {looked}. Put the files '
+        "there, or set PENDULA_DATA to the folder that holds them."
+    )
+
+
 def named() -> list[dict[str, Any]]:
     """The table as JSON-able records: name, kind (motions or images), about, licence,
     citation, whether the files are present, and where."""
@@ -350,11 +359,7 @@ def load(name: str, **options: Any) -> Trajectories:
     entry = NAMED[name]
     place = find_set(entry.files)
     if place is None:
-        looked = ", ".join(str(p) for p in places())
-        raise DataError(
-            f'the data set "{name}" is not here: no {entry.files[0]} in {looked}. Put '
-            "the files there, or set PENDULA_DATA to the folder that holds them."
-        )
+        raise not_here(name, entry.files[0])
     paths = [place / file for file in entry.files]
     readme = paths[0].parent / "README.md"
     data = read_csv(

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from .._errors import Status
-from ..solve import AbstractScheme, integrate
+from ..solve import AbstractScheme, integrate, polynomial
 from ._equilibria import Field
 
 
@@ -75,7 +75,7 @@ class Drive(eqx.Module):
     knots: Float[Array, "knot"]
     path: Float[Array, "step 4 ctrl"]
 
-    def within(self, s: Array, h: Array) -> Callable[[Array], Array]:
+    def within(self, s: Array, h: Array) -> Callable[[Array], Array | None]:
         """u at a time after s within a step of length h. At the ends of a step the
         piece inside of it counts: held inputs jump at the knots."""
         slack = 1e-9 * h
@@ -84,11 +84,9 @@ class Drive(eqx.Module):
         low = jnp.clip(find(s + slack, "right"), 0, last)
         high = jnp.clip(find(s + h - slack, "left"), low, last)
 
-        def at(r: Array) -> Array:
+        def at(r: Array) -> Array | None:
             k = jnp.clip(find(s + r, "right"), low, high)
-            c0, c1, c2, c3 = self.path[k]
-            x = s + r - self.knots[k]
-            return c0 + x * (c1 + x * (c2 + x * c3))
+            return polynomial(self.path[k])(s + r - self.knots[k])
 
         return at
 

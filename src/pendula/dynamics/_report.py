@@ -15,6 +15,7 @@ from .._tree import sources_of
 from ..data import summary
 from ..diagnostics import Conformal
 from ..solve import scheme as find_scheme
+from ._continuity import STARTS
 from ._fitted import Fitted
 from ._panels import energies, visited
 from ._posterior import constant_covariance
@@ -170,7 +171,7 @@ def _arrays(
     begins = trial.states[:MOST_STARTS, trial.ts.shape[1] - trial.horizon.shape[1]]
     begins = begins[np.isfinite(begins).all(1)]
     if len(begins) and not fitted.about["input_names"]:
-        out["continuity/starts"] = np.asarray(begins, np.float64)
+        out[STARTS] = np.asarray(begins, np.float64)
     held = panels["coverage"]
     if held is not None:
         out["coverage/horizon"] = held.horizon

@@ -20,6 +20,7 @@ from ._choice import (
     choose as choose,
     narrow_to as narrow_to,
 )
+from ._continuity_figure import with_continuity as with_continuity
 from ._data_words import (
     CHANNEL_HEAD as CHANNEL_HEAD,
     channel_rows as channel_rows,

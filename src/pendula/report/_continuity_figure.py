@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..diagnostics import plot_sweep
+from ..diagnostics import Convergence, plot_sweep
 from ._blocks import AbstractBlock, Heading, Picture, Text
 from ._draw import WIDE, canvas, drawing, to_svg
 from ._run_folder import Run
@@ -14,6 +15,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PREFIX = "continuity/"
+
+
+def with_continuity(
+    report: Mapping[str, Any], arrays: Mapping[str, Any], found: Convergence
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A run's report and arrays with what a convergence test found."""
+    swept = {f"{PREFIX}{name}": values for name, values in found.arrays().items()}
+    return {**report, "continuity": found.to_dict()}, {**arrays, **swept}
 
 
 def continuity_figure(run: Run) -> Figure | None:

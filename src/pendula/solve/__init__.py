@@ -7,7 +7,7 @@ from ._geometric import (
     ImplicitMidpoint as ImplicitMidpoint,
     Yoshida4 as Yoshida4,
 )
-from ._grid import linear_path as linear_path
+from ._grid import linear_path as linear_path, polynomial as polynomial
 from ._integrate import integrate as integrate
 from ._rollout import (
     Rollout as Rollout,

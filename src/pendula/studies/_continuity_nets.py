@@ -27,6 +27,7 @@ from ..train import (
 )
 
 
+INNER = 100  # updates of Adam in one call
 WEAK = 1e-3  # prior precision of a weight: it settles what the pairs leave open
 
 
@@ -88,7 +89,7 @@ def _programs(
         return jnp.mean(residual((params, static), None, item) ** 2)
 
     transform = adam_cosine(lr, updates)
-    return gradient_step(loss, transform, members=members, inner=100), transform
+    return gradient_step(loss, transform, members=members, inner=INNER), transform
 
 
 def train(
@@ -116,24 +117,20 @@ def train(
         params, static = eqx.partition(nets, eqx.is_inexact_array)
         step, transform = _programs(find_scheme(scheme), substeps, seeds, updates, lr)
         item = (*(jnp.asarray(x) for x in data), jnp.asarray(dt))
-        key = jax.random.key(1)
-        if transform is None:
-            pair = (params, jnp.zeros((seeds, 1, 0)))
+        start, inner = params, INNER
+        if transform is None:  # all pairs are one item without unknowns of its own
+            start, inner = (params, jnp.zeros((seeds, 1, 0))), 1
             opt = levenberg_state(jnp.float64, variance=0.0, members=seeds)
-            state = TrainState.start(pair, opt, key, seeds)
-            batch = (static, jax.tree.map(lambda x: x[None], item))
-            state, _ = run(step, state, batch, num_steps=updates, log_every=updates)
-            params = state.params[0]
+            item = jax.tree.map(lambda x: x[None], item)
         else:
-            state = TrainState.start(
-                params, init_opt(transform, params, seeds), key, seeds
-            )
-            batch = (static, item)
-            state, _ = run(
-                step, state, batch, num_steps=updates, log_every=updates, inner=100
-            )
-            params = state.params
-        whole = jax.device_get(eqx.combine(params, static))
+            opt = init_opt(transform, params, seeds)
+        state = TrainState.start(start, opt, jax.random.key(1), seeds)
+        batch = (static, item)
+        state, _ = run(
+            step, state, batch, num_steps=updates, log_every=updates, inner=inner
+        )
+        found = state.params[0] if transform is None else state.params
+        whole = jax.device_get(eqx.combine(found, static))
     pick = lambda k: jax.tree.map(lambda x: np.asarray(x[k]), whole)
     return [pick(k) for k in range(seeds)]
 

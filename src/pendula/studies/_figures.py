@@ -23,6 +23,15 @@ POINTS = 800
 @contextlib.contextmanager
 def figure(path: Path, rows: int, height: float) -> Iterator[list[Axes]]:
     """Axes below each other with a common time axis, written to `path` at the end."""
+    with _sheet(path, (7.0, height), (rows, 1), 9.0) as (_, axes):
+        yield axes
+
+
+@contextlib.contextmanager
+def _sheet(
+    path: Path, size: tuple[float, float], grid: tuple[int, int], font: float
+) -> Iterator[tuple[Any, list[Axes]]]:
+    """A figure and its axes, of which those below each other share theirs."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -31,14 +40,15 @@ def figure(path: Path, rows: int, height: float) -> Iterator[list[Axes]]:
     style: dict[Any, Any] = {
         "svg.fonttype": "none",
         "svg.hashsalt": path.name,
-        "font.size": 9.0,
+        "font.size": font,
+        "image.composite_image": False,
     }
     with mpl.rc_context(style):
         fig, axes = plt.subplots(
-            rows, 1, figsize=(7.0, height), sharex=True, layout="constrained"
+            *grid, figsize=size, sharex="col", layout="constrained", squeeze=False
         )
         try:
-            yield list(np.atleast_1d(axes))
+            yield fig, list(axes.ravel())
             with replacing(path) as temporary:
                 fig.savefig(temporary, metadata={"Date": None})
         finally:
@@ -94,35 +104,16 @@ def maps(
     **Arguments:** `panels`: title -> (coordinate `"a"` of both axes, values `"a a"`,
     the first axis to the right); `values`: what they are; `axes`: names of both axes.
     """
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
-    style: dict[Any, Any] = {
-        "svg.fonttype": "none",
-        "svg.hashsalt": path.name,
-        "font.size": 8.0,
-        "image.composite_image": False,
-    }
-    with mpl.rc_context(style):
-        width = 2.35 * len(panels)
-        fig, found = plt.subplots(
-            1, len(panels), figsize=(width, 2.5), layout="constrained", squeeze=False
-        )
-        try:
-            for ax, (title, (at, plane)) in zip(found[0], panels.items(), strict=True):
-                ends = (at[0], at[-1], at[0], at[-1])
-                image = ax.imshow(
-                    plane.T, origin="lower", extent=ends, cmap="viridis", aspect="equal"
-                )
-                ax.contour(at, at, plane.T, levels=8, colors="white", linewidths=0.4)
-                ax.set_title(title, fontsize=8)
-                ax.set_xlabel(axes[0])
-                fig.colorbar(image, ax=ax, shrink=0.8)
-            found[0][0].set_ylabel(axes[1])
-            fig.suptitle(values, fontsize=8)
-            with replacing(path) as temporary:
-                fig.savefig(temporary, metadata={"Date": None})
-        finally:
-            plt.close(fig)
+    size = (2.35 * len(panels), 2.5)
+    with _sheet(path, size, (1, len(panels)), 8.0) as (fig, found):
+        for ax, (title, (at, plane)) in zip(found, panels.items(), strict=True):
+            ends = (at[0], at[-1], at[0], at[-1])
+            image = ax.imshow(
+                plane.T, origin="lower", extent=ends, cmap="viridis", aspect="equal"
+            )
+            ax.contour(at, at, plane.T, levels=8, colors="white", linewidths=0.4)
+            ax.set_title(title, fontsize=8)
+            ax.set_xlabel(axes[0])
+            fig.colorbar(image, ax=ax, shrink=0.8)
+        found[0].set_ylabel(axes[1])
+        fig.suptitle(values, fontsize=8)

@@ -1,0 +1,33 @@
+"""What both sides of `test_hessian_product.py` are told, and how they take times."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+
+
+def told():
+    """Options of the program, and the arrays of its case."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--net", choices=("mlp", "conv"), required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--rounds", type=int, default=100)
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    with np.load(options.data) as stored:
+        return options, dict(stored)
+
+
+def median_seconds(product, rounds):
+    """Median time of a call; the first ones are not counted."""
+    for _ in range(3):
+        product()
+    took = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        product()
+        took.append(time.perf_counter() - began)
+    return float(np.median(took))
