@@ -220,7 +220,6 @@ def _swept(run: Run, fits: dict[str, list[FittedImages]], test: Any) -> Iterator
                 label=_WORDS[key],
             )
         ax.axvline(2, color="#767676", linewidth=0.9)
-        ax.set_yscale("log")
         ax.set_xlabel("steps of each block (trained with 2)")
         ax.set_ylabel("test images that are wrong [%]")
         ax.legend(frameon=False)
