@@ -81,13 +81,6 @@ _ROWS = (
         for beta in (1, 40)
         for term in ("equation", "initial", "periodic")
     ),
-    Row(
-        f"{_P}.kernel.balance",
-        "Largest over smallest trace per point of the terms after weighting.",
-        better="within",
-        target=(1.0 - 1e-12, 1.0 + 1e-12),
-        tried=_TRIED,
-    ),
     *_init_rows(),
 )
 
@@ -117,12 +110,6 @@ def kernel(run: Run) -> Iterator[Claim]:
     for beta, found in weights.items():
         for term, weight in found.items():
             yield row(f"kernel.{term}_{beta}").measured(weight)
-    problem, k = made[40]
-    rate = [
-        weights[40][name] * k.trace(name) / (at.stop - at.start)
-        for name, at in k.slices.items()
-    ]
-    yield row("kernel.balance").measured(max(rate) / min(rate))
     for name in _NETS:
         found = _norms(name, s["init"], s["depth"])
         ratios = {"forward": found.forward, "backward": found.backward}
