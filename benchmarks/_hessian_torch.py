@@ -7,6 +7,7 @@ import importlib
 import json
 from typing import Any
 
+import numpy as np
 from _hessian_timing import median_seconds, told
 
 
