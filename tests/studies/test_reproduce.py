@@ -256,7 +256,17 @@ def test_every_study_has_a_table_of_its_own():
         *["trust", "contact"],
         *["network_speed", "chain", "coupling", "recordings", "calibrate", "law"],
         *["rings", "homogenised", "learned_bars"],
-        *["exact", "oscillator", "pendulum", "systems", "damped", "substeps", "speed"],
+        *[
+            "exact",
+            "oscillator",
+            "pendulum",
+            "lotka_volterra",
+            "cartesian",
+            "double_gyre",
+            "damped",
+            "substeps",
+            "speed",
+        ],
         "mnist",
         *["quadratic", "networks", "kernel", "convection", "speed"],
     ]
