@@ -4,7 +4,6 @@ more systems, and what only a continuous model can be used for."""
 from __future__ import annotations
 
 import dataclasses
-import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -147,13 +146,18 @@ def _rows(key: str) -> Iterator[Row]:
         )
 
 
-def _systems(run: Run, key: str) -> Iterator[Claim]:
-    """Verdicts of every scheme and step; the uses at the first step."""
+def _systems(key: str) -> Callable[[Run], Iterator[Claim]]:
+    """The part of a system."""
     case = _CASES[key]
-    for dt in case.dts:
-        data = pairs(*_truth(case, dt), run.settings["pairs"])
-        for name in _SCHEMES:
-            yield from _one(run, key, case, dt, name, data)
+
+    def measure(run: Run) -> Iterator[Claim]:
+        """Verdicts of every scheme and step; the uses at the first step."""
+        for dt in case.dts:
+            data = pairs(*_truth(case, dt), run.settings["pairs"])
+            for name in _SCHEMES:
+                yield from _one(run, key, case, dt, name, data)
+
+    return measure
 
 
 for _key, _case in _CASES.items():
@@ -162,7 +166,7 @@ for _key, _case in _CASES.items():
         tuple(_rows(_key)),
         full={"seeds": 3, "updates": _case.updates, "pairs": _case.pairs},
         quick={"seeds": 1, "updates": 5, "pairs": 20},
-    )(functools.partial(_systems, key=_key))
+    )(_systems(_key))
 
 
 def _one(
