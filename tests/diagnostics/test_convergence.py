@@ -269,6 +269,8 @@ def test_single_precision_is_warned_of():
 def test_a_guard_is_checked():
     with pytest.raises(ConfigError, match="every must be at least 1"):
         StepGuard(every=0)
+    with pytest.raises(ConfigError, match="samples at least 4"):
+        StepGuard(samples=0)
 
 
 def test_the_system_and_its_matrix_agree():

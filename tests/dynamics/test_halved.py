@@ -73,3 +73,19 @@ def test_a_guard_leaves_a_good_scheme_alone():
     data = simulate("harmonic", num=4, duration=10.0, dt=0.2, seed=0)
     found = fit(None, data, config, judged=False, callbacks=[StepGuard(every=10)])
     assert found.ensemble.substeps == 1
+
+
+@pytest.mark.slow
+def test_longer_clips_ask_for_finer_steps():
+    data = simulate("harmonic", num=4, duration=10.0, dt=0.5, seed=0)
+    found = [
+        fit(
+            None,
+            data,
+            CONFIG,
+            judged=False,
+            callbacks=[StepGuard(every=10, tolerance=0.3, samples=samples)],
+        ).ensemble.substeps
+        for samples in (4, 21)
+    ]
+    assert found[0] < found[1]

@@ -26,11 +26,14 @@ class StepGuard(AbstractCallback):
     motion, both with the parameters of the moment; no truth is needed. What runs the
     training halves the step and goes on from the same state: `pendula.fit` does so
     when it is given a guard, `fit(model, data, config, callbacks=[StepGuard()])`, and
-    measures C on held-out clips.
+    measures C on held-out clips. C grows with their length: give `samples` where the
+    model is to be used over longer stretches than it is trained on.
 
     **Arguments:**
     - `every`: updates between two looks; `tolerance`: the largest C that is let pass.
     - `most`: halvings in all, after which the training is left alone.
+    - `samples`: length of the clips on which `fit` measures C (at most that of the
+      held-out records); None: that of its longest training clips.
     - `gap`: `gap(params) -> C` or one value a member, of which the middle one counts;
       `fit` brings its own (`bind`).
 
@@ -59,13 +62,18 @@ class StepGuard(AbstractCallback):
         tolerance: float = 0.05,
         most: int = 6,
         gap: Callable[[Any], Any] | None = None,
+        *,
+        samples: int | None = None,
     ) -> None:
-        if every < 1 or most < 0 or not tolerance > 0:
+        short = samples is not None and samples < 4
+        if every < 1 or most < 0 or not tolerance > 0 or short:
             raise ConfigError(
-                f"StepGuard(every={every}, tolerance={tolerance:g}, most={most}): "
-                "every must be at least 1, most not negative, the tolerance above 0."
+                f"StepGuard(every={every}, tolerance={tolerance:g}, most={most}, "
+                f"samples={samples}): every must be at least 1, most not negative, the "
+                "tolerance above 0, samples at least 4."
             )
         self.every, self.tolerance, self.most = every, tolerance, most
+        self.samples = samples
         self.gap, self.seen, self.halvings = gap, 0, 0
 
     def bind(self, gap: Callable[[Any], Any] | None, step: int, halvings: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -70,6 +69,7 @@ class Trainer:
         self.resume, self.debug_nans = resume, debug_nans
         self.callbacks, self.halvings = callbacks, Halvings(folder, resume)
         self.key = jax.random.fold_in(jax.random.key(config.seed), 1_000_003)
+        self._clips: dict[int, tuple[Any, Any, Any]] = {}  # held out, by length
 
     def window(self) -> int:
         """Samples (thinned) of one stretch of Levenberg-Marquardt."""
@@ -247,33 +247,41 @@ class Trainer:
         """The caller's callbacks; a guard of the step gets something to measure."""
         if not self.callbacks or index >= REFIT:
             return []
-        held = self._held_out if stage.clip > 1 else None
-        gap = None
-        if held is not None:
-            static = stage.items[0]
-            shared = static if isinstance(static, Model) else member(static[0], 0)
-            gap = lambda pair: solver_gap(pair[0], shared, *held)
         step = int(state.step)
         for callback in self.callbacks:
-            if isinstance(callback, StepGuard):
-                callback.bind(gap, step, self.halvings.before(index, step))
+            if not isinstance(callback, StepGuard):
+                continue
+            held = self._held_out(callback.samples) if stage.clip > 1 else None
+            gap = None
+            if held is not None:
+                static = stage.items[0]
+                shared = static if isinstance(static, Model) else member(static[0], 0)
+                gap = lambda pair, held=held: solver_gap(pair[0], shared, *held)
+            callback.bind(gap, step, self.halvings.before(index, step))
         return list(self.callbacks)
 
     def _validation(self, static: Any) -> Any:
         """Mean squared error on validation clips of the longest length, compiled."""
-        held = self._held_out
+        held = self._held_out()
         if held is None:
             return None
         return lambda pair: validation_score(pair[0], static, *held)
 
-    @functools.cached_property
-    def _held_out(self) -> tuple[Any, Any, Any] | None:
-        """Start states, validation clips of the longest length, weights of channels."""
+    def _held_out(self, samples: int | None = None) -> tuple[Any, Any, Any] | None:
+        """Start states, validation clips of so many samples (None: as many as the
+        longest of the training), weights of channels."""
         p = self.prepared
         longest = int((p.validation.lengths.max() - 1) // p.every) + 1
-        length = min(max(self.config.train.clips), longest)
+        wanted = max(self.config.train.clips) if samples is None else samples
+        length = min(wanted, longest)
         if length < 4:
             return None
+        if length not in self._clips:
+            self._clips[length] = self._cut(length)
+        return self._clips[length]
+
+    def _cut(self, length: int) -> tuple[Any, Any, Any]:
+        p = self.prepared
         host = p.validation.clips(
             length, max(1, (length - 1) * p.every // 2), every=p.every, dtype=self.dtype
         )
