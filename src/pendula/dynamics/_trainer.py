@@ -256,7 +256,7 @@ class Trainer:
             if held is not None:
                 static = stage.items[0]
                 shared = static if isinstance(static, Model) else member(static[0], 0)
-                gap = lambda pair, held=held: solver_gap(pair[0], shared, *held)
+                gap = lambda pair, s=shared, held=held: solver_gap(pair[0], s, *held)
             callback.bind(gap, step, self.halvings.before(index, step))
         return list(self.callbacks)
 
