@@ -1,0 +1,74 @@
+"""What the parts of study `depth` share: images, networks, trainings that resume."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from .._errors import DataError
+from ..data import Images, load_images
+from ..depth import (
+    FittedImages,
+    ImageFitConfig,
+    ImageNet,
+    ImageNetConfig,
+    fit_images,
+)
+from ._study import NotHere, Run
+
+
+WORDS = {
+    "resnet": "residual network",
+    "euler": "trained in Euler",
+    "midpoint": "trained in midpoint",
+    "rk4": "trained in RK4",
+}
+PAPER = "Queiruga et al. 2020, arXiv:2008.02389"
+POOL = 4  # the grid, batch and rate of the MNIST parts: chosen by part `settings`
+BATCH, RATE = 32, 0.1
+
+
+def kind(key: str) -> dict[str, Any]:
+    """Settings of a network that make it one of `WORDS`."""
+    return {"kind": "residual"} if key == "resnet" else {"scheme": key}
+
+
+def images(name: str, part: str, count: int, start: int = 0) -> Images:
+    """Some images of a set. **Raises:** `NotHere` where its files are missing."""
+    try:
+        return load_images(name, part).select(np.arange(start, start + count))
+    except DataError as error:
+        raise NotHere(str(error)) from None
+
+
+def mnist_training(
+    epochs: int, batch: int = BATCH, lr: float = RATE, **more: Any
+) -> ImageFitConfig:
+    """Cosine, Nesterov, a short rise; digits are neither cut nor mirrored."""
+    return ImageFitConfig(
+        epochs=epochs,
+        batch=batch,
+        lr=lr,
+        schedule="cosine",
+        warmup=0.3,
+        nesterov=True,
+        padding=0,
+        flip=False,
+        **more,
+    )
+
+
+def trained(
+    run: Run,
+    name: str,
+    config: ImageNetConfig,
+    data: Images,
+    training: ImageFitConfig,
+    seed: int = 0,
+) -> FittedImages:
+    """A network trained under `name`; a killed part goes on where it stopped."""
+    run.progress(f"{name}: training")
+    net = ImageNet(config, key=jax.random.key(seed))
+    return fit_images(net, data, training, folder=run.scratch / name)
