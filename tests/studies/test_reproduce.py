@@ -267,7 +267,7 @@ def test_every_study_has_a_table_of_its_own():
             "substeps",
             "speed",
         ],
-        *["settings", "mnist"],
+        *["exact", "settings", "mnist"],
         *["quadratic", "networks", "kernel", "convection", "speed"],
     ]
 

@@ -92,7 +92,7 @@ _MODULES = {
         "_continuity_systems",
         "_continuity_cures",
     ),
-    "depth": ("_depth", "_depth_settings", "_depth_mnist"),
+    "depth": ("_depth", "_depth_exact", "_depth_settings", "_depth_mnist"),
     "curvature": (
         "_curvature",
         "_curvature_quadratic",
