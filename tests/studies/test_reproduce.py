@@ -268,6 +268,7 @@ def test_every_study_has_a_table_of_its_own():
             "speed",
         ],
         *["exact", "settings", "mnist"],
+        *["cifar", "cifar_2", "cifar_8", "cifar_16", "cifar100", "tiny_imagenet"],
         *["quadratic", "networks", "kernel", "convection", "speed"],
     ]
 

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from .._errors import DataError
-from ..data import Images, load_images
+from ..data import Images, load_images, read_cifar, read_image_folder
 from ..depth import (
     FittedImages,
     ImageFitConfig,
@@ -16,7 +16,7 @@ from ..depth import (
     ImageNetConfig,
     fit_images,
 )
-from ._study import NotHere, Run
+from ._study import NotHere, Run, stored_file
 
 
 WORDS = {
@@ -38,7 +38,14 @@ def kind(key: str) -> dict[str, Any]:
 def images(name: str, part: str, count: int, start: int = 0) -> Images:
     """Some images of a set. **Raises:** `NotHere` where its files are missing."""
     try:
-        return load_images(name, part).select(np.arange(start, start + count))
+        if name == "cifar100":
+            found = read_cifar(stored_file(name, "train.bin").parent, part)
+        elif name == "tiny-imagenet-200":
+            folder = stored_file(name, "wnids.txt").parent
+            found = read_image_folder(folder, "val" if part == "test" else part)
+        else:
+            found = load_images(name, part)
+        return found.select(np.arange(start, start + count))
     except DataError as error:
         raise NotHere(str(error)) from None
 

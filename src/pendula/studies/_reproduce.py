@@ -92,7 +92,13 @@ _MODULES = {
         "_continuity_systems",
         "_continuity_cures",
     ),
-    "depth": ("_depth", "_depth_exact", "_depth_settings", "_depth_mnist"),
+    "depth": (
+        "_depth",
+        "_depth_exact",
+        "_depth_settings",
+        "_depth_mnist",
+        "_depth_cifar",
+    ),
     "curvature": (
         "_curvature",
         "_curvature_quadratic",

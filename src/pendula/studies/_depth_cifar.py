@@ -1,0 +1,283 @@
+"""Coloured images in study `depth`: part `cifar` on a CPU, a subset; on a GPU the whole
+sets, in parts `cifar_2`, `cifar_8`, `cifar_16`, `cifar100` and `tiny_imagenet`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from ..data import Images
+from ..depth import FittedImages, ImageFitConfig, ImageNetConfig, accuracy
+from ._claim import Claim
+from ._depth import depth
+from ._depth_nets import PAPER, WORDS, images, kind, trained
+from ._row import Row
+from ._study import NotHere, Run
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A set, the networks on it, and what is asked of them.
+
+    `nets`: of `WORDS`, and `refined`, from one unit on in RK4; `settings`: of the part;
+    `targets`, `published`: by the end of a row's id; `gpu`: whether it needs one."""
+
+    words: str
+    data: str
+    nets: tuple[str, ...]
+    settings: dict[str, Any]
+    gpu: bool = True
+    targets: dict[str, float] = dataclasses.field(default_factory=dict)
+    published: dict[str, float] = dataclasses.field(default_factory=dict)
+    tried: str = "Never run: no GPU was at hand."
+
+
+_JPEG = "CIFAR-10, re-encoded as JPEG (not comparable with published accuracies)"
+_WORDS = {**WORDS, "refined": "trained in RK4 from one unit on, doubled on the way"}
+_GPU = {"euler_resnet": 0.5, "rk4_as_euler": 0.3, "dip": 5.0}
+_WHOLE = {
+    "train": 50_000,
+    "test": 10_000,
+    "width": 16,
+    "epochs": 120,
+    "batch": 512,
+    "lr": 0.1,
+    "seeds": 2,
+    "refine_at": [],
+}
+_CASES = {
+    "cifar": Case(
+        f"{_JPEG}: 5000 and 2000 of them, 8 channels, 2-2-2, 15 epochs",
+        "cifar10",
+        ("resnet", "euler", "midpoint", "rk4", "refined"),
+        {
+            **_WHOLE,
+            "train": 5000,
+            "test": 2000,
+            "units": 2,
+            "width": 8,
+            "epochs": 15,
+            "batch": 64,
+            "refine_at": [7],
+        },
+        gpu=False,
+        targets={"dip": 5.0, "refined_time": 0.8},
+        tried="Batch norm, batch 64, rate 0.1, cosine, Nesterov, crop and flip, "
+        "refined at epoch 7: the first settings that were run.",
+    ),
+    "cifar_2": Case(
+        f"{_JPEG}, 2-2-2, 120 epochs at batch 512",
+        "cifar10",
+        ("resnet", "euler", "midpoint", "rk4", "refined"),
+        {**_WHOLE, "units": 2, "refine_at": [25]},
+        targets={**_GPU, "rk4_resnet": 1.0, "refined_lost": 0.5, "refined_time": 0.8},
+        published={
+            "resnet_accuracy": 0.9131,
+            "euler_accuracy": 0.9141,
+            "midpoint_accuracy": 0.9067,
+            "rk4_accuracy": 0.9101,
+            "refined_accuracy": 0.9109,
+        },
+    ),
+    "cifar_8": Case(
+        f"{_JPEG}, 8-8-8, 60 epochs at batch 512",
+        "cifar10",
+        ("resnet", "euler", "rk4", "refined"),
+        {**_WHOLE, "units": 8, "epochs": 60, "refine_at": [15, 25, 35]},
+        targets={**_GPU, "rk4_resnet": 1.0, "refined_lost": 0.5, "refined_time": 0.8},
+        published={
+            "resnet_accuracy": 0.9311,
+            "euler_accuracy": 0.9311,
+            "rk4_accuracy": 0.9329,
+            "refined_accuracy": 0.9306,
+        },
+    ),
+    "cifar_16": Case(
+        f"{_JPEG}, 16-16-16, 120 epochs at batch 512",
+        "cifar10",
+        ("euler",),
+        {**_WHOLE, "units": 16},
+        published={"euler_accuracy": 0.9369},
+    ),
+    "cifar100": Case(
+        "CIFAR-100, 8-8-8 of 64 channels, 120 epochs at batch 512",
+        "cifar100",
+        ("resnet", "euler"),
+        {**_WHOLE, "units": 8, "width": 64},
+        targets={"euler_resnet": 0.5},
+        published={"resnet_accuracy": 0.7916, "euler_accuracy": 0.7845},
+        tried="Never run: the data were not at hand.",
+    ),
+    "tiny_imagenet": Case(
+        "Tiny-ImageNet, 8-8-8, 120 epochs at batch 512",
+        "tiny-imagenet-200",
+        ("resnet", "euler"),
+        {**_WHOLE, "train": 100_000, "units": 8},
+        targets={"euler_resnet": 0.5},
+        tried="Never run: the data were not at hand.",
+    ),
+}
+
+
+_WAYS = {
+    "euler": "Euler in its steps",
+    "euler_double": "Euler in twice its steps",
+    "midpoint": "midpoint in its steps",
+    "rk4_38_half": "the 3/8 rule in half its steps",
+}
+
+
+def _rows(key: str) -> Iterator[Row]:
+    case = _CASES[key]
+
+    def row(name: str, words: str, unit: str = "points", better: str = "lower") -> Row:
+        target = case.targets.get(name)
+        more: dict[str, Any] = {} if target is None else {"tried": case.tried}
+        return Row(
+            f"depth.{key}.{name}",
+            f"{case.words}, {words}",
+            unit,
+            better=better,
+            target=target,
+            source=PAPER,
+            published=case.published.get(name),
+            **more,
+        )
+
+    for net in case.nets:
+        yield row(
+            f"{net}_accuracy",
+            f"{_WORDS[net]}: share of test images that are right.",
+            "1",
+            "higher",
+        )
+        yield row(f"{net}_training", f"{_WORDS[net]}: time of the training.", "s")
+        if net != "resnet":
+            for key_, words in (("double", "twice"), ("half", "half")):
+                end = f"solved in {words} its steps: accuracy lost."
+                yield row(f"{net}_{key_}", f"{_WORDS[net]}, {end}")
+    if "resnet" in case.nets:
+        yield row("euler_resnet", "Euler against residual: absolute difference.")
+    if "rk4" not in case.nets:
+        return
+    yield row("rk4_resnet", "accuracy lost by RK4 against residual.")
+    for way, words in _WAYS.items():
+        yield row(f"rk4_as_{way}", f"trained in RK4, solved by {words}: accuracy lost.")
+    yield row(
+        "dip",
+        "accuracy lost in twice the steps: trained in Euler more than trained in RK4.",
+        better="higher",
+    )
+    yield row("refined_lost", "accuracy lost by the refined one against RK4.")
+    yield row("refined_time", "time of the refined one over that of RK4.", "1")
+
+
+def _part(key: str) -> Callable[[Run], Iterator[Claim]]:
+    case = _CASES[key]
+
+    def measure(run: Run) -> Iterator[Claim]:
+        """Train, compare, solve otherwise."""
+        s = run.settings
+        train = images(case.data, "train", s["train"])
+        test = images(case.data, "test", s["test"])
+        if case.gpu and jax.default_backend() == "cpu":
+            raise NotHere("it needs a GPU, and none is on this machine")
+        yield from _measured(run, key, case, train, test)
+
+    return measure
+
+
+for _key, _case in _CASES.items():
+    depth.part(
+        _key,
+        tuple(_rows(_key)),
+        full=_case.settings,
+        quick={
+            **_case.settings,
+            **{"train": 64, "test": 100, "epochs": 2, "batch": 32, "seeds": 1},
+            **{
+                "width": 2,
+                "units": 1,
+                "refine_at": [1] * bool(_case.settings["refine_at"]),
+            },
+        },
+    )(_part(_key))
+
+
+def _measured(
+    run: Run, key: str, case: Case, train: Images, test: Images
+) -> Iterator[Claim]:
+    s, row = run.settings, lambda name: run.row(f"depth.{key}.{name}")
+    fits: dict[str, list[FittedImages]] = {}
+    right: dict[str, np.ndarray] = {}
+    for net in case.nets:
+        fits[net] = [
+            _trained(run, net, s, train, seed, len(train.classes))
+            for seed in range(s["seeds"])
+        ]
+        right[net] = np.asarray([fit.accuracy(test) for fit in fits[net]])
+        yield row(f"{net}_accuracy").measured(right[net])
+        yield row(f"{net}_training").measured([fit.seconds for fit in fits[net]])
+
+    def lost(net: str, scheme: str | None, factor: float) -> np.ndarray:
+        """Points that networks lose in another scheme and number of steps."""
+        found = []
+        for fit in fits[net]:
+            block: Any = fit.net.blocks[0]
+            steps = max(1, round(factor * block.n_steps))
+            solved = fit.net.manifest(scheme, steps)
+            found.append(accuracy(solved, fit.state, test, fit.scaling))
+        return 100.0 * (right[net] - np.asarray(found))
+
+    double = {}
+    for net in case.nets:
+        if net == "resnet":
+            continue
+        run.progress(f"{key}, {_WORDS[net]}: other numbers of steps")
+        double[net] = lost(net, None, 2)
+        yield row(f"{net}_double").measured(double[net])
+        yield row(f"{net}_half").measured(lost(net, None, 0.5))
+    if "resnet" in case.nets:
+        apart = 100.0 * np.abs(right["euler"] - right["resnet"])
+        yield row("euler_resnet").measured(apart)
+    if "rk4" not in case.nets:
+        return
+    yield row("rk4_resnet").measured(100.0 * (right["resnet"] - right["rk4"]))
+    run.progress(f"{key}: RK4 solved otherwise")
+    yield row("rk4_as_euler").measured(lost("rk4", "euler", 1))
+    yield row("rk4_as_euler_double").measured(lost("rk4", "euler", 2))
+    yield row("rk4_as_midpoint").measured(lost("rk4", "midpoint", 1))
+    yield row("rk4_as_rk4_38_half").measured(lost("rk4", "rk4_38", 0.5))
+    yield row("dip").measured(double["euler"] - double["rk4"])
+    yield row("refined_lost").measured(100.0 * (right["rk4"] - right["refined"]))
+    times = [
+        a.seconds / b.seconds for a, b in zip(fits["refined"], fits["rk4"], strict=True)
+    ]
+    yield row("refined_time").measured(times)
+
+
+def _trained(
+    run: Run, net: str, s: dict[str, Any], data: Images, seed: int, classes: int
+) -> FittedImages:
+    refined = net == "refined"
+    config = ImageNetConfig(
+        classes=classes,
+        width=s["width"],
+        units=1 if refined else s["units"],
+        **kind("rk4" if refined else net),
+    )
+    training = ImageFitConfig(
+        epochs=s["epochs"],
+        batch=s["batch"],
+        lr=s["lr"],
+        schedule="cosine",
+        warmup=0.5,
+        nesterov=True,
+        refine_at=tuple(s["refine_at"]) if refined else (),
+        seed=seed,
+    )
+    return trained(run, f"{net}-{seed}", config, data, training, seed)
