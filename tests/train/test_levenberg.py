@@ -12,7 +12,9 @@ from pendula.train import (
     finish,
     levenberg_state,
     levenberg_step,
+    normal_equations,
     posterior_covariance,
+    pulled_equations,
     run,
 )
 
@@ -195,6 +197,18 @@ def test_covariance_is_the_marginal_block_of_the_dense_inverse():
         tuple(jnp.asarray(x) for x in problem),
     )
     assert_allclose(found, exact, rtol=1e-10)
+
+
+def test_both_modes_give_the_same_equations():
+    problem = tuple(jnp.asarray(x) for x in linear_problem(6))
+    static = {"precision": jnp.full(PARAMS, 2.0)}
+    given = ({"p": jnp.ones(PARAMS)}, jnp.ones((ITEMS, LOCAL)), problem)
+    found, wanted = (
+        equations(residual, *given, lambda p: (p, static))
+        for equations in (pulled_equations, normal_equations)
+    )
+    for name in ("a", "b", "c", "gp", "gs", "rss"):
+        assert_allclose(getattr(found, name), getattr(wanted, name), rtol=1e-10)
 
 
 PRECISIONS = (0.5, 5.0, 50.0)

@@ -48,6 +48,7 @@ from ._levenberg import (
     levenberg_step as levenberg_step,
     normal_equations as normal_equations,
     posterior_covariance as posterior_covariance,
+    pulled_equations as pulled_equations,
 )
 from ._meta import (
     first_order as first_order,

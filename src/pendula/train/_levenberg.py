@@ -79,6 +79,36 @@ def normal_equations(
     return Normal(a.sum(0), b, c, gp.sum(0), gs, rss.sum())
 
 
+def pulled_equations(
+    residual: Residual,
+    params: Any,
+    local: Float[Array, "item local"],
+    items: Any,
+    full: Callable[[Any], Any] = lambda params: params,
+) -> Normal:
+    """`normal_equations` by reverse mode: for items of a few residuals each, many
+    fewer than there are parameters (one-step pairs, points of a regression)."""
+    flat, unravel = ravel_pytree(params)
+
+    def one(s: Array, item: Any) -> tuple[Array, ...]:
+        def f(pair: tuple) -> tuple[Array, Array]:
+            r = residual(full(unravel(pair[0])), pair[1], item)
+            return r, r
+
+        (jp, js), r = jax.jacrev(f, has_aux=True)((flat, s))
+        return jp, js, r
+
+    jp, js, r = jax.vmap(one)(local, items)
+    return Normal(
+        jnp.einsum("irp,irq->pq", jp, jp),
+        jnp.einsum("irp,irl->ipl", jp, js),
+        jnp.einsum("irl,irm->ilm", js, js),
+        jnp.einsum("irp,ir->p", jp, r),
+        jnp.einsum("irl,ir->il", js, r),
+        jnp.sum(r * r),
+    )
+
+
 def _solve(matrix: Array, rhs: Array) -> Array:
     return jax.scipy.linalg.cho_solve(jax.scipy.linalg.cho_factor(matrix), rhs)
 
