@@ -204,6 +204,9 @@ def test_profile_of_a_block_by_hand(key):
     assert_allclose(found.cosines[0], turn, rtol=1e-5)
     flat = [np.ravel(v[0]) for v in jax.tree.leaves(block.unit)]
     assert_allclose(found.sizes[0], np.linalg.norm(np.concatenate(flat)), rtol=1e-6)
+    two = depth_profile(block, jnp.stack([x, 2.0 * x]), batched=True)
+    other = depth_profile(block, 2.0 * x)
+    assert_allclose(two.moves, (found.moves + other.moves) / 2, rtol=1e-6)
     flat_block = OdeBlock(DenseUnit(DIM, 5, key=key), n_basis=3, init="shared")
     assert_array_equal(depth_profile(flat_block, x).jumps, [0.0, 0.0])
 

@@ -32,11 +32,14 @@ class DepthProfile:
     cosines: np.ndarray
 
 
-def depth_profile(block: Any, xs: Array, state: Any = None) -> DepthProfile:
+def depth_profile(
+    block: Any, xs: Array, state: Any = None, *, batched: bool = False
+) -> DepthProfile:
     """The profile of a block on one input, or on a batch of them.
 
-    **Arguments:** `xs`: one input of the block; with a state, a batch `"sample ..."`
-    (norms then see all of it). To see a fitted network, give it in inference mode.
+    **Arguments:** `xs`: one input of the block; a batch `"sample ..."` with `batched`,
+    and always with a state (norms then see all of it). To see a fitted network, give
+    it in inference mode.
 
     ```python
     >>> import jax, jax.numpy as jnp
@@ -48,7 +51,7 @@ def depth_profile(block: Any, xs: Array, state: Any = None) -> DepthProfile:
 
     ```
     """
-    if state is None:
+    if state is None and not batched:
         paths = eqx.filter_jit(block.path)(xs)[None]
     else:
         run = jax.vmap(block.path, (0, None), axis_name="batch")

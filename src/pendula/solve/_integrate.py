@@ -102,6 +102,8 @@ def integrate(
     import diffrax
     import optimistix
 
+    from ._reach import Reaching
+
     if max_steps < 1:
         raise ConfigError(f"max_steps is {max_steps}; it must be at least 1.")
     for name, tol in (("rtol", rtol), ("atol", atol)):
@@ -127,21 +129,18 @@ def integrate(
 
     starts = good & jnp.all(jnp.isfinite(slope(since[0], y0, context)))
     span = jnp.where(good, since[-1], 1.0)
-    controller = diffrax.PIDController(
-        rtol,
-        atol,
-        dtmin=4.0 * jnp.finfo(y0.dtype).eps * span,
-        force_dtmin=False,
-    )
+    least = 4.0 * jnp.finfo(y0.dtype).eps * span
+    controller = diffrax.PIDController(rtol, atol, dtmin=least, force_dtmin=False)
+    reaching = Reaching(controller, least)
     # A step that crosses a corner of the inputs has poor derivatives with respect
     # to them; and the dense output of an implicit solver (a cubic) and of Dopri8 (500
     # times its error at 1e-13, measured) is far below its order: all then step from
     # sample to sample.
     poor = (diffrax.AbstractImplicitSolver, diffrax.Dopri8)
     if path is not None and jumps:
-        controller = diffrax.ClipStepSizeController(controller, jump_ts=since[1:-1])
+        controller = diffrax.ClipStepSizeController(reaching, jump_ts=since[1:-1])
     elif path is not None or isinstance(method, poor):
-        controller = diffrax.ClipStepSizeController(controller, step_ts=since[1:-1])
+        controller = diffrax.ClipStepSizeController(reaching, step_ts=since[1:-1])
     stop = None
     if event is not None:
         digits = 8.0 * float(jnp.finfo(y0.dtype).eps)

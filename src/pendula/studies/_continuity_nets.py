@@ -13,6 +13,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
+from .._errors import DivergedError
 from ..diagnostics import Convergence, convergence_test
 from ..nn import MLP
 from ..solve import AbstractScheme, scheme as find_scheme
@@ -128,9 +129,11 @@ def train(
             opt = init_opt(transform, params, seeds)
         state = TrainState.start(start, opt, jax.random.key(1), seeds)
         batch = (static, items)
-        state, _ = run(
+        state, reason = run(
             step, state, batch, num_steps=updates, log_every=updates, inner=inner
         )
+        if reason != "done":  # on such data there is nothing to judge
+            raise DivergedError(f"training in {scheme} at dt = {dt:g}: {reason}")
         found = state.params[0] if transform is None else state.params
         whole = jax.device_get(eqx.combine(found, static))
     pick = lambda k: jax.tree.map(lambda x: np.asarray(x[k]), whole)

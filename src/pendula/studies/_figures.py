@@ -23,12 +23,12 @@ POINTS = 800
 @contextlib.contextmanager
 def figure(path: Path, rows: int, height: float) -> Iterator[list[Axes]]:
     """Axes below each other with a common time axis, written to `path` at the end."""
-    with _sheet(path, (7.0, height), (rows, 1), 9.0) as (_, axes):
+    with sheet(path, (7.0, height), (rows, 1), 9.0) as (_, axes):
         yield axes
 
 
 @contextlib.contextmanager
-def _sheet(
+def sheet(
     path: Path, size: tuple[float, float], grid: tuple[int, int], font: float
 ) -> Iterator[tuple[Any, list[Axes]]]:
     """A figure and its axes, of which those below each other share theirs."""
@@ -105,7 +105,7 @@ def maps(
     the first axis to the right); `values`: what they are; `axes`: names of both axes.
     """
     size = (2.35 * len(panels), 2.5)
-    with _sheet(path, size, (1, len(panels)), 8.0) as (fig, found):
+    with sheet(path, size, (1, len(panels)), 8.0) as (fig, found):
         for ax, (title, (at, plane)) in zip(found, panels.items(), strict=True):
             ends = (at[0], at[-1], at[0], at[-1])
             image = ax.imshow(

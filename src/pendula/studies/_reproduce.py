@@ -98,6 +98,7 @@ _MODULES = {
         "_depth_settings",
         "_depth_mnist",
         "_depth_cifar",
+        "_depth_extras",
     ),
     "curvature": (
         "_curvature",
