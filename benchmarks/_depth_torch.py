@@ -1,9 +1,14 @@
-"""ResNet-20 of order "pre" in PyTorch: stem, three stages of three units, batch norm;
-the same layers, strides, shortcuts and numbers of weights as the network 2-2-2."""
+"""Times training steps of a ResNet-20 of order "pre" in PyTorch: stem, three stages of
+three units, batch norm; the same layers, strides, shortcuts and numbers of weights as
+the network 2-2-2. The peer's side of `test_depth_step.py` and of part `speed` of study
+`depth`."""
 
 from __future__ import annotations
 
+import json
+
 import torch
+from _timing import median_seconds, told
 from torch import nn
 from torch.nn import functional
 
@@ -73,3 +78,19 @@ class Torch:
     def size(self) -> int:
         """Number of weights."""
         return sum(p.numel() for p in self.net.parameters())
+
+
+def main() -> None:
+    options, found = told()
+    torch.set_num_threads(1)
+    out = {}
+    for name, last in (("nchw", False), ("nhwc", True)):
+        side = Torch(found["x"], found["y"], channels_last=last)
+        losses = [side.step() for _ in range(5)]
+        out[name] = median_seconds(side.step, options.rounds)
+        out.update(size=side.size(), losses=losses)
+    options.out.write_text(json.dumps(out), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -14,7 +14,7 @@ os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
 import equinox as eqx  # noqa: E402 - threads are set first
 import jax  # noqa: E402 - the same
 import jax.numpy as jnp  # noqa: E402 - the same
-from _hessian_timing import median_seconds, told  # noqa: E402 - the same
+from _timing import median_seconds, told  # noqa: E402 - the same
 
 from pendula.diagnostics import HessianOperator  # noqa: E402 - the same
 
@@ -58,7 +58,7 @@ def operator(net, found):
 
 
 def main():
-    options, found = told()
+    options, found = told(("mlp", "conv"))
     op = operator(options.net, found)
     v = found["v"]
     product = op(v)

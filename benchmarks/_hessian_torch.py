@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 import numpy as np
-from _hessian_timing import median_seconds, told
+from _timing import median_seconds, told
 
 
 torch: Any = importlib.import_module("torch")  # by name: it may not be installed
@@ -67,7 +67,7 @@ def products(net, found):
 
 
 def main():
-    options, found = told()
+    options, found = told(("mlp", "conv"))
     torch.set_num_threads(1)
     again, full = products(options.net, found)
     out = {

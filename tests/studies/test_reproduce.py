@@ -269,7 +269,7 @@ def test_every_study_has_a_table_of_its_own():
         ],
         *["exact", "settings", "mnist"],
         *["cifar", "cifar_2", "cifar_8", "cifar_16", "cifar100", "tiny_imagenet"],
-        "extras",
+        *["extras", "speed"],
         *["quadratic", "networks", "kernel", "convection", "speed"],
     ]
 

@@ -62,6 +62,7 @@ _CASES = {
             "width": 8,
             "epochs": 15,
             "batch": 64,
+            "seeds": 1,
             "refine_at": [7],
         },
         gpu=False,

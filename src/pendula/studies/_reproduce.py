@@ -99,6 +99,7 @@ _MODULES = {
         "_depth_mnist",
         "_depth_cifar",
         "_depth_extras",
+        "_depth_speed",
     ),
     "curvature": (
         "_curvature",

@@ -1,4 +1,4 @@
-"""What both sides of `test_hessian_product.py` are told, and how they take times."""
+"""What both sides of a comparison are told, and how they take times."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 
-def told():
-    """Options of the program, and the arrays of its case."""
+def told(nets=()):
+    """Options of the program, and the arrays of its case; `nets`: which there are."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--net", choices=("mlp", "conv"), required=True)
+    if nets:
+        parser.add_argument("--net", choices=nets, required=True)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--out", type=Path, required=True)
