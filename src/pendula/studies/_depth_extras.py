@@ -160,7 +160,7 @@ def _other_rows() -> Iterator[Row]:
 @depth.part(
     "extras",
     (*_profile_rows(), *_transfer_rows(), *_other_rows()),
-    full={"seeds": 2, "train": 10_000, "test": 10_000, "epochs": 3},
+    full={"seeds": 1, "train": 10_000, "test": 10_000, "epochs": 3},
     quick={"seeds": 1, "train": 64, "test": 100, "epochs": 3},
 )
 def extras(run: Run) -> Iterator[Claim]:
