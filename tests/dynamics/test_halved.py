@@ -38,12 +38,12 @@ def test_a_guard_halves_the_step_and_a_resumed_fit_is_the_same(tmp_path):
     data = simulate("harmonic", num=4, duration=10.0, dt=0.5, seed=0)
     guard = lambda: StepGuard(every=20, tolerance=0.3, most=2)
     given = {"judged": False}
-    whole = fit(
-        None, data, CONFIG, out=tmp_path / "whole", callbacks=[guard()], **given
-    )
+    whole = fit(None, data, CONFIG, out=tmp_path / "whole", callbacks=[guard()])
     rows = json.loads((tmp_path / "whole/resume/substeps.json").read_text())
     assert len(rows) >= 1
     assert whole.ensemble.substeps == 2 ** len(rows)
+    told = [phase["reason"] for phase in whole.report["training"]["phases"]]
+    assert f"halved at {rows[0][1]}" in told[rows[0][0]]
     plain = fit(None, data, CONFIG, **given)
     assert plain.ensemble.substeps == 1
     # interrupted in the first looks after the step was halved

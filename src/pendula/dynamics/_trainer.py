@@ -159,7 +159,12 @@ class Trainer:
                     break
                 self.halvings.add(index, outcome.steps)
             seconds = time.perf_counter() - began
-            outcomes.append(dataclasses.replace(outcome, seconds=seconds))
+            reason = outcome.reason
+            if at := [str(s) for p, s in self.halvings.rows if p == index]:
+                reason += f"; the step was halved at {', '.join(at)}"
+            outcomes.append(
+                dataclasses.replace(outcome, seconds=seconds, reason=reason)
+            )
         assert stage is not None
         return eqx.combine(pair[0], static), pair[1], stage.items, outcomes
 
