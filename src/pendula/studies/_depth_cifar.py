@@ -11,10 +11,17 @@ import jax
 import numpy as np
 
 from ..data import Images
-from ..depth import FittedImages, ImageFitConfig, ImageNetConfig, accuracy
+from ..depth import (
+    DepthSweep,
+    FittedImages,
+    ImageFitConfig,
+    ImageNetConfig,
+    accuracy,
+    depth_sweep,
+)
 from ._claim import Claim
 from ._depth import depth
-from ._depth_nets import PAPER, WORDS, images, kind, trained
+from ._depth_nets import PAPER, WORDS, draw_sweeps, images, kind, trained
 from ._row import Row
 from ._study import NotHere, Run
 
@@ -132,6 +139,13 @@ _WAYS = {
 }
 
 
+_FACTORS = {
+    "half": ("half", 0.5),
+    "double": ("twice", 2),
+    "fourfold": ("four times", 4),
+}
+
+
 def _rows(key: str) -> Iterator[Row]:
     case = _CASES[key]
 
@@ -158,9 +172,9 @@ def _rows(key: str) -> Iterator[Row]:
         )
         yield row(f"{net}_training", f"{_WORDS[net]}: time of the training.", "s")
         if net != "resnet":
-            for key_, words in (("double", "twice"), ("half", "half")):
-                end = f"solved in {words} its steps: accuracy lost."
-                yield row(f"{net}_{key_}", f"{_WORDS[net]}, {end}")
+            for end, (words, _) in _FACTORS.items():
+                lost = f"solved in {words} its steps: accuracy lost."
+                yield row(f"{net}_{end}", f"{_WORDS[net]}, {lost}")
     if "resnet" in case.nets:
         yield row("euler_resnet", "Euler against residual: absolute difference.")
     if "rk4" not in case.nets:
@@ -224,7 +238,7 @@ def _measured(
         yield row(f"{net}_accuracy").measured(right[net])
         yield row(f"{net}_training").measured([fit.seconds for fit in fits[net]])
 
-    def lost(net: str, scheme: str | None, factor: float) -> np.ndarray:
+    def lost(net: str, scheme: str, factor: float) -> np.ndarray:
         """Points that networks lose in another scheme and number of steps."""
         found = []
         for fit in fits[net]:
@@ -234,14 +248,21 @@ def _measured(
             found.append(accuracy(solved, fit.state, test, fit.scaling))
         return 100.0 * (right[net] - np.asarray(found))
 
-    double = {}
+    sweeps: dict[str, DepthSweep] = {}
+    double: dict[str, list[float]] = {}
     for net in case.nets:
         if net == "resnet":
             continue
         run.progress(f"{key}, {_WORDS[net]}: other numbers of steps")
-        double[net] = lost(net, None, 2)
-        yield row(f"{net}_double").measured(double[net])
-        yield row(f"{net}_half").measured(lost(net, None, 0.5))
+        found = [_swept(fit, test) for fit in fits[net]]
+        for end, (_, factor) in _FACTORS.items():
+            values = [sweep.lost(*_at(sweep, factor)) for sweep in found]
+            yield row(f"{net}_{end}").measured(values)
+            if factor == 2:
+                double[net] = values
+        if net in WORDS:
+            sweeps[net] = found[0]
+    draw_sweeps(run.figures / f"{key}.svg", sweeps)
     if "resnet" in case.nets:
         apart = 100.0 * np.abs(right["euler"] - right["resnet"])
         yield row("euler_resnet").measured(apart)
@@ -253,12 +274,27 @@ def _measured(
     yield row("rk4_as_euler_double").measured(lost("rk4", "euler", 2))
     yield row("rk4_as_midpoint").measured(lost("rk4", "midpoint", 1))
     yield row("rk4_as_rk4_38_half").measured(lost("rk4", "rk4_38", 0.5))
-    yield row("dip").measured(double["euler"] - double["rk4"])
+    yield row("dip").measured(np.subtract(double["euler"], double["rk4"]))
     yield row("refined_lost").measured(100.0 * (right["rk4"] - right["refined"]))
     times = [
         a.seconds / b.seconds for a, b in zip(fits["refined"], fits["rk4"], strict=True)
     ]
     yield row("refined_time").measured(times)
+
+
+def _swept(fit: FittedImages, test: Images) -> DepthSweep:
+    """In its own scheme, fewer and more steps than those of the training."""
+    block: Any = fit.net.blocks[0]
+    n = block.n_steps
+    steps = sorted({n, *(max(1, round(f * n)) for _, f in _FACTORS.values())})
+    given = {"schemes": (block.scheme,), "steps": steps, "state": fit.state}
+    return depth_sweep(fit.net, test, fit.scaling, **given)
+
+
+def _at(sweep: DepthSweep, factor: float) -> tuple[str, int]:
+    """Its scheme, and its steps times a factor."""
+    scheme, n = sweep.trained
+    return scheme, max(1, round(factor * n))
 
 
 def _trained(

@@ -16,8 +16,16 @@ from ..depth import (
 )
 from ._claim import Claim
 from ._depth import depth
-from ._depth_nets import PAPER, POOL, WORDS, images, kind, mnist_training, trained
-from ._figures import COLOURS, figure
+from ._depth_nets import (
+    PAPER,
+    POOL,
+    WORDS,
+    draw_sweeps,
+    images,
+    kind,
+    mnist_training,
+    trained,
+)
 from ._row import Row
 from ._study import Run
 
@@ -177,17 +185,4 @@ def _swept(run: Run, fits: dict[str, list[FittedImages]], test: Any) -> Iterator
         if key != "midpoint":
             row = run.row(f"depth.mnist.dip_{key}")
             yield row.measured([f.lost(key, 4) for f in found])
-    with figure(run.figures / "mnist.svg", 1, 3.4) as (ax,):
-        for colour, (key, sweep) in zip(COLOURS, sweeps.items(), strict=False):
-            ax.plot(
-                sweep.steps,
-                100.0 * (1.0 - sweep.accuracy[0]),
-                "o-",
-                color=colour,
-                markersize=4,
-                label=WORDS[key],
-            )
-        ax.axvline(2, color="#767676", linewidth=0.9)
-        ax.set_xlabel("steps of each block (trained with 2)")
-        ax.set_ylabel("test images that are wrong [%]")
-        ax.legend(frameon=False)
+    draw_sweeps(run.figures / "mnist.svg", sweeps)

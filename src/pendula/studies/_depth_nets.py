@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -10,12 +12,14 @@ import numpy as np
 from .._errors import DataError
 from ..data import Images, load_images, read_cifar, read_image_folder
 from ..depth import (
+    DepthSweep,
     FittedImages,
     ImageFitConfig,
     ImageNet,
     ImageNetConfig,
     fit_images,
 )
+from ._figures import COLOURS, figure
 from ._study import NotHere, Run, stored_file
 
 
@@ -79,3 +83,23 @@ def trained(
     run.progress(f"{name}: training")
     net = ImageNet(config, key=jax.random.key(seed))
     return fit_images(net, data, training, folder=run.scratch / name)
+
+
+def draw_sweeps(path: Path, sweeps: Mapping[str, DepthSweep]) -> None:
+    """Images that are wrong over the number of steps, each network in the scheme it
+    was trained in."""
+    with figure(path, 1, 3.4) as (ax,):
+        for colour, (key, sweep) in zip(COLOURS, sweeps.items(), strict=False):
+            ax.plot(
+                sweep.steps,
+                100.0 * (1.0 - sweep.accuracy[0]),
+                "o-",
+                color=colour,
+                markersize=4,
+                label=WORDS[key],
+            )
+        trained = next(iter(sweeps.values())).trained[1]
+        ax.axvline(trained, color="#767676", linewidth=0.9)
+        ax.set_xlabel(f"steps of each block (trained with {trained})")
+        ax.set_ylabel("test images that are wrong [%]")
+        ax.legend(frameon=False)
