@@ -10,7 +10,17 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from pendula._errors import DataError, ShapeError
 from pendula._tree import member
-from pendula.dynamics import Fitted, Model, fit, from_dict, load
+from pendula.dynamics import (
+    DRIVE,
+    KNOTS,
+    STARTS,
+    Fitted,
+    Model,
+    continuity,
+    fit,
+    from_dict,
+    load,
+)
 from pendula.systems import simulate
 
 
@@ -94,6 +104,21 @@ def test_free_runs_see_the_input_as_in_training(driven):
     roll = driven.simulate(clean.ys[0, 0], clean.ts[0], clean.us[0])
     assert_allclose(roll.ys[0], clean.ys[0], atol=0.1)
     assert roll.status.tolist() == [0]
+
+
+def test_the_convergence_test_runs_under_the_held_out_input():
+    """A judged fit keeps a start and what drives it; the test follows both."""
+    fitted = fit(None, driven_record(irregular=0.0, missing=0.0), DRIVEN)
+    found = continuity(fitted, schemes=("rk4",))
+    assert found.verdict == "consistent_flow"
+    arrays = fitted.arrays
+    knots, drive = arrays[KNOTS], arrays[DRIVE]
+    assert drive.shape == (len(knots) - 1, 4, 1)
+    assert_allclose(np.diff(knots), 0.1, atol=1e-9)
+    # without inputs the same law moves otherwise
+    silent = {"drive": (knots, 0.0 * drive), "schemes": ("rk4",)}
+    still = continuity(fitted, arrays[STARTS], **silent)
+    assert abs(still.scale - found.scale) > 0.01
 
 
 def silenced():

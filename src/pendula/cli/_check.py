@@ -48,7 +48,7 @@ def check(
     trust = bool(verdict.get("trust"))
     lines = [*score_lines(report), *constant_lines(report), *law_lines(report)]
     lines += verdict_lines(report)
-    # without starts (inputs, chains of bars, older runs) nothing is swept
+    # without starts (chains of bars, older runs) nothing is swept
     sweeps = read.array("continuity/starts") is not None
     fitted: Any = None
     if sweeps or measured is not None:
@@ -83,12 +83,15 @@ def check(
 def _continuity(run: Path, read: Run, fitted: Any, console: Console) -> Any:
     """The convergence test of the run's model from its starts, written to its page;
     None where there is none to make."""
-    from ..dynamics import STARTS, continuity
+    from ..dynamics import DRIVE, KNOTS, STARTS, continuity
     from ..report import with_continuity, write_numbers
 
     console.say("sweeping the solver's step and scheme")
+    given: dict[str, Any] = {"starts": read.array(STARTS)}
+    if (knots := read.array(KNOTS)) is not None:
+        given["drive"] = (knots, read.array(DRIVE))
     try:
-        found = continuity(fitted, read.array(STARTS))
+        found = continuity(fitted, **given)
     except ConfigError as error:  # a motion at rest, say: there is nothing to sweep
         console.detail(f"  continuity was not tested: {error}")
         return None

@@ -68,7 +68,12 @@ from ._constants import (
     Varying as Varying,
     constant as constant,
 )
-from ._continuity import STARTS as STARTS, continuity as continuity
+from ._continuity import (
+    DRIVE as DRIVE,
+    KNOTS as KNOTS,
+    STARTS as STARTS,
+    continuity as continuity,
+)
 from ._control_map import (
     ControlMap as ControlMap,
     load_control_map as load_control_map,

@@ -14,6 +14,8 @@ from ._fitted import Fitted
 LONGEST = 256  # sampling intervals that the test runs over
 SHORTEST = 8
 STARTS = "continuity/starts"  # in the arrays of a run: where held-out forecasts begin
+KNOTS = "continuity/knots"  # and, for a model with inputs, what drives one of them
+DRIVE = "continuity/drive"
 
 
 def continuity(
@@ -29,9 +31,9 @@ def continuity(
 
     **Arguments:**
     - `starts`: states `"traj dim"`; default: where held-out forecasts began (of the
-      object that `fit` returns).
+      object that `fit` returns), for a model with inputs one of them with its inputs.
     - `horizon`: time that is run over; default: as far as the verdict trusts the model,
-      8 to 256 sampling intervals.
+      8 to 256 sampling intervals, and no farther than the inputs are known.
     - `tolerance`: relative to the signal; `more`: `truth`, `true_field`, `drive`,
       `schemes`, `hs`, `t0` of the test. Without truth the verdict is `consistent_flow`
       or `depends_on_solver`.
@@ -39,13 +41,16 @@ def continuity(
     **Raises:** `DataError` for a model with inputs where no `drive` is given, and where
     there are no starts.
     """
-    about = fitted.about
+    about, kept = fitted.about, fitted.arrays or {}
+    if starts is None and STARTS in kept:
+        starts = kept[STARTS]
+        if "drive" not in more and KNOTS in kept:
+            more["drive"] = (kept[KNOTS], kept[DRIVE])
     if about["input_names"] and "drive" not in more:
         raise DataError(
             f"the model has inputs ({', '.join(about['input_names'])}): the test needs "
             "them as drive, one knot at each sample."
         )
-    starts = (fitted.arrays or {}).get(STARTS) if starts is None else starts
     if starts is None:
         raise DataError(
             "there are no states to start from; give starts, or test the object that "
@@ -56,6 +61,14 @@ def continuity(
     if horizon is None:
         horizon = float((about.get("verdict") or {}).get("trust_to") or 0.0)
     count = int(np.clip(round(horizon / dt), SHORTEST, LONGEST))
+    if "drive" in more:
+        known = float(np.max(more["drive"][0]))
+        count = min(count, int(known / dt * (1.0 + 1e-9)))
+        if count < 1:
+            raise DataError(
+                f"the inputs are known over {known:g}, less than one sampling interval "
+                f"({dt:g}). Give longer ones."
+            )
     t0 = float(more.pop("t0", 0.0))
     seen = list(model.observed)
     return convergence_test(

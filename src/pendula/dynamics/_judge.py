@@ -58,6 +58,7 @@ class Trial:
     t_fail: np.ndarray
     states: np.ndarray
     refined: np.ndarray
+    us: np.ndarray | None = None
 
 
 def judge(
@@ -229,6 +230,7 @@ def run_trial(fitted: Fitted, prepared: Prepared) -> Trial:
         out.t_fail,
         out.ys[fitted.members // 2],
         fine.ys[fitted.members // 2],
+        None if clips.us is None else np.asarray(clips.us)[:, history - 1 :],
     )
 
 

@@ -15,7 +15,7 @@ from .._tree import sources_of
 from ..data import summary
 from ..diagnostics import Conformal
 from ..solve import scheme as find_scheme
-from ._continuity import STARTS
+from ._continuity import DRIVE, KNOTS, STARTS
 from ._fitted import Fitted
 from ._panels import energies, visited
 from ._posterior import constant_covariance
@@ -167,11 +167,7 @@ def _arrays(
     )
     for name, one in rivals.items():
         out[f"growth/baseline_{name}"] = one.median * factor
-    # where the convergence test of a run begins
-    begins = trial.states[:MOST_STARTS, trial.ts.shape[1] - trial.horizon.shape[1]]
-    begins = begins[np.isfinite(begins).all(1)]
-    if len(begins) and not fitted.about["input_names"]:
-        out[STARTS] = np.asarray(begins, np.float64)
+    out.update(_sweep_begins(fitted, trial))
     held = panels["coverage"]
     if held is not None:
         out["coverage/horizon"] = held.horizon
@@ -181,6 +177,29 @@ def _arrays(
     if fitted.covariance is not None and fitted.about["constants"]:
         out["constants/correlation"] = _correlation(fitted)
     return out
+
+
+def _sweep_begins(fitted: Fitted, trial: Any) -> dict[str, np.ndarray]:
+    """Where the convergence test of a run begins; with inputs, one start and what
+    drives it."""
+    history = trial.ts.shape[1] - trial.horizon.shape[1]
+    if fitted.about["input_names"] and trial.us is None:
+        return {}
+    if trial.us is None:
+        begins = trial.states[:MOST_STARTS, history]
+        begins = begins[np.isfinite(begins).all(1)]
+        return {STARTS: np.asarray(begins, np.float64)} if len(begins) else {}
+    begins, ts = trial.states[:, history - 1], trial.ts[:, history - 1 :]
+    steps = (np.diff(ts, axis=1) > 0).sum(1)  # shorter records are padded
+    k = int(np.argmax(np.where(np.isfinite(begins).all(1), steps, -1)))
+    if not np.isfinite(begins[k]).all():
+        return {}
+    n = int(steps[k])
+    return {
+        STARTS: np.asarray(begins[k : k + 1], np.float64),
+        KNOTS: np.asarray(ts[k, : n + 1] - ts[k, 0], np.float64),
+        DRIVE: np.asarray(trial.us[k, :n], np.float64),
+    }
 
 
 def _shown(fitted: Fitted, trial: Any) -> dict[str, np.ndarray]:
