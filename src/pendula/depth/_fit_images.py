@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import time
 from collections.abc import Callable
@@ -336,8 +337,18 @@ class _Fit:
         timing = self.folder / "timing.jsonl"
         if timing.exists():
             rows = [json.loads(x) for x in timing.read_text("utf-8").splitlines()]
-            last = {row["phase"]: row["seconds"] for row in rows}
-            self.before = float(sum(last.values()))
+            self.before = spent(rows)
+
+
+def spent(rows: list[Info]) -> float:
+    """Seconds of a training by its records: each phase, and each process that went on
+    with one, counts from 0."""
+    total = last = 0.0
+    for before, row in itertools.pairwise([{}, *rows]):
+        if row["phase"] != before.get("phase") or row["seconds"] < last:
+            total += last
+        last = float(row["seconds"])
+    return total + last
 
 
 class _Epoch(AbstractCallback):
