@@ -52,10 +52,9 @@ def depth_profile(
     ```
     """
     if state is None and not batched:
-        paths = eqx.filter_jit(block.path)(xs)[None]
+        paths = _path(block, xs)[None]
     else:
-        run = jax.vmap(block.path, (0, None), axis_name="batch")
-        paths = eqx.filter_jit(run)(xs, state)
+        paths = _paths(block, xs, state)
     path = np.asarray(paths, np.float64).reshape(*paths.shape[:2], -1)
     moves = np.diff(path, axis=1)
     norms = np.linalg.norm(moves, axis=-1)
@@ -83,3 +82,13 @@ def depth_profile(
         norms.mean(axis=0),
         cosines.mean(axis=0),
     )
+
+
+@eqx.filter_jit
+def _path(block: Any, x: Array) -> Array:
+    return block.path(x)
+
+
+@eqx.filter_jit
+def _paths(block: Any, xs: Array, state: Any) -> Array:
+    return jax.vmap(block.path, (0, None), axis_name="batch")(xs, state)

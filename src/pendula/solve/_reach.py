@@ -30,6 +30,7 @@ class Reaching(diffrax.AbstractAdaptiveStepSizeController):
         self.norm = controller.norm
 
     def wrap(self, direction: Any) -> Reaching:
+        """The same for a direction in time."""
         return Reaching(self.controller.wrap(direction), self.slack)
 
     def init(
@@ -43,6 +44,7 @@ class Reaching(diffrax.AbstractAdaptiveStepSizeController):
         func: Any,
         error_order: Any,
     ) -> Any:
+        """End of the first step and the first state: the other controller's."""
         return self.controller.init(terms, t0, t1, y0, dt0, args, func, error_order)
 
     def adapt_step_size(
@@ -56,6 +58,7 @@ class Reaching(diffrax.AbstractAdaptiveStepSizeController):
         error_order: Any,
         controller_state: Any,
     ) -> Any:
+        """The other controller's decision, the next step longer by `slack`."""
         keep, next_t0, next_t1, *rest = self.controller.adapt_step_size(
             t0, t1, y0, y1_candidate, args, y_error, error_order, controller_state
         )
