@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -33,9 +34,20 @@ def cores() -> int:
 
 
 def machine() -> str:
-    """Processor, cores that this process may use, system and Python, one line."""
-    name = f"{platform.system()} {platform.machine()}"
-    return f"{cores()} x {_processor()}, {name}, Python {platform.python_version()}"
+    """Processor, cores that this process may use, accelerator, system and Python, one
+    line."""
+    name = f"{platform.system()} {platform.machine()}, Python"
+    parts = [f"{cores()} x {_processor()}", *_accelerators(), name]
+    return f"{', '.join(parts)} {platform.python_version()}"
+
+
+def _accelerators() -> list[str]:
+    """The device that JAX computes on, where it is not the processor; nothing before
+    JAX was loaded."""
+    jax = sys.modules.get("jax")
+    if jax is None or jax.default_backend() == "cpu":
+        return []
+    return [jax.devices()[0].device_kind]
 
 
 def _processor() -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from .._errors import ConfigError
 from ._images import Images
@@ -55,12 +56,19 @@ class Scaling:
                 f"images of {pixels.shape[-1]} channels and a scaling for "
                 f"{len(self.mean)}. Take the scaling from a set of the same kind."
             )
-        return self.numbers(pixels / np.float32(255))
+        return self.numbers(np.divide(pixels, 255, dtype=np.float32))
 
     def numbers(self, unit: np.ndarray) -> np.ndarray:
         """Pixels in [0, 1], `"... channel"`, to the same numbers."""
-        mean, std = np.array([self.mean, self.std], np.float32)
-        return ((unit - mean) / std).astype(np.float32)
+        row = unit.shape[-2:]  # whole rows of pixels: three channels are a short loop
+        mean, std = (
+            np.broadcast_to(np.asarray(v, np.float32), row).ravel()
+            for v in (self.mean, self.std)
+        )
+        out = unit.astype(np.float32).reshape(*unit.shape[:-2], -1)
+        out -= mean
+        out /= std
+        return out.reshape(unit.shape)
 
 
 def crop_and_flip(
@@ -90,13 +98,10 @@ def crop_and_flip(
     down, right = rng.integers(0, 2 * padding + 1, size=(2, count))
     mirrored = rng.random(count) < (0.5 if flip else 0.0)
     frame = ((0, 0), (padding, padding), (padding, padding), (0, 0))
-    wide = np.pad(pixels, frame)
-    columns = np.arange(width)
-    columns = np.where(mirrored[:, None], width - 1 - columns, columns)
-    rows = down[:, None] + np.arange(height)
-    columns = right[:, None] + columns
-    each = np.arange(count)[:, None, None]
-    return wide[each, rows[:, :, None], columns[:, None, :]]
+    cuts = sliding_window_view(np.pad(pixels, frame), (height, width), (1, 2))
+    out = np.moveaxis(cuts[np.arange(count), down, right], 1, -1)
+    out[mirrored] = out[mirrored, :, ::-1]
+    return np.ascontiguousarray(out)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -25,6 +26,7 @@ from ..train import (
     AbstractCallback,
     Checkpoint,
     MetricsLog,
+    Prefetch,
     StopTraining,
     TrainState,
     check_same,
@@ -290,12 +292,13 @@ class _Fit:
         self, state: TrainState, rest: Any, transform: Any, stage: int, end: int
     ) -> tuple[TrainState, str]:
         """One stage, its checkpoints and its records."""
-        per = self.batches.per_epoch
+        per, precision = self.batches.per_epoch, self.config.precision
 
         def loss(parts: Any, batch: Any, key: PRNGKeyArray) -> tuple:
             weights, running = parts
             net = eqx.combine(weights, rest)
-            logits, after = apply_batch(net, batch.x, running)
+            xs = batch.x.astype(precision)
+            logits, after = apply_batch(net, xs, running)
             return jnp.mean(jax.vmap(cross_entropy)(logits, batch.y)), after
 
         callbacks: list[AbstractCallback] = [_Epoch(self, rest, per, stage)]
@@ -304,7 +307,11 @@ class _Fit:
             callbacks.append(MetricsLog(self.folder, name, int(state.step)))
             callbacks.append(Checkpoint(self.folder, stage, self.seconds))
         step = gradient_step(loss, transform, statistics=True)
-        return run(step, state, self.batches, callbacks, num_steps=end, log_every=per)
+        with contextlib.ExitStack() as stack:
+            batches: Callable[[int], Any] = self.batches
+            if jax.default_backend() != "cpu":  # there the cores are busy anyway
+                batches = stack.enter_context(Prefetch(batches))
+            return run(step, state, batches, callbacks, num_steps=end, log_every=per)
 
     def _refined(
         self, parts: Any, rest: Any, opt: Any, stage: int

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._errors import ConfigError, ShapeError, nearest
@@ -286,9 +287,11 @@ class ImageNet(eqx.Module):
 
 
 def _pooled(x: Float[Array, "rows cols chan"], grid: int) -> Float[Array, " feature"]:
-    """Means over the cells of a grid, cut off where the size is no multiple."""
+    """Means over the cells of a grid, cut off where the size is no multiple; in
+    float32 at least."""
+    dtype = jnp.promote_types(x.dtype, jnp.float32)
     if grid == 1:
-        return x.mean((0, 1))
+        return x.mean((0, 1), dtype)
     rows, cols, size = x.shape
     high, wide = rows // grid, cols // grid
     if not high or not wide:
@@ -297,7 +300,7 @@ def _pooled(x: Float[Array, "rows cols chan"], grid: int) -> Float[Array, " feat
             f"{grid} x {grid}. Take a smaller pool."
         )
     x = x[: high * grid, : wide * grid].reshape(grid, high, grid, wide, size)
-    return x.mean((1, 3)).reshape(-1)
+    return x.mean((1, 3), dtype).reshape(-1)
 
 
 class _Part:

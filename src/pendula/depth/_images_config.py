@@ -10,6 +10,7 @@ from .._errors import ConfigError, nearest
 
 
 SCHEDULES = ("drops", "cosine")
+PRECISIONS = ("float32", "bfloat16")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +65,9 @@ class ImageFitConfig:
     """At a refinement momenta are split between the halves; False: they start at 0."""
     noise: float = 0.0
     """Of a factor 1 + noise z on each coefficient that a refinement makes."""
+    precision: str = "float32"
+    """Of images and activations while training: `"float32"` or `"bfloat16"`, faster on
+    a GPU. Weights, norms, logits and the loss are float32 in both."""
     seed: int = 0
     """Of the order of the images, of their augmentation and of the noise."""
 
@@ -83,6 +87,12 @@ class ImageFitConfig:
             raise ConfigError(
                 f'schedule "{self.schedule}" is unknown.'
                 f"{nearest(self.schedule, SCHEDULES)} Allowed: {', '.join(SCHEDULES)}."
+            )
+        if self.precision not in PRECISIONS:
+            raise ConfigError(
+                f'precision "{self.precision}" is unknown.'
+                f"{nearest(self.precision, PRECISIONS)} Allowed: "
+                f"{', '.join(PRECISIONS)}."
             )
         for name in ("drops", "refine_at"):
             at = getattr(self, name)

@@ -246,7 +246,7 @@ class SkipInit(AbstractUnit):
 
     def __call__(self, x: Array, state: Any = None) -> tuple[Array, Any]:
         r, state = self.unit(x, state)
-        return self.scale * r, state
+        return self.scale.astype(r.dtype) * r, state
 
     def redraw(self, key: PRNGKeyArray) -> SkipInit:
         return SkipInit(self.unit.redraw(key))

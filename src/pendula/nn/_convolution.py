@@ -56,7 +56,8 @@ class Convolution(eqx.Module):
     $$ y = K * x + b, \qquad K_{abco} \sim N(0,\, 2 / (k^2 c_{out})) $$
 
     **Shapes**: `"height width in"` to `"rows cols out"`, with rows and columns the
-    height and width over `stride`, rounded up; one image a call.
+    height and width over `stride`, rounded up; one image a call, the result in its
+    dtype.
     **Arguments:** `in_size`, `out_size`: channels; `kernel`: side k, odd; `stride`.
     **Raises:** `ConfigError` for sizes that cannot be used.
     **Source:** the initial weights: He, Zhang, Ren, Sun 2015, arXiv:1502.01852,
@@ -110,8 +111,8 @@ class Convolution(eqx.Module):
         self, x: Float[Array, "height width chan"]
     ) -> Float[Array, "rows cols out"]:
         """The filtered image."""
-        y = convolve(x, self.weight, self.stride)
-        return y if self.bias is None else y + self.bias[None, None]
+        y = convolve(x, self.weight.astype(x.dtype), self.stride)
+        return y if self.bias is None else y + self.bias.astype(x.dtype)[None, None]
 
     def redraw(self, key: PRNGKeyArray) -> Convolution:
         """The same layer with fresh random weights."""

@@ -19,12 +19,18 @@ FLOOR = 1e-5
 """Least variance that is divided by, and least one that a state keeps."""
 
 
+def _full(x: Array) -> Array:
+    """x in the precision in which means are taken: float32 at least."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
 def _affine(x: Array, mean: Array, variance: Array, scale: Array, bias: Array) -> Array:
     """(x - mean) / sqrt(variance + FLOOR) * scale + bias, each `"chan"`, as one
-    product and one sum an entry."""
+    product and one sum an entry; in the dtype of x, whatever that of the others."""
     factor = scale * jax.lax.rsqrt(variance + FLOOR)
     wide = (1,) * (x.ndim - 1) + (-1,)
-    return (x - mean.reshape(wide)) * factor.reshape(wide) + bias.reshape(wide)
+    y = (_full(x) - mean.reshape(wide)) * factor.reshape(wide) + bias.reshape(wide)
+    return y.astype(x.dtype)
 
 
 @register("module")
@@ -78,8 +84,8 @@ class GroupNorm(eqx.Module):
             v.size // self.groups,
             total_repeat_length=v.size,
         )
-        mean = group(x.mean(space))
-        away = x - mean.reshape((1,) * len(space) + (-1,))
+        mean = group(_full(x).mean(space))
+        away = _full(x) - mean.reshape((1,) * len(space) + (-1,))
         variance = group((away * away).mean(space))
         return _affine(x, mean, variance, self.scale, self.bias), state
 
@@ -207,8 +213,8 @@ class BatchNorm(eqx.Module):
             return _affine(x, mean, variance, self.scale, self.bias), state
         space = tuple(range(x.ndim - 1))
         over = lambda v: jax.lax.pmean(v.mean(space), self.axis_name)
-        mean = over(x)
-        away = x - mean.reshape((1,) * len(space) + (-1,))
+        mean = over(_full(x))
+        away = _full(x) - mean.reshape((1,) * len(space) + (-1,))
         variance = over(away * away)
         seen = jax.lax.stop_gradient((mean, variance))
         y = _affine(x, mean, variance, self.scale, self.bias)

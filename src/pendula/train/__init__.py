@@ -57,6 +57,7 @@ from ._meta import (
     mean_loss as mean_loss,
     second_order as second_order,
 )
+from ._prefetch import Prefetch as Prefetch
 from ._run import (
     NOT_FINITE as NOT_FINITE,
     AbstractCallback as AbstractCallback,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
@@ -104,7 +103,7 @@ def gradient_step(
             )(params, opt, bad, batch, keys)
         return (params, opt, bad, key, step + 1), (value, norm)
 
-    @eqx.filter_jit
+    @jax.jit
     def step(state: TrainState, batch: Any) -> tuple[TrainState, Info]:
         carry = (state.params, state.opt, state.bad, state.key, state.step)
         if inner == 1:
