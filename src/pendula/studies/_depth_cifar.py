@@ -93,10 +93,10 @@ _CASES = {
         },
     ),
     "cifar_8": Case(
-        f"{_JPEG}, 8-8-8, 60 epochs at batch 512, {_SHORT}",
+        f"{_JPEG}, 8-8-8, 24 epochs at batch 512, {_SHORT}",
         "cifar10",
         ("resnet", "euler", "rk4", "refined"),
-        {**_ON_GPU, "units": 8, "epochs": 60, "seeds": 1, "refine_at": [15, 25, 35]},
+        {**_ON_GPU, "units": 8, "epochs": 24, "seeds": 1, "refine_at": [6, 10, 14]},
         targets={**_GPU, "rk4_resnet": 1.0, "refined_lost": 0.5, "refined_time": 0.8},
         published={
             "resnet_accuracy": 0.9311,
