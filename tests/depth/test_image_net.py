@@ -102,9 +102,9 @@ def block_of(key, mode, basis, number, scheme="euler", **settings):
     return OdeBlock(unit, basis, number, scheme, state_mode=mode, key=key, **settings)
 
 
-@pytest.mark.parametrize("mode", ["nodes", "projected"])
+@pytest.mark.parametrize("mode", ["nodes", "projected", "stages"])
 def test_statistics_are_functions_of_depth(mode, key):
-    """Constants in both modes: each node has seen its own stage once, so that its
+    """Constants in all modes: each node has seen its own stage once, so that its
     state is a tenth of that stage's statistics."""
     block = block_of(key, mode, "piecewise_constant", 2)
     xs = jax.random.normal(key, (4, 4, 4, 2))
@@ -117,6 +117,62 @@ def test_statistics_are_functions_of_depth(mode, key):
     _, same = apply_batch(quiet, xs, state)
     for a, b in zip(jax.tree.leaves(same), jax.tree.leaves(state), strict=True):
         assert_array_equal(a, b)
+
+
+@eqx.filter_jit
+def settled(block, xs, times=200):
+    """The state after many passes over the same batch: its own statistics."""
+
+    def once(state, _):
+        return apply_batch(block, xs, state)[1], None
+
+    return jax.lax.scan(once, block.initial_state(), None, length=times)[0]
+
+
+@pytest.mark.parametrize(("mode", "exact"), [("stages", True), ("nodes", False)])
+def test_a_state_for_each_stage_gives_what_was_trained(mode, exact, key):
+    """RK4 in one step: with its running statistics settled on a batch a block does on
+    it what it did in training; with one state a node, a mixture, it does not."""
+    block = block_of(key, mode, "piecewise_constant", 1, "rk4", epsilon=2.0)
+    xs = jax.random.normal(key, (4, 4, 4, 2))
+    state = settled(block, xs)
+    assert state[0].mean.shape == ((4 if mode == "stages" else 1), 2)
+    wanted = apply_batch(block, xs, state)[0]
+    found = apply_batch(eqx.nn.inference_mode(block), xs, state)[0]
+    off = float(jnp.abs(found - wanted).max() / jnp.abs(wanted).max())
+    assert (off < 1e-5) == exact
+    assert exact or off > 1e-2
+
+
+def test_states_of_stages_are_found_by_the_nearest(key, tmp_path):
+    """Another scheme reads what lies nearest; a refined or converted block begins
+    with what its stages read; a file keeps where they were recorded."""
+    block = block_of(key, "stages", "piecewise_constant", 2, "rk4")
+    other = block.manifest("midpoint", 2)
+    node = lambda b: b.visits(b.places()).node.tolist()
+    assert node(block) == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    assert node(other) == [[0, 1], [4, 5]]
+    assert node(block.manifest("euler", 4)) == [[0], [1], [4], [5]]
+    assert other.manifest("rk4", 2).recorded is None
+    save_tree(tmp_path / "block.safetensors", other, {})
+    assert load_tree(tmp_path / "block.safetensors")[0].recorded == ("rk4", (1, 1))
+    assert_array_equal(other.initial_state()[0].mean.shape, (8, 2))
+    xs = jax.random.normal(key, (4, 4, 4, 2))
+    state = apply_batch(block, xs, block.initial_state())[1]
+    finer = block.refine(steps=True)
+    moved = finer.carry_state(block, state)
+    assert_array_equal(moved[0].mean[:4], state[0].mean[jnp.asarray([0, 0, 0, 1])])
+    for mode in ("nodes", "projected"):
+        old = block.with_state_mode(mode)
+        mixed = apply_batch(old, xs, old.initial_state())[1]
+        each = block.carry_state(old, mixed)
+        assert_allclose(each[0].mean[:4], jnp.repeat(mixed[0].mean[:1], 4, 0))
+        assert block.carry_state(old, None) is None
+        with pytest.raises(ConfigError, match="recalibrate"):
+            old.carry_state(block, state)
+    with pytest.raises(ConfigError, match="state_mode"):
+        block.with_state_mode("stage")
+    assert small(key).with_state_mode("stages").blocks[0].state_mode == "stages"
 
 
 def test_a_node_without_a_stage_keeps_its_statistics(key):

@@ -14,9 +14,8 @@ from jaxtyping import Array
 
 from .._errors import ConfigError
 from ._basis import AbstractLinearBasis
-from ._block import changed
 from ._places import Place, halved, knots, locate, merged
-from ._state import read_node, read_row, visits
+from ._state import read_node, read_row
 from ._step import explicit_step, tableau
 
 
@@ -72,7 +71,7 @@ def _per_sample(block: Any, xs: Array, state: Any) -> tuple[Array, Array]:
     arrays, rest = eqx.partition(block.unit, eqx.is_inexact_array)
     ends = [Place(t, True) for t in at[1:]]
     places = [[*row, end] for row, end in zip(block.places(), ends, strict=True)]
-    found = None if state is None else visits(block.basis, block.state_mode, places)
+    found = None if state is None else block.visits(places)
     theta = [block.basis.values(arrays, row) for row in places]
 
     def slope(k: int, j: int, y: Array) -> Array:
@@ -175,7 +174,7 @@ def adapt(
 def _cut(block: Any, state: Any, which: int, cells: bool) -> tuple[Any, Any]:
     """One step in two, and the cell of the basis in which its middle lies."""
     at = knots(block.steps)
-    new = _with_steps(block, halved(block.steps, [which]))
+    new = block.solved(block.scheme, halved(block.steps, [which]))
     if not cells:
         return new, state
     basis = block.basis
@@ -204,14 +203,10 @@ def _joined(
         if not pairs:
             break
         _, k = min(pairs)
-        longer = _with_steps(block, merged(block.steps, k))
+        longer = block.solved(block.scheme, merged(block.steps, k))
         after = step_errors(longer, xs, state)
         if after.max() <= tol:
             block, errors = longer, after
         else:
             refused.add((at[k], at[k + 2]))
     return block, errors
-
-
-def _with_steps(block: Any, whole: tuple[int, ...]) -> Any:
-    return changed(block, steps=whole)

@@ -23,8 +23,10 @@ from ._places import Place, lengths, stage_places
 from ._project import interpolate, project
 from ._state import (
     StateMode,
+    Visits,
     carried,
     fitted,
+    gathered,
     read_node,
     read_row,
     repeated,
@@ -63,7 +65,9 @@ class OdeBlock(eqx.Module):
       `redraw`), `"shared"` starts them all as the unit is.
     - `state_mode`: `"nodes"`, a running state a node, which each stage updates that
       lies nearest to it; `"projected"`, a state in the same basis, fitted to what all
-      stages recorded.
+      stages recorded; `"stages"`, one for each stage of the scheme it is trained in.
+      The first two mix what different stages of a node see, which in few long steps of
+      a scheme of high order is not alike; stages of another scheme read the nearest.
     - `checkpoint`: recompute each step in the backward pass instead of keeping it.
     - `adjoint`: `"discrete"`, the gradient of the steps; `"continuous"`, that of the
       equation, solved backwards from the output alone.
@@ -104,6 +108,8 @@ class OdeBlock(eqx.Module):
     """Which gradient is taken."""
     trained: int = eqx.field(static=True)
     """Largest number of coefficients that was trained."""
+    recorded: tuple[str, tuple[int, ...]] | None = eqx.field(static=True, default=None)
+    """Scheme and steps whose stages have a state (mode `"stages"`); None: its own."""
 
     def __init__(
         self,
@@ -127,16 +133,12 @@ class OdeBlock(eqx.Module):
         self.steps = lengths(found.n_basis if n_steps is None else n_steps, "n_steps")
         self.epsilon = float(len(self.steps) if epsilon is None else epsilon)
         self.state_mode, self.checkpoint, self.adjoint = state_mode, checkpoint, adjoint
-        self.trained = found.n_basis
+        self.trained, self.recorded = found.n_basis, None
         for name, value, known in (
             ("state_mode", state_mode, get_args(StateMode)),
             ("adjoint", adjoint, get_args(Adjoint)),
         ):
-            if value not in known:
-                raise ConfigError(
-                    f'OdeBlock: {name} "{value}" is unknown.{nearest(value, known)} '
-                    f"Allowed: {', '.join(known)}."
-                )
+            _check_choice(name, value, known)
 
     @property
     def n_steps(self) -> int:
@@ -146,6 +148,15 @@ class OdeBlock(eqx.Module):
     def places(self) -> tuple[tuple[Place, ...], ...]:
         """Where the stages lie, `[step][stage]`."""
         return stage_places(tableau(self.scheme).c, self.steps)
+
+    def visits(self, places: Sequence[Sequence[Place]]) -> Visits:
+        """Which entries of the state stages at these places read and write."""
+        return visits(self.basis, self.state_mode, places, self._kept())
+
+    def _kept(self) -> tuple[tuple[Place, ...], ...]:
+        """The stages that have an entry of their own in the mode `"stages"`."""
+        scheme, steps = self.recorded or (self.scheme, self.steps)
+        return stage_places(tableau(scheme).c, steps)
 
     def factors(self) -> list[float]:
         """Epsilon times the length of each step, rounded once."""
@@ -172,7 +183,7 @@ class OdeBlock(eqx.Module):
         """Output, next state, and x after each step."""
         plan = _Plan.of(self, state)
         step = jax.checkpoint(plan.step) if self.checkpoint else plan.step
-        carry = (x, state if self.state_mode == "nodes" else None)
+        carry = (x, None if self.state_mode == "projected" else state)
         if self._written_out():
             outs = []
             for k in range(self.n_steps):
@@ -213,7 +224,9 @@ class OdeBlock(eqx.Module):
         if of_unit is None and hasattr(self.unit, "initial_state"):
             one = jax.tree.map(lambda v: v[0] if eqx.is_array(v) else v, self.unit)
             of_unit = one.initial_state()
-        return repeated(of_unit, self.basis.n_basis)
+        stages = self.state_mode == "stages"
+        number = sum(map(len, self._kept())) if stages else self.basis.n_basis
+        return repeated(of_unit, number)
 
     def manifest(
         self,
@@ -223,7 +236,24 @@ class OdeBlock(eqx.Module):
         """The same weights, evaluated by another scheme or in other steps."""
         rule = self.scheme if scheme is None else tableau(scheme).name
         steps = self.steps if n_steps is None else lengths(n_steps, "n_steps")
-        return changed(self, scheme=rule, steps=steps)
+        return self.solved(rule, steps)
+
+    def solved(self, scheme: str, steps: tuple[int, ...]) -> OdeBlock:
+        """The block in a scheme and steps of these whole lengths; a state for each
+        stage stays that of the stages it was recorded at."""
+        now = (scheme, steps)
+        kept = self.recorded or (self.scheme, self.steps)
+        stays = self.state_mode == "stages" and kept != now
+        return changed(
+            self, scheme=scheme, steps=steps, recorded=kept if stays else None
+        )
+
+    def with_state_mode(self, mode: str) -> OdeBlock:
+        """The same block, its running state kept in another way: `carry_state` makes
+        one for `"stages"`; for the others begin with `initial_state` and recalibrate.
+        """
+        _check_choice("state_mode", mode, get_args(StateMode))
+        return changed(self, state_mode=mode, recorded=None)
 
     def project(self, basis: str | AbstractBasis, n_basis: int | None = None) -> Any:
         """The nearest function of another basis in place of theta(t)."""
@@ -264,7 +294,7 @@ class OdeBlock(eqx.Module):
         _warn_if_far(basis.n_basis, self.trained)
         new = changed(self, unit=eqx.combine(arrays, rest), basis=basis)
         halves = [v for length in self.steps for v in (length, length)]
-        return changed(new, steps=tuple(halves)) if steps else new
+        return changed(new, steps=tuple(halves), recorded=None) if steps else new
 
     def cut(self, cells: Sequence[int]) -> OdeBlock:
         """The same function on a basis some of whose cells are cut in two."""
@@ -285,6 +315,13 @@ class OdeBlock(eqx.Module):
 
         **Raises:** `ConfigError` for a state of unknown kind.
         """
+        if self.state_mode == "stages":
+            return None if state is None else gathered(state, old.visits(self._kept()))
+        if old.state_mode != self.state_mode:
+            raise ConfigError(
+                f'a state in the mode "{old.state_mode}" says nothing in the mode '
+                f'"{self.state_mode}". Begin with initial_state, and recalibrate it.'
+            )
         if old.basis == self.basis:
             return state
         return carried(state, self.state_mode, old.basis, self.basis, "carry_state")
@@ -318,13 +355,11 @@ class _Plan:
         even = len(set(factors)) == 1
         # a scan over steps of several lengths carries them; equal ones are a number
         lengths_in = None if even else factors
-        found = (
-            visits(block.basis, block.state_mode, places) if state is not None else None
-        )
+        found = block.visits(places) if state is not None else None
         where = None
         if found is not None:
             where = found.node if found.rows is None else found.rows
-        nodes = block.state_mode == "nodes"
+        entries = block.state_mode != "projected"
 
         def step(carry: Any, inputs: Any) -> Any:
             x, all_states = carry
@@ -337,7 +372,7 @@ class _Plan:
                 unit = eqx.combine(theta[columns[j]], rest)
                 if state is None:
                     r, _ = unit(y, None)
-                elif nodes:
+                elif entries:
                     r, new = unit(y, read_node(all_states, at[j]))
                     all_states = write_node(all_states, at[j], new)
                 else:
@@ -383,6 +418,14 @@ def changed(module: Any, **fields: Any) -> Any:
         value = fields.get(field.name, getattr(module, field.name))
         object.__setattr__(new, field.name, value)
     return new
+
+
+def _check_choice(name: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise ConfigError(
+            f'OdeBlock: {name} "{value}" is unknown.{nearest(value, known)} '
+            f"Allowed: {', '.join(known)}."
+        )
 
 
 def _frozen(unit: Any) -> bool:

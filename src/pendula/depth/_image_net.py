@@ -70,7 +70,7 @@ class ImageNetConfig:
     init: str = "independent"
     """Whether coefficients are drawn each by itself or start equal (`"shared"`)."""
     state_mode: str = "nodes"
-    """How running statistics depend on depth."""
+    """How running statistics depend on depth: `"nodes"`, `"projected"`, `"stages"`."""
     logarithmic: bool = True
     """Whether they keep the logarithm of the variance."""
     checkpoint: bool = False
@@ -259,6 +259,11 @@ class ImageNet(eqx.Module):
     def as_trained(self) -> ImageNet:
         """The network, its present sizes counting as trained."""
         return self._blockwise(lambda block: block.as_trained())
+
+    def with_state_mode(self, mode: str) -> ImageNet:
+        """Every block's running state kept in another way
+        (`OdeBlock.with_state_mode`)."""
+        return self._blockwise(lambda block: block.with_state_mode(mode))
 
     def carry_state(self, old: ImageNet, state: Any) -> Any:
         """The state of the network that this one was made of, on its bases."""

@@ -17,27 +17,31 @@ from ._places import Place, knots, locate
 from ._project import project
 
 
-StateMode = Literal["nodes", "projected"]
+StateMode = Literal["nodes", "projected", "stages"]
 
 
 class Visits(NamedTuple):
-    """Which part of the state each stage reads: `node` `"step stage"`, or the values
-    of the basis there, `rows` `"step stage M"`, and the fit `"M visit"`."""
+    """Which part of the state each stage reads: its entry, `node` `"step stage"`, or
+    the values of the basis there, `rows` `"step stage M"`, and the fit `"M visit"`."""
 
     node: np.ndarray
     rows: np.ndarray | None
     fit: np.ndarray | None
 
 
-def visits(
-    basis: AbstractBasis, mode: str, places: Sequence[Sequence[Place]]
-) -> Visits:
-    """What the stages of one pass read and write.
+Places = Sequence[Sequence[Place]]
+
+
+def visits(basis: AbstractBasis, mode: str, places: Places, kept: Places) -> Visits:
+    """What the stages of one pass read and write; `kept`: the stages that have an entry
+    of their own in the mode `"stages"`.
 
     In the mode `"projected"` the statistics recorded at all stages are fitted by least
     squares, as a correction of least norm to the old coefficients: what no stage has
     seen stays as it was.
     """
+    if mode == "stages":
+        return Visits(nearest(places, kept), None, None)
     ends = knots(basis.regions().cells)
     node = np.asarray([[locate(p, ends)[0] for p in row] for row in places])
     if mode == "nodes":
@@ -50,6 +54,33 @@ def visits(
     flat = basis.matrix([p for row in places for p in row])
     rows = flat.reshape(*node.shape, basis.n_basis)
     return Visits(node, rows, np.linalg.pinv(flat))
+
+
+def nearest(places: Places, kept: Places) -> np.ndarray:
+    """Which of the kept stages lies nearest in depth to each, `"step stage"`: in the
+    same pass itself (places after its last stage aside); of several equally near the
+    first, whose x other schemes meet too (midpoint's second stage is that of RK4)."""
+    flat, each = [p for row in kept for p in row], len(kept[0])
+    same = [tuple(row[:each]) for row in places] == list(map(tuple, kept))
+
+    def one(step: int, stage: int, place: Place) -> int:
+        if same and stage < each:
+            return step * each + stage
+        away = lambda i: (abs(flat[i].t - place.t), flat[i].ends != place.ends)
+        return min(range(len(flat)), key=away)
+
+    found = [[one(k, j, p) for j, p in enumerate(row)] for k, row in enumerate(places)]
+    return np.asarray(found)
+
+
+def gathered(state: Any, found: Visits) -> Any:
+    """What each stage reads, `"visit ..."`: a state for the mode `"stages"`."""
+    flat = found.node.ravel()
+    if found.rows is None:
+        return jax.tree.map(lambda x: x[flat], state)
+    rows = found.rows.reshape(len(flat), -1)
+    parts = [read_row(state, row) for row in rows]
+    return jax.tree.map(lambda *v: jnp.stack(v), *parts)
 
 
 def unseen(found: Visits) -> int:
