@@ -181,6 +181,7 @@ def test_schedules():
         ({"lr": 0.0}, "lr is 0"),
         ({"momentum": 1.0}, "momentum 1"),
         ({"schedule": "cosin"}, '"cosine"'),
+        ({"precision": "float16"}, "float32, bfloat16"),
         ({"refine_at": (3, 2)}, "Sort them"),
         ({"drops": (0,)}, "above 0"),
     ],
@@ -188,6 +189,21 @@ def test_schedules():
 def test_settings_that_cannot_be(settings, text):
     with pytest.raises(ConfigError, match=text):
         ImageFitConfig(**settings)
+
+
+def test_short_activations_with_batches_made_ahead(monkeypatch):
+    """As on a GPU: activations in bfloat16, weights and statistics in float32."""
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    config = ImageFitConfig(epochs=3, batch=16, schedule="cosine", precision="bfloat16")
+    found = fit_images(network(norm="batch", scheme="midpoint"), images(), config)
+    arrays = leaves(found)
+    assert {str(v.dtype) for v in arrays if eqx.is_inexact_array(v)} == {"float32"}
+    assert found.history[-1]["loss"] < found.history[0]["loss"]
+    quiet = eqx.nn.inference_mode(found.net)
+    x = jnp.ones((8, 8, 1), jnp.bfloat16)
+    inside = quiet.blocks[0](quiet.stem(x), found.state["blocks"][0])[0]
+    assert inside.dtype == jnp.bfloat16
+    assert quiet(x, found.state)[0].dtype == jnp.float32
 
 
 def test_networks_and_images_that_do_not_fit():

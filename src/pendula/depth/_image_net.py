@@ -9,13 +9,12 @@ from typing import Any, ClassVar, Literal, get_args
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._errors import ConfigError, ShapeError, nearest
 from .._registry import register
 from .._source import Source
-from ..nn import MLP, Convolution
+from ..nn import MLP, Convolution, at_least_float32
 from ._block import OdeBlock
 from ._stitch import ResidualChain, Stitch
 from ._unit import ConvUnit, SkipInit, norm_layer
@@ -294,9 +293,8 @@ class ImageNet(eqx.Module):
 def _pooled(x: Float[Array, "rows cols chan"], grid: int) -> Float[Array, " feature"]:
     """Means over the cells of a grid, cut off where the size is no multiple; in
     float32 at least."""
-    dtype = jnp.promote_types(x.dtype, jnp.float32)
     if grid == 1:
-        return x.mean((0, 1), dtype)
+        return at_least_float32(x).mean((0, 1))
     rows, cols, size = x.shape
     high, wide = rows // grid, cols // grid
     if not high or not wide:
@@ -305,7 +303,7 @@ def _pooled(x: Float[Array, "rows cols chan"], grid: int) -> Float[Array, " feat
             f"{grid} x {grid}. Take a smaller pool."
         )
     x = x[: high * grid, : wide * grid].reshape(grid, high, grid, wide, size)
-    return x.mean((1, 3), dtype).reshape(-1)
+    return at_least_float32(x).mean((1, 3)).reshape(-1)
 
 
 class _Part:

@@ -20,6 +20,7 @@ from ._norm import (
     BatchNorm as BatchNorm,
     GroupNorm as GroupNorm,
     NormState as NormState,
+    at_least_float32 as at_least_float32,
 )
 from ._reference import ReferenceMLP as ReferenceMLP, ReferenceNet as ReferenceNet
 from ._shaped import ConvexMLP as ConvexMLP, MonotoneMLP as MonotoneMLP

@@ -19,9 +19,9 @@ FLOOR = 1e-5
 """Least variance that is divided by, and least one that a state keeps."""
 
 
-def _full(x: Array) -> Array:
+def at_least_float32(x: Float[Array, "..."]) -> Float[Array, "..."]:
     """x in the precision in which means are taken: float32 at least."""
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    return x.astype(jnp.float32) if jnp.finfo(x.dtype).bits < 32 else x
 
 
 def _affine(x: Array, mean: Array, variance: Array, scale: Array, bias: Array) -> Array:
@@ -29,8 +29,8 @@ def _affine(x: Array, mean: Array, variance: Array, scale: Array, bias: Array) -
     product and one sum an entry; in the dtype of x, whatever that of the others."""
     factor = scale * jax.lax.rsqrt(variance + FLOOR)
     wide = (1,) * (x.ndim - 1) + (-1,)
-    y = (_full(x) - mean.reshape(wide)) * factor.reshape(wide) + bias.reshape(wide)
-    return y.astype(x.dtype)
+    away = at_least_float32(x) - mean.reshape(wide)
+    return (away * factor.reshape(wide) + bias.reshape(wide)).astype(x.dtype)
 
 
 @register("module")
@@ -84,8 +84,8 @@ class GroupNorm(eqx.Module):
             v.size // self.groups,
             total_repeat_length=v.size,
         )
-        mean = group(_full(x).mean(space))
-        away = _full(x) - mean.reshape((1,) * len(space) + (-1,))
+        mean = group(at_least_float32(x).mean(space))
+        away = at_least_float32(x) - mean.reshape((1,) * len(space) + (-1,))
         variance = group((away * away).mean(space))
         return _affine(x, mean, variance, self.scale, self.bias), state
 
@@ -213,8 +213,8 @@ class BatchNorm(eqx.Module):
             return _affine(x, mean, variance, self.scale, self.bias), state
         space = tuple(range(x.ndim - 1))
         over = lambda v: jax.lax.pmean(v.mean(space), self.axis_name)
-        mean = over(_full(x))
-        away = _full(x) - mean.reshape((1,) * len(space) + (-1,))
+        mean = over(at_least_float32(x))
+        away = at_least_float32(x) - mean.reshape((1,) * len(space) + (-1,))
         variance = over(away * away)
         seen = jax.lax.stop_gradient((mean, variance))
         y = _affine(x, mean, variance, self.scale, self.bias)
