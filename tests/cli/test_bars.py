@@ -231,6 +231,12 @@ def test_score_and_check(place):
     assert done.status == (0 if told["trust"] else 1)
     assert told["data"][0]["holds"] in (True, False)
     assert "of the spread" in told["data"][0]["text"]
+    swept = told["continuity"]
+    assert swept["verdict"] in ("consistent_flow", "depends_on_solver")
+    assert swept["scheme_train"] == "leapfrog"
+    assert swept["dt_train"] == pytest.approx(0.01)
+    page = (place.run / "report.html").read_text(encoding="utf-8")
+    assert "Continuity: the same law in other schemes and steps" in page
 
 
 @pytest.mark.slow

@@ -116,6 +116,21 @@ def test_the_run_of_a_family(at_place):
 
 
 @pytest.mark.slow
+def test_a_check_sweeps_three_of_its_systems(at_place):
+    done = call("check", "run", "-v")
+    assert done.status == 1  # a family was not held against anything
+    assert "Continuity: consistent_flow" in done.out
+    assert "pendula adapt says" in done.out
+    for label in ("a", "c", "d"):
+        assert f"  {label}: Continuity: consistent_flow" in done.err
+    page = (at_place.run / "report.html").read_text(encoding="utf-8")
+    assert "Continuity: the same law in other schemes and steps" in page
+    refused = call("check", "run", "new.csv", *READ)
+    assert refused.status == 2
+    assert "pendula adapt run DATA" in refused.err
+
+
+@pytest.mark.slow
 def test_a_new_system_is_adapted_and_forecast(at_place):
     done = call("adapt", "run", "new.csv", *READ, "--out", "new")
     assert done.status == 0, done.err

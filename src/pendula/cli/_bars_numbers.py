@@ -17,7 +17,7 @@ from .._source import citations
 from .._tree import sources_of
 from ..data import Trajectories, sampling
 from ..diagnostics import Limits, verdict
-from ..dynamics import BarsFollowed, BarsMachine, Fitted, follow_bars
+from ..dynamics import STARTS, BarsFollowed, BarsMachine, Fitted, follow_bars
 from ..systems import SlinkyCase, bars_of
 
 
@@ -416,6 +416,9 @@ def _arrays(run: BarsFollowed) -> dict[str, np.ndarray]:
         "outside/share": run.outside,
         **{f"energy/{name}": values for name, values in middle.energy.items()},
     }
+    start = np.concatenate([run.mean[0].ravel(), run.rates[0].ravel()])
+    if not run.moved and np.isfinite(start).all():  # ends that are moved are not swept
+        out[STARTS] = start[None]
     if len(run.paths) > 1:
         out["bars/members"] = np.stack([p.u for p in run.paths])
     if run.truth is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 from cyclopts import Parameter
 
 from .._errors import ConfigError
@@ -29,8 +30,9 @@ def check(
     """Exit status 0 if the run can be trusted, else 1.
 
     The convergence test sweeps the solver's step and scheme over the fitted law from
-    where held-out forecasts began; it goes onto the run's page, and does not change the
-    exit status: the verdict already asks whether half the step changes a forecast.
+    where held-out forecasts began (a chain of bars from its first record's start, a
+    family as three of its systems); it goes onto the run's page, and does not change
+    the exit status: the verdict already asks whether half the step changes a forecast.
 
     With data the forecast from their beginnings must also stay finite, and its 90 %
     band must hold 75 to 99 % of what was measured up to the horizon of the verdict; a
@@ -48,13 +50,17 @@ def check(
     trust = bool(verdict.get("trust"))
     lines = [*score_lines(report), *constant_lines(report), *law_lines(report)]
     lines += verdict_lines(report)
-    # without starts (chains of bars, older runs) nothing is swept
+    # without starts (moved ends, families with inputs, older runs) nothing is swept
     sweeps = read.array("continuity/starts") is not None
+    family = report.get("kind") == "family"
+    if family and measured is not None:
+        raise ConfigError(
+            f"{run} holds a family, which is of no system alone. Adapt it to the data "
+            f"first: pendula adapt {run} DATA --out NEW."
+        )
     fitted: Any = None
     if sweeps or measured is not None:
-        from .. import load
-
-        fitted = load(run)
+        fitted = _loaded(run, family)
     found = _continuity(run, read, fitted, console) if sweeps else None
     for finding in report.get("findings") or []:
         if finding.get("verdict") == "bad":
@@ -64,6 +70,11 @@ def check(
     if found is not None:
         result["continuity"] = found.to_dict()
         lines.append(found.text)
+    if family:
+        lines.append(
+            "A family has no verdict of its own: pendula adapt says of a new system "
+            "whether it is inside."
+        )
     if measured is not None:
         from ._on_data import hold_on
 
@@ -80,6 +91,33 @@ def check(
     return 0 if trust else 1
 
 
+def _loaded(run: Path, family: bool) -> Any:
+    """The fitted model, or the family, of a run."""
+    if family:
+        from ..dynamics import load_family
+
+        return load_family(run / "family.safetensors")
+    from .. import load
+
+    return load(run)
+
+
+def _of_family(read: Run, family: Any, systems: Any, console: Console) -> Any:
+    """The test of some systems of a family, of which the one stands whose motion
+    depends most on the solver."""
+    from ..dynamics import STARTS, continuity
+
+    starts = read.array(STARTS)
+    assert starts is not None
+    horizon = (read.report.get("family") or {}).get("horizon")
+    found = []
+    for k, start in zip(systems.tolist(), starts, strict=True):
+        one = continuity(family, start[None], eta=family.etas[k], horizon=horizon)
+        console.detail(f"  {family.labels[k]}: {one.text}")
+        found.append(one)
+    return max(found, key=lambda one: np.nan_to_num(one.gap, nan=np.inf))
+
+
 def _continuity(run: Path, read: Run, fitted: Any, console: Console) -> Any:
     """The convergence test of the run's model from its starts, written to its page;
     None where there is none to make."""
@@ -91,7 +129,10 @@ def _continuity(run: Path, read: Run, fitted: Any, console: Console) -> Any:
     if (knots := read.array(KNOTS)) is not None:
         given["drive"] = (knots, read.array(DRIVE))
     try:
-        found = continuity(fitted, **given)
+        if (systems := read.array("continuity/systems")) is not None:
+            found = _of_family(read, fitted, systems, console)
+        else:
+            found = continuity(fitted, **given)
     except ConfigError as error:  # a motion at rest, say: there is nothing to sweep
         console.detail(f"  continuity was not tested: {error}")
         return None

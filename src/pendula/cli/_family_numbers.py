@@ -19,7 +19,7 @@ from .._source import citations
 from .._tree import sources_of
 from ..data import Batch, Trajectories, summary
 from ..diagnostics import intrinsic_dimension
-from ..dynamics import Adapted, Family, Reaction, energy, systems_of, terms_of
+from ..dynamics import STARTS, Adapted, Family, Reaction, energy, systems_of, terms_of
 from ..nn import bind
 
 
@@ -165,6 +165,14 @@ def family_report(
             for key, value in law_curves(family, family.etas[shown]).items()
         },
     }
+    if not about["ctrl"]:
+        # what a check sweeps: the first and the last of a line of systems, the middle
+        firsts = family.first_states(data)
+        swept = order[[0, len(order) // 2, -1]]
+        begins = np.stack([firsts[rows[k][0]] for k in swept])
+        good = np.isfinite(begins).all(axis=1)
+        if good.any():
+            arrays |= {STARTS: begins[good], "continuity/systems": swept[good]}
     if about.get("params") is not None:
         arrays["family/params"] = np.array(about["params"], float)
     told = summary(data)

@@ -8,32 +8,38 @@ import numpy as np
 
 from .._errors import DataError
 from ..diagnostics import Convergence, convergence_test
+from ._family import Family
 from ._fitted import Fitted
 
 
 LONGEST = 256  # sampling intervals that the test runs over
 SHORTEST = 8
+WIDEST = 16  # entries of a state, above which it runs over fewer
 STARTS = "continuity/starts"  # in the arrays of a run: where held-out forecasts begin
 KNOTS = "continuity/knots"  # and, for a model with inputs, what drives one of them
 DRIVE = "continuity/drive"
 
 
 def continuity(
-    fitted: Fitted,
+    fitted: Fitted | Family,
     starts: Any = None,
     *,
+    eta: Any = None,
     horizon: float | None = None,
     tolerance: float = 0.05,
     **more: Any,
 ) -> Convergence:
-    """`pendula.diagnostics.convergence_test` of the middle member of a fit, in the
-    scheme and step it was trained with, channels over their spread.
+    """`pendula.diagnostics.convergence_test` of the middle member of a fit (of a
+    family: of one system), in the scheme and step it was trained with, channels over
+    their spread.
 
     **Arguments:**
     - `starts`: states `"traj dim"`; default: where held-out forecasts began (of the
       object that `fit` returns), for a model with inputs one of them with its inputs.
+    - `eta`: of a family, which system; default: the training system nearest the mean.
     - `horizon`: time that is run over; default: as far as the verdict trusts the model,
-      8 to 256 sampling intervals, and no farther than the inputs are known.
+      8 to 256 sampling intervals (fewer for a state of more than 16 entries, such as a
+      chain of bars), and no farther than the inputs are known.
     - `tolerance`: relative to the signal; `more`: `truth`, `true_field`, `drive`,
       `schemes`, `hs`, `t0` of the test. Without truth the verdict is `consistent_flow`
       or `depends_on_solver`.
@@ -41,26 +47,33 @@ def continuity(
     **Raises:** `DataError` for a model with inputs where no `drive` is given, and where
     there are no starts.
     """
-    about, kept = fitted.about, fitted.arrays or {}
+    about = fitted.about
+    if isinstance(fitted, Family):
+        kept: dict[str, Any] = {}
+        model = fitted.at(_central(fitted) if eta is None else eta)
+        dt, inputs = about["every"] * about["sampling"], ["u"] * about["ctrl"]
+    else:
+        kept, model = fitted.arrays or {}, fitted.model()
+        dt, inputs = float(about["step"]), about["input_names"]
     if starts is None and STARTS in kept:
         starts = kept[STARTS]
         if "drive" not in more and KNOTS in kept:
             more["drive"] = (kept[KNOTS], kept[DRIVE])
-    if about["input_names"] and "drive" not in more:
+    if inputs and "drive" not in more:
         raise DataError(
-            f"the model has inputs ({', '.join(about['input_names'])}): the test needs "
-            "them as drive, one knot at each sample."
+            f"the model has inputs ({', '.join(inputs)}): the test needs them as "
+            "drive, one knot at each sample."
         )
     if starts is None:
         raise DataError(
             "there are no states to start from; give starts, or test the object that "
             "fit returns."
         )
-    model = fitted.model()
-    dt = float(about["step"])
     if horizon is None:
         horizon = float((about.get("verdict") or {}).get("trust_to") or 0.0)
-    count = int(np.clip(round(horizon / dt), SHORTEST, LONGEST))
+    dim = np.shape(starts)[-1] if np.ndim(starts) else 1
+    longest = max(SHORTEST, LONGEST * WIDEST // max(WIDEST, dim))
+    count = int(np.clip(round(horizon / dt), SHORTEST, longest))
     if "drive" in more:
         known = float(np.max(more["drive"][0]))
         count = min(count, int(known / dt * (1.0 + 1e-9)))
@@ -84,3 +97,10 @@ def continuity(
         tolerance=tolerance,
         **more,
     )
+
+
+def _central(family: Family) -> np.ndarray:
+    """Eta of the training system nearest the mean."""
+    away = family.etas - family.mean
+    far = np.einsum("se,ef,sf->s", away, np.linalg.inv(family.covariance), away)
+    return family.etas[int(np.argmin(far))]

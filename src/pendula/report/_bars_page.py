@@ -23,6 +23,7 @@ from ._blocks import (
     Table,
     Text,
 )
+from ._continuity_figure import continuity_blocks, continuity_figure
 from ._data_words import summary_facts
 from ._draw import to_svg
 from ._fit_page import _reproduce, headline_block, verdict_block
@@ -46,6 +47,7 @@ BARS_FIGURES: dict[str, Callable[[Run], Figure | None]] = {
     "snapshots": snapshot_figure,
     "energy": energy_figure,
     "training": phases_figure,
+    "continuity": continuity_figure,
 }
 
 
@@ -176,5 +178,6 @@ def _trust(run: Run) -> Section:
         Points([str(r) for r in reasons]),
         table,
         *findings_table(run.report),
+        *continuity_blocks(run),
     ]
     return Section("Trust: step, range, energy", blocks, "Trust")

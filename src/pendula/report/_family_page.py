@@ -17,6 +17,7 @@ from ._blocks import (
     Text,
     Verdict,
 )
+from ._continuity_figure import continuity_blocks, continuity_figure
 from ._draw import to_svg
 from ._family_figures import (
     adapted_forecast_figure,
@@ -44,6 +45,7 @@ FAMILY_FIGURES: dict[str, Callable[[Run], Figure | None]] = {
     "morph": morph_figure,
     "potential": potential_figure,
     "training": training_figure,
+    "continuity": continuity_figure,
 }
 ADAPTED_FIGURES: dict[str, Callable[[Run], Figure | None]] = {
     "forecast": adapted_forecast_figure,
@@ -225,6 +227,7 @@ def _training(run: Run) -> Section:
         *_picture(run, "training", training_figure, caption),
         Table(("stage", "steps", "time", "ended because"), rows, words=(0, 3)),
         time_facts(run.report),
+        *continuity_blocks(run),
     ]
     return Section("Training: stages, time", blocks, "Training")
 
