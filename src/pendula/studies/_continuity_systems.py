@@ -274,12 +274,16 @@ def _tight(field: Any, x0: Array, ts: Array) -> Array:
     return integrate(field, x0, ts, solver="dopri8", rtol=1e-12, atol=1e-12).ys
 
 
+def _wide(field: Any) -> Any:
+    """The field in float64."""
+    wide = lambda x: np.asarray(x, np.float64) if eqx.is_array(x) else x
+    return jax.tree.map(wide, field)
+
+
 def _exact(field: Any, x0: Any, ts: np.ndarray) -> np.ndarray:
     with jax.enable_x64(True):
-        field = jax.tree.map(
-            lambda x: np.asarray(x, np.float64) if eqx.is_array(x) else x, field
-        )
-        return np.asarray(_tight(field, jnp.asarray(x0, jnp.float64), jnp.asarray(ts)))
+        x0 = jnp.asarray(x0, jnp.float64)
+        return np.asarray(_tight(_wide(field), x0, jnp.asarray(ts)))
 
 
 @eqx.filter_jit
@@ -289,11 +293,8 @@ def _steps(net: Any, x0: Array, ts: Array, scheme: str) -> Array:
 
 def _rolled(net: Any, x0: Any, ts: np.ndarray, scheme: str) -> np.ndarray:
     with jax.enable_x64(True):
-        net = jax.tree.map(
-            lambda x: np.asarray(x, np.float64) if eqx.is_array(x) else x, net
-        )
-        ys = _steps(net, jnp.asarray(x0, jnp.float64), jnp.asarray(ts), scheme)
-        return np.asarray(ys)
+        x0 = jnp.asarray(x0, jnp.float64)
+        return np.asarray(_steps(_wide(net), x0, jnp.asarray(ts), scheme))
 
 
 def _drift(net: Net, x0: Any, ts: np.ndarray) -> float:

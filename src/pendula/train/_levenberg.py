@@ -56,6 +56,24 @@ class Normal(eqx.Module):
     rss: Float[Array, ""]
 
 
+def _slopes(
+    jacobian: Any, residual: Residual, params: Any, full: Callable[[Any], Any]
+) -> Callable[[Array, Any], tuple[Array, Array, Array]]:
+    """Of one item: slopes of its residuals in the parameters and in what is its own,
+    and the residuals."""
+    flat, unravel = ravel_pytree(params)
+
+    def of(own: Array, item: Any) -> tuple[Array, Array, Array]:
+        def f(pair: tuple) -> tuple[Array, Array]:
+            r = residual(full(unravel(pair[0])), pair[1], item)
+            return r, r
+
+        (jp, js), r = jacobian(f, has_aux=True)((flat, own))
+        return jp, js, r
+
+    return of
+
+
 def normal_equations(
     residual: Residual,
     params: Any,
@@ -65,14 +83,10 @@ def normal_equations(
 ) -> Normal:
     """Gauss-Newton matrix and gradient by forward mode, one stretch at a time
     under `vmap` (the tangents of one stretch share its primal rollout)."""
-    flat, unravel = ravel_pytree(params)
+    slopes = _slopes(jax.jacfwd, residual, params, full)
 
     def one(s: Array, item: Any) -> tuple[Array, ...]:
-        def f(pair: tuple) -> tuple[Array, Array]:
-            r = residual(full(unravel(pair[0])), pair[1], item)
-            return r, r
-
-        (jp, js), r = jax.jacfwd(f, has_aux=True)((flat, s))
+        jp, js, r = slopes(s, item)
         return jp.T @ jp, jp.T @ js, js.T @ js, jp.T @ r, js.T @ r, r @ r
 
     a, b, c, gp, gs, rss = jax.vmap(one)(local, items)
@@ -88,17 +102,8 @@ def pulled_equations(
 ) -> Normal:
     """`normal_equations` by reverse mode: for items of a few residuals each, many
     fewer than there are parameters (one-step pairs, points of a regression)."""
-    flat, unravel = ravel_pytree(params)
-
-    def one(s: Array, item: Any) -> tuple[Array, ...]:
-        def f(pair: tuple) -> tuple[Array, Array]:
-            r = residual(full(unravel(pair[0])), pair[1], item)
-            return r, r
-
-        (jp, js), r = jax.jacrev(f, has_aux=True)((flat, s))
-        return jp, js, r
-
-    jp, js, r = jax.vmap(one)(local, items)
+    slopes = _slopes(jax.jacrev, residual, params, full)
+    jp, js, r = jax.vmap(slopes)(local, items)
     return Normal(
         jnp.einsum("irp,irq->pq", jp, jp),
         jnp.einsum("irp,irl->ipl", jp, js),
