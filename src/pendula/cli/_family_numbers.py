@@ -168,7 +168,7 @@ def family_report(
     if not about["ctrl"]:
         # what a check sweeps: the first and the last of a line of systems, the middle
         firsts = family.first_states(data)
-        swept = order[[0, len(order) // 2, -1]]
+        swept = order[np.unique([0, len(order) // 2, len(order) - 1])]
         begins = np.stack([firsts[rows[k][0]] for k in swept])
         good = np.isfinite(begins).all(axis=1)
         if good.any():
