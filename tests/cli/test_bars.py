@@ -237,6 +237,7 @@ def test_score_and_check(place):
     assert swept["dt_train"] == pytest.approx(0.01)
     page = (place.run / "report.html").read_text(encoding="utf-8")
     assert "Continuity: the same law in other schemes and steps" in page
+    assert "mathdefault" not in page  # ticks are plain text
 
 
 @pytest.mark.slow

@@ -56,8 +56,8 @@ def plot_sweep(
     ax.set_ylim(max(low, 1e-15), min(high, 1e2))
     _slopes(ax, told, arrays, values)
     ax.set_xlabel("step h [unit of time]")
-    what = "error" if with_truth else "distance to the field's own motion"
-    ax.set_ylabel(f"{what} / spread of the signal [1]")
+    what = "error" if with_truth else "distance to own motion"
+    ax.set_ylabel(f"{what} / spread [1]")
     ax.legend(frameon=False, fontsize=8, loc="lower right")
     return ax
 
@@ -85,4 +85,12 @@ def _slopes(
         at = int(np.argmin(np.abs(hs - run["low"])))
         y = 0.5 * own[k, at] * (x / hs[at]) ** order
         ax.loglog(x, y, ":", color=GREY, linewidth=0.9)
-        ax.annotate(f"slope {order}", (x[1], y[1]), fontsize=7, color=GREY)
+        ax.annotate(
+            f"slope {order}",
+            (x[1], y[1]),
+            (3, 2),
+            textcoords="offset points",
+            fontsize=7,
+            color=GREY,
+            va="top",
+        )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..diagnostics import Convergence, plot_sweep
 from ._blocks import AbstractBlock, Heading, Picture, Text
-from ._draw import WIDE, canvas, drawing, to_svg
+from ._draw import WIDE, canvas, drawing, log_axis, to_svg
 from ._run_folder import Run
 
 
@@ -33,7 +33,9 @@ def continuity_figure(run: Run) -> Figure | None:
         return None
     with drawing():
         figure, axes = canvas(0.75 * WIDE, 3.4)
-        plot_sweep(told, arrays, axes.flat[0])
+        ax = plot_sweep(told, arrays, axes.flat[0])
+        log_axis(ax, "x")
+        log_axis(ax)
     return figure
 
 
