@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from math import inf, isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 from cyclopts import Parameter
 
 from .._errors import ConfigError
@@ -115,7 +115,7 @@ def _of_family(read: Run, family: Any, systems: Any, console: Console) -> Any:
         one = continuity(family, start[None], eta=family.etas[k], horizon=horizon)
         console.detail(f"  {family.labels[k]}: {one.text}")
         found.append(one)
-    return max(found, key=lambda one: np.nan_to_num(one.gap, nan=np.inf))
+    return max(found, key=lambda one: one.gap if isfinite(one.gap) else inf)
 
 
 def _continuity(run: Path, read: Run, fitted: Any, console: Console) -> Any:
