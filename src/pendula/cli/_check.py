@@ -121,7 +121,7 @@ def _of_family(read: Run, family: Any, systems: Any, console: Console) -> Any:
 def _continuity(run: Path, read: Run, fitted: Any, console: Console) -> Any:
     """The convergence test of the run's model from its starts, written to its page;
     None where there is none to make."""
-    from ..dynamics import DRIVE, KNOTS, STARTS, continuity
+    from ..dynamics import DRIVE, KNOTS, STARTS, SYSTEMS, continuity
     from ..report import with_continuity, write_numbers
 
     console.say("sweeping the solver's step and scheme")
@@ -129,7 +129,7 @@ def _continuity(run: Path, read: Run, fitted: Any, console: Console) -> Any:
     if (knots := read.array(KNOTS)) is not None:
         given["drive"] = (knots, read.array(DRIVE))
     try:
-        if (systems := read.array("continuity/systems")) is not None:
+        if (systems := read.array(SYSTEMS)) is not None:
             found = _of_family(read, fitted, systems, console)
         else:
             found = continuity(fitted, **given)

@@ -19,7 +19,16 @@ from .._source import citations
 from .._tree import sources_of
 from ..data import Batch, Trajectories, summary
 from ..diagnostics import intrinsic_dimension
-from ..dynamics import STARTS, Adapted, Family, Reaction, energy, systems_of, terms_of
+from ..dynamics import (
+    STARTS,
+    SYSTEMS,
+    Adapted,
+    Family,
+    Reaction,
+    energy,
+    systems_of,
+    terms_of,
+)
 from ..nn import bind
 
 
@@ -172,7 +181,7 @@ def family_report(
         begins = np.stack([firsts[rows[k][0]] for k in swept])
         good = np.isfinite(begins).all(axis=1)
         if good.any():
-            arrays |= {STARTS: begins[good], "continuity/systems": swept[good]}
+            arrays |= {STARTS: begins[good], SYSTEMS: swept[good]}
     if about.get("params") is not None:
         arrays["family/params"] = np.array(about["params"], float)
     told = summary(data)

@@ -214,7 +214,7 @@ class OdeBlock(eqx.Module):
     def _written_out(self) -> bool:
         """Whether the loop over steps is unrolled: convolutions within a loop are
         fifty times slower on a CPU (see `nn.convolve`), and on a GPU the backward pass
-        of one keeps copies (RK4 in two steps: 1.4 times as long on an H200)."""
+        of one keeps copies."""
         kinds = (Convolution, eqx.nn.Conv)
         is_one = lambda node: isinstance(node, kinds)
         return any(map(is_one, jax.tree.leaves(self.unit, is_leaf=is_one)))

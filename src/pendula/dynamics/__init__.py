@@ -72,6 +72,7 @@ from ._continuity import (
     DRIVE as DRIVE,
     KNOTS as KNOTS,
     STARTS as STARTS,
+    SYSTEMS as SYSTEMS,
     continuity as continuity,
 )
 from ._control_map import (

@@ -18,6 +18,7 @@ WIDEST = 16  # entries of a state, above which it runs over fewer
 STARTS = "continuity/starts"  # in the arrays of a run: where held-out forecasts begin
 KNOTS = "continuity/knots"  # and, for a model with inputs, what drives one of them
 DRIVE = "continuity/drive"
+SYSTEMS = "continuity/systems"  # of a family: which system each start is of
 
 
 def continuity(

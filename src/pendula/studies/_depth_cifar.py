@@ -86,7 +86,7 @@ _CASES = {
         "refined at epoch 7: the first settings that were run.",
     ),
     "cifar_2": Case(
-        f"{_JPEG}, 2-2-2, 120 epochs at batch 512, {_SHORT}",
+        f"{_JPEG}, 2-2-2, 120 epochs at batch 512 (refined at epoch 60), {_SHORT}",
         "cifar10",
         ("resnet", "euler", "rk4", "refined"),
         {**_ON_GPU, "units": 2, "refine_at": [60]},
@@ -100,10 +100,9 @@ _CASES = {
         stages=True,
         tried="The first settings that were run: units of order pre, one running state "
         "a node, rate 0.1, refined at epoch 60. In two steps of RK4 a state a node "
-        "mixes what four unlike stages see: of 5400 training images the first seed's "
-        "network has 98.9 % right with the statistics of their batch, and 82.7 % with "
-        "the running ones (Euler: 99.2 both ways). The rows *_stages give each stage "
-        "its own; Euler in the steps of RK4 is another function, h being 1.",
+        "mixes what four unlike stages see: the rows *_stages are the same weights "
+        "with a state for each. Euler in the steps of RK4 is another function, h "
+        "being 1.",
         published={
             "resnet_accuracy": 0.9131,
             "euler_accuracy": 0.9141,
