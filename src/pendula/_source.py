@@ -43,6 +43,9 @@ WORKS: dict[str, str] = {
     "networks, IEEE Transactions on Neural Networks 21, 906-917",
     "Daniels2015": "Daniels, Nemenman 2015, Efficient inference of parsimonious "
     "phenomenological models of cellular dynamics, PLoS ONE 10, e0119821",
+    "Datar2024": "Datar, Kapoor, Chandra, Sun, Bolager, Burak, Veselovska, Fornasier, "
+    "Dietrich 2024, Fast training of accurate physics-informed neural networks without "
+    "gradient descent, arXiv:2405.20836",
     "De2020": "De, Smith 2020, Batch normalization biases residual blocks towards the "
     "identity function in deep networks, arXiv:2002.10444",
     "Facco2017": "Facco, d'Errico, Rodriguez, Laio 2017, Scientific Reports 7, 12140",
@@ -76,13 +79,21 @@ WORKS: dict[str, str] = {
     "Immer2021": "Immer, Korzepa, Bauer 2021, Improving predictions of Bayesian neural "
     "nets via local linearization, arXiv:2008.08400",
     "Ioffe2015": "Ioffe, Szegedy 2015, Batch normalization, arXiv:1502.03167",
+    "Jagtap2020": "Jagtap, Kawaguchi, Karniadakis 2020, Adaptive activation functions "
+    "accelerate convergence in deep and physics-informed neural networks, "
+    "arXiv:1906.01170",
     "Jazwinski1970": "Jazwinski 1970, Stochastic Processes and Filtering Theory, "
     "Academic Press",
+    "Kang2024": "Kang, Oh, Hong, Park 2024, PIG: physics-informed Gaussians as "
+    "adaptive parametric mesh representations, arXiv:2412.05994",
     "Kidger2022": "Kidger 2022, On neural differential equations, arXiv:2202.02435",
     "Kingma2015": "Kingma, Ba 2015, Adam: a method for stochastic optimization, "
     "arXiv:1412.6980",
     "Kirchmeyer2022": "Kirchmeyer et al. 2022, Generalizing to new physical systems "
     "via context-informed dynamics model, arXiv:2202.01889",
+    "Krishnapriyan2021": "Krishnapriyan, Gholami, Zhe, Kirby, Mahoney 2021, "
+    "Characterizing possible failure modes in physics-informed neural networks, "
+    "arXiv:2109.01050",
     "Kvaerno2004": "Kvaerno 2004, Singly diagonally implicit Runge-Kutta methods with "
     "an explicit first stage, BIT 44, 489-502",
     "Landau1976": "Landau, Lifshitz 1976, Mechanics, 3rd ed., Butterworth-Heinemann",
@@ -116,13 +127,23 @@ WORKS: dict[str, str] = {
     "Cambridge University Press",
     "Selkov1968": "Selkov 1968, European Journal of Biochemistry 4, 79-86",
     "Shadden2005": "Shadden, Lekien, Marsden 2005, Physica D 212, 271-304",
+    "Tancik2020": "Tancik et al. 2020, Fourier features let networks learn high "
+    "frequency functions in low dimensional domains, arXiv:2006.10739",
     "Triggs2000": "Triggs, McLauchlan, Hartley, Fitzgibbon 2000, Bundle adjustment: a "
     "modern synthesis, LNCS 1883",
     "VanDerPol1926": "Van der Pol 1926, Philosophical Magazine 2, 978-992",
     "VanDerSchaft2014": "Van der Schaft, Jeltsema 2014, Port-Hamiltonian systems "
     "theory: an introductory overview, Foundations and Trends in Systems and Control 1",
     "Volterra1926": "Volterra 1926, Nature 118, 558-560",
+    "Wang2021": "Wang, Teng, Perdikaris 2021, Understanding and mitigating gradient "
+    "flow pathologies in physics-informed neural networks, arXiv:2001.04536",
+    "Wang2022": "Wang, Wang, Seidman, Perdikaris 2022, Random weight factorization "
+    "improves the training of continuous neural representations, arXiv:2210.01274",
     "Wang2023": "Wang 2023, thesis, University of California, Los Angeles",
+    "Wang2023pinn": "Wang, Sankaran, Wang, Perdikaris 2023, An expert's guide to "
+    "training physics-informed neural networks, arXiv:2308.08468",
+    "Wang2024": "Wang, Li, Chen, Perdikaris 2024, PirateNets: physics-informed deep "
+    "learning with residual adaptive networks, arXiv:2402.00326",
     "Wu2018": "Wu, He 2018, Group normalization, arXiv:1803.08494",
     "Yin2021": "Yin et al. 2021, Augmenting physical models with deep networks for "
     "complex dynamics forecasting, arXiv:2010.04456",

@@ -3,6 +3,10 @@
 from ._brusselator import Brusselator as Brusselator
 from ._calibrate import Calibration as Calibration, calibrate as calibrate
 from ._cell_energy import Cells as Cells, cell_energy as cell_energy
+from ._classical_time import (
+    ClassicalTime as ClassicalTime,
+    classical_time as classical_time,
+)
 from ._cycle_shapes import cycle_shapes as cycle_shapes
 from ._diffusion import (
     DIRICHLET as DIRICHLET,
@@ -28,6 +32,18 @@ from ._lorenz import Lorenz as Lorenz
 from ._lotka_volterra import LotkaVolterra as LotkaVolterra
 from ._n_link_pendulum import NLinkPendulum as NLinkPendulum
 from ._observe import Observation as Observation
+from ._pde_forms import (
+    closed_form as closed_form,
+    gaussian_bump as gaussian_bump,
+    initial_field as initial_field,
+    torus_vorticity as torus_vorticity,
+)
+from ._pde_truths import (
+    pde_truth as pde_truth,
+    truth_error as truth_error,
+    truth_grid as truth_grid,
+    truth_horizon as truth_horizon,
+)
 from ._pendulum import Pendulum as Pendulum
 from ._rod_bending import BendingLaw as BendingLaw
 from ._rod_contact import Contact as Contact, barrier as barrier
@@ -81,6 +97,11 @@ from ._slinky_rings_data import (
     ring_record as ring_record,
     rings_of as rings_of,
     unflat_rings as unflat_rings,
+)
+from ._spectral import etdrk4 as etdrk4, fourier_interpolate as fourier_interpolate
+from ._spectral_2d import (
+    navier_stokes_torus as navier_stokes_torus,
+    torus_velocity as torus_velocity,
 )
 from ._spring_bodies import SpringBodies as SpringBodies
 from ._spring_chain import (

@@ -1,0 +1,331 @@
+"""Rows of a least-squares problem: the equation and each condition at its points."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ._conditions import (
+    Dirichlet,
+    Initial,
+    Integral,
+    Neumann,
+    Observation,
+    Periodic,
+    Robin,
+    evaluate,
+)
+from ._law import Law, Need, record
+from ._problem import Problem
+
+
+class Block(eqx.Module):
+    r"""Residuals of one kind at many points.
+
+    $$ \rho = w\,C\,\big(r(u; x_i) - r(u; x'_i)\big) $$
+
+    with x' only where both ends of something have to agree, and C only where rows are
+    sums over points (integrals).
+    """
+
+    name: str = eqx.field(static=True)
+    """The equation, or the condition."""
+    law: Law
+    points: Float[Array, "point coord"]
+    partner: Float[Array, "point coord"] | None
+    data: Float[Array, "point data"] | None
+    combine: Float[Array, "row point"] | None
+    weight: Float[Array, ""]
+
+    def rows(
+        self,
+        values: Float[Array, "point need"],
+        params: dict[str, Any],
+        other: Float[Array, "point need"] | None = None,
+    ) -> Float[Array, "row equation"]:
+        """The residuals from values of what the law needs, `other` at the partners."""
+        rows = self.at(self.points, values, params)
+        if self.partner is not None:
+            assert other is not None
+            rows = rows - self.at(self.partner, other, params)
+        if self.combine is not None:
+            rows = self.combine @ rows
+        return self.weight * rows
+
+    def at(self, points: Array, values: Array, params: dict[str, Any]) -> Array:
+        """The law at points, `"point equation"`."""
+        if self.data is None:
+            return jax.vmap(lambda v, x: self.law(v, x, params))(values, points)
+        return jax.vmap(lambda v, x, d: self.law(v, x, params, d))(
+            values, points, self.data
+        )
+
+    @property
+    def num(self) -> int:
+        """Number of residuals."""
+        rows = len(self.points) if self.combine is None else len(self.combine)
+        return rows * self.law.equations
+
+
+def equation(problem: Problem, points: np.ndarray, weight: float = 1.0) -> Block:
+    """The equation at collocation points `"point coord"`."""
+    return _block("equation", problem.law, points, weight)
+
+
+def value_law(problem: Problem, field: int, orders: tuple[int, ...]) -> Law:
+    """A derivative of a field minus what the data say."""
+    return _own_law(
+        problem, [Need(field, orders)], lambda u, *rest: u - rest[-2][0], True
+    )
+
+
+def soft_blocks(
+    problem: Problem,
+    space: np.ndarray,
+    times: np.ndarray,
+    *,
+    sides: int = 32,
+    hard: bool = True,
+    seed: int | None = None,
+) -> list[Block]:
+    """The conditions that are terms of the loss.
+
+    **Arguments:** `space` `"p coord"`: points at which starts are compared; `times`
+    `"time"`: of conditions at boundaries; `sides`: points on each side; `hard`: whether
+    what can be met exactly is (then starts and Dirichlet conditions are left out unless
+    they say `hard=False`); `seed`: of checks at other points.
+    """
+    out: list[Block] = []
+    for number, condition in enumerate(problem.conditions):
+        if isinstance(condition, Initial):
+            if condition.hard is False or not hard:
+                out += _initial(problem, condition, space)
+        elif isinstance(condition, Dirichlet):
+            if condition.hard is False or not hard:
+                out += _sided(problem, condition, times, sides, seed, 1.0, 0.0)
+        elif isinstance(condition, Neumann):
+            out += _sided(problem, condition, times, sides, seed, 0.0, 1.0)
+        elif isinstance(condition, Robin):
+            ab = (condition.a, condition.b)
+            out += _sided(problem, condition, times, sides, seed, *ab)
+        elif isinstance(condition, Periodic):
+            out.append(_periodic(problem, condition, times, sides, seed))
+        elif isinstance(condition, Observation):
+            out.append(_observed(problem, condition, number))
+        elif isinstance(condition, Integral):
+            out.append(_integral(problem, condition, len(space), times))
+    return out
+
+
+def with_times(space: np.ndarray, times: np.ndarray | None) -> np.ndarray:
+    """All points of space at all times, the time as the last coordinate, fastest."""
+    if times is None:
+        return space
+    n, m = len(space), len(times)
+    return np.c_[np.repeat(space, m, axis=0), np.tile(times, n)]
+
+
+def _block(
+    name: str,
+    law: Law,
+    points: np.ndarray,
+    weight: float,
+    *,
+    partner: np.ndarray | None = None,
+    data: np.ndarray | None = None,
+    combine: np.ndarray | None = None,
+) -> Block:
+    make = lambda x: None if x is None else np.asarray(x, np.float64)
+    return Block(
+        name,
+        law,
+        make(points),  # type: ignore[arg-type]  # never None
+        make(partner),
+        make(data),
+        make(combine),
+        np.asarray(float(weight)),  # type: ignore[arg-type]  # an array of NumPy
+    )
+
+
+def _own_law(
+    problem: Problem, needs: list[Need], function: Callable[..., Any], takes_data: bool
+) -> Law:
+    """A law whose needs are known: the function gets their values first."""
+
+    def law(u: Any, *rest: Any) -> Any:
+        several = isinstance(u, tuple)
+        look = lambda n: (u[n.field] if several else u)._look(n)
+        return function(*[look(need) for need in needs], *rest)
+
+    return Law(tuple(needs), 1, law, problem.coords, problem.fields, takes_data)
+
+
+def _orders(problem: Problem, **by: int) -> tuple[int, ...]:
+    return tuple(by.get(c, 0) for c in problem.coords)
+
+
+def _initial(problem: Problem, condition: Initial, space: np.ndarray) -> list[Block]:
+    """Rows for starts of one or of all fields."""
+    several = not callable(condition.value) and np.ndim(condition.value) > 0  # type: ignore[arg-type]
+    values: Any = condition.value if several else [condition.value]
+    out = []
+    for k, value in enumerate(values):
+        field = k if several else problem.field_index(condition.field)
+        target = np.asarray(evaluate(value, jnp.asarray(space), "Initial"))
+        law = value_law(problem, field, _orders(problem, t=condition.order))
+        points = with_times(space, np.asarray([problem.span()[0]]))
+        out.append(
+            _block("initial", law, points, condition.weight, data=target[:, None])
+        )
+    return out
+
+
+def _sided(
+    problem: Problem,
+    condition: Any,
+    times: np.ndarray,
+    count: int,
+    seed: int | None,
+    a: float,
+    b: float,
+) -> list[Block]:
+    """a u + b du/dn = value on each side; data are the value and the normal."""
+    domain = problem.domain
+    assert domain is not None
+    field = problem.field_index(condition.field)
+    needs = [Need(field, _orders(problem))] if a else []
+    if b:
+        needs += [Need(field, _orders(problem, **{c: 1})) for c in domain.coords]
+
+    def mixed(*given: Any) -> Array:
+        data = given[-2]
+        derivative = given[1:] if a else given
+        total = a * given[0] - data[0] if a else -data[0]
+        if b:
+            for k in range(domain.dim):
+                total = total + b * derivative[k] * data[1 + k]
+        return total
+
+    law = _own_law(problem, needs, mixed, True)
+    out = []
+    for side in problem.on(condition):
+        points, normals = domain.on_side(side, count, seed)
+        at = with_times(points, times if problem.time is not None else None)
+        each = len(at) // len(points)
+        kind = type(condition).__name__
+        value = np.asarray(evaluate(condition.value, jnp.asarray(at), kind))
+        data = np.c_[value, np.repeat(normals, each, axis=0)]
+        name = f"{kind.lower()} {side}"
+        out.append(_block(name, law, at, condition.weight, data=data))
+    return out
+
+
+def _periodic(
+    problem: Problem,
+    condition: Periodic,
+    times: np.ndarray,
+    count: int,
+    seed: int | None,
+) -> Block:
+    """Both ends of a coordinate agree."""
+    domain = problem.domain
+    assert domain is not None
+    axis = domain.coords.index(condition.axis)
+    lo, hi = domain.bounds[axis]
+    if domain.dim == 1:
+        first = np.asarray([[lo]])
+    else:
+        first = domain.nodes(count ** max(1, domain.dim - 1), seed)
+        first[:, axis] = lo
+        first = np.unique(first, axis=0)
+    second = first.copy()
+    second[:, axis] = hi
+    field = problem.field_index(condition.field)
+    orders = [
+        Need(field, _orders(problem, **{condition.axis: k}))
+        for k in range(condition.order)
+    ]
+    law = Law(
+        tuple(orders),
+        condition.order,
+        lambda u, *rest: [
+            (u[n.field] if isinstance(u, tuple) else u)._look(n) for n in orders
+        ],
+        problem.coords,
+        problem.fields,
+        False,
+    )
+    at = times if problem.time is not None else None
+    return _block(
+        f"periodic {condition.axis}",
+        law,
+        with_times(first, at),
+        condition.weight,
+        partner=with_times(second, at),
+    )
+
+
+def _observed(problem: Problem, condition: Observation, number: int) -> Block:
+    """Measured values, in units of their uncertainty."""
+    points, values = condition.arrays()
+    sigma, name = condition.sigma, f"observation {number}"
+    if condition.operator is None:
+        field = problem.field_index(condition.field)
+        law = value_law(problem, field, _orders(problem))
+    else:
+        operator = condition.operator
+        law = record(
+            lambda u, *rest: operator(u, *rest[:-2], rest[-1]) - rest[-2][0],
+            problem.coords,
+            problem.fields,
+            problem.values({k: u.init for k, u in problem.unknowns.items()}),
+            points,
+            data=values[:, None],
+            what="operator of Observation",
+        )
+    return _block(name, law, points, 1.0 / sigma, data=values[:, None])
+
+
+def _integral(
+    problem: Problem, condition: Integral, count: int, times: np.ndarray
+) -> Block:
+    """The integral by a rule of quadrature, at each time."""
+    domain = problem.domain
+    assert domain is not None
+    space, weights = domain.quadrature(count)
+    at = times if problem.time is not None else None
+    num = 1 if at is None else len(at)
+    points = with_times(space, at)
+    combine = np.tile(np.eye(num), len(space)) * np.repeat(weights, num)
+    if condition.density is None:
+        field = problem.field_index(condition.field)
+        law = _own_law(problem, [Need(field, _orders(problem))], lambda u, *_: u, False)
+    else:
+        law = record(
+            condition.density,
+            problem.coords,
+            problem.fields,
+            problem.values({k: u.init for k, u in problem.unknowns.items()}),
+            points,
+            what="density of Integral",
+        )
+    moments = np.zeros((1, 1)) if at is None else at[:, None]
+    target = np.asarray(evaluate(condition.value, jnp.asarray(moments), "Integral"))
+    density = law.function
+
+    def minus(u: Any, *rest: Any) -> Array:
+        """The share of the target is taken off at every point: its integral is it."""
+        here = jnp.ravel(jnp.asarray(density(u, *rest[:-2], rest[-1])))
+        return here[0] - rest[-2][0]
+
+    shifted = Law(law.needs, 1, minus, law.coords, law.fields, True)
+    data = np.tile(target / weights.sum(), len(space))[:, None]
+    return _block(
+        "integral", shifted, points, condition.weight, data=data, combine=combine
+    )

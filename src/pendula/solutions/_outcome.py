@@ -1,0 +1,68 @@
+"""What every method hands to the facade."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from ._parts import Windows
+from ._problem import Problem
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """A solution's parts and how they came about.
+
+    `train`, `check`: name of a block -> RMS of its rows at its points and between
+    them, relative to the solution, of the worst window; `unknown`: parameters found.
+    """
+
+    windows: Windows
+    converged: bool
+    weights: int
+    points: int
+    iterations: int
+    train: dict[str, float]
+    check: dict[str, float]
+    condition: float | None = None
+    unknown: dict[str, float] = dataclasses.field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class Method(Protocol):
+    """A way to solve a problem: a frozen dataclass of settings."""
+
+    name: str
+
+    def run(self, problem: Problem, tol: float, deadline: Deadline) -> Outcome:
+        """Solve; the best so far where the time is up, never an exception for that."""
+        ...
+
+    def finer(self, problem: Problem, outcome: Outcome) -> Method:
+        """More weights, more points, another seed, the windows of the outcome: to
+        estimate its error with."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Deadline:
+    """When to stop: seconds of `time.perf_counter`."""
+
+    at: float = np.inf
+
+    @classmethod
+    def after(cls, seconds: float) -> Deadline:
+        """So many seconds from now."""
+        return cls(time.perf_counter() + seconds)
+
+    def passed(self) -> bool:
+        """Whether the time is up."""
+        return time.perf_counter() > self.at
+
+    def left(self) -> float:
+        """Seconds that are left."""
+        return self.at - time.perf_counter()

@@ -1,0 +1,298 @@
+"""A differential equation with all that belongs to it."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._errors import ConfigError, DataError, ShapeError, nearest
+from .._precision import precision
+from ._conditions import (
+    SIDED,
+    Condition,
+    Initial,
+    Observation,
+    Periodic,
+    is_finite,
+)
+from ._domain import AbstractDomain, find_side
+from ._law import Law, record
+from ._unknown import Unknown
+
+
+_PROBES = 8
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Problem:
+    r"""Find u such that $r(u, \partial u; x, t, p) = 0$ in a domain, with conditions.
+
+    **Arguments:**
+    - `residual(u, x, .., t, p)`: the equation at one point, in plain JAX; `u` is a
+      `Field` (a tuple of them where there are several), the coordinates are scalars,
+      `p` has the parameters as attributes. It gives a scalar, or a tuple of equations.
+    - `domain`: where in space; None for an ordinary differential equation.
+    - `time`: (t0, t1); None where nothing changes in time.
+    - `conditions`: `Initial`, `Dirichlet`, `Neumann`, `Robin`, `Periodic`,
+      `Observation`, `Integral`.
+    - `params`: name -> number, array or `Unknown`.
+    - `fields`: names of what is looked for.
+    - `name`: for reports.
+
+    **Raises:** `ConfigError`, `ShapeError`, `DataError` for what cannot be solved, with
+    the argument's name, before anything is compiled.
+
+    ```python
+    >>> import jax.numpy as jnp
+    >>> from pendula.solutions import Initial, Interval, Problem
+    >>> problem = Problem(
+    ...     lambda u, x, t, p: u.t + p.beta * u.x,
+    ...     domain=Interval(0.0, 2 * jnp.pi, periodic=True),
+    ...     time=(0.0, 1.0),
+    ...     conditions=[Initial(jnp.sin)],
+    ...     params={"beta": 30.0},
+    ... )
+    >>> problem.law.names()
+    ['u_t', 'u_x']
+
+    ```
+    """
+
+    residual: Callable[..., Any]
+    domain: AbstractDomain | None = None
+    time: tuple[float, float] | None = None
+    conditions: Sequence[Condition] = ()
+    params: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    fields: tuple[str, ...] = ("u",)
+    name: str = "problem"
+
+    def __post_init__(self) -> None:
+        self._check_shape()
+        self._check_params()
+        for condition in self.conditions:
+            self._check_condition(condition)
+        self._check_enough()
+
+    @property
+    def coords(self) -> tuple[str, ...]:
+        """The coordinates' letters, time last."""
+        space = () if self.domain is None else self.domain.coords
+        return space if self.time is None else (*space, "t")
+
+    @functools.cached_property
+    def law(self) -> Law:
+        """The residual with the derivatives that it uses."""
+        with precision(np.float64):
+            values = self.values({k: u.init for k, u in self.unknowns.items()})
+            return record(
+                self.residual, self.coords, self.fields, values, self._probes()
+            )
+
+    @functools.cached_property
+    def unknowns(self) -> dict[str, Unknown]:
+        """The parameters that are looked for."""
+        return {k: v for k, v in self.params.items() if isinstance(v, Unknown)}
+
+    def values(self, found: Mapping[str, Any]) -> dict[str, Any]:
+        """All parameters as arrays, the unknown ones as given."""
+        known = {k: v for k, v in self.params.items() if k not in self.unknowns}
+        return {k: jnp.asarray(v) for k, v in {**known, **found}.items()}
+
+    def field_index(self, name: str | None) -> int:
+        """The position of a field; the first one for None. **Raises:** `ConfigError`."""
+        if name is None:
+            return 0
+        if name not in self.fields:
+            raise ConfigError(
+                f'there is no field "{name}".{nearest(name, self.fields)} Fields are '
+                f"{', '.join(self.fields)}."
+            )
+        return self.fields.index(name)
+
+    def on(self, condition: Any) -> tuple[str, ...]:
+        """The sides that a condition belongs to."""
+        if self.domain is None:
+            raise ConfigError(
+                f"{type(condition).__name__} belongs to a boundary, and there is no "
+                "domain. Give one, or use Initial."
+            )
+        on = condition.on
+        if on is None:
+            return self.domain.sides
+        return (on,) if isinstance(on, str) else tuple(on)
+
+    def initials(self, order: int = 0) -> dict[int, Any]:
+        """Field -> what it starts with."""
+        out = {}
+        for condition in self.conditions:
+            if isinstance(condition, Initial) and condition.order == order:
+                several = isinstance(condition.value, Sequence)
+                for k, value in enumerate(condition.value if several else []):
+                    out[k] = dataclasses.replace(condition, value=value)
+                if not several:
+                    out[self.field_index(condition.field)] = condition
+        return out
+
+    def time_order(self, field: int) -> int:
+        """How many initial conditions a field needs."""
+        return 0 if self.time is None else self.law.order("t", field)
+
+    def span(self) -> tuple[float, float]:
+        """Beginning and end; (0, 0) without time."""
+        return (0.0, 0.0) if self.time is None else self.time
+
+    def replace(self, **changes: Any) -> Problem:
+        """The same with other entries; `params` are merged."""
+        if "params" in changes:
+            changes["params"] = {**self.params, **changes["params"]}
+        return dataclasses.replace(self, **changes)
+
+    def _probes(self) -> np.ndarray:
+        """A few points inside."""
+        rng = np.random.default_rng(1)
+        columns = []
+        if self.domain is not None:
+            nodes = self.domain.nodes(64)
+            columns = list(nodes[rng.choice(len(nodes), _PROBES)].T)
+        if self.time is not None:
+            columns.append(rng.uniform(*self.time, _PROBES))
+        return np.stack(columns, -1)
+
+    def _check_shape(self) -> None:
+        if self.time is None and self.domain is None:
+            raise ConfigError("Problem: neither domain nor time is given. Give one.")
+        if self.time is not None:
+            t0, t1 = self.time
+            if not (math.isfinite(t0) and math.isfinite(t1) and t1 > t0):
+                raise ConfigError(
+                    f"Problem: time is ({t0:g}, {t1:g}); the end has to come after the "
+                    "beginning, both finite."
+                )
+        if not self.fields or len(set(self.fields)) < len(self.fields):
+            raise ConfigError(f"Problem: fields are {self.fields}; each needs a name.")
+
+    def _check_params(self) -> None:
+        for name, value in self.params.items():
+            if isinstance(value, Unknown):
+                continue
+            if not np.isfinite(np.asarray(value, np.float64)).all():
+                raise DataError(
+                    f"Problem: params has {name} = {value}; it has to be finite."
+                )
+
+    def _check_condition(self, condition: Condition) -> None:
+        kind = type(condition).__name__
+        self.field_index(condition.field)
+        if isinstance(condition, SIDED):
+            periodic = self._periodic_sides()
+            for side in self.on(condition):
+                if side in periodic:
+                    raise ConfigError(
+                        f'{kind} on "{side}": that coordinate is periodic and has no '
+                        "ends. Leave the condition out, or say periodic=False."
+                    )
+                find_side(self.domain, side)  # type: ignore[arg-type]  # on() has refused None
+            with precision(np.float64):
+                for side in self.on(condition):
+                    is_finite(condition.value, self._side_points(side), kind)
+        elif isinstance(condition, Periodic):
+            if self.domain is None or condition.axis not in self.domain.coords:
+                raise ConfigError(
+                    f'Periodic: there is no coordinate "{condition.axis}" in space.'
+                )
+        elif isinstance(condition, Initial):
+            self._check_initial(condition)
+        elif isinstance(condition, Observation):
+            points, _ = condition.arrays()
+            if points.shape[1] != len(self.coords):
+                raise ShapeError(
+                    f"Observation: points have {points.shape[1]} columns; expected "
+                    f"{len(self.coords)}: {', '.join(self.coords)}."
+                )
+            outside = np.flatnonzero(~self.contains(points))
+            if outside.size:
+                raise DataError(
+                    f"Observation: point {outside[0]}, {points[outside[0]].tolist()}, "
+                    "lies outside the domain. Leave it out, or enlarge the domain."
+                )
+
+    def _check_initial(self, condition: Initial) -> None:
+        if self.time is None:
+            raise ConfigError("Initial: there is no time. Give time=(t0, t1).")
+        space = np.zeros((1, 0))
+        if self.domain is not None:
+            space = self.domain.nodes(64)
+        several = isinstance(condition.value, Sequence)
+        values = condition.value if several else [condition.value]
+        if several and len(values) != len(self.fields):  # type: ignore[arg-type]  # a sequence
+            raise ShapeError(
+                f"Initial: {len(values)} values for {len(self.fields)} fields."  # type: ignore[arg-type]
+            )
+        with precision(np.float64):
+            for value in values:  # type: ignore[union-attr]  # a sequence
+                is_finite(value, space, "Initial")
+
+    def _check_enough(self) -> None:
+        """As many starts as the equations ask for; no second hard condition."""
+        for k, name in enumerate(self.fields):
+            for order in range(self.time_order(k)):
+                soft = any(isinstance(c, Observation) for c in self.conditions)
+                if k not in self.initials(order) and not soft:
+                    what = "a start" if order == 0 else "a rate of change at the start"
+                    raise ConfigError(
+                        f"Problem: the equation has order {self.time_order(k)} in time "
+                        f'and needs {what} of "{name}". Add Initial(..., '
+                        f"order={order})."
+                    )
+        hard: dict[tuple[str, int], Condition] = {}
+        for condition in self.conditions:
+            if isinstance(condition, SIDED) and condition.hard:
+                for side in self.on(condition):
+                    key = (side, self.field_index(condition.field))
+                    if key in hard:
+                        raise ConfigError(
+                            f'Problem: two hard conditions on "{side}". One of them has '
+                            "to be a term of the loss: hard=False."
+                        )
+                    hard[key] = condition
+
+    def contains(self, points: np.ndarray) -> np.ndarray:
+        """Whether each point lies in the domain and the time."""
+        inside = np.ones(len(points), bool)
+        if self.domain is not None:
+            inside &= self.domain.contains(points[:, : self.domain.dim])
+        if self.time is not None:
+            slack = 1e-9 * (self.time[1] - self.time[0])
+            t = points[:, -1]
+            inside &= (t >= self.time[0] - slack) & (t <= self.time[1] + slack)
+        return inside
+
+    def _periodic_sides(self) -> set[str]:
+        if self.domain is None:
+            return set()
+        pairs = zip(self.domain.coords, self.domain.periodic, strict=True)
+        return {f"{c}{end}" for c, is_periodic in pairs if is_periodic for end in "-+"}
+
+    def _side_points(self, side: str) -> np.ndarray:
+        """A few points on a side, with times."""
+        points, _ = self.domain.on_side(side, 8)  # type: ignore[union-attr]  # checked
+        if self.time is None:
+            return points
+        times = np.linspace(*self.time, 5)
+        return np.concatenate(
+            [np.c_[points, np.full(len(points), t)] for t in times], axis=0
+        )
+
+
+def to_device(tree: Any) -> Any:
+    """NumPy arrays of a pytree as arrays of the scope's precision."""
+    return jax.tree.map(
+        lambda x: jnp.asarray(x) if isinstance(x, np.ndarray) else x, tree
+    )

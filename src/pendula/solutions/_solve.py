@@ -1,0 +1,165 @@
+"""`solve`: from a problem to a solution that says how good it is."""
+
+from __future__ import annotations
+
+import math
+import re
+import resource
+import time
+from typing import Any
+
+from .._compile_clock import CompileClock
+from .._errors import ConfigError, nearest
+from ._certificate import certificate
+from ._diagnose import diagnose
+from ._estimate import estimate
+from ._frozen import FrozenConfig
+from ._outcome import Deadline, Method, Outcome
+from ._problem import Problem
+from ._report import SolveReport
+from ._solution import Solution
+
+
+METHODS: dict[str, Any] = {"frozen": FrozenConfig}
+"""Name -> settings of a method, the first one is the default."""
+
+_BUDGET = re.compile(r"\s*([0-9.]+)\s*(s|sec|seconds?|min|minutes?|h|hours?)\s*")
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def solve(
+    problem: Problem,
+    *,
+    tol: float = 1e-4,
+    budget: str | float | None = None,
+    method: str | Method = "frozen",
+    check: bool = True,
+    seed: int = 0,
+    **options: Any,
+) -> Solution:
+    """Solve a differential equation.
+
+    **Arguments:**
+    - `problem`: see `Problem`.
+    - `tol`: relative error in L2 that is asked for, above 0.
+    - `budget`: time for the solution itself, "2 min" or seconds; None for no limit. A
+      solve that runs out of it gives the best so far, with `converged` False.
+    - `method`: a name of `METHODS` or its settings; `options` change them.
+    - `check`: whether the error is estimated by a second, finer solve, certified where
+      there is a bound, and diagnosed. Costs about twice the solve.
+    - `seed`: same seed, same problem, same machine: same bits.
+
+    **Returns:** `Solution`.
+    **Raises:** `ConfigError` for settings that cannot be used; whatever is wrong with a
+    problem is said when it is made.
+
+    ```python
+    >>> import jax.numpy as jnp, numpy as np
+    >>> from pendula.solutions import Initial, Interval, Problem, solve
+    >>> wave = Problem(
+    ...     lambda u, x, t, p: u.t + p.beta * u.x,
+    ...     domain=Interval(0.0, 2 * np.pi, periodic=True),
+    ...     time=(0.0, 1.0),
+    ...     conditions=[Initial(jnp.sin)],
+    ...     params={"beta": 10.0},
+    ... )
+    >>> found = solve(wave, tol=1e-4, check=False)
+    >>> x = np.linspace(0.0, 6.0, 7)
+    >>> bool(np.abs(found(x, 1.0) - np.sin(x - 10.0)).max() < 1e-4)
+    True
+
+    ```
+    """
+    if not (math.isfinite(tol) and tol > 0.0):
+        raise ConfigError(f"solve: tol is {tol}; a relative error is above 0.")
+    chosen = _method(method, seed, options)
+    seconds = parse_budget(budget)
+    began = time.perf_counter()
+    with CompileClock() as clock:
+        outcome = chosen.run(problem, tol, Deadline.after(seconds))
+        ran = time.perf_counter() - began
+        compiled = clock.seconds
+    report = _report(problem, chosen, outcome, tol, compiled, ran)
+    solution = Solution(problem, outcome.windows, report, outcome.unknown)
+    if check:
+        solution.report = _checked(solution, chosen, outcome)
+    return solution
+
+
+def parse_budget(budget: str | float | None) -> float:
+    """Seconds from "2 min", "30 s", "1 h" or a number. **Raises:** `ConfigError`."""
+    if budget is None:
+        return math.inf
+    if isinstance(budget, str):
+        match = _BUDGET.fullmatch(budget)
+        if match is None:
+            raise ConfigError(f'budget "{budget}": write it as "30 s", "2 min", "1 h".')
+        budget = float(match[1]) * _UNITS[match[2][0]]
+    if not budget > 0.0:
+        raise ConfigError(f"budget is {budget}; it has to be above 0 seconds.")
+    return float(budget)
+
+
+def _method(method: str | Method, seed: int, options: dict[str, Any]) -> Method:
+    """The settings of a method, with the options given."""
+    if not isinstance(method, str):
+        if options:
+            raise ConfigError(
+                f"solve: {next(iter(options))} was given beside the settings of a "
+                "method. Put it into them."
+            )
+        return method
+    if method not in METHODS:
+        raise ConfigError(
+            f'unknown method "{method}".{nearest(method, METHODS)} Known: '
+            f"{', '.join(METHODS)}."
+        )
+    kind = METHODS[method]
+    known = kind.__dataclass_fields__
+    for name in options:
+        if name not in known:
+            raise ConfigError(
+                f'method {method} has no setting "{name}".{nearest(name, known)} '
+                f"Settings are {', '.join(known)}."
+            )
+    return kind(**{"seed": seed, **options})
+
+
+def _report(
+    problem: Problem,
+    method: Method,
+    outcome: Outcome,
+    tol: float,
+    compiled: float,
+    ran: float,
+) -> SolveReport:
+    """The numbers of the solve itself."""
+    edges = [problem.span()[0], *outcome.windows.ends().tolist()]
+    return SolveReport(
+        problem=problem.name,
+        method=method.name,
+        converged=outcome.converged,
+        tol=tol,
+        windows=edges if problem.time is not None else [],
+        weights=outcome.weights,
+        points=outcome.points,
+        iterations=outcome.iterations,
+        seconds_compile=compiled,
+        seconds_run=max(ran - compiled, 0.0),
+        peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0,
+        train=outcome.train,
+        check=outcome.check,
+        condition=outcome.condition,
+        notes=outcome.notes,
+        unknown=outcome.unknown,
+    )
+
+
+def _checked(solution: Solution, method: Method, outcome: Outcome) -> SolveReport:
+    """The report with estimate, certificate and diagnosis."""
+    report = solution.report.replace(
+        estimate=estimate(solution, method, outcome),
+        certificate=certificate(solution),
+    )
+    found = diagnose(solution, report, outcome)
+    return report.replace(diagnosis=found)
