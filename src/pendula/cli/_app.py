@@ -51,6 +51,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "Exit status 0 if the run can be trusted, else 1.",
         "pendula check runs/swing new.csv",
     ),
+    "solve": (
+        "_solve:solve",
+        "Solve an equation by name or from a Python file, with its error.",
+        "pendula solve convection --set beta=40 --tol 1e-6 --out runs/wave",
+    ),
     "score": (
         "_score:score",
         "Errors of a run on other data.",
@@ -78,7 +83,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     ),
     "list": (
         "_list:list_",
-        "The systems, laws, models and schemes there are.",
+        "The systems, laws, models, schemes and problems there are.",
         "pendula list laws",
     ),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from cyclopts import Parameter
 
@@ -11,7 +11,7 @@ from ._console import Console
 from ._options import TALK, Talk
 
 
-Kind = Literal["systems", "laws", "models", "schemes"]
+Kind = Literal["systems", "laws", "models", "schemes", "problems"]
 
 # what `--learn` may stand for
 MODELS = {
@@ -39,8 +39,8 @@ def list_(
     talk: Talk = TALK,
 ) -> int:
     """The systems to simulate, known laws for --known, what --learn can stand for,
-    and the schemes that step a model."""
-    kinds = ("systems", "laws", "models", "schemes") if kind is None else (kind,)
+    the schemes that step a model, and the equations for `pendula solve`."""
+    kinds = get_args(Kind) if kind is None else (kind,)
     found = {one: _entries(one) for one in kinds}
     lines = []
     for one, entries in found.items():
@@ -75,7 +75,16 @@ def _entries(kind: str) -> dict[str, str]:
         import_module("pendula.solve")
 
         return dict.fromkeys(_registry.names("scheme"), "")
+    if kind == "problems":
+        problems = import_module("pendula.solutions").PROBLEMS
+        return {name: f"{p.help}  ({_settings(p)})" for name, p in problems.items()}
     return dict(MODELS)
+
+
+def _settings(problem: Any) -> str:
+    """What --set can change, with its default."""
+    text = lambda v: f"{v:.4g}" if isinstance(v, float) else str(v)
+    return ", ".join(f"{k}={text(v)}" for k, v in problem.defaults.items())
 
 
 def _first_line(text: str | None) -> str:

@@ -48,6 +48,10 @@ from ._run_folder import (
     write_arrays as write_arrays,
     write_report as write_report,
 )
+from ._solve_numbers import (
+    solve_verdict as solve_verdict,
+    write_solution as write_solution,
+)
 from ._toml import to_toml as to_toml
 from ._unseen import with_unseen as with_unseen
 from ._write import (

@@ -20,6 +20,8 @@ from ._fit_page import FIGURES, fit_sections
 from ._gauge_page import GAUGE_FIGURES, gauge_sections
 from ._page import page
 from ._run_folder import Run, read_run, write_arrays, write_report
+from ._solve_figures import SOLVE_FIGURES
+from ._solve_page import solve_sections
 from ._toml import to_toml
 
 
@@ -30,6 +32,7 @@ KINDS: dict[str, tuple[str, Any, dict[str, Any]]] = {
     "adapted": ("report of an adaptation", adapted_sections, ADAPTED_FIGURES),
     "bars": ("report of a chain of bars", bars_sections, BARS_FIGURES),
     "gauge": ("report of a measurement", gauge_sections, GAUGE_FIGURES),
+    "solve": ("solution of an equation", solve_sections, SOLVE_FIGURES),
     "demo": (
         "comparison of fits",
         demo_sections,

@@ -22,15 +22,39 @@ from ._embedding import (
     FourierFeatures as FourierFeatures,
 )
 from ._features import TanhFeatures as TanhFeatures
-from ._frozen import FrozenConfig as FrozenConfig
+from ._first_order import FirstOrder as FirstOrder
+from ._frozen import Frozen as Frozen
+from ._frozen_config import FrozenConfig as FrozenConfig
+from ._gauss_newton import GaussNewton as GaussNewton
 from ._law import Field as Field, Law as Law
+from ._limited_memory import LBFGS as LBFGS
+from ._methods import METHODS as METHODS, method_of as method_of
+from ._named import (
+    PROBLEMS as PROBLEMS,
+    Named as Named,
+    named_problem as named_problem,
+    truth_call as truth_call,
+    truth_of as truth_of,
+)
 from ._networks import PlainNet as PlainNet, build as build
 from ._networks_gated import ModifiedNet as ModifiedNet, PirateNet as PirateNet
 from ._networks_gaussian import GaussianNet as GaussianNet
 from ._outcome import Deadline as Deadline, Method as Method, Outcome as Outcome
 from ._problem import Problem as Problem
+from ._quasi_newton import QuasiNewton as QuasiNewton
 from ._report import Diagnosis as Diagnosis, SolveReport as SolveReport
 from ._solution import Solution as Solution
-from ._solve import METHODS as METHODS, solve as solve
+from ._solve import solve as solve
+from ._strategy import (
+    Curriculum as Curriculum,
+    Gradual as Gradual,
+    InWindows as InWindows,
+    Whole as Whole,
+)
+from ._trained import (
+    Network as Network,
+    NetworkConfig as NetworkConfig,
+    Training as Training,
+)
 from ._trial import fit_last_layer as fit_last_layer
 from ._unknown import Unknown as Unknown

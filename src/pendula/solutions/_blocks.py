@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -11,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from .._types import AnyArray
 from ._conditions import (
     Dirichlet,
     Initial,
@@ -37,11 +40,11 @@ class Block(eqx.Module):
     name: str = eqx.field(static=True)
     """The equation, or the condition."""
     law: Law
-    points: Float[Array, "point coord"]
-    partner: Float[Array, "point coord"] | None
-    data: Float[Array, "point data"] | None
-    combine: Float[Array, "row point"] | None
-    weight: Float[Array, ""]
+    points: AnyArray
+    partner: AnyArray | None
+    data: AnyArray | None
+    combine: AnyArray | None
+    weight: AnyArray
 
     def rows(
         self,
@@ -90,37 +93,51 @@ def soft_blocks(
     space: np.ndarray,
     times: np.ndarray,
     *,
-    sides: int = 32,
+    sides: int | None = None,
     hard: bool = True,
     seed: int | None = None,
 ) -> list[Block]:
     """The conditions that are terms of the loss.
 
     **Arguments:** `space` `"p coord"`: points at which starts are compared; `times`
-    `"time"`: of conditions at boundaries; `sides`: points on each side; `hard`: whether
+    `"time"`: of conditions at boundaries; `sides`: points on each side (by default
+    32, or as many as a grid of that many points has); `hard`: whether
     what can be met exactly is (then starts and Dirichlet conditions are left out unless
     they say `hard=False`); `seed`: of checks at other points.
     """
     out: list[Block] = []
+    sides = _on_each(problem, len(space)) if sides is None else sides
     for number, condition in enumerate(problem.conditions):
         if isinstance(condition, Initial):
             if condition.hard is False or not hard:
                 out += _initial(problem, condition, space)
         elif isinstance(condition, Dirichlet):
-            if condition.hard is False or not hard:
-                out += _sided(problem, condition, times, sides, seed, 1.0, 0.0)
+            held = problem.held(condition) if hard else ()
+            rest = tuple(s for s in problem.on(condition) if s not in held)
+            own = dataclasses.replace(condition, on=rest)
+            out += _sided(problem, own, times, sides, seed, 1.0, 0.0)
         elif isinstance(condition, Neumann):
             out += _sided(problem, condition, times, sides, seed, 0.0, 1.0)
         elif isinstance(condition, Robin):
             ab = (condition.a, condition.b)
             out += _sided(problem, condition, times, sides, seed, *ab)
         elif isinstance(condition, Periodic):
-            out.append(_periodic(problem, condition, times, sides, seed))
+            out.append(periodic_block(problem, condition, times, sides, seed))
         elif isinstance(condition, Observation):
             out.append(_observed(problem, condition, number))
         elif isinstance(condition, Integral):
             out.append(_integral(problem, condition, len(space), times))
     return out
+
+
+def _on_each(problem: Problem, count: int) -> int:
+    """Points on each side, as dense as `count` points inside."""
+    domain = problem.domain
+    if domain is None or domain.dim == 1 or not domain.sides:
+        return 32
+    dim = domain.dim
+    every = 2.0 * dim * count ** (1.0 - 1.0 / dim)
+    return max(32, math.ceil(every / len(domain.sides)))
 
 
 def with_times(space: np.ndarray, times: np.ndarray | None) -> np.ndarray:
@@ -145,11 +162,11 @@ def _block(
     return Block(
         name,
         law,
-        make(points),  # type: ignore[arg-type]  # never None
+        make(points),
         make(partner),
         make(data),
         make(combine),
-        np.asarray(float(weight)),  # type: ignore[arg-type]  # an array of NumPy
+        np.asarray(float(weight)),
     )
 
 
@@ -172,7 +189,7 @@ def _orders(problem: Problem, **by: int) -> tuple[int, ...]:
 
 def _initial(problem: Problem, condition: Initial, space: np.ndarray) -> list[Block]:
     """Rows for starts of one or of all fields."""
-    several = not callable(condition.value) and np.ndim(condition.value) > 0  # type: ignore[arg-type]
+    several = isinstance(condition.value, Sequence)
     values: Any = condition.value if several else [condition.value]
     out = []
     for k, value in enumerate(values):
@@ -226,7 +243,7 @@ def _sided(
     return out
 
 
-def _periodic(
+def periodic_block(
     problem: Problem,
     condition: Periodic,
     times: np.ndarray,
@@ -237,15 +254,15 @@ def _periodic(
     domain = problem.domain
     assert domain is not None
     axis = domain.coords.index(condition.axis)
-    lo, hi = domain.bounds[axis]
-    if domain.dim == 1:
-        first = np.asarray([[lo]])
-    else:
-        first = domain.nodes(count ** max(1, domain.dim - 1), seed)
-        first[:, axis] = lo
+    side = f"{condition.axis}-"
+    if side in domain.sides:
+        first, _ = domain.on_side(side, count, seed)
+    else:  # a periodic coordinate that goes in as it is: any cut will do
+        first = domain.nodes(count, seed)
+        first[:, axis] = domain.bounds[axis, 0]
         first = np.unique(first, axis=0)
     second = first.copy()
-    second[:, axis] = hi
+    second[:, axis] = domain.bounds[axis, 1]
     field = problem.field_index(condition.field)
     orders = [
         Need(field, _orders(problem, **{condition.axis: k}))

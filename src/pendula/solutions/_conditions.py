@@ -29,6 +29,11 @@ def evaluate(
     """
     n = points.shape[0]
     if not callable(value):
+        if np.ndim(value):
+            raise ShapeError(
+                f"{what} is an array of shape {np.shape(value)}. Give a number, or a "
+                "function of the coordinates (np.interp makes one of values)."
+            )
         return jnp.full((n,), value, points.dtype)
     found = jnp.asarray(value(*points.T))
     if found.shape not in ((), (n,)):
@@ -72,8 +77,9 @@ class Initial:
 class Dirichlet:
     """What the solution is on the boundary: u = value.
 
-    **Arguments:** `value`: number or function of all coordinates; `on`: a side, several,
-    or None for the whole boundary; `field`, `hard`, `weight` as for `Initial`.
+    **Arguments:** `value`: number or function of all coordinates; `on`: a side, or
+    several, or None for the whole boundary; `field`, `hard`, `weight` as for
+    `Initial`.
     """
 
     value: Value = 0.0
@@ -171,8 +177,8 @@ class Observation:
 class Integral:
     r"""What an integral over the domain is at all times: $\int f(u)\,dx = value(t)$.
 
-    **Arguments:** `value`: number, or a function of time; `density(u, *coordinates, p)`:
-    what is integrated, the field by default.
+    **Arguments:** `value`: number, or a function of time;
+    `density(u, *coordinates, p)`: what is integrated, the field by default.
     """
 
     value: Value

@@ -42,8 +42,8 @@ def orders_of(name: str, coords: tuple[str, ...]) -> Orders:
         )
     if len(name) > MAX_ORDER:
         raise ConfigError(
-            f'derivative "{name}" has order {len(name)}; at most {MAX_ORDER} are taken. '
-            "Write the equation as a system of lower order."
+            f'derivative "{name}" has order {len(name)}; at most {MAX_ORDER} are '
+            "taken. Write the equation as a system of lower order."
         )
     return tuple(name.count(letter) for letter in coords)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import abc
+import functools
 import math
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -12,6 +14,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._errors import ConfigError, nearest
+
+
+Given: TypeAlias = Sequence[tuple[str, Callable[[Array], Array]]]
+"""Sides and what a field is there, a function of points `"point coord"`."""
 
 
 class AbstractDomain(eqx.Module):
@@ -62,6 +68,23 @@ class AbstractDomain(eqx.Module):
         """A smooth function that is 0 on the side, with a slope there, and positive
         inside (about 1 at most)."""
 
+    @property
+    @abc.abstractmethod
+    def exact_sides(self) -> tuple[str, ...]:
+        """Sides with a distance that is smooth inside: values there are met exactly,
+        unless a condition says otherwise."""
+
+    @property
+    @abc.abstractmethod
+    def mixes(self) -> bool:
+        """Whether `lift` is smooth where values on different sides differ."""
+
+    @abc.abstractmethod
+    def lift(
+        self, values: Given, points: Float[Array, "point coord"]
+    ) -> Float[Array, "point"]:
+        """A function that is what is given on some of the sides, continued inwards."""
+
     @abc.abstractmethod
     def contains(
         self, points: Float[np.ndarray, "point coord"], slack: float = 1e-9
@@ -72,6 +95,18 @@ class AbstractDomain(eqx.Module):
     def dim(self) -> int:
         """Number of coordinates."""
         return len(self.coords)
+
+
+def letters(kind: str, names: str, dim: int) -> tuple[str, ...]:
+    """The first letters of `names`. **Raises:** `ConfigError` for ones that will not
+    do."""
+    own = tuple(names[:dim])
+    if len(own) < dim or len(set(own)) < dim or "t" in own or not names.isalpha():
+        raise ConfigError(
+            f'{kind}: names are "{names}"; {dim} different letters other than t are '
+            "needed."
+        )
+    return own
 
 
 def find_side(domain: AbstractDomain, side: str) -> str:
@@ -176,6 +211,19 @@ class Interval(AbstractDomain):
     ) -> Float[Array, "point"]:
         return self.from_end(find_side(self, side)[1], points[:, 0])
 
+    @property
+    def exact_sides(self) -> tuple[str, ...]:
+        return self.sides
+
+    @property
+    def mixes(self) -> bool:
+        return True
+
+    def lift(
+        self, values: Given, points: Float[Array, "point coord"]
+    ) -> Float[Array, "point"]:
+        return transfinite((self,), values, points)
+
     def from_end(self, end: str, x: Float[Array, "point"]) -> Float[Array, "point"]:
         """Distance from "-" or "+", in lengths of the interval."""
         away = x - self.lo if end == "-" else self.hi - x
@@ -233,15 +281,15 @@ class Box(AbstractDomain):
         self, count: int, seed: int | None = None
     ) -> Float[np.ndarray, "p coord"]:
         each = max(2, math.ceil(count ** (1.0 / len(self.axes)) - 1e-9))
-        return _product([axis.axis(each, seed) for axis in self.axes])
+        return product([axis.axis(each, seed) for axis in self.axes])
 
     def quadrature(
         self, count: int
     ) -> tuple[Float[np.ndarray, "p coord"], Float[np.ndarray, "p"]]:
         each = max(2, math.ceil(count ** (1.0 / len(self.axes)) - 1e-9))
         rules = [axis.quadrature(each) for axis in self.axes]
-        weights = _product([w for _, w in rules])
-        return _product([p[:, 0] for p, _ in rules]), np.prod(weights, axis=1)
+        weights = product([w for _, w in rules])
+        return product([p[:, 0] for p, _ in rules]), np.prod(weights, axis=1)
 
     def on_side(
         self, side: str, count: int, seed: int | None = None
@@ -251,7 +299,7 @@ class Box(AbstractDomain):
         each = max(2, math.ceil(count ** (1.0 / others) - 1e-9))
         lines: list[Any] = [axis.axis(each, seed) for axis in self.axes]
         lines[k] = np.asarray([self.axes[k].lo if end == "-" else self.axes[k].hi])
-        points = _product(lines)
+        points = product(lines)
         normal = np.zeros_like(points)
         normal[:, k] = -1.0 if end == "-" else 1.0
         return points, normal
@@ -261,6 +309,19 @@ class Box(AbstractDomain):
     ) -> Float[Array, "point"]:
         k, end = self._axis(side)
         return self.axes[k].from_end(end, points[:, k])
+
+    @property
+    def exact_sides(self) -> tuple[str, ...]:
+        return self.sides
+
+    @property
+    def mixes(self) -> bool:
+        return True
+
+    def lift(
+        self, values: Given, points: Float[Array, "point coord"]
+    ) -> Float[Array, "point"]:
+        return transfinite(self.axes, values, points)
 
     def contains(
         self, points: Float[np.ndarray, "point coord"], slack: float = 1e-9
@@ -273,7 +334,7 @@ class Box(AbstractDomain):
         return self.coords.index(side[0]), side[1]
 
 
-def _product(lines: list[np.ndarray]) -> np.ndarray:
+def product(lines: list[np.ndarray]) -> np.ndarray:
     """All combinations of values, the last coordinate fastest."""
     grid = np.meshgrid(*lines, indexing="ij")
     return np.stack([g.ravel() for g in grid], axis=-1)
@@ -281,7 +342,7 @@ def _product(lines: list[np.ndarray]) -> np.ndarray:
 
 def blend(weights: list[Array]) -> list[Array]:
     r"""Shares of sides at points, from the distances d_i to each: 1 on its own side and
-    0 on the others.
+    0 on the others; equal where sides meet.
 
     $$ s_i = \prod_{j \ne i} d_j \Big/ \sum_k \prod_{j \ne k} d_j $$
 
@@ -289,9 +350,65 @@ def blend(weights: list[Array]) -> list[Array]:
     """
     if len(weights) == 1:
         return [jnp.ones_like(weights[0])]
-    product = lambda k: math.prod(
+    others = lambda k: math.prod(
         (w for j, w in enumerate(weights) if j != k), start=jnp.ones_like(weights[0])
     )
-    each = [product(k) for k in range(len(weights))]
+    each = [others(k) for k in range(len(weights))]
     total = sum(each[1:], start=each[0])
-    return [one / total for one in each]
+    met = total == 0.0
+    safe = jnp.where(met, 1.0, total)
+    return [jnp.where(met, 1.0 / len(weights), one / safe) for one in each]
+
+
+def blended(
+    domain: AbstractDomain, values: Given, points: Float[Array, "point coord"]
+) -> Float[Array, "point"]:
+    """What is given, each in its share of `blend`. One function that is given on all
+    sides is taken as it is: nothing has to be mixed, and it stays smooth."""
+    functions = [value for _, value in values]
+    if all(value is functions[0] for value in functions):
+        return functions[0](points)
+    shares = blend([domain.distance(side, points) for side, _ in values])
+    mixed = [share * f(points) for share, f in zip(shares, functions, strict=True)]
+    return sum(mixed[1:], start=mixed[0])
+
+
+def transfinite(
+    axes: Sequence[Interval], values: Given, points: Float[Array, "point coord"]
+) -> Float[Array, "point"]:
+    r"""What is given on sides of a box, continued inwards: linear between two ends of
+    an axis, constant from one, and the axes joined as
+
+    $$ I - \prod_k (I - P_k) $$
+
+    It is as smooth as what is given, which is looked up on the sides only. Where sides
+    meet, those of the last axis win.
+
+    **Source:** Gordon, Hall 1973, transfinite element methods.
+    """
+    given = dict(values)
+    total: Callable[[Array], Array] = lambda p: jnp.zeros_like(p[:, 0])
+    for k, axis in enumerate(axes):
+        ends = [end for end in "-+" if f"{axis.coords[0]}{end}" in given]
+        if ends:
+            own = [given[f"{axis.coords[0]}{end}"] for end in ends]
+            total = functools.partial(corrected, total, axis, k, ends, own)
+    return total(points)
+
+
+def corrected(
+    before: Callable[[Array], Array],
+    axis: Interval,
+    k: int,
+    ends: list[str],
+    values: list[Callable[[Array], Array]],
+    points: Array,
+) -> Array:
+    """A function corrected along one axis, so that it is what is given at its ends."""
+    total = before(points)
+    for end, value in zip(ends, values, strict=True):
+        at = points.at[:, k].set(axis.lo if end == "-" else axis.hi)
+        other = "+" if end == "-" else "-"
+        share = axis.from_end(other, points[:, k]) if len(ends) == 2 else 1.0
+        total = total + share * (value(at) - before(at))
+    return total

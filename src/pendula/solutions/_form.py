@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from ._carry import Carried, carried
 from ._conditions import Dirichlet, evaluate
-from ._domain import AbstractDomain, blend
+from ._domain import AbstractDomain
 from ._problem import Problem
 
 
@@ -93,16 +93,17 @@ class HardForm(eqx.Module):
 
     def _lift(self, form: FieldForm, points: Array) -> Array:
         """The boundary's values, continued inwards."""
-        values = [evaluate(value, points, "Dirichlet") for _, value in form.sides]
-        if len(values) == 1:
-            return values[0]
-        space = self._space(points)
-        away = [self.domain.distance(side, space) for side, _ in form.sides]  # type: ignore[union-attr]
-        shares = blend(away)
-        return sum(
-            (v * s for v, s in zip(values, shares, strict=True)),
-            start=jnp.zeros_like(points[:, 0]),
-        )
+        known: dict[Any, Callable[[Array], Array]] = {}
+        rest = points[:, -1:] if self.has_time else points[:, :0]
+
+        def on(value: Any) -> Callable[[Array], Array]:
+            """What is given as a function of space, the same one for equal values."""
+            at = lambda p: jnp.concatenate([p, rest], axis=1)
+            function = lambda p: evaluate(value, at(p), "Dirichlet")
+            return known.setdefault(value, function)
+
+        values = [(side, on(value)) for side, value in form.sides]
+        return self.domain.lift(values, self._space(points))  # type: ignore[union-attr]
 
 
 def hard_form(problem: Problem, *, carry: bool = True) -> HardForm:
@@ -122,7 +123,7 @@ def hard_form(problem: Problem, *, carry: bool = True) -> HardForm:
                 start.value if start is not None else None,
                 rate.value if rate is not None else None,
                 tuple(_hard_sides(problem, k)),
-                _carried(problem, start.value) if carry and held else None,  # type: ignore[union-attr]
+                _carried(problem, start.value) if carry and held and start else None,
             )
         )
     domain = problem.domain
@@ -135,13 +136,16 @@ def _hard_sides(problem: Problem, field: int) -> list[tuple[str, Any]]:
     """The sides on which a field is given exactly."""
     out = []
     for condition in problem.conditions:
-        own = isinstance(condition, Dirichlet) and condition.hard is not False
-        if own and problem.field_index(condition.field) == field:
-            out += [(side, condition.value) for side in problem.on(condition)]
+        if not isinstance(condition, Dirichlet):
+            continue
+        value = condition.value
+        value = value if callable(value) else float(value)
+        if problem.field_index(condition.field) == field:
+            out += [(side, value) for side in problem.held(condition)]
     return out
 
 
-def _carried(problem: Problem, start: Any) -> Carried | None:
+def _carried(problem: Problem, value: Any) -> Carried | None:
     """The carried start, in one periodic coordinate."""
     domain = problem.domain
     if domain is None or domain.dim != 1 or not domain.periodic[0]:
@@ -149,5 +153,5 @@ def _carried(problem: Problem, start: Any) -> Carried | None:
     if problem.unknowns:  # rates would depend on what is looked for
         return None
     lo, hi = domain.bounds[0]
-    at = lambda x: np.asarray(evaluate(start, jnp.asarray(x)[:, None], "Initial"))
+    at = lambda x: np.asarray(evaluate(value, jnp.asarray(x)[:, None], "Initial"))
     return carried(problem.law, at, (lo, hi), problem.span(), problem.values({}))

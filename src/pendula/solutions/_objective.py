@@ -79,7 +79,7 @@ class Objective(eqx.Module):
             block = known.block
             values = known.base + needed(function, block.law, block.points)
             other = None
-            if block.partner is not None:
+            if block.partner is not None and known.other is not None:
                 other = known.other + needed(function, block.law, block.partner)
             out.append(block.rows(values, params, other))
         return out

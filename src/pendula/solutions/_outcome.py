@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -30,13 +30,15 @@ class Outcome:
     condition: float | None = None
     unknown: dict[str, float] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    signals: dict[str, float] = dataclasses.field(default_factory=dict)
+    """What a training tells the diagnosis."""
 
 
 @runtime_checkable
 class Method(Protocol):
     """A way to solve a problem: a frozen dataclass of settings."""
 
-    name: str
+    name: ClassVar[str]
 
     def run(self, problem: Problem, tol: float, deadline: Deadline) -> Outcome:
         """Solve; the best so far where the time is up, never an exception for that."""

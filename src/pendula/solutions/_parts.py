@@ -75,7 +75,7 @@ class Windows:
 
     def ends(self) -> np.ndarray:
         """Where each part ends."""
-        return np.asarray([float(p.t0 + p.length) for p in self.parts])
+        return np.asarray([float(p.t0) + float(p.length) for p in self.parts])
 
     def closed(self, points: np.ndarray, wanted: Sequence[Orders]) -> dict:
         """g and its derivatives at points."""

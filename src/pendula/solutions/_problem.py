@@ -17,6 +17,7 @@ from .._precision import precision
 from ._conditions import (
     SIDED,
     Condition,
+    Dirichlet,
     Initial,
     Observation,
     Periodic,
@@ -78,6 +79,7 @@ class Problem:
         self._check_params()
         for condition in self.conditions:
             self._check_condition(condition)
+        self.law.names()  # what the residual cannot be is said here, not in a solver
         self._check_enough()
 
     @property
@@ -106,7 +108,7 @@ class Problem:
         return {k: jnp.asarray(v) for k, v in {**known, **found}.items()}
 
     def field_index(self, name: str | None) -> int:
-        """The position of a field; the first one for None. **Raises:** `ConfigError`."""
+        """The position of a field, the first for None. **Raises:** `ConfigError`."""
         if name is None:
             return 0
         if name not in self.fields:
@@ -128,15 +130,35 @@ class Problem:
             return self.domain.sides
         return (on,) if isinstance(on, str) else tuple(on)
 
+    def held(self, condition: Dirichlet) -> tuple[str, ...]:
+        """The sides on which it is built into the form of the solution: all of them
+        where it says so, else those where that form is smooth."""
+        if condition.hard is False or self.domain is None:
+            return ()
+        if condition.hard:
+            return self.on(condition)
+        field = self.field_index(condition.field)
+        different = {
+            own.value
+            for own in self.conditions
+            if isinstance(own, Dirichlet)
+            and own.hard is not False
+            and self.field_index(own.field) == field
+        }
+        if len(different) > 1 and not self.domain.mixes:
+            return ()
+        exact = self.domain.exact_sides
+        return tuple(side for side in self.on(condition) if side in exact)
+
     def initials(self, order: int = 0) -> dict[int, Any]:
         """Field -> what it starts with."""
         out = {}
         for condition in self.conditions:
             if isinstance(condition, Initial) and condition.order == order:
-                several = isinstance(condition.value, Sequence)
-                for k, value in enumerate(condition.value if several else []):
-                    out[k] = dataclasses.replace(condition, value=value)
-                if not several:
+                if isinstance(condition.value, Sequence):
+                    for k, value in enumerate(condition.value):
+                        out[k] = dataclasses.replace(condition, value=value)
+                else:
                     out[self.field_index(condition.field)] = condition
         return out
 
@@ -190,38 +212,66 @@ class Problem:
     def _check_condition(self, condition: Condition) -> None:
         kind = type(condition).__name__
         self.field_index(condition.field)
+        weight = getattr(condition, "weight", 1.0)
+        if not (math.isfinite(weight) and weight >= 0.0):
+            raise ConfigError(f"{kind}: weight is {weight}; it is finite, 0 or more.")
+        if condition.hard and not isinstance(condition, Initial | Dirichlet):
+            raise ConfigError(
+                f"{kind}: hard=True, but it cannot be met exactly; it is always a term "
+                "of the loss. Leave hard out."
+            )
         if isinstance(condition, SIDED):
-            periodic = self._periodic_sides()
-            for side in self.on(condition):
-                if side in periodic:
-                    raise ConfigError(
-                        f'{kind} on "{side}": that coordinate is periodic and has no '
-                        "ends. Leave the condition out, or say periodic=False."
-                    )
-                find_side(self.domain, side)  # type: ignore[arg-type]  # on() has refused None
-            with precision(np.float64):
-                for side in self.on(condition):
-                    is_finite(condition.value, self._side_points(side), kind)
+            self._check_sided(condition, kind)
         elif isinstance(condition, Periodic):
-            if self.domain is None or condition.axis not in self.domain.coords:
-                raise ConfigError(
-                    f'Periodic: there is no coordinate "{condition.axis}" in space.'
-                )
+            self._check_periodic(condition)
         elif isinstance(condition, Initial):
             self._check_initial(condition)
         elif isinstance(condition, Observation):
-            points, _ = condition.arrays()
-            if points.shape[1] != len(self.coords):
-                raise ShapeError(
-                    f"Observation: points have {points.shape[1]} columns; expected "
-                    f"{len(self.coords)}: {', '.join(self.coords)}."
+            self._check_observation(condition)
+        elif self.domain is None:
+            raise ConfigError(f"{kind}: there is no domain to integrate over.")
+
+    def _check_sided(self, condition: Any, kind: str) -> None:
+        periodic = self._periodic_sides()
+        for side in self.on(condition):
+            if side in periodic:
+                raise ConfigError(
+                    f'{kind} on "{side}": that coordinate is periodic and has no '
+                    "ends. Leave the condition out, or say periodic=False."
                 )
-            outside = np.flatnonzero(~self.contains(points))
-            if outside.size:
-                raise DataError(
-                    f"Observation: point {outside[0]}, {points[outside[0]].tolist()}, "
-                    "lies outside the domain. Leave it out, or enlarge the domain."
-                )
+            assert self.domain is not None  # on() has refused None
+            find_side(self.domain, side)
+            if condition.hard:  # what has no distance says so
+                self.domain.distance(side, jnp.asarray(self.domain.nodes(1)[:1]))
+        with precision(np.float64):
+            for side in self.on(condition):
+                is_finite(condition.value, self._side_points(side), kind)
+
+    def _check_periodic(self, condition: Periodic) -> None:
+        axis = condition.axis
+        if self.domain is None or axis not in self.domain.coords:
+            raise ConfigError(f'Periodic: there is no coordinate "{axis}" in space.')
+        if self.domain.periodic[self.domain.coords.index(axis)]:
+            raise ConfigError(
+                f'Periodic: the domain says already that "{axis}" is periodic. Leave '
+                "the condition out, or say periodic=False."
+            )
+        if not {f"{axis}-", f"{axis}+"} <= set(self.domain.sides):
+            raise ConfigError(f'Periodic: "{axis}" has no two ends in this domain.')
+
+    def _check_observation(self, condition: Observation) -> None:
+        points, _ = condition.arrays()
+        if points.shape[1] != len(self.coords):
+            raise ShapeError(
+                f"Observation: points have {points.shape[1]} columns; expected "
+                f"{len(self.coords)}: {', '.join(self.coords)}."
+            )
+        outside = np.flatnonzero(~self.contains(points))
+        if outside.size:
+            raise DataError(
+                f"Observation: point {outside[0]}, {points[outside[0]].tolist()}, "
+                "lies outside the domain. Leave it out, or enlarge the domain."
+            )
 
     def _check_initial(self, condition: Initial) -> None:
         if self.time is None:
@@ -229,19 +279,30 @@ class Problem:
         space = np.zeros((1, 0))
         if self.domain is not None:
             space = self.domain.nodes(64)
-        several = isinstance(condition.value, Sequence)
-        values = condition.value if several else [condition.value]
-        if several and len(values) != len(self.fields):  # type: ignore[arg-type]  # a sequence
-            raise ShapeError(
-                f"Initial: {len(values)} values for {len(self.fields)} fields."  # type: ignore[arg-type]
-            )
+        values: Sequence[Any] = [condition.value]
+        if isinstance(condition.value, Sequence):
+            values = condition.value
+            if len(values) != len(self.fields):
+                raise ShapeError(
+                    f"Initial: {len(values)} values for {len(self.fields)} fields."
+                )
         with precision(np.float64):
-            for value in values:  # type: ignore[union-attr]  # a sequence
+            for value in values:
                 is_finite(value, space, "Initial")
 
     def _check_enough(self) -> None:
         """As many starts as the equations ask for; no second hard condition."""
         for k, name in enumerate(self.fields):
+            if self.time_order(k) > 2:
+                raise ConfigError(
+                    f"Problem: the equation has order {self.time_order(k)} in time for "
+                    f'"{name}"; at most 2 are taken. Write it as a system.'
+                )
+            if k in self.initials(1) and self.time_order(k) < 2:
+                raise ConfigError(
+                    f'Problem: Initial(..., order=1) of "{name}", but the equation has '
+                    f"order {self.time_order(k)} in time. Leave it out."
+                )
             for order in range(self.time_order(k)):
                 soft = any(isinstance(c, Observation) for c in self.conditions)
                 if k not in self.initials(order) and not soft:
@@ -251,17 +312,29 @@ class Problem:
                         f'and needs {what} of "{name}". Add Initial(..., '
                         f"order={order})."
                     )
-        hard: dict[tuple[str, int], Condition] = {}
+        self._check_once()
+
+    def _check_once(self) -> None:
+        """Not two that both are built into the form."""
+        hard: set[tuple[Any, int]] = set()
         for condition in self.conditions:
-            if isinstance(condition, SIDED) and condition.hard:
-                for side in self.on(condition):
-                    key = (side, self.field_index(condition.field))
-                    if key in hard:
-                        raise ConfigError(
-                            f'Problem: two hard conditions on "{side}". One of them has '
-                            "to be a term of the loss: hard=False."
-                        )
-                    hard[key] = condition
+            keys: list[tuple[Any, int]] = []
+            if isinstance(condition, Dirichlet):
+                field = self.field_index(condition.field)
+                keys = [(f'"{side}"', field) for side in self.held(condition)]
+            elif isinstance(condition, Initial) and condition.hard is not False:
+                own = range(len(self.fields))
+                if not isinstance(condition.value, Sequence):
+                    own = [self.field_index(condition.field)]
+                keys = [(f"the start, order {condition.order},", k) for k in own]
+            for key in keys:
+                if key in hard:
+                    raise ConfigError(
+                        f"Problem: two hard conditions on {key[0]} of "
+                        f'"{self.fields[key[1]]}". Leave one out, or let it be a term '
+                        "of the loss: hard=False."
+                    )
+                hard.add(key)
 
     def contains(self, points: np.ndarray) -> np.ndarray:
         """Whether each point lies in the domain and the time."""

@@ -9,19 +9,16 @@ import time
 from typing import Any
 
 from .._compile_clock import CompileClock
-from .._errors import ConfigError, nearest
+from .._errors import ConfigError
 from ._certificate import certificate
 from ._diagnose import diagnose
 from ._estimate import estimate
-from ._frozen import FrozenConfig
+from ._methods import method_of
 from ._outcome import Deadline, Method, Outcome
 from ._problem import Problem
 from ._report import SolveReport
 from ._solution import Solution
 
-
-METHODS: dict[str, Any] = {"frozen": FrozenConfig}
-"""Name -> settings of a method, the first one is the default."""
 
 _BUDGET = re.compile(r"\s*([0-9.]+)\s*(s|sec|seconds?|min|minutes?|h|hours?)\s*")
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -109,20 +106,7 @@ def _method(method: str | Method, seed: int, options: dict[str, Any]) -> Method:
                 "method. Put it into them."
             )
         return method
-    if method not in METHODS:
-        raise ConfigError(
-            f'unknown method "{method}".{nearest(method, METHODS)} Known: '
-            f"{', '.join(METHODS)}."
-        )
-    kind = METHODS[method]
-    known = kind.__dataclass_fields__
-    for name in options:
-        if name not in known:
-            raise ConfigError(
-                f'method {method} has no setting "{name}".{nearest(name, known)} '
-                f"Settings are {', '.join(known)}."
-            )
-    return kind(**{"seed": seed, **options})
+    return method_of(method, {"seed": seed, **options})
 
 
 def _report(

@@ -4,23 +4,23 @@ like there is asked by study `curvature`."""
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._precision import cast, precision
 from .._types import AnyArray
 from ..nn import MLP
-from ..train import TrainState, run
+from ..train import Step, TrainState, lbfgs_state, lbfgs_step, run
 
 
 _X, _T = 256, 100  # points of the test grid, as published
-_LBFGS = optax.lbfgs(memory_size=50)  # a strong Wolfe line search; 50 as published
+_MEMORY = 50  # pairs that L-BFGS keeps, as published
 
 
 class Convection(eqx.Module):
@@ -100,9 +100,10 @@ def trained(
         problem = jax.tree.map(jnp.asarray, problem)
         params, rest = eqx.partition(net, eqx.is_inexact_array)
         params = jax.tree.map(jnp.asarray, params)
-        state = TrainState.start(params, _LBFGS.init(params), key)
-        step = lambda state, problem: _iterate(state, problem, rest, inner)
-        state, _ = run(step, state, problem, num_steps=steps, inner=inner)
+        opt = lbfgs_state(params, memory=_MEMORY, inner=inner)
+        state = TrainState.start(params, opt, key)
+        batch = (problem, rest)
+        state, _ = run(_step(inner), state, batch, num_steps=steps, inner=inner)
         net = eqx.combine(state.params, rest)
         value, error = eqx.filter_jit(lambda n, p: (loss(n, p), p.error(n)))(
             net, problem
@@ -110,29 +111,13 @@ def trained(
         return cast(net, np.float64), float(value), float(error)
 
 
-@eqx.filter_jit
-def _iterate(
-    state: TrainState, problem: Convection, rest: Any, inner: int
-) -> tuple[TrainState, dict[str, Any]]:
-    """`inner` iterations of L-BFGS with a line search: a step of `train.run`."""
-    value_of = lambda params: loss(eqx.combine(params, rest), problem)
-    value_and_slope = optax.value_and_grad_from_state(value_of)
+def _value(params: Any, batch: tuple[Convection, Any]) -> Float[Array, ""]:
+    """The loss as `train` takes it: the batch is the problem, and what is fixed."""
+    problem, rest = batch
+    return loss(eqx.combine(params, rest), problem)
 
-    def one(carry: Any, _: None) -> tuple[Any, Any]:
-        params, opt = carry
-        value, slope = value_and_slope(params, state=opt)
-        updates, new = _LBFGS.update(
-            slope, opt, params, value=value, grad=slope, value_fn=value_of
-        )
-        moved = optax.apply_updates(params, updates)
-        good = jnp.isfinite(value)
-        keep = lambda a, b: jnp.where(good, a, b)
-        return jax.tree.map(keep, (moved, new), carry), value
 
-    with jax.numpy_dtype_promotion("standard"):  # optax mixes dtypes of counters
-        carry = (state.params, state.opt)
-        (params, opt), values = jax.lax.scan(one, carry, None, length=inner)
-    bad = jnp.where(jnp.isfinite(values[-1]), 0, state.bad + inner)
-    at = lambda s: (s.params, s.opt, s.step, s.bad)
-    new = (params, opt, state.step + inner, bad)
-    return eqx.tree_at(at, state, new), {"loss": values[-1]}
+@functools.cache
+def _step(inner: int) -> Step:
+    """One program for all values of beta."""
+    return lbfgs_step(_value, memory=_MEMORY, inner=inner)

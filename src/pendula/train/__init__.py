@@ -40,6 +40,12 @@ from ._curriculum import (
     ClipCurriculum as ClipCurriculum,
     clip_loss as clip_loss,
 )
+from ._lbfgs import (
+    Halt as Halt,
+    LBFGSState as LBFGSState,
+    lbfgs_state as lbfgs_state,
+    lbfgs_step as lbfgs_step,
+)
 from ._learned_steps import LearnedSteps as LearnedSteps
 from ._levenberg import (
     Normal as Normal,

@@ -1,0 +1,63 @@
+"""Settings of the fast path."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from ._problem import Problem
+
+
+@dataclasses.dataclass(frozen=True)
+class FrozenConfig:
+    """Settings of the fast path; None: chosen from the problem.
+
+    Attributes say what they are; those that matter most are the slopes, and how many
+    points there are for each feature.
+    """
+
+    features: int | None = None
+    """Neurons in a window."""
+    nodes: int | None = None
+    """Collocation points in space."""
+    times: int | None = None
+    """Collocation points in time, in a window."""
+    slopes: tuple[float, ...] | None = None
+    """Slopes in space that are tried."""
+    slope_t: float = 1.0
+    """Slopes in time."""
+    harmonics: int = 2
+    """Multiples of a periodic coordinate."""
+    windows: int | tuple[float, ...] | None = None
+    """How many of equal length, or where they begin and end; None: their lengths
+    follow the residual."""
+    most_windows: int = 400
+    """When to give up."""
+    newton: int = 25
+    """Gauss-Newton iterations in a window, at most."""
+    carry: bool = True
+    """Whether a periodic start decays as the linear part says."""
+    graded: bool = True
+    """Whether neurons and points gather where the solution is steep."""
+    soft_weight: float = 10.0
+    """Of conditions that are rows, against the equation."""
+    seed: int = 0
+    """Of the neurons."""
+
+    def filled(self, problem: Problem) -> FrozenConfig:
+        """With the sizes that fit the number of coordinates."""
+        space = 0 if problem.domain is None else problem.domain.dim
+        timed = problem.time is not None
+        periodic = problem.domain is not None and all(problem.domain.periodic)
+        if timed:
+            line = (300, 64, 14) if periodic else (400, 80, 10)
+            sizes = {0: (40, 1, 40), 1: line}.get(space, (700, 20**space, 8))
+        else:
+            sizes = {1: (300, 600, 1)}.get(space, (700, 45**space, 1))
+        defaults = {
+            "features": sizes[0],
+            "nodes": sizes[1],
+            "times": sizes[2],
+            "slopes": (0.25, 0.5, 1.0) if periodic else (8.0, 4.0, 16.0),
+        }
+        given = {k: v for k, v in defaults.items() if getattr(self, k) is None}
+        return dataclasses.replace(self, **given)

@@ -1,0 +1,124 @@
+"""In which order a network meets time and coefficients."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from .._errors import ConfigError
+from ._problem import Problem
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """One training: a problem, a window, how much of it is seen, and whether a new
+    window begins or the network of the last training goes on."""
+
+    problem: Problem
+    t0: float
+    length: float
+    share: float = 1.0
+    is_new: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Whole:
+    """All of the time at once."""
+
+    def stages(self, problem: Problem) -> Iterator[Stage]:
+        """One."""
+        t0, t1 = problem.span()
+        yield Stage(problem, t0, max(t1 - t0, 0.0) or 1.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class InWindows:
+    r"""Windows one after the other, a network each, which starts where the last one
+    ended ("sequence to sequence").
+
+    **Arguments:** `dt`: length of a window, or the edges of all.
+    **Source:** Krishnapriyan et al. 2021, arXiv:2109.01050, section 4.2; Wight, Zhao
+    2020.
+    """
+
+    dt: float | Sequence[float] = 0.1
+
+    def stages(self, problem: Problem) -> Iterator[Stage]:
+        """One a window."""
+        for a, b in itertools.pairwise(self.edges(problem)):
+            yield Stage(problem, a, b - a)
+
+    def edges(self, problem: Problem) -> list[float]:
+        """Where windows begin and end. **Raises:** `ConfigError`."""
+        t0, t1 = _timed(problem, "windows")
+        if isinstance(self.dt, Sequence):
+            edges = [float(t) for t in self.dt]
+            if np.any(np.diff(edges) <= 0.0) or (edges[0], edges[-1]) != (t0, t1):
+                raise ConfigError(
+                    f"windows: edges are {edges}; they have to increase from {t0:g} to "
+                    f"{t1:g}."
+                )
+            return edges
+        if not self.dt > 0.0:
+            raise ConfigError(f"windows: dt is {self.dt}; it has to be above 0.")
+        count = max(1, math.ceil((t1 - t0) / self.dt - 1e-9))
+        return np.linspace(t0, t1, count + 1).tolist()
+
+
+@dataclasses.dataclass(frozen=True)
+class Curriculum:
+    r"""The same network for ever harder coefficients: trained to the end for the first
+    value, then from those weights for the next.
+
+    **Arguments:** `parameter`: its name in `params`; `values`: the way, whose last one
+    should be the problem's own.
+    **Raises:** `ConfigError` for a parameter that the problem does not have.
+    **Source:** Krishnapriyan et al. 2021, arXiv:2109.01050, section 4.1.
+    """
+
+    parameter: str
+    values: Sequence[float]
+
+    def stages(self, problem: Problem) -> Iterator[Stage]:
+        """One a value, all in the same window."""
+        if self.parameter not in problem.params:
+            raise ConfigError(
+                f'curriculum: the problem has no parameter "{self.parameter}". It has '
+                f"{', '.join(problem.params) or 'none'}."
+            )
+        if not self.values:
+            raise ConfigError("curriculum: values are empty. Give at least one.")
+        t0, t1 = problem.span()
+        for k, value in enumerate(self.values):
+            own = problem.replace(params={self.parameter: value})
+            yield Stage(own, t0, (t1 - t0) or 1.0, is_new=k == 0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Gradual:
+    """One network, and a horizon that grows in equal steps: what was learned for early
+    times is kept in the points."""
+
+    steps: int = 10
+
+    def stages(self, problem: Problem) -> Iterator[Stage]:
+        """One a horizon."""
+        t0, t1 = _timed(problem, "a growing horizon")
+        if self.steps < 1:
+            raise ConfigError(f"gradual: steps is {self.steps}; at least 1.")
+        for k in range(self.steps):
+            share = (k + 1) / self.steps
+            yield Stage(problem, t0, t1 - t0, share, is_new=k == 0)
+
+
+Strategy = Whole | InWindows | Curriculum | Gradual
+
+
+def _timed(problem: Problem, what: str) -> tuple[float, float]:
+    if problem.time is None:
+        raise ConfigError(f"{what} need a time; the problem has none.")
+    return problem.time

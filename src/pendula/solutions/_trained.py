@@ -1,0 +1,389 @@
+"""Networks whose weights are all trained, in any order of time and coefficients."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._errors import ConfigError
+from .._precision import cast, precision
+from ._blocks import Block, equation, periodic_block, soft_blocks, with_times
+from ._conditions import Periodic
+from ._embedding import Axis
+from ._form import FieldForm, HardForm, hard_form
+from ._gauss_newton import GaussNewton
+from ._networks import build
+from ._objective import Objective, Trained, objective
+from ._optimise import AbstractOptimiser, OptimiserTrace
+from ._outcome import Deadline, Outcome
+from ._parts import Part, Windows
+from ._problem import Problem
+from ._strategy import Stage, Strategy, Whole
+
+
+Points = Callable[[Problem, float, float, int, int], np.ndarray]
+"""Collocation points of a window from its problem, beginning, end, number and seed."""
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkConfig:
+    """The network, its points, and whether conditions are exact."""
+
+    kind: str = "plain"
+    """A name of `build`: plain, modified, pirate, gaussian."""
+    width: int = 16
+    """Neurons in a layer."""
+    depth: int = 2
+    """Hidden layers."""
+    options: tuple[tuple[str, Any], ...] = ()
+    """What else `build` takes."""
+    hard: bool = True
+    """Whether starts and Dirichlet conditions are built in; else terms of the loss."""
+    harmonics: int = 1
+    """Multiples of a periodic coordinate; 0: the plain coordinate, and ends that agree
+    as a term of the loss."""
+    raw: bool = False
+    """Whether coordinates go in as they are, not mapped to [-1, 1]."""
+    points: int = 400
+    """Collocation points in a window."""
+    collocation: Points | None = None
+    """Other points than the even ones."""
+    initial_points: int = 256
+    """Where starts are compared, when they are terms of the loss."""
+    boundary_times: int = 100
+    """Times of conditions at boundaries, in a window."""
+    weights: tuple[tuple[str, float], ...] = ()
+    """Block -> w_b; "equation" or a condition's first word; 1 without."""
+    warm: bool = False
+    """Whether a window's network begins with the weights of the last one."""
+    dtype: str = "float64"
+    """float64 or float32."""
+    seed: int = 0
+    """Of weights and points."""
+
+    def __post_init__(self) -> None:
+        if self.dtype not in ("float32", "float64"):
+            raise ConfigError(f"dtype is {self.dtype}; it is float32 or float64.")
+        for name in ("points", "initial_points", "boundary_times"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; at least 1.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    r"""A network $u(x, t; \theta)$ with all weights trained on the residuals.
+
+    **Arguments:** `config`: see `NetworkConfig`; `optimiser`: `GaussNewton` (all rows
+    at once, second order), `LBFGS`, `SSBroyden`, `BFGS`, `FirstOrder`; `strategy`:
+    `Whole`, `InWindows`, `Curriculum`, `Gradual`.
+    **Source:** Raissi, Perdikaris, Karniadakis 2019 (the loss); Krishnapriyan et al.
+    2021, arXiv:2109.01050 (curriculum and windows).
+    """
+
+    config: NetworkConfig = dataclasses.field(default_factory=NetworkConfig)
+    optimiser: AbstractOptimiser = dataclasses.field(default_factory=GaussNewton)
+    strategy: Strategy = dataclasses.field(default_factory=Whole)
+    name: ClassVar[str] = "network"
+
+    def run(self, problem: Problem, tol: float, deadline: Deadline) -> Outcome:
+        """Solve; see `Training`."""
+        return Training(problem, self).run(tol, deadline)
+
+    def finer(self, problem: Problem, outcome: Outcome) -> Network:
+        """1.5 times the width and the points, another seed."""
+        own = self.config
+        config = dataclasses.replace(
+            own,
+            width=math.ceil(1.5 * own.width),
+            points=math.ceil(1.5 * own.points),
+            seed=own.seed + 1,
+        )
+        return dataclasses.replace(self, config=config)
+
+
+def even_points(
+    problem: Problem, t0: float, t1: float, count: int, seed: int
+) -> np.ndarray:
+    """Even points in space times Chebyshev's points in (t0, t1]: as many in time as
+    there are along a coordinate in space."""
+    timed, domain = problem.time is not None, problem.domain
+    if domain is None:
+        return _times(t0, t1, count)[:, None]
+    if not timed:
+        return domain.nodes(count)
+    times = max(2, round(0.6 * count ** (1.0 / (domain.dim + 1.0))))
+    space = domain.nodes(max(1, count // times))
+    return with_times(space, _times(t0, t1, times))
+
+
+def _times(t0: float, t1: float, count: int) -> np.ndarray:
+    k = np.arange(1, count + 1)
+    return t0 + (t1 - t0) * 0.5 * (1.0 - np.cos(np.pi * k / count))
+
+
+class Training:
+    """All trainings of one problem."""
+
+    def __init__(self, problem: Problem, method: Network) -> None:
+        self.problem, self.method, self.config = problem, method, method.config
+        self.dtype = np.dtype(method.config.dtype)
+        with precision(np.float64):
+            form = hard_form(problem) if self.config.hard else soft_form(problem)
+        self.windows = Windows(form, [], problem.span()[1])
+        self.iterations = self.weights = self.points = 0
+        self.train: dict[str, float] = {}
+        self.check: dict[str, float] = {}
+        self.reasons: list[str] = []
+        self.signals: dict[str, float] = {}
+
+    def run(self, tol: float, deadline: Deadline) -> Outcome:
+        """Stage after stage, to the end or until the time is up."""
+        config, strategy = self.config, self.method.strategy
+        key = jax.random.key(config.seed)
+        net, theta, goal, unknown = (
+            None,
+            None,
+            None,
+            np.zeros(len(self.problem.unknowns)),
+        )
+        for count, stage in enumerate(strategy.stages(self.problem)):
+            if deadline.passed() and count:
+                self.reasons.append("budget")
+                break
+            own = jax.random.fold_in(key, count)
+            with precision(self.dtype):
+                if stage.is_new and (net is None or not config.warm):
+                    net = self._fresh(own)
+                elif theta is not None and goal is not None:
+                    net = eqx.combine(theta.net, goal.rest)
+                if not stage.is_new:
+                    self.windows.parts.pop()
+                goal, start = self._objective(stage, net, config.seed)
+                start = Trained(start.net, jnp.asarray(unknown, self.dtype))
+                theta, trace = self.method.optimiser.minimise(
+                    goal, start, deadline=deadline, key=own
+                )
+                unknown = np.asarray(theta.unknown, np.float64)
+            self._accept(stage, goal, theta)
+            self.iterations += trace.iterations
+            self.reasons.append(trace.reason)
+            self._note(trace)
+        problem = self.problem
+        found = zip(problem.unknowns.items(), unknown, strict=True)
+        complete = len(self.windows.parts) > 0 and self.windows.ends()[-1] >= (
+            problem.span()[1] - 1e-9
+        )
+        good = complete and self.check.get("equation", np.inf) <= tol
+        return Outcome(
+            self.windows,
+            bool(good),
+            self.weights,
+            self.points,
+            self.iterations,
+            self.train,
+            self.check,
+            self.signals.get("condition"),
+            {k: float(u.value(float(z))) for (k, u), z in found},
+            tuple(_counted(self.reasons)),
+            self.signals,
+        )
+
+    def _note(self, trace: OptimiserTrace) -> None:
+        """What the last training says of itself, for the diagnosis."""
+        found = {
+            "gradient": trace.gradient,
+            "damping": trace.damping,
+            "condition": trace.condition,
+            "loss": trace.loss,
+        }
+        self.signals.update({k: v for k, v in found.items() if v is not None})
+
+    def _fresh(self, key: Any) -> Any:
+        """A new network of (space, s)."""
+        config, domain = self.config, self.problem.domain
+        axes = []
+        bounds = np.zeros((0, 2)) if domain is None else domain.bounds
+        periodic = () if domain is None else domain.periodic
+        for (lo, hi), is_periodic in zip(bounds, periodic, strict=True):
+            if is_periodic and config.harmonics:
+                axes.append(
+                    Axis(
+                        float(lo), float(hi), periodic=True, harmonics=config.harmonics
+                    )
+                )
+            else:
+                axes.append(
+                    Axis(-1.0, 1.0) if config.raw else Axis(float(lo), float(hi))
+                )
+        if self.problem.time is not None:
+            axes.append(Axis(-1.0, 1.0) if config.raw else Axis(0.0, 1.0))
+        return build(
+            config.kind,
+            tuple(axes),
+            len(self.problem.fields),
+            width=config.width,
+            depth=config.depth,
+            key=key,
+            **dict(config.options),
+        )
+
+    def _objective(
+        self, stage: Stage, net: Any, seed: int
+    ) -> tuple[Objective, Trained]:
+        """The least-squares problem of a stage."""
+        blocks = self._blocks(stage, seed, None)
+        weights = [self._weight(block) for block in blocks]
+        self.points = max(self.points, sum(block.num for block in blocks))
+        return objective(
+            stage.problem,
+            self.windows,
+            blocks,
+            net,
+            stage.t0,
+            stage.length,
+            weights,
+        )
+
+    def _blocks(self, stage: Stage, seed: int, check: int | None) -> list[Block]:
+        """Equation and conditions; with `check`, at other and more points."""
+        config, problem = self.config, stage.problem
+        t0, t1 = stage.t0, stage.t0 + stage.share * stage.length
+        if check is None:
+            place = config.collocation or even_points
+            inside = place(problem, t0, t1, config.points, seed)
+        else:
+            inside = _check_points(problem, t0, t1, 4 * config.points, check)
+        times = np.linspace(t0, t1, config.boundary_times)
+        space = np.zeros((1, 0))
+        if problem.domain is not None:
+            space = problem.domain.nodes(config.initial_points, check)
+        with precision(np.float64):
+            soft = soft_blocks(
+                problem,
+                space,
+                times,
+                hard=config.hard,
+                seed=check,
+                sides=1 if problem.domain is None or problem.domain.dim == 1 else 64,
+            )
+            soft = [self._handed_on(block, stage) for block in soft]
+            soft += self._ends(problem, times, check)
+        return [equation(problem, inside), *soft]
+
+    def _ends(
+        self, problem: Problem, times: np.ndarray, check: int | None
+    ) -> list[Block]:
+        """Ends that agree, where a periodic coordinate goes in as it is."""
+        domain = problem.domain
+        if domain is None or self.config.harmonics:
+            return []
+        out = []
+        for k, coord in enumerate(domain.coords):
+            if domain.periodic[k]:
+                agree = Periodic(coord, max(1, problem.law.order(coord)))
+                out.append(periodic_block(problem, agree, times, 64, check))
+        return out
+
+    def _handed_on(self, block: Block, stage: Stage) -> Block:
+        """A start is what the window before has ended with."""
+        if block.name != "initial" or not self.windows.parts:
+            return block
+        need = block.law.needs[0]
+        points = np.asarray(block.points).copy()
+        points[:, -1] = stage.t0
+        found = self.windows.values(points, [need.orders])[need.orders]
+        data = found[:, [need.field]]
+        return dataclasses.replace(block, points=points, data=data)
+
+    def _weight(self, block: Block) -> float:
+        return dict(self.config.weights).get(block.name.split()[0], 1.0)
+
+    def _accept(self, stage: Stage, goal: Objective, theta: Trained) -> None:
+        part = goal.part(theta)
+        with precision(np.float64):
+            part = jax.tree.map(
+                lambda x: jnp.asarray(x) if isinstance(x, np.ndarray) else x,
+                cast(part, np.float64),
+            )
+        self._measure(stage, goal, theta)
+        self.windows.parts.append(part)
+        if stage.is_new:
+            self.weights += sum(np.size(x) for x in jax.tree.leaves(theta.net))
+        self.goal, self.theta = goal, theta
+
+    def _measure(self, stage: Stage, goal: Objective, theta: Trained) -> None:
+        """RMS of the rows, relative to the solution, at the points and between."""
+        size = self._size(stage, goal.part(theta))
+        unit = stage.length if stage.problem.time is not None else 1.0
+        with precision(self.dtype):
+            other, _ = objective(
+                stage.problem,
+                self.windows,
+                self._blocks(stage, self.config.seed, self.config.seed + 1),
+                eqx.combine(theta.net, goal.rest),
+                stage.t0,
+                stage.length,
+            )
+            for target, found in ((self.train, goal), (self.check, other)):
+                terms = np.asarray(_terms(found, theta), np.float64)
+                for name, term in zip(found.names(), terms, strict=True):
+                    scale = unit / size if name == "equation" else 1.0 / size
+                    value = float(np.sqrt(term)) * scale
+                    target[name] = max(target.get(name, 0.0), value)
+
+    def _size(self, stage: Stage, part: Part) -> float:
+        """RMS of the solution in a stage."""
+        points = _check_points(stage.problem, stage.t0, stage.t0 + stage.length, 200, 0)
+        zero = (0,) * len(stage.problem.coords)
+        with precision(np.float64):
+            part = jax.tree.map(
+                lambda x: jnp.asarray(x) if isinstance(x, np.ndarray) else x,
+                cast(part, np.float64),
+            )
+        trial = Windows(self.windows.form, [*self.windows.parts, part], np.inf)
+        values = trial.values(points, [zero])[zero]
+        return max(float(np.sqrt(np.mean(values**2))), 1e-12)
+
+
+@eqx.filter_jit
+def _terms(goal: Objective, theta: Trained) -> Any:
+    return goal.terms(theta)
+
+
+def soft_form(problem: Problem) -> HardForm:
+    """The form of a plain network: no condition is built in."""
+    forms = tuple(FieldForm(0, None, None, (), None) for _ in problem.fields)
+    t0 = jnp.asarray(float(problem.span()[0]))
+    return HardForm(forms, problem.domain, t0, problem.time is not None)
+
+
+def _check_points(
+    problem: Problem, t0: float, t1: float, count: int, seed: int
+) -> np.ndarray:
+    """Points between the collocation points."""
+    domain = problem.domain
+    if problem.time is None:
+        assert domain is not None
+        return domain.nodes(count, seed)
+    if domain is None:
+        roots = np.polynomial.legendre.leggauss(min(count, 200))[0]
+        return (t0 + (t1 - t0) * 0.5 * (roots + 1.0))[:, None]
+    times = max(2, round(0.6 * count ** (1.0 / (domain.dim + 1.0))))
+    roots = np.polynomial.legendre.leggauss(times)[0]
+    space = domain.nodes(max(1, count // times), seed)
+    return with_times(space, t0 + (t1 - t0) * 0.5 * (roots + 1.0))
+
+
+def _counted(reasons: list[str]) -> list[str]:
+    """Each reason once, with its number."""
+    return [
+        f"{reasons.count(reason)} trainings ended: {reason}"
+        for reason in dict.fromkeys(reasons)
+    ]

@@ -1,0 +1,55 @@
+"""Study `pinns`: networks as solutions of differential equations, how they fail, and
+solvers that do not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..solutions import Problem, named_problem
+from ..systems import pde_truth, truth_grid
+from ._study import study
+
+
+pinns = study(
+    "pinns",
+    "Networks that stand for the solution of an equation: the published failures and "
+    "their cures, frozen features with error estimates, certificates and diagnoses, "
+    "beside classical solvers and DeepXDE.",
+)
+TALK = "Krishnapriyan2021"
+
+
+class Case:
+    """A named problem on its test grid, with its truth."""
+
+    def __init__(self, name: str, **params: Any) -> None:
+        self.name, self.params = name, params
+        self.x, self.t = truth_grid(name)
+
+    def until(self, end: float) -> Case:
+        """With times up to an end only."""
+        self.t = self.t[self.t <= end + 1e-12]
+        return self
+
+    def problem(self) -> Problem:
+        """The problem."""
+        return named_problem(self.name, **self.params)
+
+    def truth(self, **more: Any) -> np.ndarray:
+        """The solution, `"t x"`."""
+        return pde_truth(self.name, self.x, self.t, **self.params, **more)
+
+    def values(self, solution: Any) -> np.ndarray:
+        """A solution on the grid, `"t x"` (fields for x, where there is no space)."""
+        if solution.problem.domain is None:
+            found = solution(self.t)
+            return np.stack([found[name] for name in solution.problem.fields], -1)
+        return solution(self.x[None, :], self.t[:, None])
+
+    def error(self, solution: Any, **more: Any) -> float:
+        """Relative L2 error on the grid."""
+        truth = self.truth(**more)
+        gap = np.linalg.norm(self.values(solution) - truth)
+        return float(gap / np.linalg.norm(truth))

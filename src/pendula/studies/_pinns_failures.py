@@ -1,0 +1,310 @@
+"""Parts `A1`, `A2` and `landscapes` of study `pinns`: the published network and loss,
+where they fail, and two published cures: a curriculum of coefficients, and windows of
+time one after the other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ..solutions import (
+    LBFGS,
+    Curriculum,
+    Deadline,
+    InWindows,
+    Network,
+    NetworkConfig,
+    Periodic,
+    Problem,
+    Whole,
+)
+from ._claim import Claim
+from ._pinns import TALK, Case, pinns
+from ._row import Row
+from ._study import Run
+
+
+_X, _T = 256, 100  # the published test grid
+
+_CONVECTION = {20: 7.50e-1, 30: 8.97e-1, 40: 9.61e-1}
+_RD = {
+    2: (5.07e-1, 2.04e-2, 1.18e-2),
+    3: (7.98e-1, 1.92e-2, 1.56e-2),
+    4: (8.84e-1, 2.37e-2, 1.59e-2),
+    5: (9.35e-1, 2.36e-2, 2.39e-2),
+    6: (9.60e-1, 2.81e-2, 2.69e-2),
+}
+_REACTION = {
+    5: (9.79e-1, 7.06e-2, 7.09e-2),
+    6: (9.88e-1, 8.25e-2, 7.78e-2),
+    7: (9.92e-1, 8.16e-2, 7.56e-2),
+    8: (9.94e-1, 8.19e-2, 7.44e-2),
+    9: (9.95e-1, 7.02e-2, 8.63e-2),
+    10: (9.96e-1, 6.88e-2, 7.47e-2),
+}
+_CURRICULUM = {20: 9.84e-3, 30: 2.02e-2, 40: 5.33e-2}
+_TRIED = (
+    "The published network (4 layers of 50), loss and tolerances, L-BFGS in float32."
+)
+
+
+def cases() -> dict[str, Case]:
+    """Key -> problem: the three equations of the published tables."""
+    return {
+        **{
+            f"convection_beta{b}": Case("convection", beta=float(b))
+            for b in (1, 20, 30, 40)
+        },
+        **{f"rd_nu{n}": Case("reaction_diffusion", nu=float(n), rho=5.0) for n in _RD},
+        **{f"reaction_rho{r}": Case("reaction", rho=float(r)) for r in _REACTION},
+    }
+
+
+def talk_points(
+    problem: Problem, t0: float, t1: float, count: int, seed: int
+) -> np.ndarray:
+    """Points of a grid like that of the tests, its first row and column left out,
+    drawn once (always with the same seed), as published."""
+    lo, hi = problem.domain.bounds[0]  # type: ignore[union-attr]  # all have one
+    x = np.linspace(lo, hi, _X, endpoint=False)[1:]
+    t = np.linspace(t0, t1, _T)[1:]
+    inner = np.stack(np.meshgrid(x, t, indexing="ij"), -1).reshape(-1, 2)
+    chosen = np.random.default_rng(0).choice(len(inner), count, replace=False)
+    return inner[chosen]
+
+
+def talk_network(
+    s: dict[str, Any], seed: int, strategy: Any, points: int | None = None
+) -> Network:
+    """The published network, loss and optimiser."""
+    config = NetworkConfig(
+        kind="plain",
+        width=s["width"],
+        depth=4,
+        options=(("init", "uniform"),),
+        hard=False,
+        harmonics=0,
+        raw=True,
+        points=points or s["points"],
+        collocation=talk_points,
+        initial_points=_X,
+        boundary_times=_T,
+        dtype="float32",
+        seed=seed,
+    )
+    return Network(config, LBFGS(steps=s["steps"]), strategy)
+
+
+def talk_problem(case: Case) -> Problem:
+    """The problem with periodic ends in the loss, for every equation."""
+    problem = case.problem()
+    if any(problem.domain.periodic):  # type: ignore[union-attr]  # all have one
+        return problem
+    return problem.replace(conditions=[*problem.conditions, Periodic("x")])
+
+
+def trained(case: Case, method: Network) -> dict[str, Any]:
+    """Errors (against the truth, and the reference that was published with the
+    failures), loss, iterations and seconds of one training."""
+
+    began = time.perf_counter()
+    out = method.run(talk_problem(case), 1e-4, Deadline())
+    seconds = time.perf_counter() - began
+    points = np.c_[np.tile(case.x, len(case.t)), np.repeat(case.t, len(case.x))]
+    u = out.windows.values(points, [(0, 0)])[0, 0][:, 0]
+    truth = case.truth()
+    gap = u.reshape(truth.shape) - truth
+    found = {
+        "error": np.linalg.norm(gap) / np.linalg.norm(truth),
+        "absolute": np.abs(gap).mean(),
+        "iterations": out.iterations,
+        "seconds": seconds,
+    }
+    if case.name == "reaction_diffusion":
+        other = case.truth(reference="krishnapriyan2021")
+        gap = u.reshape(other.shape) - other
+        found["error_2021"] = np.linalg.norm(gap) / np.linalg.norm(other)
+    return found
+
+
+def _words(case: Case) -> str:
+    params = ", ".join(f"{k} = {v:g}" for k, v in case.params.items())
+    return f"{case.name.replace('_', '-')} {params}"
+
+
+def _published(key: str, column: int) -> float | None:
+    kind, value = key.split("_")[0], int("".join(c for c in key if c.isdigit()))
+    if kind == "convection":
+        return {0: _CONVECTION, 3: _CURRICULUM}.get(column, {}).get(value)
+    table = _RD if kind == "rd" else _REACTION
+    return table[value][column] if column < 3 else None
+
+
+def _regular_rows() -> Iterator[Row]:
+    for key, case in cases().items():
+        must = key in ("convection_beta30", "convection_beta40")
+        yield Row(
+            f"pinns.A1.{key}",
+            f"Relative L2 error of the published network trained on the whole domain "
+            f"at once, {_words(case)}.",
+            better="higher" if must else "lower",
+            target=0.5 if must else None,
+            source=TALK,
+            published=_published(key, 0),
+            tried=_TRIED if must else None,
+        )
+        yield Row(
+            f"pinns.A1.{key}_absolute",
+            f"The same, mean absolute error, {_words(case)}.",
+        )
+        yield Row(
+            f"pinns.A1.{key}_seconds",
+            f"Time of that training, {_words(case)}.",
+            "s",
+            target=180.0 if must else None,
+            tried=_TRIED if must else None,
+        )
+
+
+@pinns.part(
+    "A1",
+    tuple(_regular_rows()),
+    full={"seeds": 1, "must_seeds": 5, "width": 50, "points": 1000, "steps": 15000},
+    quick={
+        "seeds": 1,
+        "must_seeds": 1,
+        "width": 6,
+        "points": 50,
+        "steps": 50,
+        "only": ["convection_beta30"],
+    },
+)
+def regular(run: Run) -> Iterator[Claim]:
+    """The failure: everything in one loss."""
+    s = run.settings
+    for key, case in cases().items():
+        if key not in s.get("only", [key]):
+            continue
+        must = key in ("convection_beta30", "convection_beta40")
+        found = [
+            run.keep(
+                f"{key}_{seed}",
+                lambda c=case, k=seed: trained(c, talk_network(s, k, Whole())),
+            )
+            for seed in range(s["must_seeds" if must else "seeds"])
+        ]
+        pick = lambda name, found=found: [float(one[name]) for one in found]
+        yield run.row(f"pinns.A1.{key}").measured(pick("error"))
+        yield run.row(f"pinns.A1.{key}_absolute").measured(pick("absolute"))
+        yield run.row(f"pinns.A1.{key}_seconds").measured(pick("seconds"))
+
+
+def _cures() -> Iterator[tuple[str, Case, str, float | None]]:
+    """(key, problem, cure, target) of every cell."""
+    for key, case in cases().items():
+        if key == "convection_beta1":
+            continue
+        for column, dt in ((1, 0.05), (2, 0.1)):
+            # of convection no digits were published
+            yield (
+                f"{key}_dt{dt:g}".replace(".", ""),
+                case,
+                f"dt={dt:g}",
+                _published(key, column) if not key.startswith("convection") else None,
+            )
+        if not key.startswith("rd"):
+            yield f"{key}_curriculum", case, "curriculum", _published(key, 3)
+
+
+def _cure_rows() -> Iterator[Row]:
+    for key, case, cure, target in _cures():
+        what = "coefficients in steps" if cure == "curriculum" else f"windows, {cure}"
+        yield Row(
+            f"pinns.A2.{key}",
+            f"Relative L2 error of the published network with {what}, {_words(case)}.",
+            target=target,
+            source=TALK,
+            published=target,
+            tried=_TRIED if target is not None else None,
+        )
+        if case.name == "reaction_diffusion":
+            yield Row(
+                f"pinns.A2.{key}_2021",
+                f"The same against the published reference, which itself is off by "
+                f"more than half a percent, {_words(case)}, {what}.",
+                source=TALK,
+                published=target,
+            )
+        if case.name == "reaction" and cure == "curriculum":
+            yield Row(
+                f"pinns.A2.{key}_gain",
+                f"Error on the whole domain over that with {what}, {_words(case)}.",
+                better="higher",
+                target=10.0,
+                tried=_TRIED,
+            )
+        yield Row(
+            f"pinns.A2.{key}_seconds",
+            f"Time of all its trainings, {_words(case)}, {what}.",
+            "s",
+            target=600.0,
+            tried=_TRIED,
+        )
+
+
+def _strategy(case: Case, cure: str, s: dict[str, Any]) -> Any:
+    if cure != "curriculum":
+        return InWindows(float(cure.split("=")[1]))
+    name = "beta" if case.name == "convection" else "rho"
+    last = case.params[name]
+    return Curriculum(name, np.linspace(1.0, last, s["stages"]).tolist())
+
+
+@pinns.part(
+    "A2",
+    tuple(_cure_rows()),
+    full={"width": 50, "points": 1000, "steps": 15000, "stages": 10, "more": 3},
+    quick={
+        "width": 6,
+        "points": 50,
+        "steps": 30,
+        "stages": 2,
+        "more": 1,
+        "only": ["reaction_rho5_dt01", "convection_beta30_curriculum"],
+    },
+)
+def cures(run: Run) -> Iterator[Claim]:
+    """Every cell of the published tables once, a few of them three times."""
+    s = run.settings
+    thrice = (
+        "convection_beta30_curriculum",
+        "rd_nu5_dt01",
+        "reaction_rho5_dt01",
+    )
+    for key, case, cure, _ in _cures():
+        if key not in s.get("only", [key]) or not run.wants(f"pinns.A2.{key}"):
+            continue
+        seeds = range(s["more"] if key in thrice else 1)
+        found = [
+            run.keep(
+                f"{key}_{seed}",
+                lambda c=case, w=cure, k=seed: trained(
+                    c, talk_network(s, k, _strategy(c, w, s))
+                ),
+            )
+            for seed in seeds
+        ]
+        pick = lambda name, found=found: [float(one[name]) for one in found]
+        yield run.row(f"pinns.A2.{key}").measured(pick("error"))
+        if case.name == "reaction_diffusion":
+            yield run.row(f"pinns.A2.{key}_2021").measured(pick("error_2021"))
+        if case.name == "reaction" and cure == "curriculum":
+            whole = run.keep(
+                f"{key}_whole", lambda c=case: trained(c, talk_network(s, 0, Whole()))
+            )
+            gain = float(whole["error"]) / np.asarray(pick("error"))
+            yield run.row(f"pinns.A2.{key}_gain").measured(gain)
+        yield run.row(f"pinns.A2.{key}_seconds").measured(pick("seconds"))
