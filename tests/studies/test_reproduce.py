@@ -227,7 +227,7 @@ def test_the_page_says_what_the_files_say(tmp_path):
 def test_every_study_has_a_table_of_its_own():
     found = studies()
     first = {"spine", "real_data", "families", "slinky"}
-    assert set(found) == first | {"continuity", "depth", "curvature"}
+    assert set(found) == first | {"continuity", "depth", "curvature", "pinns"}
     for name, one in found.items():
         assert one.about.endswith(".")
         for part in one.parts.values():
@@ -271,6 +271,7 @@ def test_every_study_has_a_table_of_its_own():
         *["cifar", "cifar_2", "cifar_8", "cifar_16", "cifar100", "tiny_imagenet"],
         *["extras", "speed"],
         *["quadratic", "networks", "kernel", "convection", "speed"],
+        *["A1", "A2", "A3", "A5", "A4", "landscapes"],
     ]
 
 

@@ -108,7 +108,7 @@ def solve(
         source=None if path is None else (path.name, _text(path)),
         config={
             "problem": path.name if path else problem,
-            "params": params,
+            "params": {**_defaults(name), **params},
             "tol": tol,
             "budget": budget,
             "method": method,
@@ -135,6 +135,13 @@ def _path(problem: str) -> Path | None:
     path = Path(problem)
     is_file = path.suffix == ".py" or os.sep in problem or path.is_file()
     return path if is_file else None
+
+
+def _defaults(name: str | None) -> dict[str, Any]:
+    """Coefficients of a named problem that was not told otherwise."""
+    from ..solutions import PROBLEMS
+
+    return {} if name is None else PROBLEMS[name].defaults
 
 
 def _text(path: Path) -> str:

@@ -3,6 +3,7 @@ windows."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,6 @@ from ._draw import (
     log_axis,
     thin,
 )
-from ._numbers import number
 from ._run_folder import Run
 
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 MOST_FIELDS = 4
 _MAP = "viridis"
-_DECADES = 6.0  # of a residual's map: what lies further below is one colour
+_DECADES = 5.0  # of a residual's map: what lies further below is one colour
 _CUTS = (MUTED, OTHERS[0], MODEL)  # beginning, middle, end
 
 
@@ -73,7 +73,7 @@ def error_figure(run: Run) -> Figure | None:
         tol = (_told(run).get("report") or {}).get("tol")
         if tol:
             ax.axhline(
-                tol, color=MUTED, linewidth=0.9, label=f"asked for {number(tol)}"
+                tol, color=MUTED, linewidth=0.9, label=f"asked for {as_typed(tol)}"
             )
         log_axis(ax)
         _whole_time(ax, run)
@@ -105,8 +105,12 @@ def windows_figure(run: Run) -> Figure | None:
     with drawing():
         figure, axes = canvas(HALF, 2.6)
         ax = axes[0, 0]
-        ax.stairs(np.diff(edges), edges, color=MODEL, linewidth=1.3)
-        log_axis(ax)
+        lengths = np.diff(edges)
+        ax.stairs(lengths, edges, baseline=None, color=MODEL, linewidth=1.3)
+        if lengths.max() > 5.0 * lengths.min():
+            log_axis(ax)
+        else:
+            ax.set_ylim(0.0, 1.1 * float(lengths.max()))
         ax.set_xlim(float(edges[0]), float(edges[-1]))
         ax.set_xlabel("t")
         ax.set_ylabel("length of the window")
@@ -119,6 +123,19 @@ SOLVE_FIGURES: dict[str, Callable[[Run], Figure | None]] = {
     "residual": residual_figure,
     "windows": windows_figure,
 }
+
+
+def as_typed(value: float) -> str:
+    """A number as somebody asks for it: 0.0001, 1e-6.
+
+    ```python
+    >>> from pendula.report._solve_figures import as_typed
+    >>> as_typed(1e-4), as_typed(1e-6)
+    ('0.0001', '1e-6')
+
+    ```
+    """
+    return re.sub(r"e([+-])0+", r"e\1", f"{value:g}").replace("e+", "e")
 
 
 def _told(run: Run) -> dict[str, Any]:
@@ -182,7 +199,7 @@ def _over_line(run: Run, u: np.ndarray, axes: Any) -> Figure:
         left.set_xlabel("t")
         for when, colour in zip((0, last // 2, last), _CUTS, strict=True):
             known = None if truth is None else truth[k, when]
-            _cut(right, x, u[k, when], known, colour, f"t = {number(float(t[when]))}")
+            _cut(right, x, u[k, when], known, colour, f"t = {t[when]:.3g}")
         right.set_xlabel(label(name))
         right.set_ylabel(label(fields[k]))
         right.margins(x=0.0)
@@ -230,7 +247,7 @@ def _over_plane(run: Run, u: np.ndarray, axes: Any) -> Figure:
         else:
             last = int(np.isfinite(u[k]).any(axis=(1, 2)).nonzero()[0].max())
             row = [
-                (u[k, when], f"{name} at t = {number(float(t[when]))}")
+                (u[k, when], f"{name} at t = {t[when]:.3g}")
                 for when in sorted({0, last // 2, last})
             ]
         shown.append(row)
@@ -274,7 +291,10 @@ def _map(
     )
     ax.grid(False)
     bar = figure.colorbar(image, ax=ax, pad=0.02, fraction=0.06, aspect=24)
-    bar.set_label(label(text))
+    if len(text) < 12:
+        bar.ax.set_title(label(text))
+    else:
+        bar.set_label(label(text))
     if bar.solids is not None:
         bar.solids.set_rasterized(True)  # one picture, not hundreds of boxes
     bar.outline.set_visible(False)
@@ -304,29 +324,32 @@ def _residual_map(run: Run, axes: Any, t: Any, size: np.ndarray) -> Figure:
     """The map, the worst place marked; beside it the mean over space, where there is
     time."""
     size = size.reshape(len(size), *[len(at) for _, at in axes])
+    text, worst = "log10 of residual / largest term", 0
+    if len(axes) == 1:
+        (up, y), (across, x), shown = axes[0], ("t", t), size.T
+    else:
+        (across, x), (up, y) = axes[:2]
+        flat = np.nan_to_num(size).reshape(len(size), -1)
+        worst = int(flat.max(axis=1).argmax())
+        shown = size[worst].T
+        if t is not None:
+            text += f", t = {t[worst]:.3g}"
     cols = 1 if t is None else 2
     wide = {"width_ratios": (6, 5)} if cols == 2 else {}
     figure, panels = canvas(SPAN if cols == 2 else HALF, 3.4, 1, cols, pad=0.08, **wide)
     left = panels[0, 0]
-    if len(axes) == 1:
-        (up, y), across, x = axes[0], "t", t
-        shown = size.T
-    else:
-        (across, x), (up, y) = axes[:2]
-        worst = np.nanargmax(np.nan_to_num(size).reshape(len(size), -1).max(axis=1))
-        shown = size[int(worst)].T
     with np.errstate(divide="ignore"):
         decades = np.log10(shown)
-    top = float(np.nanmax(decades[np.isfinite(decades)]))
-    text = "log10 of residual / largest term"
-    if len(axes) == 2 and t is not None:
-        text += f", t = {number(float(t[int(worst)]))}"
+    top = float(decades[np.isfinite(decades)].max())
     _map(figure, left, decades, x, y, text, vmin=top - _DECADES, vmax=top)
     row, column = np.unravel_index(int(np.nanargmax(decades)), decades.shape)
-    left.plot(x[column], y[row], "x", color=OTHERS[0], markersize=9, mew=2)
+    place = (x[column], y[row])
+    for colour, width in (("white", 4.0), (OTHERS[0], 2.0)):
+        style = {"color": colour, "markeredgewidth": width, "clip_on": False}
+        left.plot(*place, "x", markersize=8, **style)
     left.set_xlabel(label(across))
     left.set_ylabel(label(up))
-    if cols == 2:
+    if t is not None:
         flat = size.reshape(len(size), -1)
         there = np.isfinite(flat).any(axis=1)
         mean = np.sqrt(np.nanmean(flat[there] ** 2, axis=1))
@@ -354,5 +377,9 @@ def _whole_time(ax: Axes, run: Run, *, say: bool = True) -> None:
 def _legend_above(figure: Figure, ax: Axes, where: Any = "outside upper left") -> None:
     """The legend of one panel over the figure, where there is anything to tell."""
     handles, labels = ax.get_legend_handles_labels()
+    if "truth" in labels:  # it goes with all of them, so it comes last
+        last = labels.index("truth")
+        handles.append(handles.pop(last))
+        labels.append(labels.pop(last))
     if handles:
         figure.legend(handles, labels, loc=where, ncols=len(labels))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from typing import Any
 
 import equinox as eqx
@@ -65,7 +66,8 @@ def grid_of(solution: Solution) -> Grid:
     their middle."""
     problem, report = solution.problem, solution.report
     names, axes = _axes(solution)
-    points = np.array(list(itertools.product(*axes))).reshape(-1, len(axes))
+    count = math.prod(map(len, axes))
+    points = np.array(list(itertools.product(*axes))).reshape(count, len(axes))
     timed = problem.time is not None
     times = _times(solution, len(axes))
     reached = float(report.windows[-1]) if report.windows else 0.0

@@ -19,6 +19,8 @@ from .._source import cite
 from ..solutions import PROBLEMS, Solution, TanhFeatures, truth_call, truth_of
 from ..systems import classical_time, truth_error
 from ._numbers import number
+from ._run_folder import write_report
+from ._solve_figures import as_typed
 from ._solve_grid import Grid, grid_of
 from ._toml import to_toml
 from ._write import write_numbers
@@ -75,6 +77,7 @@ def write_solution(
         "seconds": seconds,
         "reached": grid.reached,
         "residual": _largest(grid),
+        "estimated": _estimated(grid, solution.report.estimate),
     }
     arrays = grid.arrays()
     if name is not None and compare:
@@ -93,8 +96,7 @@ def write_solution(
             name, solution.report.method, config or {}, command
         ),
     }
-    with replacing(folder / "solution.json") as temporary:
-        temporary.write_text(solution.report.json() + "\n", encoding="utf-8")
+    write_report(folder / "solution.json", told["report"])
     with replacing(folder / "config.toml") as temporary:
         temporary.write_text(to_toml(report["reproduce"]["config"]), encoding="utf-8")
     return write_numbers(folder, report, arrays)
@@ -108,37 +110,40 @@ def solve_verdict(told: dict[str, Any]) -> dict[str, Any]:
     one, where it is known) keeps it, and no fault was found.
     """
     report, error = told["report"], told.get("error") or {}
-    tol, estimate = report["tol"], report.get("estimate") or {}
-    reasons = _unfinished(told)
+    tol, estimated = report["tol"], told.get("estimated")
+    asked, reasons = as_typed(tol), _unfinished(told)
     allowed = tol + (error.get("truth") or 0.0)
-    over = lambda value, most: value is not None and not value <= most
-    if over(estimate.get("overall"), tol):
-        value = number(estimate["overall"], 2)
-        reasons.append(f"The estimated error is {value}, above {number(tol)}.")
-    if over(error.get("overall"), allowed):
-        value = number(error["overall"], 2)
-        reasons.append(f"The true error is {value}, above {number(tol)}.")
+    for what, value, most in (
+        ("estimated", estimated, tol),
+        ("true", error.get("overall"), allowed),
+    ):
+        if value is not None and not value <= most:
+            reasons.append(f"The {what} error is {number(value, 2)}, above {asked}.")
     found = [str(d["code"]) for d in report.get("diagnosis") or []]
     if found:
         reasons.append(f"Diagnosis: {', '.join(found)}; see below.")
     if reasons:
-        text = f"Not solved to {number(tol)}: do not use it unseen."
+        text = f"Not solved to {asked}: do not use it unseen."
         return {"trust": False, "text": text, "reasons": reasons}
-    if report.get("estimate") is None:
+    if estimated is None:
         text = (
-            f"The solver reached {number(tol)} by its own residual. The error was not "
+            f"The solver reached {asked} by its own residual. The error was not "
             "estimated."
         )
         return {"trust": None, "text": text, "reasons": []}
-    text = (
-        f"Solved to {number(tol)}: the estimated error is "
-        f"{number(estimate.get('overall'), 2)}."
-    )
-    if estimate.get("converged") is False:
-        reasons = [
-            "The finer solve of the estimate did not reach the tolerance itself."
-        ]
+    if (report.get("estimate") or {}).get("converged") is False:
+        reasons = ["The finer solve of the estimate missed the tolerance itself."]
+    text = f"Solved to {asked}: the estimated error is {number(estimated, 2)}."
     return {"trust": True, "text": text, "reasons": reasons}
+
+
+def _estimated(grid: Grid, estimate: dict[str, Any] | None) -> float | None:
+    """The estimated error; of what was solved, where the end was not reached."""
+    if estimate is None:
+        return None
+    if grid.solved == len(grid.times):
+        return float(estimate["overall"])
+    return float(max(grid.curves["solve/estimate"], default=math.nan))
 
 
 def _unfinished(told: dict[str, Any]) -> list[str]:
@@ -189,7 +194,7 @@ def _against(
     truth = truth_of(name, grid.points, grid.times, **params)
     assert truth is not None  # it has a call
     ours = grid.values[:, : grid.solved]
-    known = np.isfinite(truth[:, 0]).any(axis=-1)
+    known = np.asarray([bool(np.isfinite(one).all()) for one in truth])
     gap = ours[known] - truth[known, : grid.solved]
     size = truth[known, : grid.solved]
     each = np.linalg.norm(gap, axis=(0, 2)) / np.linalg.norm(size, axis=(0, 2))
@@ -251,7 +256,9 @@ def _reproduce_facts(
         cited.append(cite(TanhFeatures.source))
     return {
         "command": command,
-        "config": {k: v for k, v in config.items() if k in CONFIG and v is not None},
+        "config": {
+            k: v for k, v in config.items() if k in CONFIG and v not in (None, {})
+        },
         "versions": versions(),
         "seed": config.get("seed"),
         "platform": platform.platform(),

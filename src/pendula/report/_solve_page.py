@@ -23,12 +23,12 @@ from ._draw import to_svg
 from ._fit_page import _reproduce
 from ._numbers import MISSING, listing, number, quantity
 from ._run_folder import Run
-from ._solve_figures import SOLVE_FIGURES
+from ._solve_figures import SOLVE_FIGURES, as_typed
 
 
 _ERROR = (
     "of the solution: distance to a second, finer solve (L2 over space and time, "
-    "relative)."
+    "relative)"
 )
 
 
@@ -75,21 +75,28 @@ def _result(run: Run) -> Section:
 
 def _headline(told: dict[str, Any], report: dict[str, Any]) -> list[AbstractBlock]:
     """The estimated error; the true one, where it is known."""
-    estimate, error = report.get("estimate"), told.get("error")
-    below = [f"asked for {number(report.get('tol'))}"]
+    estimated, error = told.get("estimated"), told.get("error")
+    below = [f"asked for {as_typed(report['tol'])}"] if report.get("tol") else []
     if error:
         below.append(f"true error {number(error.get('overall'), 2)}")
-    if estimate:
-        value = number(estimate.get("overall"), 2)
-        return [Headline(value, ", ".join(below), f"Estimated error {_ERROR}")]
-    if error:
-        return [Headline(number(error.get("overall"), 2), below[0], "True error.")]
-    worst = max((report.get("check") or {"": None}).values(), key=lambda v: v or 0.0)
+    if estimated is not None:
+        until = "" if _is_whole(told) else f", up to t = {number(told.get('reached'))}"
+        text = f"Estimated error {_ERROR}{until}."
+        return [Headline(number(estimated, 2), ", ".join(below), text)]
+    worst = max((report.get("check") or {"": 0.0}).values(), key=float)
     text = (
         "root mean square of the equation between its points in the worst window, in "
         "units of the solution. The error itself was not estimated."
     )
-    return [Headline(number(worst, 2), below[0], text)]
+    return [Headline(number(worst, 2), ", ".join(below), text)]
+
+
+def _is_whole(told: dict[str, Any]) -> bool:
+    """Whether the solver came to the end of the time."""
+    time = (told.get("problem") or {}).get("time")
+    if time is None:
+        return True
+    return (told.get("reached") or 0.0) >= time[1] - 1e-9 * (time[1] - time[0])
 
 
 def _problem(told: dict[str, Any]) -> Facts:
@@ -152,7 +159,7 @@ def _error(run: Run) -> Section:
         note = "by a second solve, finer and with other neurons" + (
             "" if good in (True, None) else "; it did not reach the tolerance itself"
         )
-        rows.append(["estimate", number(estimate.get("overall"), 2), note])
+        rows.append(["estimate", number(told.get("estimated"), 2), note])
     if bound:
         rows.append(
             ["certified bound", number(bound.get("overall"), 2), _bound_words(bound)]
@@ -188,10 +195,8 @@ def _truth_words(error: dict[str, Any]) -> str:
 
 
 def _error_caption(run: Run) -> str:
-    told, _ = _told(run)
-    time = (told.get("problem") or {}).get("time") or [0.0, 0.0]
     text = "Relative error at each time, L2 over space."
-    if time[1] > (told.get("reached") or 0.0) + 1e-9 * (time[1] - time[0]):
+    if not _is_whole(_told(run)[0]):
         text += " Shaded: not reached before the budget ended."
     return text
 
@@ -315,7 +320,7 @@ def _classical(told: dict[str, Any], report: dict[str, Any]) -> list[AbstractBlo
             str(found["method"]),
             number(found["error"], 2),
             quantity(found["seconds"], "s"),
-            f"{number(found['modes'])} modes, {number(found['steps'])} steps",
+            f"modes {number(found['modes'])}, steps {number(found['steps'])}",
         ],
     ]
     caption = (
@@ -325,7 +330,8 @@ def _classical(told: dict[str, Any], report: dict[str, Any]) -> list[AbstractBlo
     head = ("solver", "true error", "wall time", "size")
     times = ran / found["seconds"] if found["seconds"] > 0.0 else None
     text = (
-        f"Solving alone took {number(times, 2)} times as long as the classical solver."
+        f"Solving alone took {number(float(f'{times:.2g}'))} times as long as the "
+        "classical solver."
         if times is not None
         else ""
     )

@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, Int
 from .._errors import ConfigError, nearest
 from ._jacobian import kernel_traces
 from ._objective import Objective, Trained
+from ._optimise import LeastSquares
 
 
 Kind = Literal["none", "grad_norm", "ntk", "self_adaptive"]
@@ -67,7 +68,7 @@ class Balancing:
     ```
     """
 
-    kind: Kind = "none"
+    kind: str = "none"
     every: int = 1000
     average: float = 0.9
     rate: float = 5e-3
@@ -84,7 +85,7 @@ class Balancing:
                 f"{self.rate}; they must be at least 1, in [0, 1), and above 0."
             )
 
-    def start(self, objective: Objective, theta: Trained) -> BalanceState:
+    def start(self, objective: LeastSquares, theta: Trained) -> BalanceState:
         """The weights before the first step."""
         points: tuple[Array, ...] = ()
         ascent = None
@@ -96,7 +97,7 @@ class Balancing:
         return BalanceState(objective.weights**2, points, ascent, zero)
 
     def loss(
-        self, state: BalanceState, residuals: Sequence[Float[Array, "row equation"]]
+        self, state: BalanceState, residuals: Sequence[Array]
     ) -> Float[Array, ""]:
         """The weighted loss."""
         return jnp.sum(state.terms * _means(residuals, state.points))
@@ -104,11 +105,11 @@ class Balancing:
     def after(
         self,
         state: BalanceState,
-        objective: Objective,
+        objective: LeastSquares,
         theta: Trained,
-        residuals: Sequence[Float[Array, "row equation"]],
+        residuals: Sequence[Array],
     ) -> BalanceState:
-        """The weights of the next step."""
+        """The weights of the next step; `"ntk"` needs an `Objective`."""
         count = state.count + 1
         if self.kind == "none":
             return eqx.tree_at(lambda s: s.count, state, count)
@@ -116,12 +117,11 @@ class Balancing:
             return _climbed(self.rate, state, residuals, count)
 
         def fresh(terms: Array) -> Array:
-            new = (
-                _inverse(_gradients(objective, theta))
-                if self.kind == "grad_norm"
-                else _inverse(kernel_traces(objective, theta))
-            )
-            return self.average * terms + (1.0 - self.average) * new
+            if self.kind == "grad_norm":
+                sizes = _gradients(objective, theta)
+            else:
+                sizes = kernel_traces(objective, theta)  # type: ignore[arg-type]  # an Objective
+            return self.average * terms + (1.0 - self.average) * _inverse(sizes)
 
         due = state.count % self.every == 0
         terms = jax.lax.cond(due, fresh, lambda terms: terms, state.terms)
@@ -129,7 +129,7 @@ class Balancing:
 
 
 def unit_rows(
-    objective: Objective, residuals: Sequence[Float[Array, "row equation"]]
+    objective: Objective, residuals: Sequence[Array]
 ) -> Float[Array, "block"]:
     r"""Factors for the rows of each block, for methods of second order.
 
@@ -161,7 +161,7 @@ def _inverse(sizes: Array) -> Array:
     return mean / (sizes + _SPAN * mean + np.finfo(sizes.dtype).tiny)
 
 
-def _gradients(objective: Objective, theta: Trained) -> Array:
+def _gradients(objective: LeastSquares, theta: Trained) -> Array:
     """Norm of the gradient of each term."""
     flat, unravel = ravel_pytree(theta)
     slopes = jax.jacrev(lambda flat: objective.terms(unravel(flat)))(flat)

@@ -64,7 +64,7 @@ class CausalObjective(eqx.Module):
         return self.objective.weights
 
     def causal(
-        self, residuals: list[Float[Array, "row equation"]]
+        self, residuals: list[Array]
     ) -> Float[Array, "chunk"]:
         """w_m of each chunk."""
         names = self.objective.names()
@@ -79,7 +79,7 @@ class CausalObjective(eqx.Module):
                 before = before + self.initial * jnp.sum(r * r) / r.shape[0]
         return jax.lax.stop_gradient(jnp.exp(-self.strength * before))
 
-    def residuals(self, theta: Trained) -> list[Float[Array, "row equation"]]:
+    def residuals(self, theta: Trained) -> list[Array]:
         """The rows of each block; those of the equation times the root of w_m."""
         found = self.objective.residuals(theta)
         root = jnp.sqrt(self.causal(found))[self.chunk][:, None]

@@ -20,14 +20,20 @@ _LARGE = 1e300  # what stands for an infinite bound in reports
 
 
 def certificate(
-    solution: Solution, mu: float | Callable[[float], float] | None = None
+    solution: Solution,
+    mu: float | Callable[[float], float] | None = None,
+    *,
+    sampled: Samples | None = None,
 ) -> dict[str, Any] | None:
     """The bound of `certify`, None where there is none."""
-    return certify(solution, mu)[0]
+    return certify(solution, mu, sampled=sampled)[0]
 
 
 def certify(
-    solution: Solution, mu: float | Callable[[float], float] | None = None
+    solution: Solution,
+    mu: float | Callable[[float], float] | None = None,
+    *,
+    sampled: Samples | None = None,
 ) -> tuple[dict[str, Any] | None, str]:
     r"""How large the error can be at most, over time.
 
@@ -42,12 +48,13 @@ def certify(
     told), for starts with as many derivatives as the equation has.
 
     **Arguments:** `mu`: a growth rate that the user vouches for, a number or a function
-    of time, in place of the recognised one.
+    of time, in place of the recognised one; `sampled`: of the solution, where they are
+    at hand.
     **Returns:** (bound, why there is none). The bound has `kind`; `mu_max`; `times`;
     `bound`, relative to the RMS of the solution at each time; `overall`, relative over
     all times; `samples_per_window`: points of the residual in each piece of time;
-    `pieces`; `until`, the last time; `informative`, whether `overall` is below 1;
-    `text`.
+    `pieces`; `until`, the last time; `informative`, whether `overall` is below 1 and
+    the end was reached; `text`.
     **Source:** Hillebrecht, Unger 2022, Certified machine learning: rigorous a
     posteriori error bounds for PDE defined PINNs, arXiv:2210.03426.
 
@@ -73,7 +80,7 @@ def certify(
     lacking = _start_error(solution)
     if lacking is None:
         return None, "No bound on the error: the start is not given."
-    sampled = samples(solution)
+    sampled = samples(solution) if sampled is None else sampled
     rows = normalised(sampled, solution)
     if isinstance(rows, str):
         return None, f"No bound on the error: {rows}."
@@ -202,16 +209,21 @@ def _told(
         "samples_per_window": sampled.rows[0, :, :, 0].size,
         "pieces": len(lengths),
         "until": float(sampled.edges[-1]),
-        "informative": bool(overall < 1.0),
+        "informative": bool(overall < 1.0 and sampled.edges[-1] >= _end(solution)),
     }
+
+
+def _end(solution: Solution) -> float:
+    """The last time that was asked for, but for rounding."""
+    t0, t1 = solution.problem.span()
+    return t1 - 1e-9 * (t1 - t0)
 
 
 def _text(found: dict[str, Any]) -> str:
     """The bound in a sentence."""
-    worth = "" if found["informative"] else " It says nothing: not informative."
-    if found["informative"]:
-        at = f"the relative error is at most {found['overall']:.2g}"
-    else:
+    worth = "" if found["informative"] else " The bound is not informative."
+    at = f"the relative error is at most {found['overall']:.2g}"
+    if found["overall"] >= 1.0:
         at = "the bound exceeds the solution"
     return (
         f"Up to t = {found['until']:g} {at}; {found['kind']}, growth rate of errors at "

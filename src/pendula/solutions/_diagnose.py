@@ -11,24 +11,36 @@ from ._solution import Solution
 
 
 ADVICE: dict[str, str] = {
-    "overfit_collocation": "Take more collocation points, or fewer features.",
-    "not_propagated": "Solve in windows of time, by frozen features or Gauss-Newton.",
-    "under_optimised": "Give more time or iterations, or use a second-order method "
-    "(gauss_newton, quasi-Newton).",
-    "precision_floor": "Train in float64.",
-    "ill_conditioned": "Use a second-order method, and rescale the equation so that its "
-    "terms are of one size.",
-    "gradient_conflict": "Balance the terms of the loss, or use SOAP or "
-    "Levenberg-Marquardt, which see them together.",
-    "bandwidth": "Take more multiples of periodic coordinates or larger slopes, or "
-    "Gaussian features.",
-    "ic_bc_incompatible": "Carry the start by the diffusion of the equation, use a "
-    "smoother one, or say periodic=False where it does not close.",
-    "sharp_layer": "Use graded windows and points in proportion to the residual, or the "
-    "Lagrangian form.",
+    "ic_bc_incompatible": (
+        "Carry the start by the diffusion of the equation, use a smoother one, or say "
+        "periodic=False where it does not close."
+    ),
     "chaos_horizon": "Compare and use the solution up to that time only; report it.",
+    "overfit_collocation": "Take more collocation points, or fewer features.",
+    "bandwidth": (
+        "Take more multiples of periodic coordinates or larger slopes, or Gaussian "
+        "features."
+    ),
+    "sharp_layer": (
+        "Use graded windows and points in proportion to the residual, or the "
+        "Lagrangian form."
+    ),
+    "not_propagated": "Solve in windows of time, by frozen features or Gauss-Newton.",
+    "precision_floor": "Train in float64.",
+    "gradient_conflict": (
+        "Balance the terms of the loss, or use SOAP or Levenberg-Marquardt, which see "
+        "them together."
+    ),
+    "ill_conditioned": (
+        "Use a second-order method, and rescale the equation so that its terms are of "
+        "one size."
+    ),
+    "under_optimised": (
+        "Give more time or iterations, or use a second-order method (gauss_newton, "
+        "quasi-Newton)."
+    ),
 }
-"""Code of a failure -> what to do about it."""
+"""Code of a failure -> what to do about it; what causes others comes first."""
 
 
 def diagnose(
@@ -46,16 +58,16 @@ def diagnose(
 
     | code | evidence |
     |---|---|
-    | overfit_collocation | the residual between the points is 10 times that at them |
-    | not_propagated | a small residual, and an invariant of the equation drifts by 5 %, or the estimated error is above 10 % and the end is flat |
-    | under_optimised | stopped while the loss fell by 0.1 % in 50 iterations, the damping moved tenfold, or windows were left |
-    | precision_floor | float32, the loss falls by less than 1e-6 in 50 iterations, and by more in float64 |
-    | ill_conditioned | condition of Gauss-Newton above 1e12 (float32: 1e6), or curvature times step above 2 |
-    | gradient_conflict | alignment of the terms' gradients below 0, weights or residuals of terms 1e4 apart |
-    | bandwidth | half of the residual's energy in waves that the features lack |
     | ic_bc_incompatible | jumps of the start that the solution keeps |
-    | sharp_layer | the residual's largest value is 30 times its RMS, in 2 % of the points |
     | chaos_horizon | two solutions from starts 1e-8 apart part by 10 % before the end |
+    | overfit_collocation | the residual between the points is 10 times that at them |
+    | bandwidth | half of the residual's energy in waves that the features lack |
+    | sharp_layer | the residual's largest value is 30 times its RMS, in 2 % of the points |
+    | not_propagated | a small residual, and an invariant of the equation drifts by 5 %, or the estimated error is above 10 % and the end is flat |
+    | precision_floor | float32, the loss falls by less than 1e-6 in 50 iterations, and by more in float64 |
+    | gradient_conflict | alignment of the terms' gradients below 0, weights or residuals of terms 1e4 apart |
+    | ill_conditioned | condition of Gauss-Newton above 1e12 (float32: 1e6), or curvature times step above 2 |
+    | under_optimised | stopped while the loss fell by 0.1 % in 50 iterations, the damping moved tenfold, or windows were left |
 
     **Arguments:** `chaos`: whether twins are computed even where nothing has failed;
     `sampled`: of the solution, where they are at hand.

@@ -89,10 +89,12 @@ class Difference(AbstractDomain):
         # as many on the boundary as a grid has
         edge = min(count // 3, math.ceil(2 * dim * count ** (1.0 - 1.0 / dim)))
         each = math.ceil(edge / len(self.sides))
-        rim = [self.on_side(side, each, seed)[0] for side in self.sides if each]
-        inner = max(count - sum(map(len, rim)), count // 2, 1)
+        rim = [np.zeros((0, dim))]
+        rim += [self.on_side(side, each, seed)[0] for side in self.sides if each]
+        around = np.unique(np.concatenate(rim), axis=0)  # corners belong to two sides
+        inner = max(count - len(around), count // 2, 1)
         points, _ = sobol_inside(self.bounds, self.contains, inner, seed)
-        return np.concatenate([*rim, points])
+        return np.concatenate([around, points])
 
     def quadrature(
         self, count: int

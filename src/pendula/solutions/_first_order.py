@@ -31,6 +31,7 @@ from ._balancing import Balancing
 from ._objective import Trained
 from ._optimise import (
     AbstractOptimiser,
+    LeastSquares,
     OptimiserTrace,
     check_settings,
     check_weights,
@@ -99,10 +100,10 @@ class FirstOrder(AbstractOptimiser):
     ```
     """
 
-    kind: Kind = "adam"
+    kind: str = "adam"
     steps: int = 20000
     rate: float = 1e-3
-    decay: Decay = "cosine"
+    decay: str = "cosine"
     factor: float = 0.9
     period: int = 2000
     warmup: int = 0
@@ -126,17 +127,16 @@ class FirstOrder(AbstractOptimiser):
 
     def minimise(
         self,
-        objective: Any,
+        objective: LeastSquares,
         theta: Trained,
         *,
         deadline: Deadline,
         key: PRNGKeyArray,
         callbacks: Sequence[AbstractCallback] = (),
     ) -> tuple[Trained, OptimiserTrace]:
-        """As for all optimisers; the objective may also be another one with
-        `weights`, `residuals`, `terms` and `loss`, and `callbacks` look at the training
-        whenever the loss is looked at (`state.params` is the pair of `theta` and the
-        weights of terms)."""
+        """As for all optimisers, for any `LeastSquares`; `callbacks` look at the
+        training whenever the loss is looked at (`state.params` is the pair of `theta`
+        and the weights of terms)."""
         check_weights("FirstOrder", theta)
         began = time.perf_counter()
         with scope(objective):

@@ -13,11 +13,14 @@ import numpy as np
 
 from .._precision import precision
 from ._blocks import with_times
+from ._conditions import Observation
 from ._form import HardForm, hard_form
 from ._frozen_config import FrozenConfig
+from ._laplace import Estimated, exact, posterior
 from ._layout import Layout, Solved
 from ._monitor import Grading, Monitor
 from ._outcome import Deadline, Outcome
+from ._pace import Pace
 from ._parts import Windows
 from ._problem import Problem
 from ._window import LeastSquares, System, law_and_slopes
@@ -25,10 +28,8 @@ from ._window import LeastSquares, System, law_and_slopes
 
 SAFETY = 0.1
 """Of the tolerance: what the residuals of all windows may add up to."""
-_STUCK = 0.6  # of the residual before, when a shorter window has no less
 _LEVELS = 2  # how often neurons are added
 _SLOPES = 7  # how many slopes are tried at most
-_FLOOR = 1.3  # over the residual that no window is too short for
 
 
 @dataclasses.dataclass
@@ -86,7 +87,8 @@ class FrozenSolver:
     """Windows of random features for one problem."""
 
     def __init__(self, problem: Problem, config: FrozenConfig) -> None:
-        self.problem, self.config = problem, config.filled(problem)
+        self.problem, self.base = problem, config.filled(problem)
+        self.config = self.base
         with precision(np.float64):
             self.form: HardForm = hard_form(problem, carry=config.carry)
             self.params = jax.tree.map(np.asarray, problem.values({}))
@@ -96,7 +98,8 @@ class FrozenSolver:
         self._least_squares = LeastSquares()
         self._layouts: dict[Any, Layout] = {}
         self.unknown = np.zeros(len(problem.unknowns))
-        self.level = 0
+        self.posterior: dict[str, Estimated] = {}
+        self.level, self.graded = 0, False
 
     def _grades(self) -> bool:
         p = self.problem
@@ -127,8 +130,10 @@ class FrozenSolver:
             {"equation": max(trace.train)},
             {"equation": max(trace.check)},
             trace.condition,
-            {key: float(u.value(float(z))) for (key, u), z in found},
-            tuple(notes) if trace.refused else (),
+            {key: exact(u, float(z)) for (key, u), z in found},
+            {key: e.sd for key, e in self.posterior.items()},
+            {key: e.interval for key, e in self.posterior.items()},
+            notes=tuple(notes) if trace.refused else (),
         )
 
     def _stationary(self, tol: float, deadline: Deadline) -> bool:
@@ -137,7 +142,7 @@ class FrozenSolver:
         while best[1].check > SAFETY * tol and self.level < _LEVELS:
             if deadline.passed():
                 break
-            self._grow()
+            self._resize(self.level + 1)
             best = min(best, self._best_slope(0.0, 1.0), key=lambda b: b[1].check)
         self._accept(*best, 0.0, 1.0)
         return best[1].check <= SAFETY * tol
@@ -166,65 +171,68 @@ class FrozenSolver:
         return good
 
     def _adaptive(self, tol: float, deadline: Deadline) -> bool:
-        """Window lengths from the residual between the points: half where it is too
-        large, more where it is small."""
+        """Window lengths from the residual between the points: shorter where it is too
+        large, longer where it is small."""
         t0, t1 = self.problem.span()
-        span, t, length = t1 - t0, t0, self._first_length()
-        least = span / self.config.most_windows
+        pace = Pace(t0, t1, SAFETY * tol, self.config.most_windows)
+        pace.length = self._first_length()
         slope: float | None = None
-        good, before, floor = True, np.inf, 0.0
-        while t < t1 - 1e-12 * span:
-            length = min(max(length, least), t1 - t)
-            if t1 - t - length < 0.2 * length:
-                length = t1 - t
-            allowed = max(SAFETY * tol / span, floor) * length
+        good = True
+        while pace.left() > 0.0:
+            t, length = pace.t, pace.next_length()
             searched = slope is None
             if slope is None:
                 layout, found = self._best_slope(t, length)
             else:
                 layout, found = self._with_slope(slope, t, length)
-            late, rate = deadline.passed(), found.check / length
-            if found.check > allowed and not (late or length <= least):
+            late = deadline.passed()
+            if not (pace.allows(found.check) or late or pace.is_shortest()):
                 self.trace.refused += 1
-                if rate > _STUCK * before:  # a shorter window did not help
-                    can_grow = self.level < _LEVELS
-                    if searched and can_grow:
-                        self._grow()
-                    if not searched or can_grow:
+                if pace.is_stuck(found.check):
+                    if not searched or self._escalate():
                         slope = None
                         continue
                     # what is left does not depend on the window: roughness of the
                     # start between the points; windows must not shrink for it
-                    floor, good = _FLOOR * rate, False
-                before, slope = min(before, rate), layout.slope
-                # the residual falls fast with the length: a guess from one window
-                length *= float(np.clip((allowed / found.check) ** 0.25, 0.3, 0.7))
+                    pace.tolerate(found.check)
+                    good = False
+                pace.shorten(found.check)
+                slope = layout.slope
                 continue
-            if found.check > allowed:
-                good, floor = False, _FLOOR * rate
-            elif found.check < 0.3 * allowed:
-                floor *= 0.7
-            slope, before = layout.slope, np.inf
+            if not pace.allows(found.check):
+                pace.tolerate(found.check)
+                good = False
             self._accept(layout, found, t, length)
-            t += length
+            slope = layout.slope
+            if pace.accept(found.check) and self.level > 0:
+                self._resize(self.level - 1)  # fewer neurons will do
             if late or not np.isfinite(found.check):
                 return False
-            ratio = allowed / max(found.check, 1e-300)
-            length *= float(np.clip(ratio**0.15, 1.0, 1.6))
         return good
 
-    def _grow(self) -> None:
-        """Half as many neurons and points again, from here on."""
-        self.level += 1
+    def _escalate(self) -> bool:
+        """Gather neurons where it is steep, then more of them; whether that was still
+        possible."""
+        if self.monitor is not None and not self.graded:
+            self.graded = True
+            self._layouts.clear()
+            return True
+        if self.level < _LEVELS:
+            self._resize(self.level + 1)
+            return True
+        return False
+
+    def _resize(self, level: int) -> None:
+        """Half as many neurons again for each level, and points to go with them."""
+        self.level = level
         dim = self.problem.domain.dim if self.problem.domain is not None else 0
-        own = self.config
+        own, more = self.base, 1.5**level
         self.config = dataclasses.replace(
             own,
-            features=math.ceil(1.5 * (own.features or 1)),
-            nodes=math.ceil(1.35**dim * (own.nodes or 1)),
-            times=math.ceil(1.15 * (own.times or 1)),
+            features=math.ceil(more * (own.features or 1)),
+            nodes=math.ceil(1.35 ** (dim * level) * (own.nodes or 1)),
+            times=math.ceil(1.15**level * (own.times or 1)),
         )
-        self._layouts.clear()
 
     def _best_slope(self, t: float, length: float) -> tuple[Layout, Solved]:
         """The best of the slopes that are tried; where it is the last or the first of
@@ -251,10 +259,13 @@ class FrozenSolver:
     def _layout(self, slope: float, t: float) -> Layout:
         """The neurons and points for a window; the same as before where nothing has
         become steep in between."""
-        grading = None if self.monitor is None else self.monitor.grading(t)
-        key = (slope, None if grading is None else grading.key)
+        grading = None
+        if self.monitor is not None and self.graded:
+            grading = self.monitor.grading(t)
+        density = None if grading is None else grading.key
+        key = (slope, self.level, density)
         if key not in self._layouts:
-            if grading is not None and any(k[1] != key[1] for k in self._layouts):
+            if any(k[2] != density for k in self._layouts):
                 self._layouts.clear()  # of another density: not needed again
             self._layouts[key] = self._make(slope, grading)
         return self._layouts[key]
@@ -287,6 +298,11 @@ class FrozenSolver:
         return max(min(lengths), 1e-3 * (t1 - t0))
 
     def _accept(self, layout: Layout, found: Solved, t: float, length: float) -> None:
+        if self.problem.unknowns and any(
+            isinstance(c, Observation) for c in self.problem.conditions
+        ):
+            own = System(layout, t, length, self.params, self._least_squares)
+            self.posterior = posterior(own, found)
         part = layout.part(found, t, length)
         self.windows.parts.append(part)
         layout.continue_from(part)

@@ -40,6 +40,9 @@ class FrozenConfig:
     """Whether neurons and points gather where the solution is steep."""
     soft_weight: float = 10.0
     """Of conditions that are rows, against the equation."""
+    sigma_r: float = 1e-3
+    """What the equation's rows may be off by, in units of the solution, where unknown
+    parameters are fitted to measurements: both then have their standard deviations."""
     seed: int = 0
     """Of the neurons."""
 

@@ -33,7 +33,7 @@ from ._outcome import Deadline
 
 _TRIES = 6  # times that the damping may grow within an iteration
 _FLOOR = 1e-14  # of the damping
-_SMALL, _PATIENCE = 1e-2, 5  # relative decreases in a row after which it stops
+_SMALL = 1e-2  # relative decrease that is next to nothing
 _FLAT = 1e-6  # cosine between residuals and the Jacobian's range at a minimum
 _GRAM = 1024  # largest matrix whose condition number is worth its time
 
@@ -54,11 +54,12 @@ class GaussNewtonState(eqx.Module):
 
 class Goal(eqx.Module):
     """What one training is about, in arrays: the rows, a factor for each of them, and
-    the loss that is enough."""
+    the loss that is enough, and the small decreases in a row that are too many."""
 
     objective: Objective
     scale: Float[Array, "row"]
     target: Float[Array, ""]
+    patience: Int[Array, ""]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,13 +72,15 @@ class GaussNewton(AbstractOptimiser):
     N rows, P weights. A step is taken where the loss falls; $\lambda$ grows fourfold
     where it does not (6 times at most), falls by 5 where the gain is more than half of
     what the linear model says and by 1.5 otherwise, and stays above 1e-14. It stops
-    after 5 decreases in a row below one percent. Dense: for some hundred to some
-    thousand weights, in float64.
+    after `patience` decreases in a row below one percent. Dense: for some hundred to
+    some thousand weights, in float64.
 
     **Arguments:**
     - `steps`: iterations at most (rounded up to a multiple of `inner`).
     - `target`: loss of the objective that is enough; None: none is.
     - `damping`: $\lambda$ at the start.
+    - `patience`: small decreases in a row after which it stops, 5 as in the ladder;
+      plateaus early on may need more.
     - `unit_rows`: where there are several blocks, each is scaled so that the RMS of its
       rows at the start is its own weight. Losses are told without it.
     - `condition`: whether the condition number of the last Gauss-Newton matrix is
@@ -119,14 +122,16 @@ class GaussNewton(AbstractOptimiser):
     steps: int = 200
     target: float | None = None
     damping: float = 1e-3
+    patience: int = 5
     unit_rows: bool = True
     condition: bool = True
     inner: int = 10
     max_bytes: int = 2**31
 
     def __post_init__(self) -> None:
-        least = {"steps": 1, "target": 0.0, "damping": _FLOOR, "inner": 1}
-        check_settings("GaussNewton", least, self)
+        least = {"steps": 1, "patience": 1, "inner": 1, "max_bytes": 1}
+        more = {"target": 0.0, "damping": _FLOOR}
+        check_settings("GaussNewton", {**least, **more}, self)
 
     def minimise(
         self,
@@ -145,7 +150,7 @@ class GaussNewton(AbstractOptimiser):
             if self.unit_rows and len(objective.known) > 1:
                 scale = _scales(objective, theta)
             target = jnp.asarray(-1.0 if self.target is None else self.target, dtype)
-            goal = Goal(objective, scale, target)
+            goal = Goal(objective, scale, target, jnp.asarray(self.patience, jnp.int32))
             inner = min(self.inner, self.steps)
             state, trace = follow(
                 _step,
@@ -328,7 +333,7 @@ def _iterate(
     # at a minimum no column of J has a part along the residuals
     cosine = jnp.linalg.norm(slope) / (jnp.linalg.norm(jac) * jnp.sqrt(now))
     end = jnp.where(cosine < _FLAT, Halt.converged, Halt.stalled)
-    halt = jnp.where(small >= _PATIENCE, end, Halt.no)
+    halt = jnp.where(small >= goal.patience, end, Halt.no)
     reached = (loss <= goal.target) | (loss == 0.0)
     halt = jnp.where(reached, Halt.converged, halt).astype(jnp.int32)
     norm = 2.0 * jnp.linalg.norm(slope)

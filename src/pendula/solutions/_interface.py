@@ -120,7 +120,8 @@ class Interface:
     @property
     def name(self) -> str:
         """For reports."""
-        return f"{self.a}|{self.b}"
+        where = "" if self.on is None else f" {self.on}"
+        return f"{self.a}|{self.b}{where}"
 
     def spots(
         self, pieces: Mapping[str, Problem], count: int, seed: int | None = None
@@ -130,7 +131,8 @@ class Interface:
         **Raises:** `ConfigError` where there are none.
         """
         domain, other = pieces[self.a].domain, pieces[self.b].domain
-        assert domain is not None and other is not None
+        assert domain is not None
+        assert other is not None
         if self.points is not None:
             points = np.asarray(self.points, np.float64)
             normals = np.asarray(self.normals, np.float64)
@@ -233,8 +235,8 @@ def _gradient(law: Law) -> Law:
     highest = max(sum(n.orders) for n in law.needs) + 1
     if highest > MAX_ORDER:
         raise ConfigError(
-            f'Interface: term "residual_gradient" needs derivatives of order {highest}; '
-            f"at most {MAX_ORDER} are taken. Leave that term out."
+            f'Interface: term "residual_gradient" needs derivatives of order {highest}'
+            f"; at most {MAX_ORDER} are taken. Leave that term out."
         )
     needs = tuple(dict.fromkeys([*law.needs, *(n for row in further for n in row)]))
 

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._precision import precision
-from ._conditions import Dirichlet, Value, evaluate
+from ._conditions import Dirichlet, Periodic, Value, evaluate
 from ._form import HardForm
 from ._problem import Problem
 
@@ -83,7 +83,8 @@ def _ends(problem: Problem, field: int, value: Value) -> list[Jump]:
     inside = domain.nodes(256)
     out = []
     for j, coord in enumerate(domain.coords):
-        if not domain.periodic[j]:
+        agree = _agreeing(problem, field, j)
+        if agree == 0:
             continue
         lo, hi = domain.bounds[j]
         left = domain.nodes(_POINTS**domain.dim)
@@ -96,12 +97,28 @@ def _ends(problem: Problem, field: int, value: Value) -> list[Jump]:
             _value_and_slope(value, right, j),
             strict=True,
         )
-        for order, (a, b) in enumerate(pairs):
+        for order, (a, b) in list(enumerate(pairs))[:agree]:
             gap = float(np.abs(a - b).max())
             size = float(max(sizes[order], 1e-300))
             name = problem.fields[field]
             out.append(Jump(name, coord, order, gap, gap / size, True))
     return out
+
+
+def _agreeing(problem: Problem, field: int, axis: int) -> int:
+    """How many of value and slope have to agree at both ends of a coordinate."""
+    domain = problem.domain
+    assert domain is not None
+    if domain.periodic[axis]:
+        return 2
+    orders = [
+        c.order
+        for c in problem.conditions
+        if isinstance(c, Periodic)
+        and c.axis == domain.coords[axis]
+        and problem.field_index(c.field) == field
+    ]
+    return min(2, max(orders, default=0))
 
 
 def start_values(

@@ -207,12 +207,12 @@ def record(
     law = Law(tuple(seen), len(found), function, coords, fields, data is not None)
     if called:
         _compare(law, points, params, one)
-    rng = np.random.default_rng(0)
-    slopes = np.zeros(len(seen))
-    for k in range(len(points)):
-        values = jnp.asarray(rng.normal(size=len(seen)))
-        slope = jax.jacfwd(law)(values, jnp.asarray(points[k]), params, one(k))
-        slopes += np.abs(np.asarray(slope)).sum(0)
+    values = np.random.default_rng(0).normal(size=(len(points), len(seen)))
+    told = [jnp.asarray(values), jnp.asarray(points), params]
+    told += [] if data is None else [jnp.asarray(data[: len(points)])]
+    batched = (0, 0, None, 0)[: len(told)]
+    slope = jax.vmap(jax.jacfwd(law), in_axes=batched)(*told)
+    slopes = np.abs(np.asarray(slope)).sum((0, 1))
     needs = tuple(n for n, slope in zip(seen, slopes, strict=True) if slope != 0.0)
     if not needs:
         raise ConfigError(
@@ -243,7 +243,9 @@ def _evaluate(
 
 def _compare(law: Law, points: np.ndarray, params: Any, one: Any) -> None:
     """Hold the residual of Taylor polynomials against that of sines themselves."""
-    wave = [0.7 / (1.0 + k) for k in range(len(law.coords))]
+    # fast waves: a Taylor polynomial is wrong at a small distance already
+    size = np.maximum(np.ptp(points, axis=0), 1e-12)
+    wave = [20.0 / (1.0 + 0.1 * k) / size[k] for k in range(len(law.coords))]
 
     def sine(field: int, at: Sequence[Array], orders: Orders) -> Array:
         """A derivative of the field's sine."""
@@ -253,12 +255,13 @@ def _compare(law: Law, points: np.ndarray, params: Any, one: Any) -> None:
 
     zero = (0,) * len(law.coords)
     whole = [lambda *at, f=f: sine(f, at, zero) for f in range(len(law.fields))]
-    for k in range(min(3, len(points))):
+    for k in range(min(2, len(points))):
         point = jnp.asarray(points[k])
         look = lambda need, at=tuple(point): sine(need.field, at, need.orders)
         direct = _evaluate(law, look, point, params, one(k), whole)
         taylor = _evaluate(law, look, point, params, one(k))
-        if not np.allclose(direct, taylor, rtol=1e-6, atol=1e-9):
+        # logarithms of waves are NaN in both
+        if not np.allclose(direct, taylor, rtol=1e-9, atol=1e-9, equal_nan=True):
             raise ConfigError(
                 "the residual evaluates a field away from the collocation point, or "
                 f"differentiates it more than {MAX_ORDER} times. Write it with values "

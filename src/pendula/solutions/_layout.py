@@ -118,7 +118,7 @@ class Layout:
             space = self.grading.nodes(nodes, seed)
         else:
             space = domain.nodes(nodes, seed)
-        s = _window_times(times, seed) if self.timed else None
+        s = window_times(times, seed) if self.timed else None
         blocks = [equation(problem, with_times(space, s))]
         with precision(np.float64):
             moments = np.zeros(1) if s is None else s
@@ -191,7 +191,7 @@ def _tables(
     return derivatives(grown, points, wanted)
 
 
-def _window_times(count: int, seed: int | None) -> np.ndarray:
+def window_times(count: int, seed: int | None) -> np.ndarray:
     """Chebyshev's points in (0, 1], the beginning left out, where starts are exact;
     for checks the points of Gauss and Legendre."""
     if seed is not None:

@@ -69,7 +69,7 @@ class Objective(eqx.Module):
         """The window's part of the solution."""
         return Part(eqx.combine(theta.net, self.rest), self.t0, self.length)
 
-    def residuals(self, theta: Trained) -> list[Float[Array, "row equation"]]:
+    def residuals(self, theta: Trained) -> list[Array]:
         """The rows of each block, without weights."""
         part = self.part(theta)
         params = self.parameters(theta.unknown)

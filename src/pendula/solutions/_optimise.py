@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from .._errors import ConfigError, FitWarning
 from .._precision import precision, to_host
+from .._types import AnyArray
 from ..train import (
     NOT_FINITE,
     STOPPED,
@@ -89,6 +90,26 @@ class AbstractOptimiser(abc.ABC):
         out of time or of steps is no error.
         **Raises:** `ConfigError` for what cannot be trained by it.
         """
+
+
+@runtime_checkable
+class LeastSquares(Protocol):
+    """What methods of first order ask of an objective."""
+
+    weights: AnyArray
+    """One a block."""
+
+    def residuals(self, theta: Trained) -> list[Array]:
+        """The rows of each block, without weights."""
+        ...
+
+    def terms(self, theta: Trained) -> Float[Array, "block"]:
+        """Mean squares of each block."""
+        ...
+
+    def loss(self, theta: Trained) -> Float[Array, ""]:
+        """What trainings are compared by."""
+        ...
 
 
 @runtime_checkable

@@ -29,9 +29,27 @@ class Outcome:
     check: dict[str, float]
     condition: float | None = None
     unknown: dict[str, float] = dataclasses.field(default_factory=dict)
+    unknown_sd: dict[str, float] = dataclasses.field(default_factory=dict)
+    """Their standard deviations, where there are measurements."""
+    unknown_interval: dict[str, tuple[float, float]] = dataclasses.field(
+        default_factory=dict
+    )
+    """What holds them with 95 %."""
     notes: tuple[str, ...] = ()
     signals: dict[str, float] = dataclasses.field(default_factory=dict)
-    """What a training tells the diagnosis."""
+    """What a training tells the diagnosis, each where it is known:
+
+    - `bits`: 32 or 64, of the numbers it was done in;
+    - `stopped`: 1 where time or steps ran out, 0 where it ended by itself;
+    - `loss`, and `decrease`: the last one, and by what share of itself it fell in the
+      last 50 iterations; `decrease64`: the same for a few more steps in float64;
+    - `gradient`: the norm at the end; `alignment`: of the terms' gradients, from -1
+      (opposed) to 1; `weight_ratio`: largest over smallest weight of a term;
+    - `damping`, and `damping_change`: of Levenberg-Marquardt, and how far its log10
+      moved in the last 50 iterations;
+    - `condition`: of the Gauss-Newton matrix; `curvature_step`: largest eigenvalue of
+      the Hessian times the step of a first-order method.
+    """
 
 
 @runtime_checkable

@@ -20,7 +20,8 @@ def sobol(
 ) -> Float[np.ndarray, "p coord"]:
     """The first `count` points of Sobol's sequence in a box, moved around by a random
     shift; without a seed always by the same one."""
-    shift = np.full(len(bounds), 0.5)
+    # irrational: no point comes to lie on a plane of symmetry
+    shift = np.modf(np.sqrt([2.0, 3.0, 5.0]))[0][: len(bounds)]
     if seed is not None:
         shift = np.random.default_rng(seed).uniform(size=len(bounds))
     power = max(1, int(count - 1).bit_length())

@@ -213,10 +213,8 @@ def _check_edges(given: np.ndarray) -> None:
     n = len(given)
     size = float(np.ptp(given, axis=0).max())
     length = np.linalg.norm(np.roll(given, -1, axis=0) - given, axis=1)
-    if length.min() <= 1e-12 * size or abs(_area(given)) <= 1e-12 * size**2:
-        raise ConfigError(
-            "Polygon: two neighbouring vertices are the same, or there is no area."
-        )
+    if length.min() <= 1e-12 * size:
+        raise ConfigError("Polygon: two neighbouring vertices are the same.")
     for i in range(n):
         for j in range(i + 1, n):
             apart = (j - i) % n not in (1, n - 1)
@@ -226,6 +224,8 @@ def _check_edges(given: np.ndarray) -> None:
                     f"Polygon: the edges from vertex {i} and from vertex {j} "
                     "cross. Give the vertices in order around the shape."
                 )
+    if abs(_area(given)) <= 1e-12 * size**2:
+        raise ConfigError("Polygon: the vertices lie on a line; there is no area.")
 
 
 def _height(points: Array, start: np.ndarray, normal: np.ndarray) -> Array:

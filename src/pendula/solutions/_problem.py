@@ -105,7 +105,8 @@ class Problem:
     def values(self, found: Mapping[str, Any]) -> dict[str, Any]:
         """All parameters as arrays, the unknown ones as given."""
         known = {k: v for k, v in self.params.items() if k not in self.unknowns}
-        return {k: jnp.asarray(v) for k, v in {**known, **found}.items()}
+        number = jnp.result_type(float)  # whole numbers too: slopes are taken in them
+        return {k: jnp.asarray(v, number) for k, v in {**known, **found}.items()}
 
     def field_index(self, name: str | None) -> int:
         """The position of a field, the first for None. **Raises:** `ConfigError`."""

@@ -307,7 +307,7 @@ class QuasiNewton(AbstractOptimiser):
     ```
     """
 
-    kind: Kind = "ssbroyden"
+    kind: str = "ssbroyden"
     steps: int = 10000
     tolerance_grad: float = 1e-12
     inner: int = 50

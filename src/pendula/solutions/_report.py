@@ -24,7 +24,9 @@ class SolveReport:
     them, relative to the solution, the worst window; `estimate`, `certificate`: times
     and relative errors, None where they were not asked for or are not offered;
     `seconds_compile`, `seconds_run` apart; `converged`: whether the tolerance was
-    reached before the budget.
+    reached before the budget; `unknown`, `unknown_sd`, `unknown_interval`: parameters
+    found, and where there are measurements their standard deviations and what holds
+    them with 95 % (Laplace's approximation).
     """
 
     problem: str
@@ -46,6 +48,10 @@ class SolveReport:
     diagnosis: tuple[Diagnosis, ...] = ()
     notes: tuple[str, ...] = ()
     unknown: dict[str, float] = dataclasses.field(default_factory=dict)
+    unknown_sd: dict[str, float] = dataclasses.field(default_factory=dict)
+    unknown_interval: dict[str, tuple[float, float]] = dataclasses.field(
+        default_factory=dict
+    )
 
     def replace(self, **changes: Any) -> SolveReport:
         """The same with other entries."""

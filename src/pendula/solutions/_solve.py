@@ -136,6 +136,8 @@ def _report(
         condition=outcome.condition,
         notes=outcome.notes,
         unknown=outcome.unknown,
+        unknown_sd=outcome.unknown_sd,
+        unknown_interval=outcome.unknown_interval,
     )
 
 

@@ -142,6 +142,8 @@ class Training:
         self.check: dict[str, float] = {}
         self.reasons: list[str] = []
         self.signals: dict[str, float] = {}
+        self.goal: Any = None  # the last objective
+        self.theta: Any = None  # and its weights
 
     def run(self, tol: float, deadline: Deadline) -> Outcome:
         """Stage after stage, to the end or until the time is up."""
@@ -191,8 +193,8 @@ class Training:
             self.check,
             self.signals.get("condition"),
             {k: float(u.value(float(z))) for (k, u), z in found},
-            tuple(_counted(self.reasons)),
-            self.signals,
+            notes=tuple(_counted(self.reasons)),
+            signals=self.signals,
         )
 
     def _note(self, trace: OptimiserTrace) -> None:

@@ -95,12 +95,12 @@ class System:
         self.layout, self.t, self.length = layout, t, length
         self.params, self.least_squares = params, least_squares
         self.unknowns = list(layout.problem.unknowns.values())
-        self.base = [self._base(rows) for rows in layout.rows]
-        self.check_base = [self._base(rows) for rows in layout.checks]
+        self.base = [self.base_of(rows) for rows in layout.rows]
+        self.check_base = [self.base_of(rows) for rows in layout.checks]
         self.num_fields = len(layout.kinds)
         self.num_features = layout.features.size
 
-    def _base(self, rows: Rows) -> list[dict]:
+    def base_of(self, rows: Rows) -> list[dict]:
         """What holds without the window's neurons: orders -> "point field"."""
         layout, out = self.layout, []
         for side in range(len(rows.sides)):
@@ -133,12 +133,12 @@ class System:
 
     def current(self, raw: np.ndarray) -> dict[str, Any]:
         """Parameters with the unknown ones at their values now."""
-        found = {
-            key: np.asarray(u.value(float(z)))
-            for (key, u), z in zip(
-                self.layout.problem.unknowns.items(), raw, strict=True
-            )
-        }
+        names = self.layout.problem.unknowns.items()
+        with precision(np.float64):
+            found = {
+                key: np.asarray(u.value(float(z)))
+                for (key, u), z in zip(names, raw, strict=True)
+            }
         return {**self.params, **found}
 
     def linearise(
@@ -209,6 +209,11 @@ class System:
                 if scales is None:
                     scales = self.row_scales(slopes[0], rows.law)
                 factor = scales[None, :] / np.sqrt(len(r))
+            elif self.unknowns and rows.block.name.startswith("observation"):
+                # misfits in sigma against residuals in sigma_r, times
+                # sigma_r / sqrt(rows of the equation): the most probable values
+                own = self.layout.config.sigma_r
+                factor = np.full((1, r.shape[1]), own / np.sqrt(len(parts[0])))
             else:
                 soft = self.layout.config.soft_weight
                 factor = np.full((1, r.shape[1]), soft / np.sqrt(len(r)))
@@ -279,12 +284,11 @@ class System:
                 break
             r, matrix, scales, slopes = self.assemble(w, raw, True, scales)
         size = self.size(w)
-        train = float(np.linalg.norm(r)) / size
-        return Solved(
-            w, raw, train, self._check(w, raw, scales) / size, done, condition
-        )
+        train = float(np.linalg.norm(r) / size)
+        check = float(self.check(w, raw, scales) / size)
+        return Solved(w, raw, train, check, done, condition)
 
-    def _check(self, w: np.ndarray, raw: np.ndarray, scales: np.ndarray) -> float:
+    def check(self, w: np.ndarray, raw: np.ndarray, scales: np.ndarray) -> float:
         """RMS of the equation's rows between the points, in units of u."""
         total = 0.0
         pairs = zip(self.layout.checks, self.check_base, strict=True)

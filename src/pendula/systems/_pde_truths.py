@@ -134,7 +134,8 @@ def pde_truth(
     ```
     """  # noqa: E501 table
     truth = _find(name)
-    points, times = _checked(name, truth, x, t)
+    # one of the closed forms is of a line or, with `plane`, of a plane
+    points, times = _checked(name, 2 if params.get("plane") else truth.space, x, t)
     compute = truth.compute
     if isinstance(compute, functools.partial):  # `closed_form` checks
         return np.asarray(compute(points, times, **params), np.float64)
@@ -246,13 +247,13 @@ def _find(name: str) -> _Truth:
 
 
 def _checked(
-    name: str, truth: _Truth, x: ArrayLike, t: ArrayLike
+    name: str, space: int, x: ArrayLike, t: ArrayLike
 ) -> tuple[np.ndarray, np.ndarray]:
     """Points and times as float64, checked."""
     points, times = np.array(x, np.float64), np.array(t, np.float64)
-    fits = points.ndim == 1 if truth.space == 1 else points.shape[1:] == (2,)
+    fits = points.ndim == 1 if space == 1 else points.shape[1:] == (2,)
     if not fits or not len(points):
-        wanted = '"x"' if truth.space == 1 else '"x 2"'
+        wanted = '"x"' if space == 1 else '"x 2"'
         raise ShapeError(
             f'x has shape {points.shape}; problem "{name}" takes points {wanted}.'
         )

@@ -1,0 +1,101 @@
+"""How far solutions of different seeds lie apart."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .._errors import ConfigError
+from ._blocks import with_times
+from ._outcome import Deadline, Method
+from ._problem import Problem
+
+
+_NODES, _TIMES = 256, 33
+
+
+def ensemble(
+    problem: Problem,
+    method: Method,
+    seeds: Sequence[int] = range(5),
+    *,
+    tol: float = 1e-4,
+    deadline: Deadline | None = None,
+) -> dict[str, Any]:
+    r"""Solve once for each seed; the spread of the solutions over time.
+
+    $$ \sigma(t) = \Big(\frac{1}{S - 1} \sum_s \|u_s(t) - \bar u(t)\|^2\Big)^{1/2}
+       \Big/ \|\bar u(t)\| $$
+
+    A cheap measure of what the random part of a method does. It says nothing of what
+    all members have in common: hidden sources, a tolerance that is too loose.
+
+    **Arguments:** `seeds`: at least two, all different; `tol`, `deadline`: of each
+    solve, of all of them.
+    **Returns:** `times`; `spread` (one a time, relative); `overall`; `converged`: how
+    many members reached the tolerance; `members`: their number.
+    **Raises:** `ConfigError` for seeds that will not do, or a method without one.
+
+    ```python
+    >>> from pendula.solutions import Frozen, Initial, Problem, ensemble
+    >>> decay = Problem(
+    ...     lambda u, t, p: u.t + u(), time=(0.0, 1.0), conditions=[Initial(1.0)]
+    ... )
+    >>> found = ensemble(decay, Frozen(), seeds=(0, 1, 2))
+    >>> found["members"], found["overall"] < 1e-4
+    (3, True)
+
+    ```
+    """
+    every = list(seeds)
+    if len(every) < 2 or len(set(every)) < len(every):
+        raise ConfigError(
+            f"ensemble: seeds are {every}; a spread needs two different ones at least."
+        )
+    limit = Deadline() if deadline is None else deadline
+    space = np.zeros((1, 0))
+    if problem.domain is not None:
+        space = problem.domain.quadrature(_NODES)[0]
+    times = None if problem.time is None else np.linspace(*problem.time, _TIMES)
+    points, zero = with_times(space, times), (0,) * len(problem.coords)
+    number = 1 if times is None else len(times)
+    values, converged = [], 0
+    for seed in every:
+        outcome = with_seed(method, seed).run(problem, tol, limit)
+        found = outcome.windows.values(points, [zero])[zero]
+        values.append(found.reshape(len(space), number, -1))
+        converged += int(outcome.converged)
+    stack = np.stack(values)  # seed, point, time, field
+    mean = stack.mean(0)
+    apart = np.sum((stack - mean) ** 2, axis=(0, 1, 3)) / (len(every) - 1)
+    size = np.sum(mean**2, axis=(0, 2))
+    spread = np.sqrt(apart / np.maximum(size, 1e-300))
+    return {
+        "times": [0.0] if times is None else times.tolist(),
+        "spread": spread.tolist(),
+        "overall": float(np.sqrt(apart.sum() / max(float(size.sum()), 1e-300))),
+        "converged": converged,
+        "members": len(every),
+    }
+
+
+def with_seed(method: Method, seed: int) -> Method:
+    """The same method with another seed, its own or that of its settings.
+
+    **Raises:** `ConfigError` for a method that has none.
+    """
+    if dataclasses.is_dataclass(method):
+        known = {field.name for field in dataclasses.fields(method)}
+        if "seed" in known:
+            return dataclasses.replace(method, seed=seed)  # type: ignore[return-value, type-var]
+        config = getattr(method, "config", None)
+        if "config" in known and hasattr(config, "seed"):
+            settings = dataclasses.replace(config, seed=seed)  # type: ignore[type-var]
+            return dataclasses.replace(method, config=settings)  # type: ignore[return-value, type-var]
+    raise ConfigError(
+        f'ensemble: the method "{method.name}" has no seed. Give one whose settings '
+        "have."
+    )

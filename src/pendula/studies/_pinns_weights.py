@@ -1,0 +1,170 @@
+"""Parts `A4` and `landscapes` of study `pinns`: networks whose weights are all
+trained, by Gauss-Newton in windows; and what the published loss looks like."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from ..diagnostics import HessianOperator, landscape, top_eigenvalues
+from ..solutions import (
+    Curriculum,
+    Deadline,
+    GaussNewton,
+    InWindows,
+    Network,
+    NetworkConfig,
+    Training,
+    Whole,
+)
+from ._claim import Claim
+from ._figures import maps
+from ._pinns import TALK, Case, pinns
+from ._pinns_failures import talk_network, talk_problem, trained
+from ._row import Row
+from ._study import Run
+
+
+_CASES: dict[str, tuple[Case, dict[str, Any], float]] = {
+    # problem, settings of the network, seconds
+    "convection_beta30": (Case("convection", beta=30.0), {"harmonics": 2}, 120.0),
+    "reaction_rho5": (Case("reaction", rho=5.0), {}, 180.0),
+    "rd_nu5": (
+        Case("reaction_diffusion", nu=5.0, rho=5.0),
+        {"harmonics": 2},
+        180.0,
+    ),
+}
+
+
+def _rows() -> Iterator[Row]:
+    for key, (case, _, seconds) in _CASES.items():
+        words = ", ".join(f"{k} = {v:g}" for k, v in case.params.items())
+        what = f"{case.name.replace('_', '-')} {words}, all weights of 2 layers of 16"
+        tried = "Gauss-Newton, ten windows, 384 points, 80 iterations in each."
+        yield Row(
+            f"pinns.A4.{key}",
+            f"Relative L2 error, {what}.",
+            target=1e-3,
+            tried=tried,
+        )
+        yield Row(
+            f"pinns.A4.{key}_seconds",
+            f"Time with compiling, {what}.",
+            "s",
+            target=seconds,
+            tried=tried,
+        )
+
+
+@pinns.part(
+    "A4",
+    tuple(_rows()),
+    full={"seeds": 5, "steps": 80, "points": 384, "windows": 0.1, "only": []},
+    quick={
+        "seeds": 1,
+        "steps": 10,
+        "points": 60,
+        "windows": 0.5,
+        "only": ["convection_beta30"],
+    },
+)
+def weights(run: Run) -> Iterator[Claim]:
+    """Fresh weights in each window, five seeds."""
+    s = run.settings
+    for key, (case, settings, _) in _CASES.items():
+        if s["only"] and key not in s["only"]:
+            continue
+        found = [
+            run.keep(
+                f"{key}_{seed}", lambda c=case, o=settings, k=seed: _one(c, o, s, k)
+            )
+            for seed in range(s["seeds"])
+        ]
+        pick = lambda name, found=found: [float(one[name]) for one in found]
+        yield run.row(f"pinns.A4.{key}").measured(pick("error"))
+        yield run.row(f"pinns.A4.{key}_seconds").measured(pick("seconds"))
+
+
+def _one(
+    case: Case, settings: dict[str, Any], s: dict[str, Any], seed: int
+) -> dict[str, Any]:
+    jax.clear_caches()
+    config = NetworkConfig(width=16, depth=2, points=s["points"], seed=seed, **settings)
+    method = Network(config, GaussNewton(steps=s["steps"]), InWindows(s["windows"]))
+    return trained(case.problem(), case, method)
+
+
+_BETAS = (1, 20, 30, 40)
+_SURFACES = (*[f"beta{b}" for b in _BETAS], "beta30_curriculum")
+
+
+def _surface_rows() -> Iterator[Row]:
+    for key in _SURFACES:
+        for name, words in (
+            ("error", "Relative L2 error at the end point"),
+            ("eigenvalue", "Top Hessian eigenvalue of the loss there"),
+            ("residual", "Residual of that eigenpair"),
+            ("roughness", "Way up and down around it, beyond that of one valley"),
+        ):
+            yield Row(
+                f"pinns.landscapes.{key}_{name}",
+                f"{words}, published network on convection, {key.replace('_', ', ')}.",
+                source=TALK,
+            )
+
+
+@pinns.part(
+    "landscapes",
+    tuple(_surface_rows()),
+    full={"width": 50, "points": 1000, "steps": 15000, "stages": 10, "grid": 41},
+    quick={"width": 6, "points": 50, "steps": 30, "stages": 2, "grid": 5},
+)
+def landscapes(run: Run) -> Iterator[Claim]:
+    """The plane of the two leading eigenvectors, from -0.5 to 0.5."""
+    s, panels = run.settings, {}
+    for key in _SURFACES:
+        found = run.keep(key, lambda k=key: _surface(k, s))
+        for name in ("error", "eigenvalue", "residual", "roughness"):
+            row = run.row(f"pinns.landscapes.{key}_{name}")
+            yield row.measured(float(found[name]))
+        title = f"{key.replace('_', ', ')}: error {float(found['error']):.2g}"
+        panels[title] = (found["alpha"], np.log10(found["plane"]))
+    maps(
+        run.figures / "landscapes.svg",
+        panels,
+        "log10 of the loss",
+        ("first eigenvector", "second"),
+    )
+
+
+def _surface(key: str, s: dict[str, Any]) -> dict[str, Any]:
+    """One training and its landscape, in float64 around its end point."""
+    beta = float("".join(c for c in key if c.isdigit()))
+    case = Case("convection", beta=beta)
+    strategy: Any = Whole()
+    if key.endswith("curriculum"):
+        strategy = Curriculum("beta", np.linspace(1.0, beta, s["stages"]).tolist())
+    training = Training(talk_problem(case), talk_network(s, 0, strategy))
+    out = training.run(1e-4, Deadline())
+    both = (training.theta.net, training.theta, training.goal)
+    op = HessianOperator(_loss, both, dtype=np.float64, where=lambda all: all[0])
+    top = top_eigenvalues(op, 2, "largest")
+    plane = landscape(op, top.vectors, points=s["grid"])
+    return {
+        "error": case.error_of(out.windows),
+        "eigenvalue": top.values[0],
+        "residual": top.residuals[0],
+        "roughness": plane.roughness(),
+        "alpha": plane.alpha,
+        "plane": plane.loss,
+    }
+
+
+def _loss(all_three: tuple[Any, Any, Any], _: None) -> Any:
+    """The loss with the network's arrays put in."""
+    net, theta, goal = all_three
+    return goal.loss(type(theta)(net, theta.unknown))

@@ -1,0 +1,132 @@
+"""From a problem to a solution, by frozen features and by trained networks."""
+
+import json
+
+import numpy as np
+import pytest
+
+from pendula import ConfigError
+from pendula.solutions import (
+    METHODS,
+    Curriculum,
+    GaussNewton,
+    InWindows,
+    Network,
+    NetworkConfig,
+    method_of,
+    named_problem,
+    solve,
+)
+from pendula.solutions._solve import parse_budget
+from pendula.systems import pde_truth
+
+
+X, T = np.linspace(0.0, 2 * np.pi, 32, endpoint=False), np.linspace(0.0, 1.0, 11)
+
+
+def error(solution, name, **params):
+    """Relative to the truth, on a small grid."""
+    truth = pde_truth(name, X, T, **params)
+    return np.linalg.norm(solution(X[None], T[:, None]) - truth) / np.linalg.norm(truth)
+
+
+@pytest.fixture(scope="module")
+def wave():
+    return solve(named_problem("convection", beta=10.0), tol=1e-4)
+
+
+def test_the_wave_is_right_and_says_so(wave):
+    off = error(wave, "convection", beta=10.0)
+    report = wave.report
+    assert off < 1e-5
+    assert report.converged
+    assert 0.5 < report.estimate["overall"] / off < 2.0
+    assert report.certificate["overall"] >= off
+    assert report.diagnosis == ()
+    assert report.windows[0] == 0.0
+    assert report.windows[-1] == pytest.approx(1.0)
+
+
+def test_derivatives_are_those_of_the_values(wave):
+    x, t, h = 1.3, 0.37, 1e-4
+    slope = (wave(x + h, t) - wave(x - h, t)) / (2 * h)
+    assert wave.d("x")(x, t) == pytest.approx(float(slope), abs=1e-6)
+    assert wave.d("t")(x, t) == pytest.approx(-10.0 * float(slope), rel=1e-3)
+
+
+def test_the_report_is_json(wave):
+    told = json.loads(wave.report.json())
+    assert told["method"] == "frozen"
+    assert told["converged"] is True
+
+
+def test_the_same_seed_gives_the_same_bits(wave):
+    again = solve(named_problem("convection", beta=10.0), tol=1e-4, check=False)
+    np.testing.assert_array_equal(again(X, 0.7), wave(X, 0.7))
+
+
+def test_values_are_float64_outside_any_scope(wave):
+    assert wave(X, 0.5).dtype == np.float64
+    assert wave(X, 0.5).shape == X.shape
+
+
+def test_a_budget_gives_the_best_so_far():
+    found = solve(
+        named_problem("convection", beta=100.0), tol=1e-6, budget=0.01, check=False
+    )
+    assert not found.report.converged
+    assert found.report.windows[-1] < 1.0
+
+
+@pytest.mark.parametrize(
+    ("strategy", "most"), [(InWindows(0.5), 1e-3), (Curriculum("beta", (1, 3)), 1e-2)]
+)
+def test_a_trained_network_solves_it_too(strategy, most):
+    method = Network(
+        NetworkConfig(width=10, points=180), GaussNewton(steps=30), strategy
+    )
+    found = solve(named_problem("convection", beta=3.0), method=method, check=False)
+    assert error(found, "convection", beta=3.0) < most
+
+
+def test_soft_conditions_hand_on_from_window_to_window():
+    config = NetworkConfig(
+        width=10,
+        points=180,
+        hard=False,
+        harmonics=0,
+        initial_points=40,
+        boundary_times=10,
+    )
+    method = Network(config, GaussNewton(steps=40), InWindows(0.5))
+    found = solve(named_problem("convection", beta=3.0), method=method, check=False)
+    assert error(found, "convection", beta=3.0) < 2e-2
+    assert set(found.report.train) == {"equation", "initial", "periodic x"}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_methods_by_name(name):
+    assert method_of(name, {"seed": 3}).config.seed == 3
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda p: solve(p, tol=0.0), "tol is 0.0"),
+        (lambda p: solve(p, tol=float("nan")), "tol is nan"),
+        (lambda p: solve(p, method="frosen"), 'Did you mean "frozen"'),
+        (lambda p: solve(p, feature=3), 'Did you mean "features"'),
+        (lambda p: solve(p, budget="two minutes"), "write it as"),
+        (lambda p: solve(p, budget=-1.0), "above 0 seconds"),
+    ],
+)
+def test_bad_input(call, words):
+    with pytest.raises(ConfigError, match=words):
+        call(named_problem("convection", beta=1.0))
+
+
+def test_budgets_in_words():
+    assert parse_budget("2 min") == 120.0
+    assert parse_budget("30 s") == 30.0
+    assert parse_budget("1.5 h") == 5400.0
+    assert parse_budget(None) == np.inf
