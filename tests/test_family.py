@@ -89,6 +89,7 @@ from pendula.nn import (
     bind,
     conditioned,
 )
+from pendula.solutions import Axis, build
 from pendula.systems import system
 from pendula.train import load_tree, save_tree
 
@@ -426,10 +427,39 @@ def in_depth():
     }
 
 
+def trial(kind, **options):
+    """A trial network with row sizes and slopes, one period of it trained."""
+    axes = (Axis(0.0, 2.0, periodic=True), Axis(0.0, 1.0, trainable_period=True))
+    more = {"factor_mean": 0.5, "adaptive": 5.0, "depth": 1, **options}
+    return build(kind, axes, width=3, key=jax.random.key(0), **more)
+
+
+@functools.cache
+def trials():
+    """Networks that are solutions, and their parts."""
+    plain, pirate = trial("plain", fourier=2), trial("pirate")
+    see, layer = plain.embedding, plain.hidden[0]
+    return {
+        "PlainNet": plain,
+        "ModifiedNet": trial("modified"),
+        "PirateNet": pirate,
+        "PirateBlock": pirate.blocks[0],
+        "GaussianNet": trial("gaussian", gaussians=4, features=2),
+        "Embedding": see,
+        "Frame": see.frame,
+        "FourierFeatures": see.fourier,
+        "Frequencies": see.fourier.frequencies,
+        "Dense": layer,
+        "RowFactor": layer.factor,
+        "AdaptiveSlope": layer.slope,
+    }
+
+
 def others():
     """What is registered and no field: parts of models, and their containers."""
     model = Model(SecondOrder(Known("spring", k=4.0), 1), (0,), 2)
     return {
+        **trials(),
         "Free": Free.make(2.0, "positive"),
         "Given": Given(jnp.asarray(3.0)),
         "Varying": Varying(Free.make(2.0, "positive"), 1),

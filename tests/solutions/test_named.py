@@ -100,7 +100,7 @@ def points_of(problem, count=40):
         ("klein_gordon", {"k": 3.0}),
         ("flow_mixing", {"largest": 0.5}),
         ("poisson", {"kind": "growing"}),
-        ("poisson", {"plane": True}),
+        pytest.param("poisson", {"plane": True}, marks=pytest.mark.slow),
         ("allen_cahn_steady", {}),
     ],
 )

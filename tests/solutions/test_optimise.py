@@ -1,4 +1,4 @@
-"""Optimisers of trial networks: exact cases, formulas, programs that are shared, ends."""
+"""Optimisers of trial networks: exact cases, formulas, shared programs, ends."""
 
 import functools
 import warnings
@@ -40,7 +40,7 @@ from pendula.solutions._quasi_newton import (
 )
 from pendula.solutions._soap import scale_by_soap
 from pendula.solutions._unknown import Unknown
-from pendula.train import Halt, TrainState, run
+from pendula.train import Halt, TrainState
 
 
 KEY = jax.random.key(0)
@@ -63,6 +63,7 @@ class Powers(eqx.Module):
         return (jnp.stack(powers, axis=1) @ self.weight)[:, None]
 
 
+ENDLESS = {"tolerance_grad": None, "tolerance_change": None}
 calls = []  # how often the residual was looked at: only while something is traced
 
 
@@ -75,11 +76,11 @@ def growth(u, t, p):
     return u.t - p.rate * u() * (1.0 - u())
 
 
-def ode(residual=decay, rate=1.0, start=1.0):
+def ode(residual=decay, rate=1.0, start=1.0, soft=False):
     return Problem(
         residual,
         time=(0.0, 1.0),
-        conditions=[Initial(lambda *_: start)],
+        conditions=[Initial(start, hard=False if soft else None)],
         params={"rate": rate},
     )
 
@@ -94,15 +95,19 @@ def window(problem, net, count=20, t0=0.0):
 
 
 DECAY = ode()
+SOFT = ode(soft=True)
 
 
 def linear(count=20, size=4, t0=0.0):
     return window(DECAY, Powers(jnp.zeros(size)), count, t0)
 
 
-@functools.cache
-def small_net(width=5):
-    return build("plain", [Axis(0.0, 1.0)], width=width, depth=1, key=KEY)
+def soft():
+    """Two blocks, of 12 rows and of one."""
+    rows = equation(SOFT, np.linspace(0.0, 1.0, 12)[:, None])
+    blocks = [rows, *soft_blocks(SOFT, np.zeros((1, 0)), np.zeros(1))]
+    empty, net = Windows(hard_form(SOFT), [], 1.0), Powers(jnp.zeros(3))
+    return objective(SOFT, empty, blocks, net, 0.0, 1.0)
 
 
 @eqx.filter_jit
@@ -148,7 +153,7 @@ def everything():
     axes = [Axis(0.0, 1.0), Axis(0.0, 1.0)]
     net = build("plain", axes, width=3, depth=1, key=KEY)
     empty = Windows(hard_form(problem), [], 1.0)
-    weights = np.linspace(0.5, 2.0, len(blocks))
+    weights = [0.5 + 0.3 * k for k in range(len(blocks))]
     return objective(problem, empty, blocks, net, 0.0, 1.0, weights)
 
 
@@ -178,7 +183,7 @@ def test_jacobian_is_that_of_the_rows():
 def test_levenberg_solves_what_is_linear():
     own, theta = linear()
     exact = best(own, theta)
-    found, trace = GaussNewton(steps=20, damping=1e-6).minimise(
+    found, trace = GaussNewton(steps=20, damping=1e-6, inner=5).minimise(
         own, theta, deadline=NEVER, key=KEY
     )
     assert isinstance(found.net.weight, np.ndarray)
@@ -188,14 +193,15 @@ def test_levenberg_solves_what_is_linear():
     assert_allclose(trace.loss, _loss(own, found), rtol=1e-12)
     assert len(trace.losses) == trace.iterations + 1
     assert 1.0 < trace.condition < 1e12
-    assert trace.damping < 1e-6
+    assert trace.damping > 0.0
 
 
 def test_more_weights_than_rows():
     own, theta = linear(count=3, size=6)
-    found, trace = GaussNewton(steps=30, target=1e-24).minimise(
-        own, theta, deadline=NEVER, key=KEY
-    )
+    method = GaussNewton(steps=10, inner=5, target=1e-24)
+    calls.clear()
+    found, trace = method.minimise(own, theta, deadline=NEVER, key=KEY)
+    assert calls  # other shapes need another program: the counter counts
     assert trace.reason == "converged"
     assert _loss(own, found) <= 1e-24
 
@@ -217,24 +223,25 @@ _step = eqx.filter_jit(lambda j, r, d, dual: damped_step(j, r, d, dual=dual))
 
 
 def test_blocks_start_with_their_own_weight():
-    own, theta = everything()
-    residuals = own.residuals(theta)
-    factors = np.asarray(unit_rows(own, residuals))
-    for k, known in enumerate(own.known):
-        rms = np.sqrt(np.sum(residuals[k] ** 2) / len(residuals[k]))
-        assert_allclose(factors[k] * rms, known.block.weight, rtol=1e-12)
-    none = [0.0 * r for r in residuals]
-    assert_array_equal(unit_rows(own, none), 1.0)
-    one = [1.0 * r if k == 0 else 0.0 * r for k, r in enumerate(residuals)]
-    assert_allclose(unit_rows(own, one)[1:] / unit_rows(own, one)[0], 1e4)
+    own, _ = soft()
+    heavy = eqx.tree_at(lambda o: o.known[1].block.weight, own, jnp.asarray(5.0))
+    rows = [jnp.full((12, 1), 3.0), jnp.full((1, 1), 20.0)]  # 5 x 4 of the second
+    assert_allclose(unit_rows(heavy, rows), [1 / 3, 5 / 20], rtol=1e-12)
+    assert_array_equal(unit_rows(own, [0.0 * r for r in rows]), 1.0)
+    assert_allclose(unit_rows(own, [rows[0], 0.0 * rows[1]]), [1 / 3, 1e4 / 3])
 
 
-def test_levenberg_on_blocks_of_many_kinds():
-    own, theta = everything()
-    method = GaussNewton(steps=20, inner=20)
-    found, trace = method.minimise(own, theta, deadline=NEVER, key=KEY)
-    assert _loss(own, found) < 0.5 * _loss(own, theta)
-    assert_allclose(trace.losses[-1], _loss(own, found), rtol=1e-10)
+def test_levenberg_tells_the_loss_without_those_factors():
+    own, theta = soft()
+    some = {"deadline": NEVER, "key": KEY}
+    found, trace = GaussNewton(steps=10, inner=5).minimise(own, theta, **some)
+    assert_allclose(trace.losses[0], _loss(own, theta), rtol=1e-12)
+    assert_allclose(trace.losses[-1], _loss(own, found), rtol=1e-9)
+    plain, _ = GaussNewton(steps=10, inner=5, unit_rows=False).minimise(
+        own, theta, **some
+    )
+    assert_allclose(plain.net.weight, best(own, theta), rtol=1e-6)
+    assert np.abs(found.net.weight - plain.net.weight).max() > 1e-6
 
 
 def test_levenberg_on_the_convection_of_a_window():
@@ -288,7 +295,9 @@ def update(inverse, s, y, kind, fresh=False):
         return np.asarray(_update(*arrays, bend, jnp.asarray(fresh), kind))
 
 
-_update = eqx.filter_jit(lambda h, s, y, b, f, k: updated_inverse(h, s, y, b, f, kind=k))
+_update = eqx.filter_jit(
+    lambda h, s, y, b, f, k: updated_inverse(h, s, y, b, f, kind=k)
+)
 
 
 @settings(max_examples=30, deadline=None)
@@ -355,8 +364,10 @@ def gradients(loss, x, kind, steps):
     return np.asarray(out), state
 
 
-@pytest.mark.parametrize("kind", ["bfgs", "ssbroyden"])
-@pytest.mark.parametrize("loss", [rosenbrock, quadratic])
+@pytest.mark.parametrize(
+    ("kind", "loss"),
+    [("bfgs", rosenbrock), ("ssbroyden", rosenbrock), ("ssbroyden", quadratic)],
+)
 def test_convergence_is_superlinear(kind, loss):
     x = jnp.asarray([-1.2, 1.0, 0.5]) if loss is rosenbrock else jnp.zeros(6)
     norms, state = gradients(loss, x, kind, 80)
@@ -368,25 +379,27 @@ def test_convergence_is_superlinear(kind, loss):
 
 
 def test_where_nothing_is_gained_it_stalls():
-    """At the minimum of |x| to rounding, no search gains anything."""
-    flat = lambda x, _: jnp.sum(jnp.cos(x)) * 1e-30 + 1.0
-    norms, state = gradients(flat, jnp.ones(2), "bfgs", 10)
+    """A slope of the wrong sign: no search along it lowers the value."""
+    wrong = lambda x, _: 2.0 * jax.lax.stop_gradient(jnp.sum(x**2)) - jnp.sum(x**2)
+    norms, state = gradients(wrong, jnp.ones(2), "bfgs", 10)
+    assert state.opt.halt == Halt.stalled
     assert len(norms) < 10
-    assert state.opt.halt in (Halt.stalled, Halt.converged)
+    assert_array_equal(state.params, 1.0)
 
 
 def test_a_matrix_is_taken_up_again():
-    own, theta = window(ode(growth, 3.0, 0.1), small_net())
-    method = QuasiNewton(steps=40, inner=20)
-    with_matrix, first = method.minimise(own, theta, deadline=NEVER, key=KEY)
-    size = len(ravel_pytree(theta)[0])
-    assert first.inverse.shape == (size, size)
+    own, theta = linear()
     some = {"deadline": NEVER, "key": KEY}
-    _, on = method.minimise(own, with_matrix, inverse=first.inverse, **some)
-    _, anew = method.minimise(own, with_matrix, **some)
-    assert on.loss < anew.loss
+    half, whole = QuasiNewton(steps=5, inner=5), QuasiNewton(steps=10, inner=5)
+    middle, first = half.minimise(own, theta, **some)
+    assert first.inverse.shape == (4, 4)
+    found, _ = half.minimise(own, middle, inverse=first.inverse, **some)
+    at_once, _ = whole.minimise(own, theta, **some)
+    assert_allclose(found.net.weight, at_once.net.weight, rtol=1e-9)
+    anew, _ = half.minimise(own, middle, **some)
+    assert np.abs(anew.net.weight - found.net.weight).max() > 1e-6
     with pytest.raises(ShapeError, match="inverse Hessian"):
-        method.minimise(own, theta, inverse=np.eye(3), **some)
+        half.minimise(own, theta, inverse=np.eye(3), **some)
 
 
 # L-BFGS
@@ -394,7 +407,7 @@ def test_a_matrix_is_taken_up_again():
 
 def test_lbfgs_finds_what_scipy_finds():
     own, theta = linear()
-    method = LBFGS(steps=200, tolerance_grad=1e-11, tolerance_change=None)
+    method = LBFGS(steps=100, **ENDLESS, inner=5)
     found, trace = method.minimise(own, theta, deadline=NEVER, key=KEY)
     flat, unravel = ravel_pytree(theta)
     function = jax.jit(jax.value_and_grad(lambda x: own.loss(unravel(x))))
@@ -405,20 +418,9 @@ def test_lbfgs_finds_what_scipy_finds():
         method="L-BFGS-B",
         options={"maxiter": 500, "ftol": 1e-16, "gtol": 1e-11},
     )
-    assert trace.reason == "converged"
     assert_allclose(found.net.weight, scipys.x, atol=1e-7)
     assert_allclose(trace.loss, scipys.fun, rtol=1e-10)
     assert_allclose(found.net.weight, best(own, theta), atol=1e-8)
-
-
-def test_lbfgs_stops_where_changes_are_small():
-    own, theta = window(ode(growth, 3.0, 0.1), small_net())
-    loose, tight = LBFGS(steps=400), LBFGS(steps=400, tolerance_change=None)
-    _, early = loose.minimise(own, theta, deadline=NEVER, key=KEY)
-    _, late = tight.minimise(own, theta, deadline=NEVER, key=KEY)
-    assert early.reason == "stalled"
-    assert early.iterations < late.iterations
-    assert abs(early.losses[-1] - early.losses[-2]) < 1e-7
 
 
 # first order
@@ -426,7 +428,8 @@ def test_lbfgs_stops_where_changes_are_small():
 
 @pytest.mark.parametrize("kind", ["adam", "soap"])
 def test_first_order_trains_a_network(kind):
-    own, theta = window(ode(growth, 3.0, 0.1), small_net())
+    net = build("plain", [Axis(0.0, 1.0)], width=4, depth=1, key=KEY)
+    own, theta = window(ode(growth, 3.0, 0.1), net)
     method = FirstOrder(kind, steps=300, rate=2e-2, inner=100)
     found, trace = method.minimise(own, theta, deadline=NEVER, key=KEY)
     assert trace.reason == "steps"
@@ -452,9 +455,10 @@ def some_gradients(count=4, rows=3, columns=2):
 def updates(transform, grads):
     state, out = transform.init(grads[0]), []
     step = jax.jit(transform.update)
-    for grad in grads:
-        update, state = step(grad, state)
-        out.append(np.asarray(update))
+    with jax.numpy_dtype_promotion("standard"):  # optax mixes dtypes of counters
+        for grad in grads:
+            update, state = step(grad, state)
+            out.append(np.asarray(update))
     return out
 
 
@@ -522,14 +526,14 @@ def test_terms_that_pull_as_hard_as_each_other():
 
 
 def test_terms_that_are_learned_as_fast_as_each_other():
-    own, theta = everything()
+    own, theta = soft()
     balance = Balancing("ntk", average=0.0)
     state = balance.start(own, theta)
     residuals = own.residuals(theta)
     terms = eqx.filter_jit(balance.after)(state, own, theta, residuals).terms
-    sizes = np.asarray(eqx.filter_jit(kernel_traces)(own, theta))
-    assert_allclose(terms, sizes.mean() / sizes, rtol=1e-2)
-    assert_allclose(terms * sizes, sizes.mean(), rtol=1e-2)
+    _, jac = _linearised(own, theta)  # its rows are those of the blocks / sqrt(n_b)
+    sizes = np.asarray([np.sum(jac[:12] ** 2), np.sum(jac[12:] ** 2)])
+    assert_allclose(terms, sizes.mean() / sizes, rtol=1e-4)
 
 
 def test_points_that_stay_wrong_count_more():
@@ -538,7 +542,7 @@ def test_points_that_stay_wrong_count_more():
     state = balance.start(own, theta)
     assert_allclose(balance.loss(state, own.residuals(theta)), own.loss(theta))
     wrong = [r.at[0].set(0.0) for r in own.residuals(theta)]
-    state = balance.after(state, own, theta, wrong)
+    state = eqx.filter_jit(balance.after)(state, own, theta, wrong)
     for points in state.points:
         assert points[0] == 1.0
         assert_allclose(points[1:], 1.1, rtol=1e-6)
@@ -546,11 +550,11 @@ def test_points_that_stay_wrong_count_more():
 
 @pytest.mark.parametrize("kind", ["grad_norm", "ntk", "self_adaptive"])
 def test_balanced_trainings_learn(kind):
-    own, theta = everything()
+    own, theta = soft() if kind == "ntk" else two()
     balance = Balancing(kind, every=20)
-    method = FirstOrder(steps=200, rate=2e-2, balance=balance, inner=100)
+    method = FirstOrder(steps=400, rate=5e-2, balance=balance, inner=100)
     _, trace = method.minimise(own, theta, deadline=NEVER, key=KEY)
-    assert trace.losses[-1] < 0.5 * trace.losses[0]
+    assert trace.losses[-1] < 0.2 * trace.losses[0]
 
 
 # one program for all windows, ends, and bad input
@@ -558,7 +562,7 @@ def test_balanced_trainings_learn(kind):
 
 METHODS = [
     pytest.param(GaussNewton(steps=10, inner=5), id="gauss_newton"),
-    pytest.param(LBFGS(steps=10, inner=5), id="lbfgs"),
+    pytest.param(LBFGS(steps=10, **ENDLESS, inner=5), id="lbfgs"),
     pytest.param(QuasiNewton(steps=10, inner=5), id="ssbroyden"),
     pytest.param(FirstOrder(steps=10, inner=5), id="adam"),
 ]
@@ -574,8 +578,6 @@ def test_windows_share_a_program(method):
     calls.clear()
     method.minimise(later, fresh, **some)
     assert not calls
-    method.minimise(*linear(count=21), **some)
-    assert calls  # the counter counts
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -597,22 +599,18 @@ def test_no_time_at_all(method):
     assert_array_equal(found.net.weight, np.arange(4.0))
 
 
+class AfterOne(Deadline):
+    """Passes while the first call runs."""
+
+    def passed(self):
+        return False
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_the_best_weights_come_back_when_the_time_is_up(method):
-    endless = {"steps": 10**7}
-    if isinstance(method, GaussNewton):
-        endless["patience"] = 10**7
-    if isinstance(method, LBFGS):
-        endless |= {"tolerance_grad": None, "tolerance_change": None}
-    if isinstance(method, QuasiNewton):
-        endless["tolerance_grad"] = 0.0
-    problem = ode(growth, 3.0, 0.1)
-    own, theta = window(problem, small_net())
-    method = type(method)(**{"inner": 5, **endless})
-    _, trace = method.minimise(own, theta, deadline=Deadline.after(0.0), key=KEY)
-    assert trace.reason == "budget"
-    found, trace = method.minimise(own, theta, deadline=Deadline.after(3.0), key=KEY)
-    assert trace.reason in ("budget", "stalled")
+    own, theta = linear()
+    found, trace = method.minimise(own, theta, deadline=AfterOne(0.0), key=KEY)
+    assert (trace.reason, trace.iterations) == ("budget", 5)
     assert trace.loss < trace.losses[0]
     assert_allclose(_loss(own, found), trace.loss, rtol=1e-9)
 
@@ -621,15 +619,16 @@ def test_float32_warns_and_goes_on():
     with precision(np.float32):
         own, theta = linear()
         assert own.weights.dtype == np.float32
-    for method in (GaussNewton(steps=5), QuasiNewton(steps=5)):
-        with pytest.warns(FitWarning, match="float32"):
-            found, trace = method.minimise(own, theta, deadline=NEVER, key=KEY)
-        assert found.net.weight.dtype == np.float32
-        assert trace.loss < trace.losses[0]
+    method, some = GaussNewton(steps=10, inner=5), {"key": KEY}
+    with pytest.warns(FitWarning, match="float32"):
+        found, trace = method.minimise(own, theta, deadline=NEVER, **some)
+    assert found.net.weight.dtype == np.float32
+    assert trace.loss < trace.losses[0]
+    with pytest.warns(FitWarning, match="float32"):
+        QuasiNewton().minimise(own, theta, deadline=Deadline(0.0), **some)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found, _ = LBFGS(steps=5).minimise(own, theta, deadline=NEVER, key=KEY)
-    assert found.net.weight.dtype == np.float32
+        LBFGS().minimise(own, theta, deadline=Deadline(0.0), **some)
 
 
 def test_networks_that_are_too_large():
@@ -669,13 +668,3 @@ def test_nothing_to_train():
 def test_settings_that_cannot_be_used(make, match):
     with pytest.raises(ConfigError, match=match):
         make()
-
-
-def test_the_steps_of_a_training_go_through_the_loop():
-    """A dense quasi-Newton step is a step of `train.run` like any other."""
-    x = jnp.zeros(3)
-    state = TrainState.start(x, quasi_newton_state(x, inner=10), KEY)
-    step = quasi_newton_step(quadratic, inner=10)
-    state, why = run(step, state, None, num_steps=30, inner=10)
-    assert why == "done"
-    assert_allclose(state.params, 1.0, atol=1e-9)

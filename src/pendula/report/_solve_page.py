@@ -115,7 +115,7 @@ def _problem(told: dict[str, Any]) -> Facts:
             ("equation", problem.get("text")),
             ("made of", listing(problem.get("terms") or [])),
             ("domain", "; ".join(space)),
-            ("time", time and f"{number(time[0])} to {number(time[1])}"),
+            ("time", time and f"{as_typed(time[0])} to {as_typed(time[1])}"),
             ("conditions", listing(problem.get("conditions") or [])),
             ("coefficients", pairs(known)),
             ("found", pairs(unknown)),
@@ -127,7 +127,7 @@ def _value(value: Any) -> str:
     """A number, or how many."""
     if isinstance(value, list):
         return f"{len(value)} numbers"
-    return number(value, 4)
+    return as_typed(float(f"{value:.4g}"))
 
 
 def _solution_caption(run: Run) -> str:
@@ -224,12 +224,11 @@ def _residual(run: Run) -> Section:
             )
         )
     caption = (
-        "The equation's residual over the root mean square of its largest term, on a "
-        "grid that the solver did not use. A cross marks the largest."
-        if run.array("solve/t") is not None or len(_space(told)) == 2
-        else "The equation's residual over the root mean square of its largest term, "
-        "at points that the solver did not use."
+        "The equation's residual over the root mean square of its largest term, at "
+        "points that the solver did not use."
     )
+    if len(_space(told)) + (run.array("solve/t") is not None) > 1:
+        caption += " A cross marks the largest."
     blocks += _picture(run, "residual", caption)
     return Section("Residual: where the equation holds least", blocks, "Residual")
 
@@ -252,7 +251,7 @@ def _method(run: Run) -> Section:
             ("weights", number(report.get("weights"))),
             ("rows of a window", number(report.get("points"))),
             ("iterations", number(report.get("iterations"))),
-            ("condition number", number(report.get("condition"), 2)),
+            ("condition of the system", number(report.get("condition"), 2)),
         ]
     )
     shown = _picture(run, "windows", "Lengths of the windows of time.")
@@ -309,7 +308,7 @@ def _classical(told: dict[str, Any], report: dict[str, Any]) -> list[AbstractBlo
     if not found:
         return []
     if found.get("why"):
-        return [Text(f"No classical solver to compare with. {found['why']}")]
+        return [Text(str(found["why"]))]
     error = (told.get("error") or {}).get("overall")
     whole = (report.get("seconds_compile") or 0.0) + (report.get("seconds_run") or 0.0)
     ran = report.get("seconds_run") or 0.0

@@ -31,7 +31,7 @@ class BalanceState(eqx.Module):
     number of steps."""
 
     terms: Float[Array, "block"]
-    points: tuple[Float[Array, "row"], ...]
+    points: tuple[Array, ...]
     ascent: Any
     count: Int[Array, ""]
 

@@ -47,10 +47,14 @@ class Constrained(eqx.Module):
         self, points: Float[Array, "point coord"]
     ) -> Float[Array, "point field"]:
         """Values at points `"point coord"`, the time as it is, last."""
+        return _evaluate(self, points)
+
+    def _at(self, points: Array) -> Array:
+        """The same, to be traced."""
         cell = jnp.zeros(len(points), int)
         for k, inner in enumerate(self.edges):
             own = jnp.searchsorted(inner, points[:, k], side="right")
-            cell = cell * (len(inner) + 1) + own
+            cell = cell * (len(inner) + 1) + own.astype(cell.dtype)
         phi = _grown(self.basis, self.form, self.end, points)
         new = jnp.einsum("pfm,pfm->pf", phi, self.weights[cell])
         return self.form.closed(points) + new
@@ -59,7 +63,19 @@ class Constrained(eqx.Module):
         self, points: Float[Array, "point coord"], wanted: Sequence[Orders]
     ) -> dict[Orders, Float[Array, "point field"]]:
         """Derivatives at points: orders -> `"point field"`."""
-        return derivatives(self.__call__, points, wanted)
+        return _derivatives(self, points, tuple(wanted))
+
+
+@eqx.filter_jit
+def _evaluate(solution: Constrained, points: Array) -> Array:
+    return solution._at(points)
+
+
+@eqx.filter_jit
+def _derivatives(
+    solution: Constrained, points: Array, wanted: tuple[Orders, ...]
+) -> dict[Orders, Array]:
+    return derivatives(solution._at, points, wanted)
 
 
 def constrain(
@@ -103,10 +119,12 @@ def constrain(
     cells with a shape that is no box or with conditions that are rows; `ShapeError` for
     a basis of another shape.
     **Behaviour:** works inside `jax.jit`, `jax.grad` (reverse mode) and `jax.vmap`.
-    Fields are not joined where cells meet.
+    Fields are not joined where cells meet: in a cell that touches neither the start
+    nor a side the equation alone does not say which of its solutions it is, and the
+    basis has to.
     **Source:** Chalapathi, Du and Krishnapriyan 2024, Scaling physics-informed hard
-    constraints with mixture-of-experts, arXiv:2402.13412, section 3; the form that meets
-    starts and sides, and the projection, are ours.
+    constraints with mixture-of-experts, arXiv:2402.13412, section 3; the form that
+    meets starts and sides, and the projection, are ours.
 
     ```python
     >>> import jax, jax.numpy as jnp, numpy as np
@@ -117,8 +135,8 @@ def constrain(
     ...     conditions=[Initial(1.0)],
     ...     params={"k": 1.0},
     ... )
+    >>> powers = lambda p: jnp.concatenate([p**k for k in range(12)], axis=1)
     >>> with jax.enable_x64(True):
-    ...     powers = lambda p: p ** jnp.arange(12.0)
     ...     u = constrain(powers, growth)
     ...     gap = abs(u(jnp.ones((1, 1)))[0, 0] - np.e)
     >>> bool(gap < 1e-10)
@@ -142,10 +160,9 @@ def constrain(
         if points is not None
     ]
     held = _held(basis, problem, form, where, nodes, times)
-    solved = [
-        _solve_cells(blocks, tables, given, held, where.shape[:2], tol, max_steps)
-    ]
-    weights, residual, steps = solved[0]
+    weights, residual, steps = _solve_cells(
+        blocks, tables, given, held, where.shape[:2], tol, max_steps
+    )
     return Constrained(
         basis, form, weights, residual, steps, _edges(problem, shape), end
     )
@@ -273,6 +290,7 @@ def _grown(
     return (form.mask(points) * grow)[:, :, None] * value[:, None, :]
 
 
+@eqx.filter_jit
 def _tables(
     basis: Any, form: HardForm, end: float, points: Array, wanted: tuple[Orders, ...]
 ) -> dict[Orders, tuple[Array, Array]]:
@@ -321,6 +339,7 @@ def _held(
     return jnp.stack(matrix), jnp.stack(rhs)
 
 
+@eqx.filter_jit
 def _solve_cells(
     blocks: list[Block],
     tables: list[dict[Orders, tuple[Array, Array]]],

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from . import _faults as faults
 from ._evidence import Evidence
+from ._faults import FAULTS, chaos_horizon
 from ._outcome import Outcome
 from ._report import Diagnosis, SolveReport
 from ._samples import Samples
@@ -62,7 +62,7 @@ def diagnose(
     | chaos_horizon | two solutions from starts 1e-8 apart part by 10 % before the end |
     | overfit_collocation | the residual between the points is 10 times that at them |
     | bandwidth | half of the residual's energy in waves that the features lack |
-    | sharp_layer | the residual's largest value is 30 times its RMS, in 2 % of the points |
+    | sharp_layer | the residual's largest value is 30 times its RMS outside the worst 2 % of the domain |
     | not_propagated | a small residual, and an invariant of the equation drifts by 5 %, or the estimated error is above 10 % and the end is flat |
     | precision_floor | float32, the loss falls by less than 1e-6 in 50 iterations, and by more in float64 |
     | gradient_conflict | alignment of the terms' gradients below 0, weights or residuals of terms 1e4 apart |
@@ -77,10 +77,9 @@ def diagnose(
     evidence = Evidence(solution, report, outcome, sampled)
     found = []
     for code, advice in ADVICE.items():
-        if code == "chaos_horizon":
-            text = faults.chaos_horizon(evidence, asked=chaos)
-        else:
-            text = getattr(faults, code)(evidence)
+        text = FAULTS[code](evidence)
+        if chaos and code == "chaos_horizon":
+            text = chaos_horizon(evidence, asked=True)
         if text:
             found.append(Diagnosis(code, text[0].upper() + text[1:] + ".", advice))
     return tuple(found)

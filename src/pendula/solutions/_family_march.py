@@ -287,7 +287,9 @@ class _Window:
                 scaled = sign * p[:, :, k, None] * self.scale(need.orders)
                 columns[need.field] = columns[need.field] + scaled * phi[:, None, :]
             like = next(c for c in columns if not isinstance(c, float))
-            full = [jnp.zeros_like(like) if isinstance(c, float) else c for c in columns]
+            full = [
+                jnp.zeros_like(like) if isinstance(c, float) else c for c in columns
+            ]
             own = jnp.concatenate(full, axis=2)
             total = own if total is None else total + own
         if table.combine is not None:
@@ -395,10 +397,9 @@ def _solve_window(
 
 def _newton(step: _Step, rows: Any, factor: Any, stop: Array) -> _Step:
     """One step, with new factors where the one before did not shrink the error."""
-    factors = jax.lax.cond(
-        step.again, lambda: factor(step.w), lambda: step.factors
-    )
-    here, times = step.here | step.again, step.times + step.again
+    factors = jax.lax.cond(step.again, lambda: factor(step.w), lambda: step.factors)
+    here = step.here | step.again
+    times = step.times + step.again.astype(step.times.dtype)
     p = factors.q.T @ step.r
     direction = -solve_triangular(factors.r, p).reshape(step.w.shape)
     now = jnp.linalg.norm(step.r)
@@ -456,8 +457,8 @@ def march(
     cores that is as fast as side by side, and each takes the steps that it needs.
 
     **Arguments:** `members` `"set"`: indices; `edges` `"window+1"`; `carry` `"set field
-    feature"`: what windows before have left; `stop`: relative size of the last step, over the
-    window's length.
+    feature"`: what windows before have left; `stop`: relative size of the last step,
+    over the window's length.
     """
     TRACES["march"] += 1
     num, most = len(members), len(edges) - 1

@@ -25,7 +25,6 @@ from ._family_march import (
     Carry,
     Marched,
     Setting,
-    after,
     march,
     no_carry,
     setting_of,
@@ -42,7 +41,6 @@ from ._solution import Solution
 from ._solve import solve
 
 
-DEBUG = False
 _CHUNK = 16  # windows in one call of the program
 _ROUNDS = 4  # how often windows are planned anew for what is left
 _LEVELS = 2  # how often neurons are added
@@ -140,9 +138,11 @@ class FamilySolution:
             rates = None if self._rates is None else jnp.asarray(self._rates)
             closed = _closed(self._form, rates, jnp.asarray(points), orders)
             for group in self.groups:
-                base = np.asarray(closed) if rates is None else np.asarray(closed)[
-                    group.members
-                ]
+                base = (
+                    np.asarray(closed)
+                    if rates is None
+                    else np.asarray(closed)[group.members]
+                )
                 new = _grown(group, self._form, points, orders)
                 out[group.members] = base + new
         for index, solution in self._solutions.items():
@@ -228,7 +228,9 @@ def _grown(
                 if q > 1 and rate is not None and orders[-1] < 2:
                     c, v = carry.b[:, f] @ rate[f].T, carry.d[:, f] @ rate[f].T
                     since = (points[own, -1] - edges[k])[None, :]
-                    new = new + (v[:, at] if orders[-1] else c[:, at] + since * v[:, at])
+                    new = new + (
+                        v[:, at] if orders[-1] else c[:, at] + since * v[:, at]
+                    )
                 out[:, own, f] = new
         first = np.asarray(form.orders)[None, :, None]
         carry = Carry(
@@ -272,7 +274,8 @@ def solve_family(
     **Returns:** `FamilySolution`.
     **Raises:** `ConfigError`, `ShapeError`, `DataError` for parameters that do not
     belong to the problem or cannot be used; `ConfigError` for problems with `Unknown`
-    parameters, observations, or conditions that are rows of the loss and change in time.
+    parameters, observations, or conditions that are rows of the loss and change in
+    time.
     **Source:** Datar et al. 2024, arXiv:2405.20836, for one set; the family is ours.
 
     ```python
@@ -384,7 +387,7 @@ def _sizes(problem: Problem, config: FrozenConfig | None) -> FrozenConfig:
     dim = 0 if problem.domain is None else problem.domain.dim
     periodic = problem.domain is not None and all(problem.domain.periodic)
     if problem.time is not None and dim == 1:
-        line = (240, 48, 12) if periodic else (300, 64, 9)
+        line = (200, 44, 12) if periodic else (300, 64, 9)
         names = ("features", "nodes", "times")
         more = {k: v for k, v in zip(names, line, strict=True) if not getattr(own, k)}
         own = dataclasses.replace(own, **more)
@@ -533,7 +536,6 @@ class _Solver:
             out = self.call(member, both, carry)
             check = float(np.asarray(out.check)[hardest, 0])
             limit = max(allowed, floor) * length
-            if DEBUG: print('plan', self.level, self.slope, edges[-1], length, check, limit, np.asarray(out.train)[hardest,0], int(out.steps[hardest]), int(out.factored[hardest]), {k:v[hardest] for k,v in self.batch.items()})
             if check > limit and length > 1e-4 * self.span:
                 if check / length > _STUCK * before and np.isfinite(before):
                     # roughness of the start between the points, whatever the window
@@ -656,7 +658,7 @@ def _form_and_rates(
     if carry is None:
         return form, None
     number = np.asarray(carry.number)
-    led = [k for k, need in enumerate(law.needs) if need.orders == (0, 1)][0]
+    led = next(k for k, need in enumerate(law.needs) if need.orders == (0, 1))
     rates = np.zeros((len(found), len(number)))
     for k, order in even:
         share = (found[:, 0, k] / found[:, 0, led])[:, None]

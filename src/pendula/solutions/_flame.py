@@ -167,8 +167,8 @@ def flame_problem(
 
     ```python
     >>> from pendula.solutions._flame import flame_problem
-    >>> flame_problem().law.names()
-    ['v_x', 'v_xx', 'v']
+    >>> sorted(flame_problem().law.names())
+    ['v', 'v_x', 'v_xx']
 
     ```
     """

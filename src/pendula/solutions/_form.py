@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -88,7 +89,12 @@ class HardForm(eqx.Module):
                 first = jnp.concatenate(
                     [space, jnp.full_like(points[:, -1:], self.t0)], axis=1
                 )
-                total = total - self._lift(form, first)
+                lift = lambda p: self._lift(form, p)
+                unit = jnp.zeros_like(first).at[:, -1].set(1.0)
+                value, rate = jax.jvp(lift, (first,), (unit,))
+                total = total - value
+                if form.order > 1:  # the rate at the start is the one that was given
+                    total = total - (points[:, -1] - self.t0) * rate
         return total
 
     def _lift(self, form: FieldForm, points: Array) -> Array:

@@ -199,9 +199,7 @@ class EulerianView:
     def _grid(self, labels: int) -> np.ndarray:
         return self.lo + (self.hi - self.lo) * np.arange(labels) / labels
 
-    def _labels(
-        self, x: ArrayLike, t: ArrayLike
-    ) -> tuple[np.ndarray, tuple[int, ...]]:
+    def _labels(self, x: ArrayLike, t: ArrayLike) -> tuple[np.ndarray, tuple[int, ...]]:
         """Labels and times of the points, and the shape that they came in."""
         try:
             whole = np.broadcast_arrays(
@@ -209,8 +207,8 @@ class EulerianView:
             )
         except ValueError as error:
             raise ShapeError(
-                f"EulerianView: x has shape {np.shape(x)} and t {np.shape(t)}, which do "
-                "not broadcast."
+                f"EulerianView: x has shape {np.shape(x)} and t {np.shape(t)}, which "
+                "do not broadcast."
             ) from error
         at, when = whole[0].ravel(), whole[1].ravel()
         t0, t1 = self.problem.span()

@@ -34,7 +34,7 @@ class Estimated:
 
 def marginal(
     rows_of_parameters: Float[np.ndarray, "row parameter"],
-    rows_of_weights: Float[np.ndarray, "row weight"] | None = None,
+    rows_of_weights: Float[np.ndarray, "other weight"] | None = None,
 ) -> Float[np.ndarray, "parameter parameter"]:
     r"""The covariance of parameters where the weights are unknown, too.
 

@@ -3,13 +3,15 @@ solvers that do not."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from ..solutions import Problem, named_problem
 from ..systems import pde_truth, truth_grid
-from ._study import study
+from ._claim import Claim
+from ._study import Run, study
 
 
 pinns = study(
@@ -19,6 +21,14 @@ pinns = study(
     "beside classical solvers and DeepXDE.",
 )
 TALK = "Krishnapriyan2021"
+
+
+def left_out(run: Run, *stems: str) -> Iterator[Claim]:
+    """Rows that a small budget leaves out: those whose ids are a stem, or go on from
+    it with an underscore."""
+    for key, row in run.rows.items():
+        if any(key == stem or key.startswith(f"{stem}_") for stem in stems):
+            yield row.not_run("Left out at the quick budget.")
 
 
 class Case:

@@ -22,7 +22,7 @@ from ..solutions import (
     Whole,
 )
 from ._claim import Claim
-from ._pinns import TALK, Case, pinns
+from ._pinns import TALK, Case, left_out, pinns
 from ._row import Row
 from ._study import Run
 
@@ -191,6 +191,7 @@ def regular(run: Run) -> Iterator[Claim]:
     s = run.settings
     for key, case in cases().items():
         if key not in s.get("only", [key]):
+            yield from left_out(run, f"pinns.A1.{key}")
             continue
         must = key in ("convection_beta30", "convection_beta40")
         found = [
@@ -289,7 +290,10 @@ def cures(run: Run) -> Iterator[Claim]:
         "reaction_rho5_dt01",
     )
     for key, case, cure, _ in _cures():
-        if key not in s.get("only", [key]) or not run.wants(f"pinns.A2.{key}"):
+        if key not in s.get("only", [key]):
+            yield from left_out(run, f"pinns.A2.{key}")
+            continue
+        if not run.wants(f"pinns.A2.{key}"):
             continue
         seeds = range(s["more"] if key in thrice else 1)
         found = [

@@ -90,7 +90,7 @@ def _frozen(rng: np.random.Generator) -> Iterator[Planted]:
         Frozen(FrozenConfig(windows=6)),
     )
     nu = 0.01 / math.pi / 100.0 * float(2.0 ** rng.uniform(-1.0, 1.0))
-    layer = Frozen(FrozenConfig(windows=10, features=200, nodes=60, times=8))
+    layer = Frozen(FrozenConfig(windows=10))
     yield Planted("layer", ("sharp_layer",), named_problem("burgers", nu=nu), layer)
     # Up to 1 two solutions from starts 1e-8 apart stay within a thousandth.
     chaos = named_problem("ks_chaotic", end=float(rng.uniform(1.8, 2.4)))

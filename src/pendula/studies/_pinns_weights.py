@@ -22,7 +22,7 @@ from ..solutions import (
 )
 from ._claim import Claim
 from ._figures import maps
-from ._pinns import TALK, Case, pinns
+from ._pinns import TALK, Case, left_out, pinns
 from ._pinns_failures import talk_network, talk_problem, trained
 from ._row import Row
 from ._study import Run
@@ -77,6 +77,7 @@ def weights(run: Run) -> Iterator[Claim]:
     s = run.settings
     for key, (case, settings, _) in _CASES.items():
         if s["only"] and key not in s["only"]:
+            yield from left_out(run, f"pinns.A4.{key}")
             continue
         found = [
             run.keep(
