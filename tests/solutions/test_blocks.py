@@ -17,7 +17,7 @@ from pendula.solutions._conditions import (
 )
 from pendula.solutions._domain import Box, Interval
 from pendula.solutions._objective import needed
-from pendula.solutions._problem import Problem
+from pendula.solutions._problem import Problem, to_device
 from pendula.solutions._shapes import Disc
 
 
@@ -35,14 +35,15 @@ def heat(u, x, t, p):
     return u.t - p.k * u.xx
 
 
-def rows_of(block, function, params):
+def rows_of(block, function, problem):
     """The rows of a block for a function that is known."""
     with precision(np.float64):
-        values = needed(function, block.law, jnp.asarray(block.points))
+        block = to_device(block)
+        values = needed(function, block.law, block.points)
         other = None
         if block.partner is not None:
-            other = needed(function, block.law, jnp.asarray(block.partner))
-        return np.asarray(block.rows(values, params, other))
+            other = needed(function, block.law, block.partner)
+        return np.asarray(block.rows(values, problem.values({}), other))
 
 
 def one_block(condition, function=cubic, **more):
@@ -52,14 +53,14 @@ def one_block(condition, function=cubic, **more):
     )
     with precision(np.float64):
         blocks = soft_blocks(problem, SPACE, TIMES)
-    return [rows_of(b, function, problem.values({})) for b in blocks], blocks
+    return [rows_of(b, function, problem) for b in blocks], blocks
 
 
 def test_the_equation():
     problem = Problem(heat, LINE, (0.0, 2.0), [Initial(0.0)], {"k": 2.0})
     points = with_times(SPACE, TIMES)
     block = equation(problem, points, weight=3.0)
-    found = rows_of(block, cubic, problem.values({}))
+    found = rows_of(block, cubic, problem)
     x = points[:, 0]
     np.testing.assert_allclose(found[:, 0], 3.0 * (x - 12.0 * x), rtol=1e-13)
     assert block.num == 15
@@ -100,7 +101,7 @@ def test_soft_values_on_sides_and_at_the_start():
     with precision(np.float64):
         value, rate = soft_blocks(problem, SPACE, TIMES)
         x = SPACE[:, 0]
-        at = {"function": cubic, "params": {}}
+        at = {"function": cubic, "problem": problem}
         np.testing.assert_allclose(rows_of(value, **at)[:, 0], x**3 - 1.0, atol=1e-12)
         want = 2.0 * (x - np.sin(x))
         np.testing.assert_allclose(rows_of(rate, **at)[:, 0], want, rtol=1e-12)
@@ -124,7 +125,7 @@ def test_periodic_in_the_plane_has_as_many_points_as_a_side():
     np.testing.assert_array_equal(block.points[:, 0], block.partner[:, 0])
     assert set(block.points[:, 1]) == {0.0}
     assert set(block.partner[:, 1]) == {1.0}
-    found = rows_of(block, lambda p: (p[:, 0] * p[:, 1])[:, None], {})
+    found = rows_of(block, lambda p: (p[:, 0] * p[:, 1])[:, None], problem)
     np.testing.assert_allclose(found, -block.points[:, :1], rtol=1e-13)
 
 
@@ -167,7 +168,7 @@ def test_fields_by_name():
     )
     with precision(np.float64):
         blocks = soft_blocks(problem, SPACE, np.zeros(1))
-    found = [float(rows_of(b, two, {})[0, 0]) for b in blocks]
+    found = [float(rows_of(b, two, problem)[0, 0]) for b in blocks]
     np.testing.assert_allclose(found, [60.0, 260.0 / 3.0, -80.0, 40.0, 0.0], atol=1e-12)
 
 
@@ -180,7 +181,7 @@ def test_slopes_along_a_curved_rim():
     assert len(block.points) == 80
     x, y = block.points.T
     np.testing.assert_allclose(
-        rows_of(block, function, {})[:, 0], 2 * x * y, atol=1e-13
+        rows_of(block, function, problem)[:, 0], 2 * x * y, atol=1e-13
     )
     (again,) = soft_blocks(problem, disc.nodes(400), TIMES, seed=3)
     assert not np.isclose(again.points[:, 0], x).any()

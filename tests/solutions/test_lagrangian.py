@@ -40,15 +40,16 @@ def test_variable_speed():
         domain=CIRCLE,
         time=(0.0, 1.0),
         params={"c": 10.0},
+        mean=5.0,  # a turn takes 4 pi / c
     )
-    view = view_of(problem)
+    view = view_of(problem, 1e-5)
     # 2 x - sin x grows by c t along a characteristic
     right = (2.0 * X - np.sin(X))[:, None] - 10.0 * T[None]
     label = right / 2.0
     for _ in range(60):
         gap = 2.0 * label - np.sin(label) - right
         label = label - gap / (2.0 - np.cos(label))
-    assert_allclose(view(X[:, None], T[None]), np.sin(label), atol=1e-5)
+    assert_allclose(view(X[:, None], T[None]), np.sin(label), atol=1e-4)
 
 
 def test_viscous_burgers_with_mean_speed():
@@ -61,7 +62,7 @@ def test_viscous_burgers_with_mean_speed():
         params={"nu": 0.1},
         mean=50.0,
     )
-    view = view_of(problem)
+    view = view_of(problem, 1e-4)
     x = np.linspace(-1.0, 1.0, 24, endpoint=False)
     truth = pde_truth("burgers", x, T, nu=0.1, speed=50.0).T - 50.0
     gap = view(x[:, None], T[None]) - 50.0 - truth

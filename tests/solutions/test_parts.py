@@ -1,6 +1,7 @@
 """Windows of time: what they add up to, and how they join."""
 
 import functools
+import itertools
 
 import jax.numpy as jnp
 import numpy as np
@@ -45,11 +46,10 @@ def windows(order):
     parts = []
     with precision(np.float64):
         form = hard_form(problem)
-        for k, (a, b) in enumerate(zip(EDGES, EDGES[1:], strict=False)):
-            features = draw_features(
-                problem.domain.bounds, (0,), 6, has_time=True, slope_x=2.0, slope_t=2.0,
-                seed=k,
-            )  # fmt: skip
+        for k, (a, b) in enumerate(itertools.pairwise(EDGES)):
+            slopes = {"slope_x": 2.0, "slope_t": 2.0, "seed": k}
+            bounds = problem.domain.bounds
+            features = draw_features(bounds, (0,), 6, has_time=True, **slopes)
             net = Combination(features, jnp.asarray(rng.normal(size=(6, 2))))
             parts.append(Part(net, jnp.asarray(a), jnp.asarray(b - a)))
     return Windows(form, parts, 1.5)
@@ -77,7 +77,7 @@ def test_values_join(order):
 @pytest.mark.parametrize("order", [1, 2])
 @pytest.mark.parametrize("t", [0.2, 0.45, 1.1])
 def test_derivatives_are_differences_of_values(order, t):
-    h = 1e-3
+    h = 1e-4
     inner = X[1:-1]
     at = lambda dx, dt: look(order, t + dt, x=inner + dx)
     central = {
@@ -88,8 +88,8 @@ def test_derivatives_are_differences_of_values(order, t):
     }
     for orders, want in central.items():
         found = look(order, t, orders, inner)
-        # errors of second order: up to h^2 times fourth derivatives
-        np.testing.assert_allclose(found, want, atol=5e-4, err_msg=str(orders))
+        # errors of second order, h^2 times derivatives of up to 1e4 in short windows
+        np.testing.assert_allclose(found, want, atol=1e-4, err_msg=str(orders))
 
 
 def test_what_holds_at_the_start_and_on_sides():

@@ -275,7 +275,7 @@ def _diagnosis(run: Run) -> Section:
             Text(
                 "No fault was found."
                 if checked
-                else "Nobody looked for faults: the run was made without checks."
+                else "No faults were looked for: the run was made without checks."
             )
         )
     return Section("Diagnosis: which failure it is", blocks, "Diagnosis")

@@ -1,5 +1,11 @@
 """The network is the solution of a differential equation."""
 
+from ._battery import (
+    Cell as Cell,
+    Electrode as Electrode,
+    SingleParticle as SingleParticle,
+    particle_problem as particle_problem,
+)
 from ._conditions import (
     Dirichlet as Dirichlet,
     Initial as Initial,
@@ -23,9 +29,11 @@ from ._embedding import (
 )
 from ._features import TanhFeatures as TanhFeatures
 from ._first_order import FirstOrder as FirstOrder
+from ._flame import Flame as Flame, flame_problem as flame_problem
 from ._frozen import Frozen as Frozen
 from ._frozen_config import FrozenConfig as FrozenConfig
 from ._gauss_newton import GaussNewton as GaussNewton
+from ._laplace import Estimated as Estimated, marginal as marginal
 from ._law import Field as Field, Law as Law
 from ._limited_memory import LBFGS as LBFGS
 from ._methods import METHODS as METHODS, method_of as method_of

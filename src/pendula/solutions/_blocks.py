@@ -83,9 +83,7 @@ def equation(problem: Problem, points: np.ndarray, weight: float = 1.0) -> Block
 
 def value_law(problem: Problem, field: int, orders: tuple[int, ...]) -> Law:
     """A derivative of a field minus what the data say."""
-    return _own_law(
-        problem, [Need(field, orders)], lambda u, *rest: u - rest[-2][0], True
-    )
+    return _own_law(problem, [Need(field, orders)], Mixed(1.0, 0.0), True)
 
 
 def soft_blocks(
@@ -174,13 +172,62 @@ def _own_law(
     problem: Problem, needs: list[Need], function: Callable[..., Any], takes_data: bool
 ) -> Law:
     """A law whose needs are known: the function gets their values first."""
-
-    def law(u: Any, *rest: Any) -> Any:
-        several = isinstance(u, tuple)
-        look = lambda n: (u[n.field] if several else u)._look(n)
-        return function(*[look(need) for need in needs], *rest)
-
+    law = Looked(tuple(needs), function)
     return Law(tuple(needs), 1, law, problem.coords, problem.fields, takes_data)
+
+
+# Residuals of conditions compare by what they hold, not by where they were made: the
+# same conditions in another window are the same program.
+
+
+@dataclasses.dataclass(frozen=True)
+class Looked:
+    """A function of the values of some derivatives; without it those themselves."""
+
+    needs: tuple[Need, ...]
+    function: Callable[..., Any] | None = None
+
+    def __call__(self, u: Any, *rest: Any) -> Any:
+        """As a residual."""
+        several = isinstance(u, tuple)
+        values = [(u[n.field] if several else u)._look(n) for n in self.needs]
+        return values if self.function is None else self.function(*values, *rest)
+
+
+@dataclasses.dataclass(frozen=True)
+class Mixed:
+    """a u + b du/dn - value, from u (where a is not 0), slopes, and data (value,
+    normal)."""
+
+    a: float
+    b: float
+
+    def __call__(self, *given: Any) -> Array:
+        """As a function of what was looked up."""
+        data = given[-2]
+        total = -data[0]
+        if self.a:
+            total, given = self.a * given[0] - data[0], given[1:]
+        if self.b:
+            for k in range(data.shape[0] - 1):
+                total = total + self.b * given[k] * data[1 + k]
+        return total
+
+
+@dataclasses.dataclass(frozen=True)
+class MinusData:
+    """A residual minus the first of the data."""
+
+    function: Callable[..., Any]
+
+    def __call__(self, u: Any, *rest: Any) -> Array:
+        """As a residual with data."""
+        here = jnp.ravel(jnp.asarray(self.function(u, *rest[:-2], rest[-1])))
+        return here[0] - rest[-2][0]
+
+
+def _first(value: Array, *_: Any) -> Array:
+    return value
 
 
 def _orders(problem: Problem, **by: int) -> tuple[int, ...]:
@@ -220,16 +267,7 @@ def _sided(
     if b:
         needs += [Need(field, _orders(problem, **{c: 1})) for c in domain.coords]
 
-    def mixed(*given: Any) -> Array:
-        data = given[-2]
-        derivative = given[1:] if a else given
-        total = a * given[0] - data[0] if a else -data[0]
-        if b:
-            for k in range(domain.dim):
-                total = total + b * derivative[k] * data[1 + k]
-        return total
-
-    law = _own_law(problem, needs, mixed, True)
+    law = _own_law(problem, needs, Mixed(float(a), float(b)), True)
     out = []
     for side in problem.on(condition):
         points, normals = domain.on_side(side, count, seed)
@@ -271,9 +309,7 @@ def periodic_block(
     law = Law(
         tuple(orders),
         condition.order,
-        lambda u, *rest: [
-            (u[n.field] if isinstance(u, tuple) else u)._look(n) for n in orders
-        ],
+        Looked(tuple(orders)),
         problem.coords,
         problem.fields,
         False,
@@ -296,9 +332,8 @@ def _observed(problem: Problem, condition: Observation, number: int) -> Block:
         field = problem.field_index(condition.field)
         law = value_law(problem, field, _orders(problem))
     else:
-        operator = condition.operator
         law = record(
-            lambda u, *rest: operator(u, *rest[:-2], rest[-1]) - rest[-2][0],
+            MinusData(condition.operator),
             problem.coords,
             problem.fields,
             problem.values({k: u.init for k, u in problem.unknowns.items()}),
@@ -322,7 +357,7 @@ def _integral(
     combine = np.tile(np.eye(num), len(space)) * np.repeat(weights, num)
     if condition.density is None:
         field = problem.field_index(condition.field)
-        law = _own_law(problem, [Need(field, _orders(problem))], lambda u, *_: u, False)
+        law = _own_law(problem, [Need(field, _orders(problem))], _first, False)
     else:
         law = record(
             condition.density,
@@ -334,14 +369,8 @@ def _integral(
         )
     moments = np.zeros((1, 1)) if at is None else at[:, None]
     target = np.asarray(evaluate(condition.value, jnp.asarray(moments), "Integral"))
-    density = law.function
-
-    def minus(u: Any, *rest: Any) -> Array:
-        """The share of the target is taken off at every point: its integral is it."""
-        here = jnp.ravel(jnp.asarray(density(u, *rest[:-2], rest[-1])))
-        return here[0] - rest[-2][0]
-
-    shifted = Law(law.needs, 1, minus, law.coords, law.fields, True)
+    # the share of the target is taken off at every point: its integral is it
+    shifted = Law(law.needs, 1, MinusData(law.function), law.coords, law.fields, True)
     data = np.tile(target / weights.sum(), len(space))[:, None]
     return _block(
         "integral", shifted, points, condition.weight, data=data, combine=combine

@@ -352,6 +352,7 @@ def _solve_cells(
     """Weights, RMS and steps of each cell."""
     num, count = shape
     cut = lambda a: a.reshape(num, -1, *a.shape[1:])
+    adjoint = optx.ImplicitAdjoint(lx.AutoLinearSolver(well_posed=False))
     fields, features = next(iter(tables[0].values()))[1].shape[1:]
     law = blocks[0].law
     points = cut(jnp.asarray(blocks[0].points))
@@ -393,21 +394,47 @@ def _solve_cells(
             r = rows(w.reshape(fields, features), own)
             return jnp.concatenate([r, rest(y, keep)])
 
+        args = (own, point, project, keep)
         found = optx.least_squares(
             function,
             optx.LevenbergMarquardt(rtol=tol, atol=tol),
             jnp.zeros(size),
-            args=(own, point, project, keep),
-            adjoint=optx.ImplicitAdjoint(lx.AutoLinearSolver(well_posed=False)),
+            args=args,
+            adjoint=adjoint,
             max_steps=max_steps,
             throw=False,
         )
-        w = (point + project @ found.value).reshape(fields, features)
+        y = _polished(function, found.value, args, adjoint, tol)
+        w = (point + project @ y).reshape(fields, features)
         r = rows(w, own)
         return w, jnp.sqrt(jnp.sum(r * r)), found.stats["num_steps"]
 
     first = jax.tree.map(cut, tables[0])
     return jax.vmap(one)(points, first, held)
+
+
+def _polished(
+    function: Callable[..., Array], y: Array, args: Any, adjoint: Any, tol: float
+) -> Array:
+    """The minimum to all digits: where residuals stay, their sum of squares is flat to
+    rounding long before the weights are right; its slope is not."""
+    loss = lambda y, args: 0.5 * jnp.sum(function(y, args) ** 2)
+    solver = optx.Newton(
+        rtol=tol, atol=tol, linear_solver=lx.AutoLinearSolver(well_posed=False)
+    )
+    found = optx.root_find(
+        jax.grad(loss),
+        solver,
+        jax.lax.stop_gradient(y),
+        args=args,
+        adjoint=adjoint,
+        max_steps=4,
+        throw=False,
+    )
+    # Newton's method may also go to a saddle: then what was there is kept
+    before, now = loss(y, args), loss(found.value, args)
+    better = jnp.isfinite(now) & (now <= before + 1e-9 * jnp.abs(before) + 1e-20)
+    return jnp.where(better, found.value, y)
 
 
 def _values(law: Any, table: dict[Orders, tuple[Array, Array]], w: Array) -> Array:

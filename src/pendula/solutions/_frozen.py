@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import jax
 import numpy as np
 
+from .._errors import ConfigError
 from .._precision import precision
 from ._blocks import with_times
 from ._conditions import Observation
@@ -114,7 +115,7 @@ class FrozenSolver:
         """Window after window, to the end or until the time is up."""
         if self.problem.time is None:
             good = self._stationary(tol, deadline)
-        elif self.config.windows is not None or self.problem.unknowns:
+        elif self.config.windows is not None or _at_once(self.problem):
             good = self._fixed(tol)
         else:
             good = self._adaptive(tol, deadline)
@@ -158,6 +159,12 @@ class FrozenSolver:
         given = self.config.windows or 1
         several = isinstance(given, tuple)
         edges = np.asarray(given) if several else np.linspace(t0, t1, given + 1)
+        if len(edges) > 2 and _at_once(self.problem):
+            raise ConfigError(
+                f"frozen: {len(edges) - 1} windows, and there are observations or "
+                "unknown parameters, which belong to all of the time. Leave windows=1, "
+                "or use a method that trains all weights."
+            )
         good = True
         layout = None
         for a, b in itertools.pairwise(edges):
@@ -321,3 +328,9 @@ class FrozenSolver:
         trace.condition = max(trace.condition, found.condition)
         trace.slopes.append(layout.slope)
         self.unknown = found.unknown
+
+
+def _at_once(problem: Problem) -> bool:
+    """Whether one window has to hold all of the time."""
+    measured = any(isinstance(c, Observation) for c in problem.conditions)
+    return measured or bool(problem.unknowns)

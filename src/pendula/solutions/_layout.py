@@ -80,6 +80,7 @@ class Layout:
         self.timed = problem.time is not None
         self.features = self._features(grading)
         seed = config.seed
+        self.places: list[tuple[np.ndarray, np.ndarray, int | None]] = []
         self.rows = self._all_rows(config.nodes or 1, config.times or 1, None)
         self.checks = self._all_rows(
             2 * (config.nodes or 1) if problem.domain is not None else 1,
@@ -120,10 +121,25 @@ class Layout:
             space = domain.nodes(nodes, seed)
         s = window_times(times, seed) if self.timed else None
         blocks = [equation(problem, with_times(space, s))]
+        self.places.append((space, np.zeros(1) if s is None else s, seed))
+        soft = self.soft(len(self.places) - 1, 0.0, 1.0)
+        return [Rows(self, block) for block in [*blocks, *map(self._in_window, soft)]]
+
+    def soft(self, which: int, t: float, length: float) -> list[Block]:
+        """Conditions that are rows, at the points (0) or those of the check (1), as
+        they are in a window: their values may change in time."""
+        space, s, seed = self.places[which]
         with precision(np.float64):
-            moments = np.zeros(1) if s is None else s
-            blocks += soft_blocks(problem, space, moments, seed=seed)
-        return [Rows(self, block) for block in blocks]
+            return soft_blocks(self.problem, space, t + length * s, seed=seed)
+
+    def _in_window(self, block: Block) -> Block:
+        """Observations with the time in the window, which is the whole of the time."""
+        if not (self.timed and block.name.startswith("observation")):
+            return block
+        t0, t1 = self.problem.span()
+        points = np.asarray(block.points).copy()
+        points[:, -1] = (points[:, -1] - t0) / (t1 - t0)
+        return dataclasses.replace(block, points=points)
 
     def tables(self, points: np.ndarray, wanted: tuple[Orders, ...]) -> dict:
         """Derivatives of the features of each field at points in s: (field's kind,

@@ -210,12 +210,15 @@ def reason_of(text: str) -> Reason:
 
 
 def placed(tree: Any) -> Any:
-    """NumPy arrays as arrays of JAX, in the scope's precision: all calls then have
-    arguments of the same kind, and share a program."""
+    """All arrays as arrays of JAX, in the scope's precision and of types of their own:
+    all calls then have arguments of the same kind, and share a program."""
 
     def one(leaf: Any) -> Any:
-        known = isinstance(leaf, np.ndarray | np.generic)
-        return jnp.asarray(leaf) if known else leaf
+        if isinstance(leaf, np.ndarray | np.generic):
+            return jnp.asarray(leaf)
+        if eqx.is_inexact_array(leaf):  # a weak type would be another program
+            return jax.lax.convert_element_type(leaf, leaf.dtype)
+        return leaf
 
     return jax.tree.map(one, tree)
 

@@ -95,10 +95,20 @@ class System:
         self.layout, self.t, self.length = layout, t, length
         self.params, self.least_squares = params, least_squares
         self.unknowns = list(layout.problem.unknowns.values())
+        self.data = self._data_now()
         self.base = [self.base_of(rows) for rows in layout.rows]
         self.check_base = [self.base_of(rows) for rows in layout.checks]
         self.num_fields = len(layout.kinds)
         self.num_features = layout.features.size
+
+    def _data_now(self) -> dict[int, np.ndarray | None]:
+        """What belongs to the points of each block in this window."""
+        out: dict[int, np.ndarray | None] = {}
+        for which, every in enumerate((self.layout.rows, self.layout.checks)):
+            soft = self.layout.soft(which, self.t, self.length) if every[1:] else []
+            for rows, block in zip(every, [every[0].block, *soft], strict=True):
+                out[id(rows)] = block.data
+        return out
 
     def base_of(self, rows: Rows) -> list[dict]:
         """What holds without the window's neurons: orders -> "point field"."""
@@ -151,7 +161,7 @@ class System:
         total, matrix, slopes = 0.0, None, []
         for side, (v, sign) in enumerate(zip(values, (1.0, -1.0), strict=False)):
             points = rows.physical(side, self.t, self.length, self.layout.timed)
-            r, p = law_and_slopes(rows.law, v, points, params, block.data)
+            r, p = law_and_slopes(rows.law, v, points, params, self.data[id(rows)])
             slopes.append(p)
             total = total + sign * r
             if need:

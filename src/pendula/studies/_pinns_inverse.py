@@ -15,9 +15,7 @@ import numpy as np
 from scipy.integrate import solve_bvp
 from scipy.optimize import brentq
 
-from ..solutions import Unknown, solve
-from ..solutions._battery import Cell, SingleParticle
-from ..solutions._flame import Flame, flame_problem
+from ..solutions import Cell, Flame, SingleParticle, Unknown, flame_problem, solve
 from ._claim import Claim
 from ._figures import COLOURS, sheet
 from ._pinns import pinns
@@ -27,7 +25,7 @@ from ._study import Run
 
 _GAS = 8.314462618
 _BOX = ((0.5, 4.0), (1.0, 10.0))
-_FLAME = "Wu2025"
+_FLAME = "arXiv:2406.09071"
 _FROZEN = (
     "Frozen tanh features on the whole interval around a smooth warm-up profile, "
     "uniform points, no graded coordinate."
@@ -81,7 +79,7 @@ _ROWS = (
         "RMS error of the voltage against the series, the worst of the box.",
         "V",
         target=2e-3,
-        source="Hassanaly2024",
+        source="arXiv:2312.17329",
         published=2e-3,
         tried=_PARTICLE,
     ),
@@ -89,14 +87,14 @@ _ROWS = (
         "pinns.inverse.spm_p1",
         "Relative error of p1 from a discharge with 1 mV of noise.",
         target=0.05,
-        source="Hassanaly2024",
+        source="arXiv:2312.17329",
         tried=_FIT,
     ),
     Row(
         "pinns.inverse.spm_p2",
         "Relative error of p2 from the same.",
         target=0.05,
-        source="Hassanaly2024",
+        source="arXiv:2312.17329",
         tried=_FIT,
     ),
     Row(

@@ -114,6 +114,7 @@ _MODULES = {
         "_pinns_failures",
         "_pinns_frozen",
         "_pinns_weights",
+        "_pinns_inverse",
     ),
 }
 BUDGETS = ("full", "quick")
