@@ -80,6 +80,8 @@ def test_observations_hold_arrays():
     ("build", "words"),
     [
         (lambda: Initial(0.0, order=2), "order is 2; it is 0 or 1"),
+        (lambda: Robin(0.0, 0.0), "one of them other than 0"),
+        (lambda: Robin(math.nan, 1.0), "finite"),
         (lambda: Periodic(order=0), "order is 0; it is 1 to 4"),
         (lambda: Periodic(order=5), "order is 5"),
         (lambda: Observation(POINTS, [1.0, 2.0]), "expected"),

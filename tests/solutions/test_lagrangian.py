@@ -35,23 +35,24 @@ def test_constant_speed_is_exact():
 
 def test_variable_speed():
     problem = lagrangian(
-        lambda u, x, t, p: p.c / (2.0 - jnp.cos(x)),
+        lambda u, x, t, p: p.c / (4.0 - jnp.cos(x)),
         jnp.sin,
         domain=CIRCLE,
         time=(0.0, 1.0),
-        params={"c": 10.0},
-        mean=5.0,  # a turn takes 4 pi / c
+        params={"c": 20.0},
+        mean=5.0,  # a turn takes 8 pi / c
     )
-    view = view_of(problem, 1e-5)
-    # 2 x - sin x grows by c t along a characteristic
-    right = (2.0 * X - np.sin(X))[:, None] - 10.0 * T[None]
-    label = right / 2.0
+    view = view_of(problem, 1e-4)
+    # 4 x - sin x grows by c t along a characteristic
+    right = (4.0 * X - np.sin(X))[:, None] - 20.0 * T[None]
+    label = right / 4.0
     for _ in range(60):
-        gap = 2.0 * label - np.sin(label) - right
-        label = label - gap / (2.0 - np.cos(label))
-    assert_allclose(view(X[:, None], T[None]), np.sin(label), atol=1e-4)
+        gap = 4.0 * label - np.sin(label) - right
+        label = label - gap / (4.0 - np.cos(label))
+    assert_allclose(view(X[:, None], T[None]), np.sin(label), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_viscous_burgers_with_mean_speed():
     problem = lagrangian(
         lambda u, x, t, p: u,

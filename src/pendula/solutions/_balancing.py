@@ -96,9 +96,7 @@ class Balancing:
         zero = jnp.zeros((), jnp.int32)
         return BalanceState(objective.weights**2, points, ascent, zero)
 
-    def loss(
-        self, state: BalanceState, residuals: Sequence[Array]
-    ) -> Float[Array, ""]:
+    def loss(self, state: BalanceState, residuals: Sequence[Array]) -> Float[Array, ""]:
         """The weighted loss."""
         return jnp.sum(state.terms * _means(residuals, state.points))
 

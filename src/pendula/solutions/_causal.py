@@ -63,9 +63,7 @@ class CausalObjective(eqx.Module):
         """w_b of each block."""
         return self.objective.weights
 
-    def causal(
-        self, residuals: list[Array]
-    ) -> Float[Array, "chunk"]:
+    def causal(self, residuals: list[Array]) -> Float[Array, "chunk"]:
         """w_m of each chunk."""
         names = self.objective.names()
         rows = residuals[names.index(_EQUATION)]

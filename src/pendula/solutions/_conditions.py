@@ -113,6 +113,14 @@ class Robin:
     hard: bool | None = None
     weight: float = 1.0
 
+    def __post_init__(self) -> None:
+        known = math.isfinite(self.a) and math.isfinite(self.b)
+        if not known or (self.a == 0.0 and self.b == 0.0):
+            raise ConfigError(
+                f"Robin: a is {self.a} and b is {self.b}; both have to be finite, one "
+                "of them other than 0."
+            )
+
 
 @dataclasses.dataclass(frozen=True)
 class Periodic:

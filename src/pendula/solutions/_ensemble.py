@@ -90,11 +90,11 @@ def with_seed(method: Method, seed: int) -> Method:
     if dataclasses.is_dataclass(method):
         known = {field.name for field in dataclasses.fields(method)}
         if "seed" in known:
-            return dataclasses.replace(method, seed=seed)  # type: ignore[return-value, type-var]
+            return dataclasses.replace(method, seed=seed)  # type: ignore[return-value, type-var]  # a dataclass
         config = getattr(method, "config", None)
         if "config" in known and hasattr(config, "seed"):
-            settings = dataclasses.replace(config, seed=seed)  # type: ignore[type-var]
-            return dataclasses.replace(method, config=settings)  # type: ignore[return-value, type-var]
+            settings = dataclasses.replace(config, seed=seed)  # type: ignore[type-var]  # a dataclass
+            return dataclasses.replace(method, config=settings)  # type: ignore[return-value, type-var]  # a dataclass
     raise ConfigError(
         f'ensemble: the method "{method.name}" has no seed. Give one whose settings '
         "have."

@@ -60,7 +60,8 @@ class HardForm(eqx.Module):
             one = jnp.ones_like(points[:, 0])
             for side, _ in form.sides:
                 # 4 d (1 - d) between two ends: at most 1
-                one = one * 2.0 * self.domain.distance(side, self._space(points))  # type: ignore[union-attr]
+                assert self.domain is not None  # sides belong to one
+                one = one * 2.0 * self.domain.distance(side, self._space(points))
             out.append(one)
         return jnp.stack(out, axis=1)
 
@@ -109,7 +110,8 @@ class HardForm(eqx.Module):
             return known.setdefault(value, function)
 
         values = [(side, on(value)) for side, value in form.sides]
-        return self.domain.lift(values, self._space(points))  # type: ignore[union-attr]
+        assert self.domain is not None  # sides belong to one
+        return self.domain.lift(values, self._space(points))
 
 
 def hard_form(problem: Problem, *, carry: bool = True) -> HardForm:

@@ -109,7 +109,7 @@ class GaussNewton(AbstractOptimiser):
     ...     none = Windows(hard_form(decay), [], 1.0)
     ...     rows = equation(decay, np.linspace(0, 1, 20)[:, None])
     ...     own, theta = objective(decay, none, [rows], net, 0.0, 1.0)
-    >>> method = GaussNewton(steps=50, target=1e-10)
+    >>> method = GaussNewton(steps=50, target=1e-8)
     >>> theta, trace = method.minimise(
     ...     own, theta, deadline=Deadline(), key=jax.random.key(0)
     ... )

@@ -327,7 +327,7 @@ def _met(solution: Solution) -> str:
         if not isinstance(condition, Dirichlet):
             continue
         for side in problem.on(condition):
-            points, _ = problem.domain.on_side(side, 32)  # type: ignore[union-attr]
+            points, _ = problem.domain.on_side(side, 32)  # type: ignore[union-attr]  # checked before
             t = np.linspace(*problem.span(), 9)
             at = np.c_[np.repeat(points, len(t), axis=0), np.tile(t, len(points))]
             zero = (0,) * at.shape[1]

@@ -61,9 +61,10 @@ class Monitor:
 
     def __init__(self, problem: Problem, windows: Windows) -> None:
         self.problem, self.windows = problem, windows
-        lo, hi = problem.domain.bounds[0]  # type: ignore[union-attr]
+        assert problem.domain is not None  # in one dimension only
+        lo, hi = problem.domain.bounds[0]
         self.x = np.linspace(lo, hi, _GRID)
-        self.is_periodic = problem.domain.periodic[0]  # type: ignore[union-attr]
+        self.is_periodic = problem.domain.periodic[0]
         self.start: Any = None
         self.kept: Grading | None = None
         self.count = 0

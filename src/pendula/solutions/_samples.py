@@ -52,7 +52,7 @@ class Samples:
         number, dim = self.space.shape
         if flat.size == 1 and not np.isfinite(flat[0]):
             return self.space
-        at = np.tile(self.space, (flat.size, 1)).reshape(-1, dim)
+        at = np.tile(self.space, (flat.size, 1)).reshape(flat.size * number, dim)
         return np.c_[at, np.repeat(flat, number)]
 
 

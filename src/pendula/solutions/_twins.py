@@ -129,7 +129,7 @@ class _Lines:
         n = len(self.space)
         if not any(orders):
             return np.eye(n)
-        lo, hi = self.problem.domain.bounds[0]  # type: ignore[union-attr]
+        lo, hi = self.problem.domain.bounds[0]  # type: ignore[union-attr]  # checked before
         k = 2.0j * np.pi / (hi - lo) * np.fft.rfftfreq(n, 1.0 / n)
         symbol = k ** orders[0]
         if orders[0] % 2:

@@ -110,7 +110,7 @@ _ROWS = (
 def flame_truth(flame: Flame, speed: float = 0.4) -> tuple[float, Any]:
     """The flame's speed and its temperature as a function of x, by collocation with
     the speed as a parameter; `speed`: where the search for it begins."""
-    lam, act = float(flame.conductivity), float(flame.activation)  # type: ignore[arg-type]
+    lam, act = float(flame.conductivity), float(flame.activation)  # type: ignore[arg-type]  # numbers, not unknowns
     gas, c_p, size = _GAS / flame.molar_mass, flame.heat_capacity, flame.length
 
     def burnt(t: np.ndarray, s: float) -> np.ndarray:
