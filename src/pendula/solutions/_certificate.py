@@ -227,6 +227,7 @@ def _text(found: dict[str, Any]) -> str:
         at = "the bound exceeds the solution"
     return (
         f"Up to t = {found['until']:g} {at}; {found['kind']}, growth rate of errors at "
-        f"most {found['mu_max']:.3g}; residual sampled at {found['samples_per_window']} "
-        f"points in each of {found['pieces']} pieces of time.{worth}"
+        f"most {found['mu_max']:.3g}; residual sampled at "
+        f"{found['samples_per_window']} points in each of {found['pieces']} "
+        f"pieces of time.{worth}"
     )

@@ -221,7 +221,9 @@ def _bounds(problem: Problem) -> np.ndarray:
 
 def _edges(problem: Problem, shape: tuple[int, ...]) -> tuple[Array, ...]:
     pairs = zip(_bounds(problem), shape, strict=True)
-    return tuple(jnp.asarray(np.linspace(*ends, c + 1)[1:-1]) for ends, c in pairs)
+    return tuple(
+        jnp.asarray(np.linspace(ends[0], ends[1], c + 1)[1:-1]) for ends, c in pairs
+    )
 
 
 def _points(

@@ -56,8 +56,8 @@ def not_propagated(e: Evidence) -> str:
     flat = _flatness(e)
     if estimate is not None and estimate > WRONG and flat < FLAT:
         return (
-            f"{begin}the estimated error is {estimate:.2g} and the solution varies over "
-            f"space by {100.0 * flat:.2g} % of what it did at first"
+            f"{begin}the estimated error is {estimate:.2g} and the solution varies "
+            f"over space by {100.0 * flat:.2g} % of what it did at first"
         )
     return ""
 
@@ -159,7 +159,7 @@ def precision_floor(e: Evidence) -> str:
     falls = s.get("decrease", math.inf)
     if not (e.failed and s.get("bits") == 32.0 and falls < STALLED):
         return ""
-    begin = f"in float32 the loss fell by {falls:.1g} of itself in the last 50 iterations"
+    begin = f"in float32 the loss fell by {falls:.1g} of itself in 50 iterations"
     double = s.get("decrease64")
     if double is None:
         return begin
@@ -223,8 +223,8 @@ def bandwidth(e: Evidence) -> str:
         return ""
     peak = int(power[1:].argmax()) + 1
     return (
-        f"{100.0 * beyond:.3g} % of the residual's energy lies in waves shorter than the "
-        f"features have ({band} along x); the strongest has {peak}"
+        f"{100.0 * beyond:.3g} % of the residual's energy lies in waves shorter than "
+        f"the features have ({band} along x); the strongest has {peak}"
     )
 
 

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from .._precision import precision
 from ._conditions import Dirichlet, evaluate
 from ._law import Need
+from ._problem import Problem
 from ._samples import Samples, parameters
 from ._semilinear import Semilinear, probe_points, semilinear
 from ._solution import Solution
@@ -236,7 +237,7 @@ def _rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
-def _given_values(problem) -> tuple[float, float] | None:
+def _given_values(problem: Problem) -> tuple[float, float] | None:
     """The range of the start and of what holds on the boundary."""
     start = problem.initials().get(0)
     if start is None:
@@ -248,8 +249,9 @@ def _given_values(problem) -> tuple[float, float] | None:
         for condition in problem.conditions:
             if isinstance(condition, Dirichlet):
                 for side in problem.on(condition):
+                    assert domain is not None  # it has sides
                     points, _ = domain.on_side(side, 64)
-                    t = np.linspace(*problem.time, 65)
+                    t = np.linspace(problem.span()[0], problem.span()[1], 65)
                     at = np.c_[
                         np.repeat(points, len(t), axis=0), np.tile(t, len(points))
                     ]
@@ -311,7 +313,8 @@ def _flows_out(found: Semilinear, axis: int, side: str) -> bool:
     if any(found.steepening) or found.linear:
         return False
     problem = found.problem
-    assert problem.domain is not None and problem.time is not None
+    assert problem.domain is not None
+    assert problem.time is not None
     points, normals = problem.domain.on_side(side, 64)
     t = np.linspace(*problem.time, 65)
     at = np.c_[np.repeat(points, len(t), axis=0), np.tile(t, len(points))]

@@ -58,8 +58,8 @@ def parting(
     add is the same for both. No network takes part: what is asked is a property of the
     equation.
 
-    **Arguments:** `params`: arrays; `steps`: of BDF, when it gives up and tells how far it
-    came; `nodes`: on the circle.
+    **Arguments:** `params`: arrays; `steps`: of BDF, when it gives up and tells how far
+    it came; `nodes`: on the circle.
     **Returns:** `Parting`, or why it cannot be computed.
     **Source:** scipy's BDF; Lorenz 1963 for the question.
     """

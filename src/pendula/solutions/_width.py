@@ -19,8 +19,8 @@ def width_decay(solution: Solution) -> Float[np.ndarray, "mode"]:
     $$ d_n = \Big(\sum_{m > n} \sigma_m^2\Big)^{1/2} $$
 
     is the relative error of the best n modes fixed in space: Kolmogorov's width of the
-    solution, as far as a grid tells. A wave that travels over a jump takes as many modes
-    as the grid has; along its characteristics it takes one.
+    solution, as far as a grid tells. A wave that travels over a jump takes as many
+    modes as the grid has; along its characteristics it takes one.
 
     **Returns:** `"mode"`, largest first; one value, 1, for a stationary solution.
     **Source:** Mojgani, Balajewicz, Hassanzadeh 2022, arXiv:2205.02902 (the argument
