@@ -27,6 +27,7 @@ FOLDER = Path(__file__).parent.parent / "examples"
         ("04_a_driven_system.py", {"driven.png"}),
         ("05_predator_and_prey.py", {"predator.png"}),
         ("06_chaos.py", {"chaos.png"}),
+        ("07_solve.py", {"solve.png"}),
     ],
 )
 def test_example(
@@ -46,7 +47,7 @@ def test_example(
 
 def test_examples_are_short_and_all_run() -> None:
     files = sorted(FOLDER.glob("*.py"))
-    assert len(files) == 6
+    assert len(files) == 7
     for path in files:
         lines = path.read_text(encoding="utf-8").splitlines()
         assert len(lines) < 80

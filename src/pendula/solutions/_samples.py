@@ -129,11 +129,12 @@ def parameters(solution: Solution) -> dict[str, Any]:
         return jax.tree.map(np.asarray, found)
 
 
-def spatial(solution: Solution, t: float) -> Float[np.ndarray, "point coord"]:
-    """Points of quadrature at one time."""
+def spatial(
+    solution: Solution, t: float, count: int | None = None
+) -> tuple[Float[np.ndarray, "point coord"], Float[np.ndarray, "point"]]:
+    """Points of quadrature at one time, and weights whose sum is 1."""
     domain = solution.problem.domain
-    dim = 0 if domain is None else domain.dim
-    space = np.zeros((1, 0))
+    space, shares = np.zeros((1, 0)), np.ones(1)
     if domain is not None:
-        space = domain.quadrature(_NODES.get(dim, 4096))[0]
-    return with_times(space, np.asarray([t]))
+        space, shares = domain.quadrature(count or _NODES.get(domain.dim, 4096))
+    return with_times(space, np.asarray([t])), shares / shares.sum()

@@ -83,18 +83,21 @@ class TermBandit:
         self.chosen: list[np.ndarray] = []
         self.rewards: list[float] = []
 
-    def choose(self, context: ArrayLike = ()) -> Choice:
+    def choose(self, context: Sequence[float] | np.ndarray = ()) -> Choice:
         """The terms with the highest upper bound; untried ones first where all are
         alike."""
         mean, spread = self.predict(context)
         return self._words(self.arms[_largest(mean + math.sqrt(self.beta) * spread)])
 
-    def best(self, context: ArrayLike = ()) -> Choice:
+    def best(self, context: Sequence[float] | np.ndarray = ()) -> Choice:
         """The terms with the highest expected reward."""
         return self._words(self.arms[_largest(self.predict(context)[0])])
 
     def tell(
-        self, choice: Sequence[str], reward: float, context: ArrayLike = ()
+        self,
+        choice: Sequence[str],
+        reward: float,
+        context: Sequence[float] | np.ndarray = (),
     ) -> None:
         """What a choice has brought; more is better. **Raises:** `DataError` for a
         reward that is not finite, `ShapeError` for a context of another length."""
@@ -113,7 +116,7 @@ class TermBandit:
         self.rewards.append(float(reward))
 
     def predict(
-        self, context: ArrayLike = ()
+        self, context: Sequence[float] | np.ndarray = ()
     ) -> tuple[Float[np.ndarray, "arm"], Float[np.ndarray, "arm"]]:
         """Expected reward and its standard deviation for every set of terms, in the
         order of `arms`."""
@@ -152,7 +155,7 @@ class TermBandit:
         volume = 2.0 * np.sum(np.log(np.diag(factor[0])))
         return -0.5 * float(fit + volume), -number, scales
 
-    def _context(self, context: ArrayLike) -> np.ndarray:
+    def _context(self, context: Sequence[float] | np.ndarray) -> np.ndarray:
         own = np.atleast_1d(np.asarray(context, np.float64)).ravel()
         if self.contexts and len(own) != len(self.contexts[0]):
             raise ShapeError(
@@ -181,8 +184,8 @@ def select_terms(
     terms: Sequence[str] = TERMS,
     *,
     rounds: int = 20,
-    contexts: Sequence[ArrayLike] = ((),),
-    target: ArrayLike | None = None,
+    contexts: Sequence[Sequence[float] | np.ndarray] = ((),),
+    target: Sequence[float] | np.ndarray | None = None,
     always: Sequence[str] = (),
     beta: float = 4.0,
     scale: ArrayLike = 1.0,

@@ -23,7 +23,7 @@ class Unknown:
 
     ```python
     >>> from pendula.solutions import Unknown
-    >>> float(Unknown("sL", init=0.4, positive=True).value(0.0))
+    >>> round(float(Unknown("sL", init=0.4, positive=True).value(0.0)), 6)
     0.4
 
     ```

@@ -161,7 +161,9 @@ class System:
         total, matrix, slopes = 0.0, None, []
         for side, (v, sign) in enumerate(zip(values, (1.0, -1.0), strict=False)):
             points = rows.physical(side, self.t, self.length, self.layout.timed)
-            r, p = law_and_slopes(rows.law, v, points, params, self.data[id(rows)])
+            r, p = law_and_slopes(
+                rows.law, v, points, params, self.data.get(id(rows), rows.block.data)
+            )
             slopes.append(p)
             total = total + sign * r
             if need:
