@@ -139,7 +139,7 @@ def constrain(
     >>> with jax.enable_x64(True):
     ...     u = constrain(powers, growth)
     ...     gap = abs(u(jnp.ones((1, 1)))[0, 0] - np.e)
-    >>> bool(gap < 1e-10)
+    >>> float(gap) < 1e-10
     True
 
     ```
