@@ -48,7 +48,7 @@ def program(side, folder, told):
     any(importlib.util.find_spec(name) is None for name in ("torch", "deepxde")),
     reason='the peers are not installed: pip install "pendula[bench]"',
 )
-@pytest.mark.parametrize("key, solved", [("convection", 1e-2), ("burgers", 0.2)])
+@pytest.mark.parametrize(("key", "solved"), [("convection", 1e-2), ("burgers", 0.2)])
 def test_time_to_equal_error(tmp_path, key, solved):
     told = arrays(PEERS[key], FEWER, 0)
     theirs = reached(program("deepxde", tmp_path, told))
