@@ -191,7 +191,10 @@ def _truth_words(error: dict[str, Any]) -> str:
     """Against what, and how good that is."""
     own = error.get("truth")
     how = "a closed form" if not own else f"a solution that is good to {number(own, 2)}"
-    return f"against {how}; mean absolute error {number(error.get('absolute'), 2)}"
+    text = f"against {how}; mean absolute error {number(error.get('absolute'), 2)}"
+    if own and (error.get("overall") or 0.0) < own:
+        text += "; below what that solution is good to, a difference says nothing more"
+    return text
 
 
 def _error_caption(run: Run) -> str:

@@ -23,7 +23,7 @@ class FrozenConfig:
     """Collocation points in time, in a window."""
     slopes: tuple[float, ...] | None = None
     """Slopes in space that are tried."""
-    slope_t: float = 1.0
+    slope_t: float | None = None
     """Slopes in time."""
     harmonics: int = 2
     """Multiples of a periodic coordinate."""
@@ -51,8 +51,12 @@ class FrozenConfig:
         space = 0 if problem.domain is None else problem.domain.dim
         timed = problem.time is not None
         periodic = problem.domain is not None and all(problem.domain.periodic)
+        # what swings has to be followed in long windows: with short ones the errors
+        # of starts and rates add up from window to window
+        swings = any(problem.time_order(k) > 1 for k in range(len(problem.fields)))
         if timed:
             line = (300, 64, 14) if periodic else (400, 80, 10)
+            line = (400, 40, 24) if swings and not periodic else line
             sizes = {0: (40, 1, 40), 1: line}.get(space, (700, 20**space, 8))
         else:
             sizes = {1: (300, 600, 1)}.get(space, (700, 45**space, 1))
@@ -60,6 +64,7 @@ class FrozenConfig:
             "features": sizes[0],
             "nodes": sizes[1],
             "times": sizes[2],
+            "slope_t": 2.0 if swings and not periodic else 1.0,
             "slopes": (0.25, 0.5, 1.0) if periodic else (8.0, 4.0, 16.0),
         }
         given = {k: v for k, v in defaults.items() if getattr(self, k) is None}

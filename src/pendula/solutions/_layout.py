@@ -105,7 +105,7 @@ class Layout:
                 config.features or 1,
                 has_time=self.timed,
                 slope_x=self.slope,
-                slope_t=config.slope_t,
+                slope_t=config.slope_t or 1.0,
                 seed=config.seed,
                 **more,
             )
