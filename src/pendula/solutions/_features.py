@@ -80,6 +80,7 @@ def draw_features(
     slope_t: float,
     centres: Float[np.ndarray, "feature space"] | None = None,
     sharpness: Float[np.ndarray, "feature"] | None = None,
+    partners: Float[np.ndarray, "feature"] | None = None,
     seed: int = 0,
 ) -> TanhFeatures:
     """Draw a layer.
@@ -87,7 +88,8 @@ def draw_features(
     **Arguments:** `bounds` `"space 2"`; `harmonics`: 0 for a coordinate that is not
     periodic, else how many multiples; `slope_x`, `slope_t`: slopes are uniform between
     minus and plus that; `centres`: where the neurons are steep (uniform without);
-    `sharpness`: factors on each neuron's slopes in space.
+    `sharpness`: factors on each neuron's slopes in space; `partners`: on a circle,
+    where else the neurons are as steep.
     """
     rng = np.random.default_rng(seed)
     space = len(bounds)
@@ -99,6 +101,11 @@ def draw_features(
     slopes = rng.uniform(-slope_x, slope_x, (count, num))
     if sharpness is not None:
         slopes = slopes * sharpness[:, None]
+    if partners is not None:
+        first, second = (
+            2.0 * np.pi * (x - lo[0]) / length[0] for x in (centres[:, 0], partners)
+        )
+        slopes = _two_places(first, second, np.linalg.norm(slopes, axis=1), num)
     if has_time:
         slopes = np.c_[slopes, rng.uniform(-slope_t, slope_t, count)]
     lo, length = jnp.asarray(lo), jnp.asarray(length)
@@ -107,6 +114,29 @@ def draw_features(
     return TanhFeatures(
         jnp.asarray(slopes.T), jnp.asarray(bias), lo, length, tuple(harmonics), has_time
     )
+
+
+def _two_places(
+    first: Float[np.ndarray, "feature"],
+    second: Float[np.ndarray, "feature"],
+    steep: Float[np.ndarray, "feature"],
+    num: int,
+) -> Float[np.ndarray, "feature num"]:
+    r"""Slopes of neurons that are steep at two angles of a circle and nowhere else.
+
+    $\tanh(A (\cos(\theta - \varphi) - \cos w))$ crosses 0 at $\varphi \pm w$, with
+    slope $A \sin w$. A slope that is drawn for each harmonic crosses 0 elsewhere, too,
+    as steeply, and there may be no points there.
+    """
+    half = 0.5 * np.angle(np.exp(1j * (second - first)))
+    # no bump is narrower than a step of that slope
+    half = np.where(half < 0.0, -1.0, 1.0) * np.maximum(
+        np.abs(half), 1.0 / np.maximum(steep, 1.0)
+    )
+    size = steep / np.sin(half)
+    out = np.zeros((len(first), num))
+    out[:, 0], out[:, 1] = size * np.cos(first + half), size * np.sin(first + half)
+    return out
 
 
 class Combination(eqx.Module):

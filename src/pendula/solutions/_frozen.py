@@ -30,6 +30,8 @@ from ._window import LeastSquares, System, law_and_slopes
 SAFETY = 0.1
 """Of the tolerance: what the residuals of all windows may add up to."""
 _LEVELS = 2  # how often neurons are added
+_DENSER = 2  # how often points are added
+_BETWEEN = 5.0  # times the residual at the points: too few points
 _SLOPES = 7  # how many slopes are tried at most
 
 
@@ -100,7 +102,7 @@ class FrozenSolver:
         self._layouts: dict[Any, Layout] = {}
         self.unknown = np.zeros(len(problem.unknowns))
         self.posterior: dict[str, Estimated] = {}
-        self.level, self.graded = 0, False
+        self.level, self.denser, self.graded = 0, 0, False
 
     def _grades(self) -> bool:
         p = self.problem
@@ -143,7 +145,7 @@ class FrozenSolver:
         while best[1].check > SAFETY * tol and self.level < _LEVELS:
             if deadline.passed():
                 break
-            self._resize(self.level + 1)
+            self._resize(self.level + 1, 0)
             best = min(best, self._best_slope(0.0, 1.0), key=lambda b: b[1].check)
         self._accept(*best, 0.0, 1.0)
         return best[1].check <= SAFETY * tol
@@ -184,67 +186,83 @@ class FrozenSolver:
         pace = Pace(t0, t1, SAFETY * tol, self.config.most_windows)
         pace.length = self._first_length()
         slope: float | None = None
+        around: float | None = None
         good = True
         while pace.left() > 0.0:
             t, length = pace.t, pace.next_length()
             searched = slope is None
             if slope is None:
-                layout, found = self._best_slope(t, length)
+                layout, found = self._best_slope(t, length, around)
             else:
                 layout, found = self._with_slope(slope, t, length)
             late = deadline.passed()
-            if not (pace.allows(found.check) or late or pace.is_shortest()):
-                self.trace.refused += 1
-                if pace.is_stuck(found.check):
-                    if not searched or self._escalate():
-                        slope = None
+            if not (pace.allows(found.check) or late):
+                stuck = pace.is_stuck(found.check)
+                if stuck or pace.is_short():
+                    around, slope = layout.slope, None
+                    if not searched:
+                        self.trace.refused += 1
                         continue
-                    # what is left does not depend on the window: roughness of the
-                    # start between the points; windows must not shrink for it
-                    pace.tolerate(found.check)
-                    good = False
-                pace.shorten(found.check)
-                slope = layout.slope
-                continue
+                    if self._escalate(found):
+                        self.trace.refused += 1
+                        pace.again()
+                        continue
+                if not stuck:
+                    self.trace.refused += 1
+                    pace.shorten(found.check)
+                    slope = layout.slope
+                    continue
             if not pace.allows(found.check):
+                # neurons, not the length, are what it lacks; windows must not shrink
                 pace.tolerate(found.check)
                 good = False
             self._accept(layout, found, t, length)
             slope = layout.slope
             if pace.accept(found.check) and self.level > 0:
-                self._resize(self.level - 1)  # fewer neurons will do
+                self._resize(self.level - 1, self.denser)  # fewer neurons will do
             if late or not np.isfinite(found.check):
                 return False
         return good
 
-    def _escalate(self) -> bool:
-        """Gather neurons where it is steep, then more of them; whether that was still
-        possible."""
+    def _escalate(self, found: Solved) -> bool:
+        """Gather neurons where it is steep; then more points, where the residual is
+        large between them alone; then more neurons. Whether that was still possible.
+        """
         if self.monitor is not None and not self.graded:
             self.graded = True
             self._layouts.clear()
             return True
+        if found.check > _BETWEEN * found.train and self.denser < _DENSER:
+            self._resize(self.level, self.denser + 1)
+            return True
         if self.level < _LEVELS:
-            self._resize(self.level + 1)
+            self._resize(self.level + 1, self.denser)
             return True
         return False
 
-    def _resize(self, level: int) -> None:
-        """Half as many neurons again for each level, and points to go with them."""
-        self.level = level
+    def _resize(self, level: int, denser: int) -> None:
+        """Half as many neurons again for each level, and points to go with them, and
+        still more points."""
+        self.level, self.denser = level, denser
         dim = self.problem.domain.dim if self.problem.domain is not None else 0
         own, more = self.base, 1.5**level
+        points = 1.35 ** (dim * level) * 1.5**denser
         self.config = dataclasses.replace(
             own,
             features=math.ceil(more * (own.features or 1)),
-            nodes=math.ceil(1.35 ** (dim * level) * (own.nodes or 1)),
+            nodes=math.ceil(points * (own.nodes or 1)),
             times=math.ceil(1.15**level * (own.times or 1)),
         )
 
-    def _best_slope(self, t: float, length: float) -> tuple[Layout, Solved]:
-        """The best of the slopes that are tried; where it is the last or the first of
-        them, doubled or halved slopes as long as those are better."""
+    def _best_slope(
+        self, t: float, length: float, around: float | None = None
+    ) -> tuple[Layout, Solved]:
+        """The best of the slopes that are tried (those beside the best so far, where
+        there is one); where it is the last or the first of them, doubled or halved
+        slopes as long as those are better."""
         slopes = sorted(self.config.slopes or ())
+        if around is not None and len(slopes) > 1:
+            slopes = [0.5 * around, around, 2.0 * around]
         tried = {slope: self._with_slope(slope, t, length) for slope in slopes}
         best = min(slopes, key=lambda slope: tried[slope][1].check)
         factor = 2.0 if best == slopes[-1] else 0.5
@@ -270,9 +288,9 @@ class FrozenSolver:
         if self.monitor is not None and self.graded:
             grading = self.monitor.grading(t)
         density = None if grading is None else grading.key
-        key = (slope, self.level, density)
+        key = (slope, self.level, self.denser, density)
         if key not in self._layouts:
-            if any(k[2] != density for k in self._layouts):
+            if any(k[-1] != density for k in self._layouts):
                 self._layouts.clear()  # of another density: not needed again
             self._layouts[key] = self._make(slope, grading)
         return self._layouts[key]

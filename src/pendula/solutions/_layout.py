@@ -96,8 +96,11 @@ class Layout:
         periodic = () if domain is None else domain.periodic
         more: dict[str, Any] = {}
         if grading is not None and grading.key:
-            centres = grading.centres(config.features or 1, config.seed)
-            more = {"centres": centres, "sharpness": grading.sharpness(centres)}
+            centres, partners = grading.centres(config.features or 1, config.seed)
+            sharp = grading.sharpness(centres)
+            if partners is not None:
+                sharp = np.minimum(sharp, grading.sharpness(partners[:, None]))
+            more = {"centres": centres, "sharpness": sharp, "partners": partners}
         with precision(np.float64):
             return draw_features(
                 bounds,

@@ -13,6 +13,7 @@ from ._problem import Problem
 
 _GRID = 2048
 _STEEP = 1.7  # how far the largest density has to be above the mean to matter
+_NEAR = 0.25  # of all points: how far apart the two steep places of a neuron are
 _STEEPER, _CALMER = 1.8, 0.25  # when the density is drawn anew
 _LOOK = ((0, 0), (1, 0), (2, 0))  # value, slope, curvature
 
@@ -45,10 +46,18 @@ class Grading:
         shift = 0.0 if seed is None else 0.45
         return self.at((np.arange(count) + shift) / count)[:, None]
 
-    def centres(self, count: int, seed: int) -> Float[np.ndarray, "p coord"]:
-        """Where neurons are steep: random, of this density."""
+    def centres(
+        self, count: int, seed: int
+    ) -> tuple[Float[np.ndarray, "p coord"], Float[np.ndarray, "p"] | None]:
+        """Where neurons are steep: random, of this density; and on a circle, where
+        they are once more, which is near in terms of points."""
         rng = np.random.default_rng(seed)
-        return self.at(rng.uniform(size=count))[:, None]
+        share = rng.uniform(size=count)
+        centres = self.at(share)[:, None]
+        if not self.is_periodic:
+            return centres, None
+        other = share + rng.uniform(-_NEAR, _NEAR, size=count)
+        return centres, self.at(other % 1.0)
 
     def sharpness(self, centres: np.ndarray) -> Float[np.ndarray, "p"]:
         """Factors for slopes: as steep as the density is high."""

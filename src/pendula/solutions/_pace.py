@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 
-_STUCK = 0.85  # of the residual before, when a shorter window has no less
+_STUCK = 0.6  # of the residual before, when a shorter window has no less
+_SHORT = 0.4  # of windows before: when other neurons are tried
 _FLOOR = 1.3  # over the residual that no window is too short for
 _POOL = 0.1  # of the tolerance: for windows that need more than their share
 _IDLE = 0.1  # of what is allowed: below it fewer neurons would do
@@ -26,6 +27,8 @@ class Pace:
         self.pool = _POOL * tol
         self.floor = 0.0  # residual that is tolerated whatever the tolerance
         self.before = np.inf
+        self.longest = 0.0  # that was refused from here on
+        self.last = 0.0  # length that was accepted lately
 
     def left(self) -> float:
         """Time that is left, 0 at the end."""
@@ -54,8 +57,13 @@ class Pace:
         return bool(self.length <= self.least)
 
     def is_stuck(self, check: float) -> bool:
-        """Whether a shorter window did not help."""
-        return bool(check / self.length > _STUCK * self.before)
+        """Whether a shorter window will not help."""
+        slow = check / self.length > _STUCK * self.before
+        return bool(slow or self.is_shortest())
+
+    def is_short(self) -> bool:
+        """Whether it is far shorter than the windows before."""
+        return bool(self.length < _SHORT * self.last)
 
     def tolerate(self, check: float) -> None:
         """From here on so much, whatever was asked for."""
@@ -64,8 +72,15 @@ class Pace:
     def shorten(self, check: float) -> None:
         """After a window that was refused: the residual falls fast with the length."""
         self.before = min(self.before, check / self.length)
+        self.longest = max(self.longest, self.length)
         ratio = self._share() / check
         self.length *= float(np.clip(ratio**0.25, 0.3, 0.7))
+
+    def again(self) -> None:
+        """With more neurons: half the way back to where they had been too few."""
+        if self.longest > 0.0:
+            self.length = float(np.sqrt(self.length * self.longest))
+        self.before, self.longest = np.inf, 0.0
 
     def accept(self, check: float) -> bool:
         """Go on after a window; whether it was far better than it had to be."""
@@ -74,7 +89,8 @@ class Pace:
         if check < 0.3 * self._allowed():
             self.floor *= 0.7
         self.t += self.length
-        self.before = np.inf
+        self.before, self.longest = np.inf, 0.0
+        self.last = max(self.length, 0.8 * self.last)
         ratio = max(share, self.floor * self.length) / max(check, 1e-300)
         self.length *= float(np.clip(ratio**0.15, 1.0, 1.6))
         return bool(check < _IDLE * share)

@@ -121,13 +121,33 @@ def _one(case: Case, tol: float, seed: int) -> dict[str, Any]:
     }
 
 
+# the start has a kink, and fronts are thin: as many neurons as half a thousand points
+# can hold
+_KINK: dict[str, Any] = {
+    "features": 1000,
+    "nodes": 260,
+    "times": 11,
+    "slopes": (0.5, 1.0, 2.0),
+}
 _HARD: dict[str, tuple[Case, dict[str, Any], float, float | None, float]] = {
     # problem, options of solve, target, goal, seconds
-    "burgers": (Case("burgers"), {"tol": 1e-4}, 1e-4, 1e-6, 300.0),
-    "allen_cahn": (Case("allen_cahn"), {"tol": 1e-1}, 2e-4, 2e-5, 600.0),
+    "burgers": (
+        Case("burgers"),
+        {"tol": 5e-4, "nodes": 140},
+        1e-4,
+        1e-6,
+        300.0,
+    ),
+    "allen_cahn": (
+        Case("allen_cahn"),
+        {"tol": 2e-2, **_KINK},
+        2e-4,
+        2e-5,
+        600.0,
+    ),
     "ks_regular": (Case("ks_regular"), {"tol": 1e-4}, 1e-3, None, 600.0),
     "lorenz": (Case("lorenz").until(10.0), {"tol": 1e-4}, 1e-4, None, 180.0),
-    "ks_chaotic": (Case("ks_chaotic").until(0.4), {"tol": 1e-3}, 1e-2, None, 600.0),
+    "ks_chaotic": (Case("ks_chaotic").until(0.4), {"tol": 1e-2}, 1e-2, None, 600.0),
 }
 _PUBLISHED = {
     "burgers": 4.0e-5,
@@ -139,7 +159,8 @@ _PUBLISHED = {
 
 def _hard_rows() -> Iterator[Row]:
     for key, (case, options, target, goal, seconds) in _HARD.items():
-        what = f"{key}, solve(tol={options['tol']:g})"
+        own = ", and settings of its own" if len(options) > 1 else ""
+        what = f"{key}, solve(tol={options['tol']:g}{own})"
         worst = " (the worst component)" if case.name == "lorenz" else ""
         yield Row(
             f"pinns.A5.{key}",
