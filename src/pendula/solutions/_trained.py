@@ -19,12 +19,14 @@ from ._conditions import Periodic
 from ._embedding import Axis
 from ._form import FieldForm, HardForm, hard_form
 from ._gauss_newton import GaussNewton
+from ._laplace import exact
 from ._networks import build
 from ._objective import Objective, Trained, objective
-from ._optimise import AbstractOptimiser, OptimiserTrace
+from ._optimise import AbstractOptimiser
 from ._outcome import Deadline, Outcome
 from ._parts import Part, Windows
 from ._problem import Problem
+from ._signals import training_signals
 from ._strategy import Stage, Strategy, Whole
 
 
@@ -149,12 +151,8 @@ class Training:
         """Stage after stage, to the end or until the time is up."""
         config, strategy = self.config, self.method.strategy
         key = jax.random.key(config.seed)
-        net, theta, goal, unknown = (
-            None,
-            None,
-            None,
-            np.zeros(len(self.problem.unknowns)),
-        )
+        net, theta, goal, trace = None, None, None, None
+        unknown = np.zeros(len(self.problem.unknowns))
         for count, stage in enumerate(strategy.stages(self.problem)):
             if deadline.passed() and count:
                 self.reasons.append("budget")
@@ -176,13 +174,14 @@ class Training:
             self._accept(stage, goal, theta)
             self.iterations += trace.iterations
             self.reasons.append(trace.reason)
-            self._note(trace)
         problem = self.problem
         found = zip(problem.unknowns.items(), unknown, strict=True)
         complete = len(self.windows.parts) > 0 and self.windows.ends()[-1] >= (
             problem.span()[1] - 1e-9
         )
         good = complete and self.check.get("equation", np.inf) <= tol
+        if goal is not None and theta is not None and trace is not None:
+            self.signals = training_signals(goal, theta, trace)
         return Outcome(
             self.windows,
             bool(good),
@@ -192,20 +191,10 @@ class Training:
             self.train,
             self.check,
             self.signals.get("condition"),
-            {k: float(u.value(float(z))) for (k, u), z in found},
+            {k: exact(u, float(z)) for (k, u), z in found},
             notes=tuple(_counted(self.reasons)),
             signals=self.signals,
         )
-
-    def _note(self, trace: OptimiserTrace) -> None:
-        """What the last training says of itself, for the diagnosis."""
-        found = {
-            "gradient": trace.gradient,
-            "damping": trace.damping,
-            "condition": trace.condition,
-            "loss": trace.loss,
-        }
-        self.signals.update({k: v for k, v in found.items() if v is not None})
 
     def _fresh(self, key: Any) -> Any:
         """A new network of (space, s)."""

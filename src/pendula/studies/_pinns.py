@@ -21,6 +21,7 @@ pinns = study(
     "beside classical solvers and DeepXDE.",
 )
 TALK = "Krishnapriyan2021"
+LEFT_OUT = "Left out at the quick budget."
 
 
 def left_out(run: Run, *stems: str) -> Iterator[Claim]:
@@ -28,7 +29,7 @@ def left_out(run: Run, *stems: str) -> Iterator[Claim]:
     it with an underscore."""
     for key, row in run.rows.items():
         if any(key == stem or key.startswith(f"{stem}_") for stem in stems):
-            yield row.not_run("Left out at the quick budget.")
+            yield row.not_run(LEFT_OUT)
 
 
 class Case:

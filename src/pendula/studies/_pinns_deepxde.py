@@ -16,7 +16,7 @@ from .._files import replacing
 from ..systems import classical_time
 from ._benchmarks import benchmarks, printed
 from ._claim import Claim
-from ._pinns import Case, pinns
+from ._pinns import LEFT_OUT, Case, pinns
 from ._row import Row
 from ._study import Run
 
@@ -142,6 +142,9 @@ def beside_deepxde(run: Run) -> Iterator[Claim]:
     s = run.settings
     for key, peer in PEERS.items():
         if s["only"] and key not in s["only"]:
+            # not by stems: one key is another's beginning
+            for suffix in ("", "_classical", *(f"_{name}" for name in _ALL)):
+                yield run.row(f"{_P}.{key}{suffix}").not_run(LEFT_OUT)
             continue
         found = [
             run.keep(f"{key}_{seed}", lambda k=key, n=seed: compare(run, folder, k, n))

@@ -49,7 +49,7 @@ def _rows() -> Iterator[Row]:
         )
         yield Row(
             f"pinns.A3.{key}_seconds",
-            f"Wall time with compiling, {what}.",
+            f"Wall time with compiling, without its own estimate of the error, {what}.",
             "s",
             target=30.0,
             tried=_TRIED,

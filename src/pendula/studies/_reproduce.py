@@ -115,6 +115,8 @@ _MODULES = {
         "_pinns_frozen",
         "_pinns_weights",
         "_pinns_inverse",
+        "_pinns_deepxde",
+        "_pinns_diagnosis",
     ),
 }
 BUDGETS = ("full", "quick")
