@@ -43,7 +43,9 @@ def errors(solution, truth, times):
             with precision(np.float64):
                 u = np.asarray(truth(t)).reshape(v.shape)
         else:
-            x, weights = domain.quadrature(401)
+            # what is lost of a kink is large at a few points only, which must not
+            # count for more than they are
+            x, weights = domain.quadrature(8192 if domain.periodic[0] else 401)
             x, root = x[:, 0], np.sqrt(weights)
             v = root * solution(x, t)
             with precision(np.float64):
@@ -133,18 +135,9 @@ EQUATIONS = {
 }
 
 
-def _open(request, name, *names):
-    """Failures that are not understood yet: the bound, or the error it is held
-    against."""
-    if name in names:
-        reason = "open: the bound is below the error that is measured here"
-        request.node.add_marker(pytest.mark.xfail(reason=reason))
-
-
 @pytest.mark.slow  # hypothesis over seven equations
 @pytest.mark.parametrize("name", EQUATIONS)
-def test_bound_lies_above_the_error(name, request):
-    _open(request, name, "steepening")
+def test_bound_lies_above_the_error(name):
     terms, kind, mu = EQUATIONS[name]
     problem = forced(terms, WAVE)
 
@@ -454,8 +447,7 @@ def solved():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", solved())
-def test_solved_problems_lie_below_their_bounds(name, request):
-    _open(request, name, "reaction-diffusion", "allen_cahn")
+def test_solved_problems_lie_below_their_bounds(name):
     problem, truth = solved()[name]
     solution = solve(problem, check=False)
     found, why = certify(solution)

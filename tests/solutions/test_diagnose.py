@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from by_hand import CIRCLE, TAU, by_hand, free_form, report
 
+from by_hand import CIRCLE, TAU, by_hand, free_form, report
 from pendula._precision import precision
 from pendula.solutions import (
     Dirichlet,
@@ -302,15 +302,18 @@ def test_incompatible_starts_are_named_even_where_the_tolerance_was_reached():
     assert list(codes(solution, converged=True)) == ["ic_bc_incompatible"]
 
 
-def test_alignment_is_the_cosine_of_two_gradients():
+def decay():
+    """u' = -u, points in time and a small network, in the precision around."""
     problem = Problem(
         lambda u, t, p: u.t + u(), time=(0.0, 1.0), conditions=[Initial(1.0)]
     )
+    net = build("plain", (Axis(0.0, 1.0),), 1, width=4, depth=1, key=jax.random.key(0))
+    return problem, np.linspace(0.0, 1.0, 9), net
+
+
+def test_alignment_is_the_cosine_of_two_gradients():
     with precision(np.float64):
-        t = np.linspace(0.0, 1.0, 9)
-        net = build(
-            "plain", (Axis(0.0, 1.0),), 1, width=4, depth=1, key=jax.random.key(0)
-        )
+        problem, t, net = decay()
         blocks = [
             equation(problem, t[:, None]),
             *soft_blocks(problem, np.zeros((1, 0)), t, hard=False),
@@ -335,14 +338,8 @@ def test_alignment_is_the_cosine_of_two_gradients():
 
 
 def test_a_stalled_training_in_float32_is_looked_at_in_float64():
-    problem = Problem(
-        lambda u, t, p: u.t + u(), time=(0.0, 1.0), conditions=[Initial(1.0)]
-    )
     with precision(np.float32):
-        t = np.linspace(0.0, 1.0, 9)
-        net = build(
-            "plain", (Axis(0.0, 1.0),), 1, width=4, depth=1, key=jax.random.key(0)
-        )
+        problem, t, net = decay()
         windows = Windows(hard_form(problem), [], 1.0)
         blocks = [equation(problem, t[:, None])]
         goal, theta = objective(problem, windows, blocks, net, 0.0, 1.0)

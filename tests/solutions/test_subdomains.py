@@ -31,21 +31,21 @@ def flux(u, x, p):
     return (p.k * u.x,)
 
 
-def rod(**more):
-    """Two rods of conductivity 1 and 3: u is 3 x / 4, and (x + 2) / 4 on the right."""
+def pair(**more):
     left = Problem(
         conduction,
         Interval(0, 1),
         conditions=[Dirichlet(0.0, on="x-")],
         params={"k": 1.0},
     )
-    right = Problem(
-        conduction,
-        Interval(1, 2),
-        conditions=[Dirichlet(1.0, on="x+")],
-        params={"k": 3.0},
-    )
-    pieces = {"left": left, "right": right}
+    right = left.replace(domain=Interval(1, 2), conditions=[Dirichlet(1.0, on="x+")])
+    return {"left": left, "right": right, **more}
+
+
+def rod(**more):
+    """Two rods of conductivity 1 and 3: u is 3 x / 4, and (x + 2) / 4 on the right."""
+    pieces = pair()
+    pieces["right"] = pieces["right"].replace(params={"k": 3.0})
     meet = Interface("left", "right", on="x+", **{"flux": flux, **more})
     return solve_subdomains(pieces, [meet], SMALL)
 
@@ -223,17 +223,6 @@ def test_terms_are_selected_by_what_they_bring():
     assert "flux" in found.terms
     assert {"value", "average"} & set(found.terms)
     assert max(r for _, r in found.tried) > 8.0
-
-
-def pair(**more):
-    left = Problem(
-        conduction,
-        Interval(0, 1),
-        conditions=[Dirichlet(0.0, on="x-")],
-        params={"k": 1.0},
-    )
-    right = left.replace(domain=Interval(1, 2), conditions=[Dirichlet(1.0, on="x+")])
-    return {"left": left, "right": right, **more}
 
 
 MEET = Interface("left", "right", on="x+")

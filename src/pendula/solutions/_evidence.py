@@ -48,10 +48,11 @@ class Evidence:
     outcome: Outcome
     given: Samples | None = None
 
-    @property
+    @functools.cached_property
     def signals(self) -> dict[str, float]:
         """What the training told."""
-        return self.outcome.signals
+        told = self.outcome.signals
+        return told() if callable(told) else told
 
     @property
     def estimate(self) -> float | None:

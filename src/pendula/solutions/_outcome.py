@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Callable
 from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
@@ -36,8 +37,11 @@ class Outcome:
     )
     """What holds them with 95 %."""
     notes: tuple[str, ...] = ()
-    signals: dict[str, float] = dataclasses.field(default_factory=dict)
-    """What a training tells the diagnosis, each where it is known:
+    signals: dict[str, float] | Callable[[], dict[str, float]] = dataclasses.field(
+        default_factory=dict
+    )
+    """What a training tells the diagnosis, or a function that works it out (it takes
+    more gradients, and steps in float64), each where it is known:
 
     - `bits`: 32 or 64, of the numbers it was done in;
     - `stopped`: 1 where time or steps ran out, 0 where it ended by itself;

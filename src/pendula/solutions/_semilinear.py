@@ -32,7 +32,7 @@ class Semilinear:
 
     `factor`: the slope in u_t; `steepening`: b, one a coordinate of space; `linear`:
     orders in space -> c; `cubic`: (g_1, g_2); `uniform`: whether g_0 and s are the same
-    everywhere, `steady`: whether a is.
+    everywhere, `steady`: whether a is; `reacts`: whether g_0, g_1 or g_2 is there.
     """
 
     problem: Problem
@@ -43,6 +43,7 @@ class Semilinear:
     cubic: tuple[float, float]
     uniform: bool
     steady: bool
+    reacts: bool
 
     @property
     def law(self) -> Law:
@@ -52,7 +53,6 @@ class Semilinear:
     def words(self) -> str:
         """What it consists of: "advection, diffusion, reaction"."""
         first = any(sum(space) == 1 for space in self._space())
-        reacts = any(self.cubic) or (0,) * len(self.law.coords) in self._orders()
         second = any(sum(k) == 2 for k in self.linear)
         higher = any(sum(k) > 2 for k in self.linear)
         found = {
@@ -60,7 +60,7 @@ class Semilinear:
             "steepening advection": any(self.steepening),
             "diffusion": second,
             "terms of higher order": higher,
-            "reaction": reacts,
+            "reaction": self.reacts,
         }
         return ", ".join(k for k, there in found.items() if there) or "source"
 
@@ -179,6 +179,7 @@ def semilinear(problem: Problem, params: dict[str, Any]) -> Semilinear | str:
         (float(cubic[0]) / factor, float(cubic[1]) / factor),
         _same(quiet_u, quiet_u[0]) and _same(source, source[0]),
         all(_same(quiet[:, k], quiet[0, k]) for k in moving),
+        bool(cubic.any() or np.abs(quiet_u).max() > 1e-12 * scale),
     )
 
 

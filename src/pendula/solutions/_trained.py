@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -143,7 +144,6 @@ class Training:
         self.train: dict[str, float] = {}
         self.check: dict[str, float] = {}
         self.reasons: list[str] = []
-        self.signals: dict[str, float] = {}
         self.goal: Any = None  # the last objective
         self.theta: Any = None  # and its weights
 
@@ -180,8 +180,6 @@ class Training:
             problem.span()[1] - 1e-9
         )
         good = complete and self.check.get("equation", np.inf) <= tol
-        if goal is not None and theta is not None and trace is not None:
-            self.signals = training_signals(goal, theta, trace)
         return Outcome(
             self.windows,
             bool(good),
@@ -190,10 +188,12 @@ class Training:
             self.iterations,
             self.train,
             self.check,
-            self.signals.get("condition"),
+            None if trace is None else trace.condition,
             {k: exact(u, float(z)) for (k, u), z in found},
             notes=tuple(_counted(self.reasons)),
-            signals=self.signals,
+            signals=functools.partial(training_signals, self.goal, self.theta, trace)
+            if trace is not None
+            else {},
         )
 
     def _fresh(self, key: Any) -> Any:

@@ -3,6 +3,7 @@ diagnosis names them; problems without a fault, and whether it keeps quiet."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +14,6 @@ import numpy as np
 from ..solutions import (
     FirstOrder,
     Frozen,
-    FrozenConfig,
     GaussNewton,
     Method,
     Network,
@@ -114,8 +114,7 @@ def _named(fault: Planted, seed: int) -> dict[str, Any]:
     jax.clear_caches()
     method = fault.method
     if isinstance(method, Frozen):
-        config = {**vars(method.config), "seed": seed}
-        method = Frozen(FrozenConfig(**config))
+        method = Frozen(dataclasses.replace(method.config, seed=seed))
     solution = solve(fault.problem, tol=fault.tol, budget=fault.budget, method=method)
     codes = [d.code for d in solution.report.diagnosis]
     return {
