@@ -43,7 +43,7 @@ def solve(
       solve that runs out of it gives the best so far, with `converged` False.
     - `method`: a name of `METHODS` or its settings; `options` change them.
     - `check`: whether the error is estimated by a second, finer solve, certified where
-      there is a bound, and diagnosed. Costs about twice the solve.
+      there is a bound, and diagnosed. Costs more than the solve.
     - `seed`: same seed, same problem, same machine: same bits.
 
     **Returns:** `Solution`.
