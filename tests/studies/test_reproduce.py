@@ -271,7 +271,20 @@ def test_every_study_has_a_table_of_its_own():
         *["cifar", "cifar_2", "cifar_8", "cifar_16", "cifar100", "tiny_imagenet"],
         *["extras", "speed"],
         *["quadratic", "networks", "kernel", "convection", "speed"],
-        *["A1", "A2", "A3", "A5", "A4", "landscapes", "inverse", "A7", "A8"],
+        *[
+            "A1",
+            "A2_convection",
+            "A2_rd",
+            "A2_reaction",
+            "A2_curriculum",
+            "A3",
+            "A5",
+            "A4",
+            "landscapes",
+            "inverse",
+            "A7",
+            "A8",
+        ],
     ]
 
 

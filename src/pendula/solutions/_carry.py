@@ -19,7 +19,7 @@ from ._law import Law
 
 _GRID = 4096
 _TAIL = 1e-12  # of the largest amplitude: what is left out
-_MOST = 512
+_MOST = 2048
 
 
 class Carried(eqx.Module):

@@ -11,7 +11,6 @@ import numpy as np
 
 from ..diagnostics import HessianOperator, landscape, top_eigenvalues
 from ..solutions import (
-    Curriculum,
     Deadline,
     GaussNewton,
     InWindows,
@@ -23,7 +22,7 @@ from ..solutions import (
 from ._claim import Claim
 from ._figures import maps
 from ._pinns import TALK, Case, left_out, pinns
-from ._pinns_failures import talk_network, talk_problem, trained
+from ._pinns_failures import TRAINED, in_steps, talk_network, talk_problem, trained
 from ._row import Row
 from ._study import Run
 
@@ -133,8 +132,22 @@ def _surface_rows() -> Iterator[Row]:
 @pinns.part(
     "landscapes",
     tuple(_surface_rows()),
-    full={"width": 50, "points": 1000, "steps": 15000, "stages": 10, "grid": 41},
-    quick={"width": 6, "points": 50, "steps": 30, "stages": 2, "grid": 5},
+    full={
+        "width": 50,
+        "points": 1000,
+        "steps": 15000,
+        **TRAINED,
+        "stride": 1,
+        "grid": 41,
+    },
+    quick={
+        "width": 6,
+        "points": 50,
+        "steps": 30,
+        **TRAINED,
+        "stride": 29,
+        "grid": 5,
+    },
 )
 def landscapes(run: Run) -> Iterator[Claim]:
     """The plane of the two leading eigenvectors, from -0.5 to 0.5."""
@@ -158,10 +171,10 @@ def _surface(key: str, s: dict[str, Any]) -> dict[str, Any]:
     """One training and its landscape, in float64 around its end point."""
     beta = float("".join(c for c in key if c.isdigit()))
     case = Case("convection", beta=beta)
-    strategy: Any = Whole()
+    method = talk_network(s, 0, Whole())
     if key.endswith("curriculum"):
-        strategy = Curriculum("beta", np.linspace(1.0, beta, s["stages"]).tolist())
-    training = Training(talk_problem(case), talk_network(s, 0, strategy))
+        method = in_steps(case, "curriculum", s, 0)
+    training = Training(talk_problem(case), method)
     out = training.run(1e-4, Deadline())
     both = (training.theta.net, training.theta, training.goal)
     op = HessianOperator(_loss, both, dtype=np.float64, where=lambda all: all[0])
