@@ -29,15 +29,17 @@ def estimate(solution: Solution, method: Method, outcome: Outcome) -> dict[str, 
     finer = method.finer(problem, outcome)
     fine = finer.run(problem, solution.report.tol, Deadline())
     points, times, shape = grid(solution)
+    domain = problem.domain
+    weights = np.ones(1) if domain is None else domain.quadrature(_NODES)[1]
     zero = (0,) * len(problem.coords)
     ours = solution.values(points, [zero])[zero].reshape(*shape, -1)
     other = fine.windows.values(points, [zero])[zero].reshape(*shape, -1)
-    norm = lambda a: np.sqrt(np.sum(a * a, axis=(0, 2)))
-    each = norm(ours - other) / np.maximum(norm(other), 1e-300)
-    overall = np.linalg.norm(ours - other) / max(np.linalg.norm(other), 1e-300)
+    norm = lambda a: np.sqrt(np.sum(weights[:, None, None] * a * a, axis=(0, 2)))
+    gap, size = norm(ours - other), norm(other)
+    overall = np.linalg.norm(gap) / max(np.linalg.norm(size), 1e-300)
     return {
         "times": times.tolist(),
-        "relative": each.tolist(),
+        "relative": (gap / np.maximum(size, 1e-300)).tolist(),
         "overall": float(overall),
         "converged": fine.converged,
     }

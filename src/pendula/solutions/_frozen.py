@@ -69,9 +69,9 @@ class Frozen:
         return FrozenSolver(problem, self.config).run(tol, deadline)
 
     def finer(self, problem: Problem, outcome: Outcome) -> Frozen:
-        """1.5 times the features and the points along each axis, other neurons, the
-        same windows."""
-        own = self.config.filled(problem)
+        """1.5 times the features and the points along each axis of the largest window,
+        other neurons, the same windows."""
+        own = outcome.used or self.config.filled(problem)
         more = lambda n: math.ceil(1.5 * (n or 1))
         dim = 0 if problem.domain is None else problem.domain.dim
         edges = (problem.span()[0], *outcome.windows.ends().tolist())
@@ -102,7 +102,9 @@ class FrozenSolver:
         self._layouts: dict[Any, Layout] = {}
         self.unknown = np.zeros(len(problem.unknowns))
         self.posterior: dict[str, Estimated] = {}
-        self.level, self.denser, self.graded = 0, 0, False
+        self.level, self.denser = 0, 0
+        self.graded = self.base.gathered and self.monitor is not None
+        self.largest = self.base
 
     def _grades(self) -> bool:
         p = self.problem
@@ -137,6 +139,7 @@ class FrozenSolver:
             {key: e.sd for key, e in self.posterior.items()},
             {key: e.interval for key, e in self.posterior.items()},
             notes=tuple(notes) if trace.refused else (),
+            used=dataclasses.replace(self.largest, gathered=self.graded),
         )
 
     def _stationary(self, tol: float, deadline: Deadline) -> bool:
@@ -173,8 +176,10 @@ class FrozenSolver:
             if layout is None:
                 layout, found = self._best_slope(a, b - a)
             else:
-                layout = self._layout(layout.slope, a)
-                found = self._solve(layout, a, b - a)
+                slope = layout.slope
+                layout, found = self._with_slope(slope, a, b - a)
+                if found.check > SAFETY * tol * (b - a) / (t1 - t0):
+                    layout, found = self._best_slope(a, b - a, slope)
             good = good and found.check <= tol
             self._accept(layout, found, a, b - a)
         return good
@@ -346,6 +351,8 @@ class FrozenSolver:
         trace.condition = max(trace.condition, found.condition)
         trace.slopes.append(layout.slope)
         self.unknown = found.unknown
+        if layout.config.features > (self.largest.features or 0):
+            self.largest = layout.config
 
 
 def _at_once(problem: Problem) -> bool:

@@ -37,7 +37,10 @@ class FrozenConfig:
     carry: bool = True
     """Whether a periodic start decays as the linear part says."""
     graded: bool = True
-    """Whether neurons and points gather where the solution is steep."""
+    """Whether neurons and points gather where the solution is steep, as soon as they
+    have to."""
+    gathered: bool = False
+    """Whether they do from the first window on."""
     soft_weight: float = 10.0
     """Of conditions that are rows, against the equation."""
     sigma_r: float = 1e-3

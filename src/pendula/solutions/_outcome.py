@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -37,6 +37,8 @@ class Outcome:
     )
     """What holds them with 95 %."""
     notes: tuple[str, ...] = ()
+    used: Any = None
+    """Settings that the largest window needed, where a method changes them."""
     signals: dict[str, float] | Callable[[], dict[str, float]] = dataclasses.field(
         default_factory=dict
     )
