@@ -351,7 +351,7 @@ class FrozenSolver:
         trace.condition = max(trace.condition, found.condition)
         trace.slopes.append(layout.slope)
         self.unknown = found.unknown
-        if layout.config.features > (self.largest.features or 0):
+        if (layout.config.features or 0) > (self.largest.features or 0):
             self.largest = layout.config
 
 

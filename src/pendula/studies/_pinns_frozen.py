@@ -38,6 +38,17 @@ _TRIED = (
 _ESTIMATE = "A second solve with 1.5 times the features and points, other seed."
 
 
+def _least(case: Case) -> float:
+    """The smallest error that a classical solver is asked for: its own truth is a
+    splitting's for the equation with both terms."""
+    return 2e-8 if case.name == "reaction_diffusion" else 1e-12
+
+
+def _floor(case: Case) -> str:
+    least = _least(case)
+    return f" ({least:g} where ours is below)" if least > 1e-12 else ""
+
+
 def _rows() -> Iterator[Row]:
     for key, case in _SWEEP.items():
         words = ", ".join(f"{k} = {v:g}" for k, v in case.params.items())
@@ -78,7 +89,7 @@ def _rows() -> Iterator[Row]:
         )
         yield Row(
             f"pinns.A9.{key}",
-            f"Time of the classical solver at the error of {what}.",
+            f"Time of the classical solver at the error of {what}{_floor(case)}.",
             "s",
         )
 
@@ -111,7 +122,7 @@ def sweep(run: Run) -> Iterator[Claim]:
         bounds = np.asarray([float(one["bound"]) for one in found])
         yield run.row(f"pinns.A6.{key}_certificate").measured(bounds / errors)
         classical = classical_time(
-            case.name, max(float(np.median(errors)), 1e-12), **case.params
+            case.name, max(float(np.median(errors)), _least(case)), **case.params
         )
         yield run.row(f"pinns.A9.{key}").measured(classical.seconds)
 

@@ -22,7 +22,7 @@ from ..solutions import (
 from ._claim import Claim
 from ._figures import maps
 from ._pinns import TALK, Case, left_out, pinns
-from ._pinns_failures import TRAINED, in_steps, talk_network, talk_problem, trained
+from ._pinns_failures import in_steps, talk_network, talk_problem, trained
 from ._row import Row
 from ._study import Run
 
@@ -136,7 +136,6 @@ def _surface_rows() -> Iterator[Row]:
         "width": 50,
         "points": 1000,
         "steps": 15000,
-        **TRAINED,
         "stride": 1,
         "grid": 41,
     },
@@ -144,7 +143,6 @@ def _surface_rows() -> Iterator[Row]:
         "width": 6,
         "points": 50,
         "steps": 30,
-        **TRAINED,
         "stride": 29,
         "grid": 5,
     },
@@ -173,7 +171,7 @@ def _surface(key: str, s: dict[str, Any]) -> dict[str, Any]:
     case = Case("convection", beta=beta)
     method = talk_network(s, 0, Whole())
     if key.endswith("curriculum"):
-        method = in_steps(case, "curriculum", s, 0)
+        method = in_steps(case, s, 0)
     training = Training(talk_problem(case), method)
     out = training.run(1e-4, Deadline())
     both = (training.theta.net, training.theta, training.goal)
