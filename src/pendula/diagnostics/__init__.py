@@ -102,6 +102,7 @@ from ._polynomial import (
     FittedPolynomial as FittedPolynomial,
     SparsePolynomial as SparsePolynomial,
 )
+from ._regimes import Regimes as Regimes, regimes as regimes
 from ._residuals import (
     autocorrelation as autocorrelation,
     autocorrelation_time as autocorrelation_time,

@@ -32,6 +32,8 @@ from ._embedding import (
     FourierFeatures as FourierFeatures,
 )
 from ._ensemble import ensemble as ensemble
+from ._family import FamilySolution as FamilySolution
+from ._family_solve import solve_family as solve_family
 from ._features import TanhFeatures as TanhFeatures
 from ._first_order import FirstOrder as FirstOrder
 from ._flame import Flame as Flame, flame_problem as flame_problem

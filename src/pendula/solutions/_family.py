@@ -1,0 +1,229 @@
+"""One problem's solutions at many sets of parameters."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+from numpy.typing import ArrayLike
+
+from .._errors import ConfigError, ShapeError
+from .._precision import precision
+from ._derivatives import Orders, derivatives, orders_of
+from ._family_march import Carry, with_rates
+from ._features import Combination, TanhFeatures
+from ._form import HardForm
+from ._parts import Part, Windows
+from ._problem import Problem
+from ._solution import Solution
+
+
+@dataclasses.dataclass
+class Found:
+    """What is known of each set so far."""
+
+    check: np.ndarray
+    train: np.ndarray
+    converged: np.ndarray
+    steps: np.ndarray
+    alone: dict[int, Solution]
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Sets that were solved with the same windows and neurons."""
+
+    members: np.ndarray
+    edges: np.ndarray
+    weights: np.ndarray
+    """`"member window field feature"`."""
+    features: TanhFeatures
+
+
+class FamilySolution:
+    """Solutions of one problem at many sets of parameters.
+
+    `family(x, t)` gives `"set ..."`, `family.d("x")(x, t)` a derivative,
+    `family.member(k)` one set's parts; `params` the sets, `check` each one's residual
+    between the collocation points, relative to its solution and added up over the
+    windows, `converged` whether that is small enough, `alone` the indices of those that
+    `solve` solved one by one because it was not, `seconds_compile`, `seconds_run` the
+    cost.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        params: dict[str, np.ndarray],
+        form: HardForm,
+        rates: np.ndarray | None,
+        groups: Sequence[Group],
+        found: Found,
+        seconds: tuple[float, float],
+    ) -> None:
+        self.problem, self.params = problem, params
+        self.check, self.train = found.check, found.train
+        self.converged, self.steps = found.converged, found.steps
+        self.alone = tuple(sorted(found.alone))
+        self.seconds_compile, self.seconds_run = seconds
+        self._solutions = found.alone
+        self._form, self._rates, self.groups = form, rates, tuple(groups)
+
+    def __len__(self) -> int:
+        """How many sets there are."""
+        return len(self.check)
+
+    @property
+    def windows(self) -> tuple[np.ndarray, ...]:
+        """Where windows begin and end, of each group."""
+        return tuple(group.edges for group in self.groups)
+
+    def __call__(self, *at: ArrayLike) -> Any:
+        """Values at coordinates that broadcast against each other, `"set ..."`; a
+        dictionary by field where there are several."""
+        return self._look((0,) * len(self.problem.coords), at)
+
+    def d(self, name: str) -> Callable[..., Any]:
+        """A derivative by name, as a function of the coordinates."""
+        orders = orders_of(name, self.problem.coords)
+        return lambda *at: self._look(orders, at)
+
+    def member(self, index: int) -> Windows:
+        """The parts of one set."""
+        if not 0 <= index < len(self):
+            raise ConfigError(f"set {index} of {len(self)}: there is none.")
+        if index in self._solutions:
+            return self._solutions[index].windows
+        end = self.problem.span()[1]
+        with precision(np.float64):
+            rate = None if self._rates is None else jnp.asarray(self._rates[index])
+            form = with_rates(self._form, rate)
+            for group in self.groups:
+                own = np.flatnonzero(group.members == index)
+                if own.size:
+                    return Windows(form, _parts(group, int(own[0])), end)
+        return Windows(form, [], end)
+
+    def _look(self, orders: Orders, at: Sequence[ArrayLike]) -> Any:
+        coords, fields = self.problem.coords, self.problem.fields
+        if len(at) != len(coords):
+            raise ShapeError(
+                f"the family was called with {len(at)} coordinates; there are "
+                f"{len(coords)}: {', '.join(coords)}."
+            )
+        arrays = np.broadcast_arrays(*[np.asarray(a, np.float64) for a in at])
+        points = np.stack([a.ravel() for a in arrays], -1)
+        out = np.full((len(self), len(points), len(fields)), np.nan)
+        with precision(np.float64):
+            rates = None if self._rates is None else jnp.asarray(self._rates)
+            closed = _closed(self._form, rates, jnp.asarray(points), orders)
+            for group in self.groups:
+                base = (
+                    np.asarray(closed)
+                    if rates is None
+                    else np.asarray(closed)[group.members]
+                )
+                new = _grown(group, self._form, points, orders)
+                out[group.members] = base + new
+        for index, solution in self._solutions.items():
+            out[index] = solution.values(points, [orders])[orders]
+        shaped = np.moveaxis(out, 2, 0).reshape(
+            len(fields), len(self), *arrays[0].shape
+        )
+        return shaped[0] if len(fields) == 1 else dict(zip(fields, shaped, strict=True))
+
+
+def _parts(group: Group, row: int) -> list[Part]:
+    """One set's windows."""
+    out = []
+    for k, (a, b) in enumerate(itertools.pairwise(group.edges)):
+        weights = jnp.asarray(group.weights[row, k].T)
+        trial = Combination(group.features, weights)
+        out.append(Part(trial, jnp.asarray(a), jnp.asarray(b - a)))
+    return out
+
+
+@eqx.filter_jit
+def _closed(
+    form: HardForm, rates: Array | None, points: Array, orders: Orders
+) -> Array:
+    """g of all sets, `"set point field"`; without rates `"point field"`."""
+
+    def one(rate: Array | None) -> Array:
+        own = with_rates(form, rate)
+        return derivatives(own.closed, points, [orders])[orders]
+
+    return one(None) if rates is None else jax.lax.map(one, rates)
+
+
+@eqx.filter_jit
+def _features(
+    features: TanhFeatures, form: HardForm, points: Array, orders: Orders
+) -> Array:
+    """Features with mask and start, `"field point feature"`, at points in s."""
+
+    def grown(field: int) -> Callable[[Array], Array]:
+        def function(p: Array) -> Array:
+            value = features(p) * form.mask(p)[:, field : field + 1]
+            for _ in range(form.orders[field] if form.has_time else 0):
+                value = value * p[:, -1:]
+            return value
+
+        return function
+
+    num = range(len(form.fields))
+    return jnp.stack([derivatives(grown(f), points, [orders])[orders] for f in num])
+
+
+def _grown(
+    group: Group, form: HardForm, points: np.ndarray, orders: Orders
+) -> np.ndarray:
+    """What the windows add, `"member point field"`."""
+    w = group.weights
+    if not form.has_time:
+        phi = _features(group.features, form, jnp.asarray(points), orders)
+        return np.einsum("fpm,smf->spf", phi, np.moveaxis(w[:, 0], 2, 1))
+    out = np.zeros((len(w), len(points), len(form.fields)))
+    edges = group.edges
+    which = np.searchsorted(edges[1:-1], points[:, -1], side="left")
+    space, back = np.unique(points[:, :-1], axis=0, return_inverse=True)
+    end = np.c_[space, np.ones(len(space))]
+    spatial = (*orders[:-1], 0)
+    look = lambda p, o: np.asarray(_features(group.features, form, jnp.asarray(p), o))
+    value = look(end, spatial)
+    rate = look(end, (*orders[:-1], 1)) if max(form.orders) > 1 else None
+    none: Any = np.zeros_like(w[:, 0])
+    carry = Carry(none, none, none)
+    for k in range(len(edges) - 1):
+        length = edges[k + 1] - edges[k]
+        own = np.flatnonzero(which == k)
+        if own.size:
+            local = points[own].copy()
+            local[:, -1] = (local[:, -1] - edges[k]) / length
+            at = back.ravel()[own]
+            phi = look(local, orders) * length ** -orders[-1]
+            for f, q in enumerate(form.orders):
+                new = w[:, k, f] @ phi[f].T
+                if q > 0 and orders[-1] == 0:
+                    new = new + (carry.a[:, f] @ value[f].T)[:, at]
+                if q > 1 and rate is not None and orders[-1] < 2:
+                    c, v = carry.b[:, f] @ rate[f].T, carry.d[:, f] @ rate[f].T
+                    since = (points[own, -1] - edges[k])[None, :]
+                    new = new + (
+                        v[:, at] if orders[-1] else c[:, at] + since * v[:, at]
+                    )
+                out[:, own, f] = new
+        first = np.asarray(form.orders)[None, :, None]
+        carry = Carry(
+            carry.a + (first > 0) * w[:, k],
+            carry.b + length * carry.d,
+            carry.d + (first > 1) * w[:, k] / length,
+        )
+    return out
