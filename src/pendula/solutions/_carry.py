@@ -6,13 +6,14 @@ so solves a problem with a hidden point source. Carried by diffusion, the kink g
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
+from numpy.typing import ArrayLike
 
 from ._law import Law
 
@@ -75,9 +76,7 @@ def carried(
     large = np.flatnonzero(np.abs(spectrum) > _TAIL * np.abs(spectrum).max())
     kept = min(_MOST, int(large.max(initial=0)) + 1)
     number = 2.0 * np.pi / (hi - lo) * np.arange(kept)
-    rate = np.zeros(kept)
-    for order, c in symbol.items():
-        rate += -c * (-1.0) ** (order // 2) * number**order
+    rate = decay_rates(symbol, number)
     if not (rate < 0.0).any():
         return None
     twice = np.where(np.arange(kept) == 0, 1.0, 2.0)
@@ -86,12 +85,24 @@ def carried(
     return Carried(
         make(twice * spectrum[:kept].real),
         make(-twice * spectrum[:kept].imag),
-        make(np.minimum(rate, 0.0)),
+        make(rate),
         make(number),
         make(np.asarray(lo)),
         make(np.asarray(time[0])),
         lost,
     )
+
+
+def decay_rates(
+    shares: Mapping[int, ArrayLike], number: Float[np.ndarray, "mode"]
+) -> Float[np.ndarray, "*set mode"]:
+    """min(lambda_k, 0) at wave numbers k. **Arguments:** `shares`: even order -> its
+    coefficient over that of u_t, a number or one for each set."""
+    each = [
+        -np.asarray(c)[..., None] * (-1.0) ** (order // 2) * number**order
+        for order, c in shares.items()
+    ]
+    return np.minimum(sum(each), 0.0)
 
 
 def _symbol(

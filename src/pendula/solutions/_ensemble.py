@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .._errors import ConfigError
-from ._blocks import with_times
+from ._estimate import grid, norms
 from ._outcome import Deadline, Method
 from ._problem import Problem
 
@@ -56,25 +56,22 @@ def ensemble(
             f"ensemble: seeds are {every}; a spread needs two different ones at least."
         )
     limit = Deadline() if deadline is None else deadline
-    space = np.zeros((1, 0))
-    if problem.domain is not None:
-        space = problem.domain.quadrature(_NODES)[0]
-    times = None if problem.time is None else np.linspace(*problem.time, _TIMES)
-    points, zero = with_times(space, times), (0,) * len(problem.coords)
-    number = 1 if times is None else len(times)
+    points, times, weights = grid(problem, _NODES, _TIMES)
+    zero = (0,) * len(problem.coords)
     values, converged = [], 0
     for seed in every:
         outcome = with_seed(method, seed).run(problem, tol, limit)
         found = outcome.windows.values(points, [zero])[zero]
-        values.append(found.reshape(len(space), number, -1))
+        values.append(found.reshape(len(weights), len(times), -1))
         converged += int(outcome.converged)
     stack = np.stack(values)  # seed, point, time, field
     mean = stack.mean(0)
-    apart = np.sum((stack - mean) ** 2, axis=(0, 1, 3)) / (len(every) - 1)
-    size = np.sum(mean**2, axis=(0, 2))
+    each = np.stack([norms(one - mean, weights) ** 2 for one in stack])
+    apart = each.sum(0) / (len(every) - 1)
+    size = norms(mean, weights) ** 2
     spread = np.sqrt(apart / np.maximum(size, 1e-300))
     return {
-        "times": [0.0] if times is None else times.tolist(),
+        "times": times.tolist(),
         "spread": spread.tolist(),
         "overall": float(np.sqrt(apart.sum() / max(float(size.sum()), 1e-300))),
         "converged": converged,

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
+from ._blocks import with_times
 from ._outcome import Deadline, Method, Outcome
+from ._problem import Problem
 from ._solution import Solution
 
 
@@ -28,14 +31,12 @@ def estimate(solution: Solution, method: Method, outcome: Outcome) -> dict[str, 
     problem = solution.problem
     finer = method.finer(problem, outcome)
     fine = finer.run(problem, solution.report.tol, Deadline())
-    points, times, shape = grid(solution)
-    domain = problem.domain
-    weights = np.ones(1) if domain is None else domain.quadrature(_NODES)[1]
+    points, times, weights = grid(problem)
+    shape = (len(weights), len(times))
     zero = (0,) * len(problem.coords)
     ours = solution.values(points, [zero])[zero].reshape(*shape, -1)
     other = fine.windows.values(points, [zero])[zero].reshape(*shape, -1)
-    norm = lambda a: np.sqrt(np.sum(weights[:, None, None] * a * a, axis=(0, 2)))
-    gap, size = norm(ours - other), norm(other)
+    gap, size = norms(ours - other, weights), norms(other, weights)
     overall = np.linalg.norm(gap) / max(np.linalg.norm(size), 1e-300)
     return {
         "times": times.tolist(),
@@ -46,15 +47,22 @@ def estimate(solution: Solution, method: Method, outcome: Outcome) -> dict[str, 
 
 
 def grid(
-    solution: Solution, nodes: int = _NODES, times: int = _TIMES
-) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
-    """Points for norms: even in space, times from beginning to end; (points, times,
-    (number in space, number of times))."""
-    problem = solution.problem
+    problem: Problem, nodes: int = _NODES, times: int = _TIMES
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Points for norms, those of space with all times one after the other; the times,
+    from beginning to end; the weights of the points in space."""
     domain = problem.domain
-    space = np.zeros((1, 0)) if domain is None else domain.quadrature(nodes)[0]
+    space, weights = np.zeros((1, 0)), np.ones(1)
+    if domain is not None:
+        space, weights = domain.quadrature(nodes)
     if problem.time is None:
-        return space, np.zeros(1), (len(space), 1)
+        return space, np.zeros(1), weights
     t = np.linspace(*problem.time, times)
-    points = np.c_[np.repeat(space, len(t), axis=0), np.tile(t, len(space))]
-    return points, t, (len(space), len(t))
+    return with_times(space, t), t, weights
+
+
+def norms(
+    values: Float[np.ndarray, "point time field"], weights: Float[np.ndarray, "point"]
+) -> Float[np.ndarray, "time"]:
+    """L2 norms over space, of all fields together."""
+    return np.sqrt(np.sum(weights[:, None, None] * values * values, axis=(0, 2)))

@@ -14,15 +14,16 @@ import numpy as np
 from jaxtyping import Array
 from numpy.typing import ArrayLike
 
-from .._errors import ConfigError, ShapeError
+from .._errors import ConfigError
 from .._precision import precision
 from ._derivatives import Orders, derivatives, orders_of
-from ._family_march import Carry, with_rates
+from ._family_march import Carry, after, with_rates
 from ._features import Combination, TanhFeatures
 from ._form import HardForm
+from ._layout import grown_features
 from ._parts import Part, Windows
 from ._problem import Problem
-from ._solution import Solution
+from ._solution import Solution, as_points
 
 
 @dataclasses.dataclass
@@ -112,31 +113,19 @@ class FamilySolution:
         return Windows(form, [], end)
 
     def _look(self, orders: Orders, at: Sequence[ArrayLike]) -> Any:
-        coords, fields = self.problem.coords, self.problem.fields
-        if len(at) != len(coords):
-            raise ShapeError(
-                f"the family was called with {len(at)} coordinates; there are "
-                f"{len(coords)}: {', '.join(coords)}."
-            )
-        arrays = np.broadcast_arrays(*[np.asarray(a, np.float64) for a in at])
-        points = np.stack([a.ravel() for a in arrays], -1)
+        fields = self.problem.fields
+        points, shape = as_points(at, self.problem.coords, "family")
         out = np.full((len(self), len(points), len(fields)), np.nan)
         with precision(np.float64):
             rates = None if self._rates is None else jnp.asarray(self._rates)
-            closed = _closed(self._form, rates, jnp.asarray(points), orders)
+            at_points = jnp.asarray(points)
+            closed = np.asarray(_closed(self._form, rates, at_points, orders))
             for group in self.groups:
-                base = (
-                    np.asarray(closed)
-                    if rates is None
-                    else np.asarray(closed)[group.members]
-                )
-                new = _grown(group, self._form, points, orders)
-                out[group.members] = base + new
+                base = closed if rates is None else closed[group.members]
+                out[group.members] = base + _grown(group, self._form, points, orders)
         for index, solution in self._solutions.items():
             out[index] = solution.values(points, [orders])[orders]
-        shaped = np.moveaxis(out, 2, 0).reshape(
-            len(fields), len(self), *arrays[0].shape
-        )
+        shaped = np.moveaxis(out, 2, 0).reshape(len(fields), len(self), *shape)
         return shaped[0] if len(fields) == 1 else dict(zip(fields, shaped, strict=True))
 
 
@@ -163,23 +152,13 @@ def _closed(
     return one(None) if rates is None else jax.lax.map(one, rates)
 
 
-@eqx.filter_jit
 def _features(
-    features: TanhFeatures, form: HardForm, points: Array, orders: Orders
-) -> Array:
+    features: TanhFeatures, form: HardForm, points: np.ndarray, orders: Orders
+) -> np.ndarray:
     """Features with mask and start, `"field point feature"`, at points in s."""
-
-    def grown(field: int) -> Callable[[Array], Array]:
-        def function(p: Array) -> Array:
-            value = features(p) * form.mask(p)[:, field : field + 1]
-            for _ in range(form.orders[field] if form.has_time else 0):
-                value = value * p[:, -1:]
-            return value
-
-        return function
-
-    num = range(len(form.fields))
-    return jnp.stack([derivatives(grown(f), points, [orders])[orders] for f in num])
+    at, num = jnp.asarray(points), range(len(form.fields))
+    found = [grown_features(features, form, f, at, (orders,))[orders] for f in num]
+    return np.stack([np.asarray(phi) for phi in found])
 
 
 def _grown(
@@ -188,7 +167,7 @@ def _grown(
     """What the windows add, `"member point field"`."""
     w = group.weights
     if not form.has_time:
-        phi = _features(group.features, form, jnp.asarray(points), orders)
+        phi = _features(group.features, form, points, orders)
         return np.einsum("fpm,smf->spf", phi, np.moveaxis(w[:, 0], 2, 1))
     out = np.zeros((len(w), len(points), len(form.fields)))
     edges = group.edges
@@ -196,7 +175,7 @@ def _grown(
     space, back = np.unique(points[:, :-1], axis=0, return_inverse=True)
     end = np.c_[space, np.ones(len(space))]
     spatial = (*orders[:-1], 0)
-    look = lambda p, o: np.asarray(_features(group.features, form, jnp.asarray(p), o))
+    look = lambda p, o: _features(group.features, form, p, o)
     value = look(end, spatial)
     rate = look(end, (*orders[:-1], 1)) if max(form.orders) > 1 else None
     none: Any = np.zeros_like(w[:, 0])
@@ -220,10 +199,5 @@ def _grown(
                         v[:, at] if orders[-1] else c[:, at] + since * v[:, at]
                     )
                 out[:, own, f] = new
-        first = np.asarray(form.orders)[None, :, None]
-        carry = Carry(
-            carry.a + (first > 0) * w[:, k],
-            carry.b + length * carry.d,
-            carry.d + (first > 1) * w[:, k] / length,
-        )
+        carry = after(carry, w[:, k], length, form.orders)
     return out

@@ -30,7 +30,6 @@ class Table(eqx.Module):
     """A block of rows with the features at its points, and at the ends of windows."""
 
     law: Law
-    soft: bool = eqx.field(static=True)
     wanted: tuple[Orders, ...] = eqx.field(static=True)
     points: tuple[Array, ...]
     """In s, one array a side."""
@@ -86,7 +85,6 @@ class Marched(eqx.Module):
     check: Float[Array, "set window"]
     carry: Carry
     steps: Array
-    factored: Array
 
 
 def setting_of(layout: Layout) -> Setting:
@@ -101,9 +99,7 @@ def setting_of(layout: Layout) -> Setting:
             space = need.orders[:-1] if layout.timed else need.orders
             units[k] = np.prod((2.0 * np.pi / lengths) ** np.asarray(space))
     with precision(np.float64):
-        make = lambda all_rows: tuple(
-            _table(layout, rows, soft=k > 0) for k, rows in enumerate(all_rows)
-        )
+        make = lambda all_rows: tuple(_table(layout, rows) for rows in all_rows)
         return Setting(
             make(layout.rows),
             make(layout.checks),
@@ -114,7 +110,7 @@ def setting_of(layout: Layout) -> Setting:
         )
 
 
-def _table(layout: Layout, rows: Rows, *, soft: bool) -> Table:
+def _table(layout: Layout, rows: Rows) -> Table:
     ends: list[dict[Any, Array]] = []
     back = []
     for start in rows.starts:
@@ -132,7 +128,6 @@ def _table(layout: Layout, rows: Rows, *, soft: bool) -> Table:
     maybe = lambda x: None if x is None else jnp.asarray(x)
     return Table(
         rows.law,
-        soft,
         tuple(rows.wanted),
         tuple(jnp.asarray(p) for p in rows.sides),
         tuple({k: jnp.asarray(v) for k, v in t.items()} for t in rows.tables),
@@ -144,18 +139,17 @@ def _table(layout: Layout, rows: Rows, *, soft: bool) -> Table:
     )
 
 
-def no_carry(setting: Setting, sets: int | None = None) -> Carry:
+def no_carry(setting: Setting, sets: int) -> Carry:
     """Before the first window."""
     key = next(iter(setting.rows[0].phi[0]))
-    shape = (len(setting.kinds), setting.rows[0].phi[0][key].shape[1])
-    shape = shape if sets is None else (sets, *shape)
+    shape = (sets, len(setting.kinds), setting.rows[0].phi[0][key].shape[1])
     return Carry(*(jnp.zeros(shape) for _ in range(3)))
 
 
-def after(carry: Carry, w: Array, length: Array, orders: tuple[int, ...]) -> Carry:
-    """What is left at the end of one more window."""
-    first = jnp.asarray([[float(q > 0)] for q in orders])
-    second = jnp.asarray([[float(q > 1)] for q in orders])
+def after(carry: Carry, w: Any, length: Any, orders: tuple[int, ...]) -> Carry:
+    """What is left at the end of one more window, of weights `"... field feature"`."""
+    first = np.asarray([[float(q > 0)] for q in orders])
+    second = np.asarray([[float(q > 1)] for q in orders])
     return Carry(
         carry.a + first * w,
         carry.b + length * carry.d,
@@ -325,7 +319,7 @@ class _Step(NamedTuple):
 
 def _solve_window(
     window: _Window, carry: Carry, factors: Factors, stop: Array
-) -> tuple[Array, Array, Array, Factors, Array, Array]:
+) -> tuple[Array, Array, Array, Factors, Array]:
     """Weights, relative residuals at and between the points, and the last factors.
 
     Factors are kept, from window to window too, as long as steps with them shrink the
@@ -392,7 +386,7 @@ def _solve_window(
     # factors of a window that went wrong must not spoil the next one
     made = jnp.isfinite(jnp.sum(end.factors.r)) & (check < jnp.inf)
     kept = end.factors._replace(made=made)
-    return end.w, train, check, kept, end.iterations, end.times
+    return end.w, train, check, kept, end.iterations
 
 
 def _newton(step: _Step, rows: Any, factor: Any, stop: Array) -> _Step:
@@ -466,10 +460,10 @@ def march(
     empty = Factors(*_no_factors(setting, fields * features), jnp.zeros((), bool))
 
     def one_window(k: Array, state: Any, own: Any, form: HardForm) -> Any:
-        w_all, train, check, left, factors, steps, times = state
+        w_all, train, check, left, factors, steps = state
         length = edges[k + 1] - edges[k]
         window = _Window(setting, form, own, edges[k], length)
-        w, tr, ch, factors, n, m = _solve_window(window, left, factors, stop * length)
+        w, tr, ch, factors, n = _solve_window(window, left, factors, stop * length)
         return (
             w_all.at[k].set(w),
             train.at[k].set(tr),
@@ -477,7 +471,6 @@ def march(
             after(left, w, length, form.orders),
             factors,
             steps + n,
-            times + m,
         )
 
     def one_set(n: Array, out: Marched) -> Marched:
@@ -489,7 +482,7 @@ def march(
         none = jnp.zeros((), int)
         state = (jnp.zeros((most, fields, features)), line, line, left, empty)
         body = lambda k, s: one_window(k, s, own, form)
-        end = jax.lax.fori_loop(0, windows, body, (*state, none, none))
+        end = jax.lax.fori_loop(0, windows, body, (*state, none))
         put = lambda whole, new: whole.at[member].set(new)
         return Marched(
             put(out.weights, end[0]),
@@ -497,17 +490,14 @@ def march(
             put(out.check, end[2]),
             jax.tree.map(put, out.carry, end[3]),
             put(out.steps, end[5]),
-            put(out.factored, end[6]),
         )
 
-    counts = jnp.zeros(num, int)
     out = Marched(
         jnp.zeros((num, most, fields, features)),
         jnp.zeros((num, most)),
         jnp.zeros((num, most)),
         carry,
-        counts,
-        counts,
+        jnp.zeros(num, int),
     )
     return jax.lax.fori_loop(0, number, one_set, out)
 

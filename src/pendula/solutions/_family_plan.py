@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._precision import precision
+from ._carry import decay_rates
 from ._family import Found, Group
 from ._family_march import Carry, Marched, Setting, march, no_carry, setting_of
 from ._form import HardForm, hard_form
@@ -188,20 +189,13 @@ class FamilySolver:
         return np.asarray(edges)
 
     def _choose_slope(self, hardest: int) -> None:
-        """The best of the slopes in a first window of the hardest set; from the last or
-        the first of them on, doubled or halved."""
+        """The best of the slopes in a first window of the hardest set."""
         member, checks = np.asarray([hardest]), {}
-        slopes = sorted(self.config.slopes or (1.0,))
-
-        def tried(slope: float) -> float:
+        for slope in sorted(self.config.slopes or (1.0,)):
             self.slope = slope
             out = self.call(member, self._first(), self.fresh())
-            return float(np.asarray(out.check)[hardest, 0])
-
-        for slope in slopes:
-            checks[slope] = tried(slope)
-        best = min(checks, key=lambda s: checks[s])
-        self.slope = best
+            checks[slope] = float(np.asarray(out.check)[hardest, 0])
+        self.slope = min(checks, key=lambda s: checks[s])
 
     def _solve(self, left: np.ndarray, edges: np.ndarray) -> np.ndarray:
         """All sets that are left, in these windows; those that still are."""
@@ -246,13 +240,7 @@ class FamilySolver:
         """Half as many neurons and points again, from here on."""
         self.level += 1
         dim = 0 if self.problem.domain is None else self.problem.domain.dim
-        own = self.config
-        self.config = dataclasses.replace(
-            own,
-            features=math.ceil(1.5 * (own.features or 1)),
-            nodes=math.ceil(1.35**dim * (own.nodes or 1)),
-            times=math.ceil(1.15 * (own.times or 1)),
-        )
+        self.config = self.config.grown(dim, 1)
         self._settings.clear()
 
 
@@ -289,11 +277,8 @@ def _form_and_rates(
         return form, None
     number = np.asarray(carry.number)
     led = next(k for k, need in enumerate(law.needs) if need.orders == (0, 1))
-    rates = np.zeros((len(found), len(number)))
-    for k, order in even:
-        share = (found[:, 0, k] / found[:, 0, led])[:, None]
-        rates -= share * (-1.0) ** (order // 2) * number[None, :] ** order
-    return form, np.minimum(rates, 0.0)
+    shares = {order: found[:, 0, k] / found[:, 0, led] for k, order in even}
+    return form, decay_rates(shares, number)
 
 
 def _corner(problem: Problem) -> np.ndarray:

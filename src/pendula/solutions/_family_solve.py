@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from .._compile_clock import CompileClock
 from .._errors import ConfigError, DataError, ShapeError, nearest
-from ._conditions import Dirichlet, Initial, Integral, Observation
+from ._conditions import Dirichlet, Initial, Observation
 from ._family import FamilySolution
 from ._family_plan import FamilySolver
 from ._frozen_config import FrozenConfig
@@ -138,24 +138,20 @@ def _batch(
 def _check_conditions(problem: Problem) -> None:
     """Rows of the loss have to be the same in every window."""
     for condition in problem.conditions:
-        kind = type(condition).__name__
         if isinstance(condition, Observation):
             raise ConfigError("solve_family: an Observation belongs to one set only.")
+        refused = callable(getattr(condition, "value", None))
         if isinstance(condition, Initial):
-            rows, value = condition.hard is False, 0.0
+            refused = condition.hard is False
         elif isinstance(condition, Dirichlet):
             held = problem.held(condition)
-            rows, value = len(held) < len(problem.on(condition)), condition.value
-        else:
-            rows, value = False, getattr(condition, "value", 0.0)
-            rows = callable(value)
-        if rows and (callable(value) or isinstance(condition, Initial)):
+            refused = refused and len(held) < len(problem.on(condition))
+        if refused:
             raise ConfigError(
-                f"solve_family: {kind} is a row of the loss that changes in time, or a "
-                "start that is not met exactly. Solve each set with `solve`."
+                f"solve_family: {type(condition).__name__} is a row of the loss that "
+                "changes in time, or a start that is not met exactly. Solve each set "
+                "with `solve`."
             )
-        if isinstance(condition, Integral) and callable(condition.value):
-            raise ConfigError("solve_family: Integral has to be constant in time.")
 
 
 def _sizes(problem: Problem, config: FrozenConfig | None) -> FrozenConfig:

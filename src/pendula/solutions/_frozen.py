@@ -246,18 +246,10 @@ class FrozenSolver:
         return False
 
     def _resize(self, level: int, denser: int) -> None:
-        """Half as many neurons again for each level, and points to go with them, and
-        still more points."""
+        """With so many levels of neurons, and of points alone."""
         self.level, self.denser = level, denser
         dim = self.problem.domain.dim if self.problem.domain is not None else 0
-        own, more = self.base, 1.5**level
-        points = 1.35 ** (dim * level) * 1.5**denser
-        self.config = dataclasses.replace(
-            own,
-            features=math.ceil(more * (own.features or 1)),
-            nodes=math.ceil(points * (own.nodes or 1)),
-            times=math.ceil(1.15**level * (own.times or 1)),
-        )
+        self.config = self.base.grown(dim, level, denser)
 
     def _best_slope(
         self, t: float, length: float, around: float | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 from ._problem import Problem
 
@@ -72,3 +73,14 @@ class FrozenConfig:
         }
         given = {k: v for k, v in defaults.items() if getattr(self, k) is None}
         return dataclasses.replace(self, **given)
+
+    def grown(self, dim: int, level: int, denser: int = 0) -> FrozenConfig:
+        """Half as many neurons again for each level, and points to go with them in so
+        many coordinates of space; and `denser` times half as many points again."""
+        points = 1.35 ** (dim * level) * 1.5**denser
+        return dataclasses.replace(
+            self,
+            features=math.ceil(1.5**level * (self.features or 1)),
+            nodes=math.ceil(points * (self.nodes or 1)),
+            times=math.ceil(1.15**level * (self.times or 1)),
+        )

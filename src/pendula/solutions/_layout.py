@@ -152,7 +152,7 @@ class Layout:
             out = {}
             for kind in sorted(set(kinds)):
                 field = kinds.index(kind)
-                found = _tables(
+                found = grown_features(
                     self.features, self.windows.form, field, jnp.asarray(points), wanted
                 )
                 out.update({(kind, k): np.asarray(v) for k, v in found.items()})
@@ -194,13 +194,16 @@ class Layout:
 
 
 @eqx.filter_jit
-def _tables(
+def grown_features(
     features: TanhFeatures,
     form: HardForm,
     field: int,
     points: Array,
     wanted: tuple[Orders, ...],
 ) -> dict[Orders, Array]:
+    """Derivatives of a field's features, with its mask and its start, at points in
+    s."""
+
     def grown(p: Array) -> Array:
         value = features(p) * form.mask(p)[:, field : field + 1]
         for _ in range(form.orders[field] if form.has_time else 0):

@@ -57,7 +57,8 @@ class Pace:
         return bool(self.length <= self.least)
 
     def is_stuck(self, check: float) -> bool:
-        """Whether a shorter window will not help."""
+        """Whether a shorter window will not help: per time, the residual did not fall
+        to 0.6 of what it was, as it does for powers of the length from 2.5 on."""
         slow = check / self.length > _STUCK * self.before
         return bool(slow or self.is_shortest())
 

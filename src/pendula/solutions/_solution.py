@@ -58,15 +58,24 @@ class Solution:
         return self.windows.values(points, wanted)
 
     def _look(self, orders: Orders, at: Sequence[ArrayLike]) -> Any:
-        coords = self.problem.coords
-        if len(at) != len(coords):
-            raise ShapeError(
-                f"the solution was called with {len(at)} coordinates; there are "
-                f"{len(coords)}: {', '.join(coords)}."
-            )
-        arrays = np.broadcast_arrays(*[np.asarray(a, np.float64) for a in at])
-        points = np.stack([a.ravel() for a in arrays], -1)
-        found = self.values(points, [orders])[orders].T.reshape(-1, *arrays[0].shape)
+        points, shape = as_points(at, self.problem.coords, "solution")
+        found = self.values(points, [orders])[orders].T.reshape(-1, *shape)
         if len(self.problem.fields) == 1:
             return found[0]
         return dict(zip(self.problem.fields, found, strict=True))
+
+
+def as_points(
+    at: Sequence[ArrayLike], coords: Sequence[str], what: str
+) -> tuple[Float[np.ndarray, "point coord"], tuple[int, ...]]:
+    """Coordinates that broadcast against each other, as points, and their shape.
+
+    **Raises:** `ShapeError` for another number of coordinates than there are.
+    """
+    if len(at) != len(coords):
+        raise ShapeError(
+            f"the {what} was called with {len(at)} coordinates; there are "
+            f"{len(coords)}: {', '.join(coords)}."
+        )
+    arrays = np.broadcast_arrays(*[np.asarray(a, np.float64) for a in at])
+    return np.stack([a.ravel() for a in arrays], -1), arrays[0].shape

@@ -22,7 +22,13 @@ from ..solutions import (
 from ._claim import Claim
 from ._figures import maps
 from ._pinns import TALK, Case, left_out, pinns
-from ._pinns_failures import in_steps, talk_network, talk_problem, trained
+from ._pinns_failures import (
+    LONGER_CURRICULUM,
+    in_steps,
+    talk_network,
+    talk_problem,
+    trained,
+)
 from ._row import Row
 from ._study import Run
 
@@ -136,6 +142,7 @@ def _surface_rows() -> Iterator[Row]:
         "width": 50,
         "points": 1000,
         "steps": 15000,
+        **LONGER_CURRICULUM,
         "stride": 1,
         "grid": 41,
     },
@@ -143,6 +150,7 @@ def _surface_rows() -> Iterator[Row]:
         "width": 6,
         "points": 50,
         "steps": 30,
+        **LONGER_CURRICULUM,
         "stride": 29,
         "grid": 5,
     },
