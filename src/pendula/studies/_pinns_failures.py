@@ -210,7 +210,10 @@ def regular(run: Run) -> Iterator[Claim]:
 
 _STEPS = {"convection": ("beta", 1.0), "reaction": ("rho", 0.5)}
 _THRICE = ("convection_beta30_curriculum", "rd_nu5_dt01", "reaction_rho5_dt01")
-_LONGER = ("rd_nu2_dt005", "rd_nu2_dt01", "rd_nu3_dt005")
+_LONGER = (
+    *("rd_nu2_dt005", "rd_nu2_dt01", "rd_nu3_dt005"),
+    *(f"reaction_rho{r}_dt{dt}" for r in _REACTION for dt in ("005", "01")),
+)
 """Cells in which the published optimiser stopped short of the published digits."""
 _FURTHER = (
     "The published network (4 layers of 50) and loss, L-BFGS in float64, stopped by "
