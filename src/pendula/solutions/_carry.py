@@ -18,9 +18,9 @@ from numpy.typing import ArrayLike
 from ._law import Law
 
 
-_GRID = 4096
-_TAIL = 1e-12  # of the largest amplitude: what is left out
 _MOST = 2048
+_GRID = 8 * _MOST  # what a kink has beyond is not folded back onto what is kept
+_TAIL = 1e-12  # of the largest amplitude: what is left out
 
 
 class Carried(eqx.Module):

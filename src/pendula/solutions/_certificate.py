@@ -17,7 +17,7 @@ from ._solution import Solution
 
 
 _LARGE = 1e300  # what stands for an infinite bound in reports
-_START = 2048  # points on a circle at which starts are compared
+_START = 8192  # points of a circle for starts: more than a carried one is exact at
 
 
 def certificate(
