@@ -51,8 +51,8 @@ PYTEST = $(BIN)/python -m pytest
 test: $(VENV)/.test  ## the fast tests
 	@JAX_DISABLE_MOST_OPTIMIZATIONS=1 $(PYTEST) -q -m "not slow and not gpu" -n 2 --dist loadfile
 
-test-slow: $(VENV)/.test  ## the slow tests, least recently run first, cut at 10 minutes
-	@$(PYTEST) -q -m slow --cut 600 || [ $$? -eq 5 ]
+test-slow: $(VENV)/.test  ## the slow tests, least recently run first, cut at 7 minutes
+	@$(PYTEST) -q -m slow --cut 420 || [ $$? -eq 5 ]
 
 assets: $(VENV)/.test  ## the files that are kept with the package, made again: half an hour
 	@$(BIN)/python -m pendula.studies._slinky_assets

@@ -102,7 +102,9 @@ def test_cells_are_solved_side_by_side():
     assert_allclose(four(t)[:, 0], 0.2 + own, atol=1e-14)
 
 
-@pytest.mark.parametrize("name", ["linear", "nonlinear"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("linear", marks=pytest.mark.slow), "nonlinear"]
+)
 def test_gradient_against_differences(name):
     rng = np.random.default_rng(0)
     direction = jnp.asarray(rng.normal(size=(3, 6)))

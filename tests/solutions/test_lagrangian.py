@@ -23,6 +23,7 @@ def view_of(problem, tol=1e-6):
     return EulerianView(solve(problem, tol=tol, method=Frozen(SMALL), check=False))
 
 
+@pytest.mark.slow
 def test_constant_speed_is_exact():
     problem = lagrangian(50.0, jnp.sin, domain=CIRCLE, time=(0.0, 1.0), mean=50.0)
     view = view_of(problem)
@@ -76,7 +77,7 @@ def test_crossing_is_said():
         lambda u, x, t, p: u,
         lambda x: -jnp.sin(np.pi * x),
         domain=SHORT,
-        time=(0.0, 1.0),
+        time=(0.0, 0.6),
     )
     view = view_of(problem)
     early = 0.2

@@ -111,6 +111,7 @@ def test_a_nonlinear_equation_in_two_parts():
     assert found["a"].report.iterations > 2
 
 
+@pytest.mark.slow
 def test_two_boxes_with_another_conductivity():
     """k (u_xx + u_yy) = f with u = k_other x sin(pi y) on the left."""
     k = {"a": 1.0, "b": 10.0}
@@ -175,6 +176,7 @@ def mode():
     return m, size, first, second
 
 
+@pytest.mark.slow
 def test_layers_in_time():
     m, size, first, second = mode()
     heat = lambda u, x, t, p: u.t - p.k * u.xx

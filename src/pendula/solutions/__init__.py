@@ -40,6 +40,7 @@ from ._flame import Flame as Flame, flame_problem as flame_problem
 from ._frozen import Frozen as Frozen
 from ._frozen_config import FrozenConfig as FrozenConfig
 from ._gauss_newton import GaussNewton as GaussNewton
+from ._gaussian_process import GaussianProcess as GaussianProcess
 from ._interface import Interface as Interface
 from ._lagrangian import EulerianView as EulerianView, lagrangian as lagrangian
 from ._laplace import Estimated as Estimated, marginal as marginal

@@ -12,6 +12,7 @@ from ._first_order import FirstOrder
 from ._frozen import Frozen
 from ._frozen_config import FrozenConfig
 from ._gauss_newton import GaussNewton
+from ._gaussian_process import GaussianProcess
 from ._limited_memory import LBFGS
 from ._outcome import Method
 from ._quasi_newton import QuasiNewton
@@ -22,6 +23,7 @@ Optimiser = Callable[..., Any]
 
 METHODS: dict[str, Optimiser | None] = {
     "frozen": None,
+    "gp": None,
     "gauss_newton": GaussNewton,
     "ssbroyden": functools.partial(QuasiNewton, kind="ssbroyden"),
     "bfgs": functools.partial(QuasiNewton, kind="bfgs"),
@@ -29,7 +31,8 @@ METHODS: dict[str, Optimiser | None] = {
     "adam": functools.partial(FirstOrder, kind="adam"),
     "soap": functools.partial(FirstOrder, kind="soap"),
 }
-"""Name -> how the weights of a network are found; None: they stay as drawn."""
+"""Name -> how the weights of a network are found; None: they stay as drawn, or there is
+no network."""
 
 
 def method_of(name: str, options: dict[str, Any]) -> Method:
@@ -52,8 +55,10 @@ def method_of(name: str, options: dict[str, Any]) -> Method:
         )
     optimiser = METHODS[name]
     if optimiser is None:
-        _refuse_strange(name, options, _names(FrozenConfig))
-        return Frozen(FrozenConfig(**options))
+        own = GaussianProcess if name == "gp" else FrozenConfig
+        _refuse_strange(name, options, _names(own))
+        found = own(**options)
+        return Frozen(found) if isinstance(found, FrozenConfig) else found
     network, training = _names(NetworkConfig), _names(optimiser)
     _refuse_strange(name, options, {"strategy", *network, *training})
     pick = lambda known: {k: v for k, v in options.items() if k in known}

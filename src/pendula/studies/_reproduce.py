@@ -117,6 +117,8 @@ _MODULES = {
         "_pinns_inverse",
         "_pinns_deepxde",
         "_pinns_diagnosis",
+        "_pinns_waves",
+        "_pinns_family",
     ),
 }
 BUDGETS = ("full", "quick")
