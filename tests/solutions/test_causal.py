@@ -112,6 +112,20 @@ def test_it_trains_stage_by_stage():
     assert (none.reason, none.iterations) == ("budget", 0)
 
 
+def test_the_last_weights_of_a_stage_are_kept():
+    """Not those before it, although its rate is far too large and the loss rises."""
+    own, theta = made()
+    method = FirstOrder(steps=5, rate=1.0, decay="none", inner=5, clip=None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PendulaWarning)
+        found, _ = Causal(method, ladder=(0.01,), chunks=2).minimise(
+            own, theta, deadline=Deadline(), key=KEY
+        )
+    best, _ = method.minimise(own, theta, deadline=Deadline(), key=KEY)
+    assert_allclose(best.net.weight, theta.net.weight)
+    assert not np.allclose(found.net.weight, theta.net.weight)
+
+
 def test_its_terms_can_be_balanced():
     own, theta = causal()
     balance = Balancing("grad_norm", average=0.0)

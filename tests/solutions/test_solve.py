@@ -2,14 +2,16 @@
 
 import json
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pendula import ConfigError
+from pendula import ConfigError, PendulaWarning
 from pendula.solutions import (
     METHODS,
     Curriculum,
     GaussNewton,
+    Initial,
     InWindows,
     Network,
     NetworkConfig,
@@ -70,6 +72,14 @@ def test_values_are_float64_outside_any_scope(wave):
     assert wave(X, 0.5).shape == X.shape
 
 
+def test_a_start_that_jumps_is_said():
+    problem = named_problem("convection", beta=1.0).replace(
+        conditions=[Initial(lambda x: jnp.sin(0.5 * x))]
+    )
+    with pytest.warns(PendulaWarning, match=r"slope of the start .* jumps by 1 "):
+        solve(problem, tol=1e-1, budget=0.01, check=False)
+
+
 def test_a_budget_gives_the_best_so_far():
     found = solve(
         named_problem("convection", beta=100.0), tol=1e-6, budget=0.01, check=False
@@ -106,7 +116,8 @@ def test_soft_conditions_hand_on_from_window_to_window():
 
 @pytest.mark.parametrize("name", METHODS)
 def test_methods_by_name(name):
-    assert method_of(name, {"seed": 3}).config.seed == 3
+    found = method_of(name, {"seed": 3})
+    assert getattr(found, "config", found).seed == 3
 
 
 @pytest.mark.parametrize(

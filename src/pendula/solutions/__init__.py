@@ -1,5 +1,6 @@
 """The network is the solution of a differential equation."""
 
+from ._balancing import Balancing as Balancing
 from ._battery import (
     Cell as Cell,
     Electrode as Electrode,
@@ -17,7 +18,7 @@ from ._conditions import (
     Periodic as Periodic,
     Robin as Robin,
 )
-from ._constrain import constrain as constrain
+from ._constrain import Constrained as Constrained, constrain as constrain
 from ._dense import Dense as Dense
 from ._derivatives import derivatives as derivatives, orders_of as orders_of
 from ._difference import Difference as Difference
@@ -42,7 +43,11 @@ from ._frozen_config import FrozenConfig as FrozenConfig
 from ._gauss_newton import GaussNewton as GaussNewton
 from ._gaussian_process import GaussianProcess as GaussianProcess
 from ._interface import Interface as Interface
-from ._lagrangian import EulerianView as EulerianView, lagrangian as lagrangian
+from ._lagrangian import (
+    EulerianView as EulerianView,
+    LagrangianProblem as LagrangianProblem,
+    lagrangian as lagrangian,
+)
 from ._laplace import Estimated as Estimated, marginal as marginal
 from ._law import Field as Field, Law as Law
 from ._limited_memory import LBFGS as LBFGS
@@ -57,6 +62,7 @@ from ._named import (
 from ._networks import PlainNet as PlainNet, build as build
 from ._networks_gated import ModifiedNet as ModifiedNet, PirateNet as PirateNet
 from ._networks_gaussian import GaussianNet as GaussianNet
+from ._optimise import InTurn as InTurn
 from ._outcome import Deadline as Deadline, Method as Method, Outcome as Outcome
 from ._polygon import Polygon as Polygon
 from ._problem import Problem as Problem

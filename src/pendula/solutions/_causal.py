@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import time
 import warnings
 from typing import Any
 
@@ -24,7 +23,7 @@ from .._errors import ConfigError, PendulaWarning
 from ..train import AbstractCallback, StopTraining, TrainState
 from ._first_order import FirstOrder
 from ._objective import Objective, Trained
-from ._optimise import AbstractOptimiser, OptimiserTrace, placed, scope
+from ._optimise import AbstractOptimiser, OptimiserTrace, joined, placed, scope
 from ._outcome import Deadline
 
 
@@ -127,8 +126,8 @@ class Causal(AbstractOptimiser):
 
     For each $\epsilon$ of `ladder` the network is trained by `method` until the
     smallest weight is above `enough`, or the steps of `method` are made; then comes the
-    next one. The last weights are kept, not those of the lowest loss: while late times
-    do not count yet, the loss says little.
+    next one. The last weights of each stage are kept, not those of the lowest loss:
+    while late times do not count yet, the loss says little.
 
     **Arguments:**
     - `method`: for each stage, without a balancing by the tangent kernel.
@@ -182,7 +181,6 @@ class Causal(AbstractOptimiser):
         key: PRNGKeyArray,
     ) -> tuple[Trained, OptimiserTrace]:
         _say()
-        began = time.perf_counter()
         chunk = self._chunks(objective)
         traces = []
         for k, strength in enumerate(self.ladder):
@@ -200,17 +198,12 @@ class Causal(AbstractOptimiser):
                 deadline=deadline,
                 key=jax.random.fold_in(key, k),
                 callbacks=[settled],
+                best=False,
             )
             traces.append(trace)
             if trace.reason in ("budget", "not finite"):
                 break
-        return theta, OptimiserTrace(
-            traces[-1].reason,
-            sum(t.iterations for t in traces),
-            np.concatenate([t.losses for t in traces]),
-            time.perf_counter() - began,
-            gradient=traces[-1].gradient,
-        )
+        return theta, joined(traces)
 
     def _chunks(self, objective: Objective) -> np.ndarray:
         """The chunk of each point of the equation: by its place in time."""

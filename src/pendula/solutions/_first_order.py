@@ -133,10 +133,12 @@ class FirstOrder(AbstractOptimiser):
         deadline: Deadline,
         key: PRNGKeyArray,
         callbacks: Sequence[AbstractCallback] = (),
+        best: bool = True,
     ) -> tuple[Trained, OptimiserTrace]:
         """As for all optimisers, for any `LeastSquares`; `callbacks` look at the
         training whenever the loss is looked at (`state.params` is the pair of `theta`
-        and the weights of terms)."""
+        and the weights of terms); without `best` the last weights are kept, for
+        objectives whose loss does not say how far a training is."""
         check_weights("FirstOrder", theta)
         began = time.perf_counter()
         with scope(objective):
@@ -161,8 +163,8 @@ class FirstOrder(AbstractOptimiser):
                     log_every=self.inner,
                     inner=self.inner,
                 )
-            whole = self.balance.kind == "none"
-            found = finish(state) if whole else state.params
+            comparable = best and self.balance.kind == "none"
+            found = finish(state) if comparable else state.params
             trace = OptimiserTrace(
                 reason_of(why),
                 int(state.step),

@@ -6,6 +6,7 @@ import abc
 import dataclasses
 import time
 import warnings
+from collections.abc import Sequence
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import equinox as eqx
@@ -90,6 +91,84 @@ class AbstractOptimiser(abc.ABC):
         out of time or of steps is no error.
         **Raises:** `ConfigError` for what cannot be trained by it.
         """
+
+    def again(
+        self,
+        objective: Objective,
+        theta: Trained,
+        trace: OptimiserTrace,
+        *,
+        deadline: Deadline,
+        key: PRNGKeyArray,
+    ) -> tuple[Trained, OptimiserTrace]:
+        """Go on with the same network on other points, after `trace`: from the
+        beginning, but for methods that can take up what they have built."""
+        return self.minimise(objective, theta, deadline=deadline, key=key)
+
+
+@dataclasses.dataclass(frozen=True)
+class InTurn(AbstractOptimiser):
+    """One optimiser after the other, each from the weights of the one before: first
+    order to begin with, quasi-Newton to end. On points that are drawn anew only the
+    last one goes on.
+
+    **Arguments:** `optimisers`: at least one.
+    **Raises:** `ConfigError` without any.
+
+    ```python
+    >>> from pendula.solutions import FirstOrder, InTurn, QuasiNewton
+    >>> both = InTurn((FirstOrder(steps=5000), QuasiNewton(steps=500)))
+    >>> len(both.optimisers)
+    2
+
+    ```
+    """
+
+    optimisers: tuple[AbstractOptimiser, ...]
+
+    def __post_init__(self) -> None:
+        if not self.optimisers:
+            raise ConfigError("InTurn: optimisers are empty. Give at least one.")
+
+    def minimise(
+        self,
+        objective: Objective,
+        theta: Trained,
+        *,
+        deadline: Deadline,
+        key: PRNGKeyArray,
+    ) -> tuple[Trained, OptimiserTrace]:
+        traces: list[OptimiserTrace] = []
+        for k, one in enumerate(self.optimisers):
+            own = jax.random.fold_in(key, k)
+            theta, trace = one.minimise(objective, theta, deadline=deadline, key=own)
+            traces.append(trace)
+            if deadline.passed():
+                break
+        return theta, joined(traces)
+
+    def again(
+        self,
+        objective: Objective,
+        theta: Trained,
+        trace: OptimiserTrace,
+        *,
+        deadline: Deadline,
+        key: PRNGKeyArray,
+    ) -> tuple[Trained, OptimiserTrace]:
+        last = self.optimisers[-1]
+        return last.again(objective, theta, trace, deadline=deadline, key=key)
+
+
+def joined(traces: Sequence[OptimiserTrace]) -> OptimiserTrace:
+    """Trainings of the same network that followed one another, as one: its end is that
+    of the last."""
+    return dataclasses.replace(
+        traces[-1],
+        iterations=sum(t.iterations for t in traces),
+        losses=np.concatenate([t.losses for t in traces]),
+        seconds=sum(t.seconds for t in traces),
+    )
 
 
 @runtime_checkable

@@ -356,6 +356,19 @@ class QuasiNewton(AbstractOptimiser):
             kept = np.asarray(state.opt.inverse)
             return handed_back(state), dataclasses.replace(trace, inverse=kept)
 
+    def again(
+        self,
+        objective: Objective,
+        theta: Trained,
+        trace: OptimiserTrace,
+        *,
+        deadline: Deadline,
+        key: PRNGKeyArray,
+    ) -> tuple[Trained, OptimiserTrace]:
+        return self.minimise(
+            objective, theta, deadline=deadline, key=key, inverse=trace.inverse
+        )
+
 
 def _loss(theta: Trained, objective: Any) -> Float[Array, ""]:
     """The loss as a step takes it."""

@@ -6,13 +6,15 @@ import math
 import re
 import resource
 import time
+import warnings
 from typing import Any
 
 from .._compile_clock import CompileClock
-from .._errors import ConfigError
+from .._errors import ConfigError, PendulaWarning
 from ._certificate import certificate
 from ._diagnose import diagnose
 from ._estimate import estimate
+from ._jumps import jumps
 from ._methods import method_of
 from ._outcome import Deadline, Method, Outcome
 from ._problem import Problem
@@ -49,6 +51,8 @@ def solve(
     **Returns:** `Solution`.
     **Raises:** `ConfigError` for settings that cannot be used; whatever is wrong with a
     problem is said when it is made.
+    **Warns:** `PendulaWarning` for a start that does not fit the ends in value or
+    slope, with the jump, where the solution keeps it.
 
     ```python
     >>> import jax.numpy as jnp, numpy as np
@@ -76,6 +80,13 @@ def solve(
         outcome = chosen.run(problem, tol, Deadline.after(seconds))
         ran = time.perf_counter() - began
         compiled = clock.seconds
+    for jump in jumps(problem, outcome.windows.form):
+        warnings.warn(
+            f"solve: {jump.text}. The solution keeps it; give a start that fits, or "
+            "other boundary values.",
+            PendulaWarning,
+            stacklevel=2,
+        )
     report = _report(problem, chosen, outcome, tol, compiled, ran)
     solution = Solution(problem, outcome.windows, report, outcome.unknown)
     if check:

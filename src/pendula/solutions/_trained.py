@@ -23,7 +23,7 @@ from ._gauss_newton import GaussNewton
 from ._laplace import exact
 from ._networks import build
 from ._objective import Objective, Trained, objective
-from ._optimise import AbstractOptimiser
+from ._optimise import AbstractOptimiser, OptimiserTrace, joined
 from ._outcome import Deadline, Outcome
 from ._parts import Part, Windows
 from ._problem import Problem
@@ -66,6 +66,11 @@ class NetworkConfig:
     """Block -> w_b; "equation" or a condition's first word; 1 without."""
     warm: bool = False
     """Whether a window's network begins with the weights of the last one."""
+    redraws: int = 0
+    """How often collocation points are drawn anew where the residual is large; each
+    time the optimiser goes on, for as many steps as it has."""
+    sharpness: float = 1.0
+    """k of those draws, p ~ |r|^k / mean |r|^k + 1: 0 for even ones."""
     dtype: str = "float64"
     """float64 or float32."""
     seed: int = 0
@@ -77,6 +82,9 @@ class NetworkConfig:
         for name in ("points", "initial_points", "boundary_times"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; at least 1.")
+        for name in ("redraws", "sharpness"):
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}; at least 0.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +95,8 @@ class Network:
     at once, second order), `LBFGS`, `SSBroyden`, `BFGS`, `FirstOrder`; `strategy`:
     `Whole`, `InWindows`, `Curriculum`, `Gradual`.
     **Source:** Raissi, Perdikaris, Karniadakis 2019 (the loss); Krishnapriyan et al.
-    2021, arXiv:2109.01050 (curriculum and windows).
+    2021, arXiv:2109.01050 (curriculum and windows); Wu et al. 2023, arXiv:2207.10289
+    (points by the residual).
     """
 
     config: NetworkConfig = dataclasses.field(default_factory=NetworkConfig)
@@ -170,6 +179,9 @@ class Training:
                 theta, trace = self.method.optimiser.minimise(
                     goal, start, deadline=deadline, key=own
                 )
+                goal, theta, trace = self._redrawn(
+                    stage, goal, theta, trace, deadline, own
+                )
                 unknown = np.asarray(theta.unknown, np.float64)
             self._accept(stage, goal, theta)
             self.iterations += trace.iterations
@@ -225,11 +237,65 @@ class Training:
             **dict(config.options),
         )
 
+    def _redrawn(
+        self,
+        stage: Stage,
+        goal: Objective,
+        theta: Trained,
+        trace: OptimiserTrace,
+        deadline: Deadline,
+        key: Any,
+    ) -> tuple[Objective, Trained, OptimiserTrace]:
+        """The training goes on, each time on points where the residual is large."""
+        traces = [trace]
+        for k in range(self.config.redraws):
+            if deadline.passed():
+                break
+            inside = self._drawn(stage, goal, theta, self.config.seed + k + 1)
+            net = eqx.combine(theta.net, goal.rest)
+            goal, start = self._objective(stage, net, self.config.seed, inside)
+            theta, trace = self.method.optimiser.again(
+                goal,
+                Trained(start.net, theta.unknown),
+                trace,
+                deadline=deadline,
+                key=jax.random.fold_in(key, k),
+            )
+            traces.append(trace)
+        return goal, theta, joined(traces)
+
+    def _drawn(
+        self, stage: Stage, goal: Objective, theta: Trained, seed: int
+    ) -> np.ndarray:
+        """As many points as before, out of ten times as many."""
+        num, k = goal.known[0].block.num, self.config.sharpness
+        problem, rng = stage.problem, np.random.default_rng(seed)
+        points = np.zeros((10 * num, 0))
+        if problem.domain is not None:
+            points = problem.domain.nodes(10 * num, seed)
+        if problem.time is not None:
+            unit = rng.uniform(size=len(points))
+            points = np.c_[points, stage.t0 + stage.share * stage.length * unit]
+        other, _ = objective(
+            problem,
+            self.windows,
+            [equation(problem, points)],
+            eqx.combine(theta.net, goal.rest),
+            stage.t0,
+            stage.length,
+        )
+        rows = np.asarray(_rows(other, theta)[0], np.float64)
+        size = np.linalg.norm(rows, axis=1) ** k
+        share = size / max(float(size.mean()), 1e-300) + 1.0
+        num = min(num, len(points))
+        drawn = rng.choice(len(points), num, replace=False, p=share / share.sum())
+        return points[np.sort(drawn)]
+
     def _objective(
-        self, stage: Stage, net: Any, seed: int
+        self, stage: Stage, net: Any, seed: int, inside: np.ndarray | None = None
     ) -> tuple[Objective, Trained]:
-        """The least-squares problem of a stage."""
-        blocks = self._blocks(stage, seed, None)
+        """The least-squares problem of a stage; `inside`: its collocation points."""
+        blocks = self._blocks(stage, seed, None, inside)
         weights = [self._weight(block) for block in blocks]
         self.points = max(self.points, sum(block.num for block in blocks))
         return objective(
@@ -242,11 +308,19 @@ class Training:
             weights,
         )
 
-    def _blocks(self, stage: Stage, seed: int, check: int | None) -> list[Block]:
+    def _blocks(
+        self,
+        stage: Stage,
+        seed: int,
+        check: int | None,
+        inside: np.ndarray | None = None,
+    ) -> list[Block]:
         """Equation and conditions; with `check`, at other and more points."""
         config, problem = self.config, stage.problem
         t0, t1 = stage.t0, stage.t0 + stage.share * stage.length
-        if check is None:
+        if inside is not None:
+            pass
+        elif check is None:
             place = config.collocation or even_points
             inside = place(problem, t0, t1, config.points, seed)
         else:
@@ -341,6 +415,11 @@ class Training:
         trial = Windows(self.windows.form, [*self.windows.parts, part], np.inf)
         values = trial.values(points, [zero])[zero]
         return max(float(np.sqrt(np.mean(values**2))), 1e-12)
+
+
+@eqx.filter_jit
+def _rows(goal: Objective, theta: Trained) -> Any:
+    return goal.residuals(theta)
 
 
 @eqx.filter_jit
