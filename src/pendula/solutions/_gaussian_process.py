@@ -147,13 +147,20 @@ class _State(NamedTuple):
 
 
 class _Look(NamedTuple):
-    """Where the search stands: the residuals on the nodes and between."""
+    """Where the search stands: the residuals on the nodes and between, and the gap of
+    the conditions."""
 
     grid: _Grid
     state: _State
     part: Part
     train: float
     check: float
+    gap: float
+
+    @property
+    def worst(self) -> float:
+        """Of what is not trained on, and the conditions."""
+        return max(self.check, self.gap)
 
 
 class _Grid(eqx.Module):
@@ -362,14 +369,14 @@ class _Solver:
         method = self.method
         best = self._begun(self.begin[0])
         for kernels in self.begin[1:]:
-            if best.check <= SAFETY * tol or deadline.passed():
+            if best.worst <= SAFETY * tol or deadline.passed():
                 break
-            best = min(best, self._begun(kernels), key=lambda one: one.check)
+            best = min(best, self._begun(kernels), key=lambda one: one.worst)
         state = best.state
         free: Any = state.kernels
         memory = optax.adam(method.rate).init(free)
         taken, since, rate = 0, 0, jnp.asarray(method.rate)
-        while best.check > SAFETY * tol and since < _PATIENCE:
+        while best.worst > SAFETY * tol and since < _PATIENCE:
             if taken >= method.steps or deadline.passed():
                 break
             for _ in range(min(_LOOK, method.steps - taken)):
@@ -378,16 +385,16 @@ class _Solver:
                 taken += 1
             now = self._looked(best.grid, state)
             state, since = now.state, since + 1
-            if now.check < best.check:
+            if now.worst < best.worst:
                 best, since = now, 0
         windows = Windows(soft_form(self.problem), [best.part], self.problem.span()[1])
         return Outcome(
             windows,
-            bool(best.check <= tol),
+            bool(best.worst <= tol),
             best.state.z.size,
             len(self.points) * self.problem.law.equations,
             taken,
-            {"equation": best.train},
+            {"equation": best.train, "conditions": best.gap},
             {"equation": best.check},
         )
 
@@ -430,10 +437,14 @@ class _Solver:
         )
         return Part(trial, jnp.asarray(float(t0)), jnp.asarray(float(t1 - t0) or 1.0))
 
-    def _residuals(self, grid: _Grid, state: _State, part: Part) -> tuple[float, float]:
-        """RMS of the equation on the nodes and between, of its largest term."""
+    def _residuals(
+        self, grid: _Grid, state: _State, part: Part
+    ) -> tuple[float, float, float]:
+        """RMS of the equation on the nodes and between, of its largest term, and of
+        the conditions, of the solution."""
         law, form = self.problem.law, soft_form(self.problem)
-        values = np.asarray(grid.values(state.z, grid.tables(state.kernels)[1]))
+        roots, tables = grid.tables(state.kernels)
+        values = np.asarray(grid.values(state.z, tables))
         rows, slopes = law_and_slopes(law, values, self.points, grid.params)
         terms = np.abs(slopes * values[:, None, :]).max(axis=(1, 2))
         size = max(float(np.sqrt(np.mean(terms**2))), 1e-300)
@@ -444,8 +455,18 @@ class _Solver:
         other, _ = law_and_slopes(
             law, np.asarray(near), np.asarray(between), grid.params
         )
-        rms = lambda r: float(np.sqrt(np.mean(np.asarray(r) ** 2))) / size
-        return rms(rows), rms(other)
+        trial = Windows(form, [part], math.inf)
+        zero = (0,) * len(self.lo)
+        solution = _rms(trial.values(self.points, [zero])[zero])
+        gaps = grid.boundary(state.z, state.kernels, roots)
+        own = _rms(gaps) / max(solution, 1e-300) if gaps.size else 0.0
+        return _rms(rows) / size, _rms(other) / size, own
+
+
+def _rms(values: Any) -> float:
+    """What a covariance that cannot be factorised gives is as bad as can be."""
+    found = float(np.sqrt(np.mean(np.asarray(values) ** 2)))
+    return found if math.isfinite(found) else math.inf
 
 
 def _axes(problem: Problem) -> list[tuple[float, float, bool]]:
