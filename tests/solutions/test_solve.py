@@ -15,6 +15,7 @@ from pendula.solutions import (
     InWindows,
     Network,
     NetworkConfig,
+    Problem,
     method_of,
     named_problem,
     solve,
@@ -78,6 +79,28 @@ def test_a_start_that_jumps_is_said():
     )
     with pytest.warns(PendulaWarning, match=r"slope of the start .* jumps by 1 "):
         solve(problem, tol=1e-1, budget=0.01, check=False)
+
+
+def test_fewer_rows_than_weights_are_said():
+    method = Network(
+        NetworkConfig(width=8, depth=1, points=5), GaussNewton(steps=1), InWindows(0.5)
+    )
+    problem = Problem(
+        lambda u, t, p: u.t + u(), time=(0.0, 1.0), conditions=[Initial(1.0)]
+    )
+    with pytest.warns(PendulaWarning, match="5 rows .* do not determine 25 weights"):
+        solve(problem, method=method, check=False)
+
+
+def test_terms_that_hide_each_other_are_said():
+    problem = Problem(
+        lambda u, t, p: 1e7 * (u.t + u()), time=(0.0, 1.0), conditions=[Initial(1.0)]
+    )
+    config = NetworkConfig(width=4, depth=1, points=20, hard=False)
+    with pytest.warns(
+        PendulaWarning, match=r'"equation" are \de\+0\d times .*"initial"'
+    ):
+        solve(problem, method=Network(config, GaussNewton(steps=1)), check=False)
 
 
 def test_a_budget_gives_the_best_so_far():

@@ -7,6 +7,7 @@ import re
 import resource
 import time
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 from .._compile_clock import CompileClock
@@ -52,7 +53,7 @@ def solve(
     **Raises:** `ConfigError` for settings that cannot be used; whatever is wrong with a
     problem is said when it is made.
     **Warns:** `PendulaWarning` for a start that does not fit the ends in value or
-    slope, with the jump, where the solution keeps it.
+    slope, with the jump, where the solution keeps it; for fewer rows than weights.
 
     ```python
     >>> import jax.numpy as jnp, numpy as np
@@ -80,18 +81,29 @@ def solve(
         outcome = chosen.run(problem, tol, Deadline.after(seconds))
         ran = time.perf_counter() - began
         compiled = clock.seconds
-    for jump in jumps(problem, outcome.windows.form):
-        warnings.warn(
-            f"solve: {jump.text}. The solution keeps it; give a start that fits, or "
-            "other boundary values.",
-            PendulaWarning,
-            stacklevel=2,
-        )
+    for doubt in _doubts(problem, outcome):
+        warnings.warn(f"solve: {doubt}", PendulaWarning, stacklevel=2)
     report = _report(problem, chosen, outcome, tol, compiled, ran)
     solution = Solution(problem, outcome.windows, report, outcome.unknown)
     if check:
         solution.report = _checked(solution, chosen, outcome)
     return solution
+
+
+def _doubts(problem: Problem, outcome: Outcome) -> Iterator[str]:
+    """What may be wrong with a solution before its error is looked at."""
+    for jump in jumps(problem, outcome.windows.form):
+        yield (
+            f"{jump.text}. The solution keeps it; give a start that fits, or other "
+            "boundary values."
+        )
+    rows = outcome.points * problem.law.equations
+    each = outcome.weights // max(1, len(outcome.windows.parts))
+    if rows < each:
+        yield (
+            f"{rows} rows of equation and conditions do not determine {each} weights. "
+            "Give more points, or fewer features."
+        )
 
 
 def parse_budget(budget: str | float | None) -> float:

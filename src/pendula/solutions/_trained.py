@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -13,11 +14,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._errors import ConfigError
+from .._errors import ConfigError, PendulaWarning
 from .._precision import cast, precision
 from ._blocks import Block, equation, periodic_block, soft_blocks, with_times
 from ._conditions import Periodic
 from ._embedding import Axis
+from ._faults import APART
 from ._form import FieldForm, HardForm, hard_form
 from ._gauss_newton import GaussNewton
 from ._laplace import exact
@@ -176,6 +178,8 @@ class Training:
                     self.windows.parts.pop()
                 goal, start = self._objective(stage, net, config.seed)
                 start = Trained(start.net, jnp.asarray(unknown, self.dtype))
+                if count == 0:
+                    _compare(goal, start)
                 theta, trace = self.method.optimiser.minimise(
                     goal, start, deadline=deadline, key=own
                 )
@@ -425,6 +429,23 @@ def _rows(goal: Objective, theta: Trained) -> Any:
 @eqx.filter_jit
 def _terms(goal: Objective, theta: Trained) -> Any:
     return goal.terms(theta)
+
+
+def _compare(goal: Objective, theta: Trained) -> None:
+    """Warns where one term of the loss hides another from the beginning."""
+    terms = np.asarray(goal.weights, np.float64) * np.asarray(_terms(goal, theta))
+    known = {n: t for n, t in zip(goal.names(), terms, strict=True) if t > 0.0}
+    if not known:
+        return
+    most, least = (f(known, key=known.__getitem__) for f in (max, min))
+    if known[most] > APART**2 * known[least]:
+        warnings.warn(
+            f'the rows of "{most}" are {math.sqrt(known[most] / known[least]):.1g} '
+            f'times as large as those of "{least}" at first: a training sees the '
+            "larger ones only. Rescale the problem, or set weights.",
+            PendulaWarning,
+            stacklevel=4,
+        )
 
 
 def soft_form(problem: Problem) -> HardForm:

@@ -163,7 +163,8 @@ def landscapes(run: Run) -> Iterator[Claim]:
         for name in ("error", "eigenvalue", "residual", "roughness"):
             row = run.row(f"pinns.landscapes.{key}_{name}")
             yield row.measured(float(found[name]))
-        title = f"{key.replace('_', ', ')}: error {float(found['error']):.2g}"
+        words = key.replace("beta", "beta = ").replace("_", ", ")
+        title = f"{words}\nerror {float(found['error']):.2g}"
         panels[title] = (found["alpha"], np.log10(found["plane"]))
     maps(
         run.figures / "landscapes.svg",
