@@ -98,7 +98,8 @@ class Network:
     `Whole`, `InWindows`, `Curriculum`, `Gradual`.
     **Source:** Raissi, Perdikaris, Karniadakis 2019 (the loss); Krishnapriyan et al.
     2021, arXiv:2109.01050 (curriculum and windows); Wu et al. 2023, arXiv:2207.10289
-    (points by the residual).
+    (points by the residual). **Warns:** `PendulaWarning` where the rows of one term are
+    1e4 times as large as those of another at first.
     """
 
     config: NetworkConfig = dataclasses.field(default_factory=NetworkConfig)
@@ -322,12 +323,10 @@ class Training:
         """Equation and conditions; with `check`, at other and more points."""
         config, problem = self.config, stage.problem
         t0, t1 = stage.t0, stage.t0 + stage.share * stage.length
-        if inside is not None:
-            pass
-        elif check is None:
+        if inside is None and check is None:
             place = config.collocation or even_points
             inside = place(problem, t0, t1, config.points, seed)
-        else:
+        elif inside is None:
             inside = _check_points(problem, t0, t1, 4 * config.points, check)
         times = np.linspace(t0, t1, config.boundary_times)
         space = np.zeros((1, 0))
