@@ -323,11 +323,11 @@ class Training:
         """Equation and conditions; with `check`, at other and more points."""
         config, problem = self.config, stage.problem
         t0, t1 = stage.t0, stage.t0 + stage.share * stage.length
-        if inside is None and check is None:
+        if check is not None:
+            inside = _check_points(problem, t0, t1, 4 * config.points, check)
+        elif inside is None:
             place = config.collocation or even_points
             inside = place(problem, t0, t1, config.points, seed)
-        elif inside is None:
-            inside = _check_points(problem, t0, t1, 4 * config.points, check)
         times = np.linspace(t0, t1, config.boundary_times)
         space = np.zeros((1, 0))
         if problem.domain is not None:
