@@ -49,17 +49,17 @@ PEERS = {
         "20, 2540 + 80 + 160 points, Adam 15000, L-BFGS)",
         target=True,
     ),
-    "burgers_short": Peer(
-        Case("burgers"),
-        "Burgers' equation, DeepXDE with 1000 steps of Adam only before its L-BFGS",
-        adam=1000,
-    ),
     "convection": Peer(
         Case("convection", beta=1.0),
         "convection beta = 1, DeepXDE with the settings of its example of Burgers' "
         "equation and cos x, sin x as inputs",
         circle=True,
         target=True,
+    ),
+    "burgers_short": Peer(
+        Case("burgers"),
+        "Burgers' equation, DeepXDE with 1000 steps of Adam only before its L-BFGS",
+        adam=1000,
     ),
     "convection_soft": Peer(
         Case("convection", beta=1.0),
