@@ -121,7 +121,7 @@ def _rows() -> Iterator[Row]:
         "adam": 15000,
         "lbfgs": 15000,
         "every": 500,
-        "tols": [1e-1, 1e-2, 1e-3, 1e-4, 1e-5],
+        "tols": [5e-1, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5],
         "budget": 600.0,
         "only": [],
     },
