@@ -14,6 +14,7 @@ from pendula.solutions import (
     Initial,
     Interval,
     InTurn,
+    InWindows,
     Network,
     NetworkConfig,
     Problem,
@@ -46,7 +47,7 @@ def test_points_are_drawn_where_the_residual_is_large(problem):
         ]
     count = training.goal.known[0].block.num
     assert drawn[0].shape == drawn[1].shape == (count, len(problem.coords))
-    assert not np.array_equal(*drawn)
+    assert not np.array_equal(drawn[0], drawn[1])
     assert len(np.unique(drawn[0], axis=0)) == count
     assert 0.0 <= drawn[0][:, -1].min() <= drawn[0][:, -1].max() <= 1.0
     if problem is FRONT:
@@ -84,9 +85,24 @@ def test_each_one_goes_on_from_the_one_before():
     assert jax.tree.leaves(second)[0].shape == jax.tree.leaves(first)[0].shape
 
 
+def test_windows_from_the_last_weights_from_fresh_ones_and_from_both():
+    """The better of the two is kept, window by window."""
+    found = {}
+    for warm in (False, True, "both"):
+        config = NetworkConfig(width=4, depth=1, points=20, warm=warm)
+        method = Network(config, QuasiNewton(steps=10, inner=10), InWindows(0.5))
+        found[warm] = solve(DECAY, method=method, check=False).report
+    assert found["both"].iterations == 30
+    assert found[True].iterations == found[False].iterations == 20
+    best = min(found[True].train["equation"], found[False].train["equation"])
+    assert found["both"].train["equation"] <= best * (1.0 + 1e-9)
+
+
 def test_bad_input():
     with pytest.raises(ConfigError, match="optimisers are empty"):
         InTurn(())
+    with pytest.raises(ConfigError, match="warm is sometimes"):
+        NetworkConfig(warm="sometimes")
     with pytest.raises(ConfigError, match="redraws is -1"):
         NetworkConfig(redraws=-1)
     with pytest.raises(ConfigError, match="sharpness is -1"):

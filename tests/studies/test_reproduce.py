@@ -284,6 +284,8 @@ def test_every_study_has_a_table_of_its_own():
             "inverse",
             "A7",
             "A8",
+            "waves",
+            "family",
         ],
     ]
 

@@ -66,8 +66,10 @@ class NetworkConfig:
     """Times of conditions at boundaries, in a window."""
     weights: tuple[tuple[str, float], ...] = ()
     """Block -> w_b; "equation" or a condition's first word; 1 without."""
-    warm: bool = False
-    """Whether a window's network begins with the weights of the last one."""
+    warm: bool | str = False
+    """Whether a window's network begins with the weights of the last one: good for what
+    changes slowly, bad for what travels. "both": trained from either, and the lower
+    loss is kept."""
     redraws: int = 0
     """How often collocation points are drawn anew where the residual is large; each
     time the optimiser goes on, for as many steps as it has."""
@@ -79,6 +81,8 @@ class NetworkConfig:
     """Of weights and points."""
 
     def __post_init__(self) -> None:
+        if self.warm not in (True, False, "both"):
+            raise ConfigError(f'warm is {self.warm}; it is True, False or "both".')
         if self.dtype not in ("float32", "float64"):
             raise ConfigError(f"dtype is {self.dtype}; it is float32 or float64.")
         for name in ("points", "initial_points", "boundary_times"):
@@ -161,9 +165,8 @@ class Training:
 
     def run(self, tol: float, deadline: Deadline) -> Outcome:
         """Stage after stage, to the end or until the time is up."""
-        config, strategy = self.config, self.method.strategy
-        key = jax.random.key(config.seed)
-        net, theta, goal, trace = None, None, None, None
+        strategy, key = self.method.strategy, jax.random.key(self.config.seed)
+        goal, theta, trace = None, None, None
         unknown = np.zeros(len(self.problem.unknowns))
         for count, stage in enumerate(strategy.stages(self.problem)):
             if deadline.passed() and count:
@@ -171,25 +174,20 @@ class Training:
                 break
             own = jax.random.fold_in(key, count)
             with precision(self.dtype):
-                if stage.is_new and (net is None or not config.warm):
-                    net = self._fresh(own)
-                elif theta is not None and goal is not None:
-                    net = eqx.combine(theta.net, goal.rest)
+                last = None
+                if goal is not None and theta is not None:
+                    last = eqx.combine(theta.net, goal.rest)
                 if not stage.is_new:
                     self.windows.parts.pop()
-                goal, start = self._objective(stage, net, config.seed)
-                start = Trained(start.net, jnp.asarray(unknown, self.dtype))
-                if count == 0:
-                    _compare(goal, start)
-                theta, trace = self.method.optimiser.minimise(
-                    goal, start, deadline=deadline, key=own
-                )
-                goal, theta, trace = self._redrawn(
-                    stage, goal, theta, trace, deadline, own
-                )
+                tries = [
+                    self._tried(stage, begin, unknown, deadline, own, first=not count)
+                    for begin in self._beginnings(stage, last, own)
+                ]
+                losses = [np.nan_to_num(one[2].loss, nan=np.inf) for one in tries]
+                goal, theta, trace = tries[int(np.argmin(losses))]
                 unknown = np.asarray(theta.unknown, np.float64)
             self._accept(stage, goal, theta)
-            self.iterations += trace.iterations
+            self.iterations += sum(one[2].iterations for one in tries)
             self.reasons.append(trace.reason)
         problem = self.problem
         found = zip(problem.unknowns.items(), unknown, strict=True)
@@ -212,6 +210,34 @@ class Training:
             if trace is not None
             else {},
         )
+
+    def _beginnings(self, stage: Stage, last: Any, key: Any) -> list[Any]:
+        """The networks that a stage is trained from."""
+        if last is None or (stage.is_new and not self.config.warm):
+            return [self._fresh(key)]
+        if stage.is_new and self.config.warm == "both":
+            return [last, self._fresh(key)]
+        return [last]
+
+    def _tried(
+        self,
+        stage: Stage,
+        net: Any,
+        unknown: np.ndarray,
+        deadline: Deadline,
+        key: Any,
+        *,
+        first: bool,
+    ) -> tuple[Objective, Trained, OptimiserTrace]:
+        """One training of a stage."""
+        goal, start = self._objective(stage, net, self.config.seed)
+        start = Trained(start.net, jnp.asarray(unknown, self.dtype))
+        if first:
+            _compare(goal, start)
+        theta, trace = self.method.optimiser.minimise(
+            goal, start, deadline=deadline, key=key
+        )
+        return self._redrawn(stage, goal, theta, trace, deadline, key)
 
     def _fresh(self, key: Any) -> Any:
         """A new network of (space, s)."""
