@@ -33,6 +33,11 @@ METHODS: dict[str, Optimiser | None] = {
 }
 """Name -> how the weights of a network are found; None: they stay as drawn, or there is
 no network."""
+_UNTRAINED: dict[str, tuple[Callable[..., Any], Callable[[Any], Method]]] = {
+    "frozen": (FrozenConfig, Frozen),
+    "gp": (GaussianProcess, lambda settings: settings),
+}
+"""Of those the settings, and the method of settings."""
 
 
 def method_of(name: str, options: dict[str, Any]) -> Method:
@@ -55,10 +60,9 @@ def method_of(name: str, options: dict[str, Any]) -> Method:
         )
     optimiser = METHODS[name]
     if optimiser is None:
-        own = GaussianProcess if name == "gp" else FrozenConfig
-        _refuse_strange(name, options, _names(own))
-        found = own(**options)
-        return Frozen(found) if isinstance(found, FrozenConfig) else found
+        settings, make = _UNTRAINED[name]
+        _refuse_strange(name, options, _names(settings))
+        return make(settings(**options))
     network, training = _names(NetworkConfig), _names(optimiser)
     _refuse_strange(name, options, {"strategy", *network, *training})
     pick = lambda known: {k: v for k, v in options.items() if k in known}

@@ -6,7 +6,7 @@ import abc
 import dataclasses
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import equinox as eqx
@@ -92,18 +92,12 @@ class AbstractOptimiser(abc.ABC):
         **Raises:** `ConfigError` for what cannot be trained by it.
         """
 
-    def again(
-        self,
-        objective: Objective,
-        theta: Trained,
-        trace: OptimiserTrace,
-        *,
-        deadline: Deadline,
-        key: PRNGKeyArray,
-    ) -> tuple[Trained, OptimiserTrace]:
-        """Go on with the same network on other points, after `trace`: from the
-        beginning, but for methods that can take up what they have built."""
-        return self.minimise(objective, theta, deadline=deadline, key=key)
+    def resumed(
+        self, trace: OptimiserTrace
+    ) -> Callable[..., tuple[Trained, OptimiserTrace]]:
+        """What goes on with the same network on other points, called like `minimise`:
+        that from its beginning, but for methods that take up what they have built."""
+        return self.minimise
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,17 +141,10 @@ class InTurn(AbstractOptimiser):
                 break
         return theta, joined(traces)
 
-    def again(
-        self,
-        objective: Objective,
-        theta: Trained,
-        trace: OptimiserTrace,
-        *,
-        deadline: Deadline,
-        key: PRNGKeyArray,
-    ) -> tuple[Trained, OptimiserTrace]:
-        last = self.optimisers[-1]
-        return last.again(objective, theta, trace, deadline=deadline, key=key)
+    def resumed(
+        self, trace: OptimiserTrace
+    ) -> Callable[..., tuple[Trained, OptimiserTrace]]:
+        return self.optimisers[-1].resumed(trace)
 
 
 def joined(traces: Sequence[OptimiserTrace]) -> OptimiserTrace:

@@ -356,18 +356,10 @@ class QuasiNewton(AbstractOptimiser):
             kept = np.asarray(state.opt.inverse)
             return handed_back(state), dataclasses.replace(trace, inverse=kept)
 
-    def again(
-        self,
-        objective: Objective,
-        theta: Trained,
-        trace: OptimiserTrace,
-        *,
-        deadline: Deadline,
-        key: PRNGKeyArray,
-    ) -> tuple[Trained, OptimiserTrace]:
-        return self.minimise(
-            objective, theta, deadline=deadline, key=key, inverse=trace.inverse
-        )
+    def resumed(
+        self, trace: OptimiserTrace
+    ) -> Callable[..., tuple[Trained, OptimiserTrace]]:
+        return functools.partial(self.minimise, inverse=trace.inverse)
 
 
 def _loss(theta: Trained, objective: Any) -> Float[Array, ""]:

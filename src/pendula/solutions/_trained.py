@@ -285,10 +285,9 @@ class Training:
             inside = self._drawn(stage, goal, theta, self.config.seed + k + 1)
             net = eqx.combine(theta.net, goal.rest)
             goal, start = self._objective(stage, net, self.config.seed, inside)
-            theta, trace = self.method.optimiser.again(
+            theta, trace = self.method.optimiser.resumed(trace)(
                 goal,
                 Trained(start.net, theta.unknown),
-                trace,
                 deadline=deadline,
                 key=jax.random.fold_in(key, k),
             )

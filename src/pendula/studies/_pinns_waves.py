@@ -36,7 +36,7 @@ class _Wave(NamedTuple):
 _TAU = 2.0 * math.pi
 _LINE = ("three_sines", "sine", "product", "growing", "parabola")
 _WAVES = {
-    # 1000 waves of the last one do not fit on 900 nodes
+    # the last one has 500 waves on the longer line: more than 900 nodes can hold
     **{
         f"poisson_{kind}": _Wave(
             "poisson",
