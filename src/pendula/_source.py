@@ -39,6 +39,8 @@ WORKS: dict[str, str] = {
     "Brunton2016": "Brunton, Proctor, Kutz 2016, PNAS 113, 3932-3937",
     "Chen2018": "Chen, Rubanova, Bettencourt, Duvenaud 2018, Neural ordinary "
     "differential equations, arXiv:1806.07366",
+    "Cho2014": "Cho et al. 2014, Learning phrase representations using RNN "
+    "encoder-decoder for statistical machine translation, arXiv:1406.1078",
     "Daniels2010": "Daniels, Velikova 2010, Monotone and partially monotone neural "
     "networks, IEEE Transactions on Neural Networks 21, 906-917",
     "Daniels2015": "Daniels, Nemenman 2015, Efficient inference of parsimonious "
@@ -48,6 +50,9 @@ WORKS: dict[str, str] = {
     "gradient descent, arXiv:2405.20836",
     "De2020": "De, Smith 2020, Batch normalization biases residual blocks towards the "
     "identity function in deep networks, arXiv:2002.10444",
+    "Elman1990": "Elman 1990, Finding structure in time, Cognitive Science 14, 179-211",
+    "Erichson2021": "Erichson, Azencot, Queiruga, Hodgkinson, Mahoney 2021, Lipschitz "
+    "recurrent neural networks, arXiv:2006.12070",
     "Facco2017": "Facco, d'Errico, Rodriguez, Laio 2017, Scientific Reports 7, 12140",
     "Fermi1955": "Fermi, Pasta, Ulam 1955, Studies of nonlinear problems, Los Alamos "
     "report LA-1940",
@@ -67,12 +72,14 @@ WORKS: dict[str, str] = {
     "arXiv:1705.03341",
     "Hairer1993": "Hairer, Norsett, Wanner 1993, Solving Ordinary Differential "
     "Equations I, 2nd ed., Springer",
-    "Hairer2006": "Hairer, Lubich, Wanner 2006, Geometric Numerical Integration, "
-    "2nd ed., Springer",
+    "Hairer2006": "Hairer, Lubich, Wanner 2006, Geometric Numerical Integration, 2nd "
+    "ed., Springer",
     "He2015": "He, Zhang, Ren, Sun 2015, Delving deep into rectifiers, "
     "arXiv:1502.01852",
     "He2016": "He, Zhang, Ren, Sun 2016, Identity mappings in deep residual networks, "
     "arXiv:1603.05027",
+    "Hochreiter1997": "Hochreiter, Schmidhuber 1997, Long short-term memory, Neural "
+    "Computation 9, 1735-1780",
     "Holmes2014": "Holmes, Borum, Moore, Plaut, Dillard 2014, Equilibria and "
     "instabilities of a Slinky: discrete model, International Journal of Non-Linear "
     "Mechanics 65, 236-244",
@@ -86,6 +93,8 @@ WORKS: dict[str, str] = {
     "Academic Press",
     "Kang2024": "Kang, Oh, Hong, Park 2024, PIG: physics-informed Gaussians as "
     "adaptive parametric mesh representations, arXiv:2412.05994",
+    "Kidger2020": "Kidger, Morrill, Foster, Lyons 2020, Neural controlled differential "
+    "equations for irregular time series, arXiv:2005.08926",
     "Kidger2022": "Kidger 2022, On neural differential equations, arXiv:2202.02435",
     "Kingma2015": "Kingma, Ba 2015, Adam: a method for stochastic optimization, "
     "arXiv:1412.6980",
@@ -101,10 +110,14 @@ WORKS: dict[str, str] = {
     "Differential Equations, SIAM",
     "Lee2023": "Lee, Barber, Willett 2023, Distribution-free inference with "
     "hierarchical data, arXiv:2306.06342",
+    "LezcanoCasado2019": "Lezcano-Casado, Martinez-Rubio 2019, Cheap orthogonal "
+    "constraints in neural networks, arXiv:1901.08428",
     "Li2020": "Li et al. 2020, Incremental potential contact, ACM Transactions on "
     "Graphics 39, 49",
     "Li2023": "Li, Wang, Roychowdhury, Jawed 2023, Physical Review Letters 131, "
     "067301, arXiv:2301.00957",
+    "Lim2021": "Lim, Erichson, Hodgkinson, Mahoney 2021, Noisy recurrent neural "
+    "networks, arXiv:2102.04877",
     "Lorenz1963": "Lorenz 1963, Journal of the Atmospheric Sciences 20, 130-141",
     "Lutter2019": "Lutter, Ritter, Peters 2019, Deep Lagrangian networks, "
     "arXiv:1907.04490",
@@ -115,6 +128,8 @@ WORKS: dict[str, str] = {
     "behaviour in augmented neural ODEs, arXiv:2006.07220",
     "Ortiz2023": "Ortiz, Guttag, Dalca 2023, Magnitude invariant parametrizations "
     "improve hypernetwork learning, arXiv:2304.07645",
+    "Orvieto2023": "Orvieto et al. 2023, Resurrecting recurrent neural networks for "
+    "long sequences, arXiv:2303.06349",
     "Prigogine1968": "Prigogine, Lefever 1968, Journal of Chemical Physics 48, "
     "1695-1700",
     "Queiruga2020": "Queiruga, Erichson, Taylor, Mahoney 2020, Continuous-in-depth "
@@ -123,6 +138,10 @@ WORKS: dict[str, str] = {
     "using basis function expansions, arXiv:2106.10820",
     "Rasmussen2006": "Rasmussen, Williams 2006, Gaussian Processes for Machine "
     "Learning, MIT Press",
+    "Rusch2021": "Rusch, Mishra 2021, Coupled oscillatory recurrent neural network "
+    "(coRNN), arXiv:2010.00951",
+    "Rusch2022": "Rusch, Mishra, Erichson, Mahoney 2022, Long expressive memory for "
+    "sequence modeling, arXiv:2110.04744",
     "Sarkka2019": "Sarkka, Solin 2019, Applied Stochastic Differential Equations, "
     "Cambridge University Press",
     "Selkov1968": "Selkov 1968, European Journal of Biochemistry 4, 79-86",

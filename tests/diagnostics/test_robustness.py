@@ -9,6 +9,7 @@ from scipy.stats import norm
 
 from pendula._errors import ConfigError, ShapeError
 from pendula.diagnostics import (
+    ProjectedDescent,
     SaltAndPepper,
     corruption,
     cross_entropy,
@@ -109,3 +110,47 @@ def test_what_cannot_be_asked():
         robustness(linear, X, Y[:-1], {"white": (0.1,)})
     with pytest.raises(ShapeError, match="Scale pixels"):
         robustness(linear, jnp.ones((2, 3), jnp.uint8), Y[:2], {"white": (0.1,)})
+
+
+def test_projected_descent_stays_in_its_box_and_is_no_weaker_than_one_step():
+    found = robustness(linear, X, Y, {"fgsm": (0.2,), "pgd": (0.2,)})
+    # the loss of a linear classifier of two classes has one direction: the corner
+    assert_allclose(found["pgd"].mean, found["fgsm"].mean)
+    slope = lambda x: jnp.cos(3.0 * x)
+    x = jnp.linspace(-1.0, 1.0, 50)
+    moved = corruption("pgd")(x, jnp.asarray(0.3), slope, jax.random.key(0))
+    assert float(jnp.abs(moved - x).max()) <= 0.3 + 1e-6
+    with pytest.raises(ConfigError, match="steps"):
+        ProjectedDescent(steps=0)
+
+
+def test_a_shift_moves_all_samples_and_a_loss_holds_the_last_one():
+    x = jnp.arange(40.0)[:, None]
+    none = lambda x: x
+    seen = set()
+    for seed in range(30):
+        moved = corruption("shift")(x, jnp.asarray(0.1), none, jax.random.key(seed))
+        by = np.asarray(x - moved).ravel()
+        seen.add(float(np.median(by)))
+        assert_array_equal(moved[4:-4], x[4:-4] - np.median(by))
+    assert min(seen) < -1
+    assert max(seen) > 1
+    assert max(map(abs, seen)) <= 4
+    held = corruption("dropped")(x, jnp.asarray(0.5), none, jax.random.key(0)).ravel()
+    steps = np.diff(held)
+    assert (steps >= 0).all()
+    assert 8 < np.count_nonzero(steps == 0) < 32
+    kept = np.flatnonzero(steps) + 1
+    assert_array_equal(held[kept], x[kept, 0])
+    assert_array_equal(
+        corruption("dropped")(x, jnp.asarray(0.0), none, jax.random.key(0)), x
+    )
+
+
+def test_the_response_of_a_model_of_values_is_its_squared_error():
+    """y = w x: noise of level s adds (s w)^2."""
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(500, 1)), jnp.float32)
+    found = robustness(
+        lambda x: 2.0 * x, x, 2.0 * x, {"white": (0.0, 0.5), "fgsm": (0.5,)}
+    )
+    assert_allclose(found["white"].mean, [0.0, 1.0], atol=0.05)

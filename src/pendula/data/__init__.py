@@ -60,6 +60,12 @@ from ._perturb import (
 from ._read import data_files as data_files, read as read
 from ._sampling import sampling as sampling
 from ._scales import Scales as Scales, time_scale as time_scale
+from ._sequences import (
+    SequenceBatch as SequenceBatch,
+    SequenceBatches as SequenceBatches,
+    Sequences as Sequences,
+    sequences_in_order as sequences_in_order,
+)
 from ._split import part as part, split as split
 from ._summary import summary as summary
 from ._trajectories import Trajectories as Trajectories

@@ -28,8 +28,11 @@ from ._convergence_rates import Order as Order
 from ._convergence_result import Convergence as Convergence
 from ._corruptions import (
     AbstractCorruption as AbstractCorruption,
+    Dropped as Dropped,
     Multiplicative as Multiplicative,
+    ProjectedDescent as ProjectedDescent,
     SaltAndPepper as SaltAndPepper,
+    Shift as Shift,
     SignOfGradient as SignOfGradient,
     White as White,
     corruption as corruption,

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from .._errors import ConfigError
 from .._registry import lookup, register
 
 
@@ -97,9 +98,84 @@ class SignOfGradient(AbstractCorruption):
         return x + level * jnp.sign(slope(x))
 
 
+@register("corruption", "pgd")
+class ProjectedDescent(AbstractCorruption):
+    r"""The worst input found within a box: steps up the loss, cut back to it.
+
+    $$ x_{k+1} = \Pi_{|x - x_0| \le level}
+       \big(x_k + a\, level\, \mathrm{sign}(\partial L / \partial x)\big) $$
+
+    **Arguments:** `steps` >= 1; `pace` a: of one step, as a share of the level.
+    **Source:** Madry et al., Towards deep learning models resistant to adversarial
+    attacks, 2018, arXiv:1706.06083, section 2.1.
+    """
+
+    name: ClassVar[str] = "pgd"
+    random: ClassVar[bool] = False
+
+    steps: int = eqx.field(static=True, default=10)
+    pace: float = 0.25
+
+    def __check_init__(self) -> None:
+        if self.steps < 1 or not self.pace > 0:
+            raise ConfigError(
+                f"pgd: steps is {self.steps}, pace {self.pace:g}; steps must be at "
+                "least 1 and pace above 0."
+            )
+
+    def __call__(
+        self, x: Array, level: Array, slope: Slope, key: PRNGKeyArray
+    ) -> Array:
+        def one(moved: Array, _: None) -> tuple[Array, None]:
+            moved = moved + self.pace * level * jnp.sign(slope(moved))
+            return jnp.clip(moved, x - level, x + level), None
+
+        return jax.lax.scan(one, x, None, length=self.steps)[0]
+
+
+@register("corruption", "shift")
+class Shift(AbstractCorruption):
+    """A sequence moved in time by a whole number of samples drawn evenly up to `level`
+    times its length either way; its ends stand for what lies beyond.
+
+    **Shapes:** time in front.
+    """
+
+    name: ClassVar[str] = "shift"
+
+    def __call__(
+        self, x: Array, level: Array, slope: Slope, key: PRNGKeyArray
+    ) -> Array:
+        count = x.shape[0]
+        share = level * jax.random.uniform(key, (), x.dtype, -1.0, 1.0)
+        moved = jnp.arange(count) - jnp.round(count * share).astype(jnp.int32)
+        return x[jnp.clip(moved, 0, count - 1)]
+
+
+@register("corruption", "dropped")
+class Dropped(AbstractCorruption):
+    """With probability `level` a sample is lost, and the last one that was not stands
+    for it (the first is never lost).
+
+    **Shapes:** time in front.
+    """
+
+    name: ClassVar[str] = "dropped"
+
+    def __call__(
+        self, x: Array, level: Array, slope: Slope, key: PRNGKeyArray
+    ) -> Array:
+        count = x.shape[0]
+        index = jnp.arange(count)
+        kept = jax.random.uniform(key, (count,), x.dtype) >= level
+        last = jax.lax.cummax(jnp.where(kept, index, 0))
+        return x[last]
+
+
 def corruption(which: str | AbstractCorruption) -> AbstractCorruption:
     """A corruption by its name (`"white"`, `"multiplicative"`, `"salt_and_pepper"`,
-    `"fgsm"`), or the corruption itself.
+    `"fgsm"`, `"pgd"`, of sequences `"shift"` and `"dropped"`), or the corruption
+    itself.
 
     **Raises:** `ConfigError` with the nearest name.
 

@@ -1,4 +1,4 @@
-"""How much of a classifier is left when its inputs are disturbed."""
+"""How much of a model is left when its inputs are disturbed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .._errors import ConfigError, ShapeError
 from ._corruptions import AbstractCorruption, corruption
 
 
-Score = Callable[[Float[Array, " class"], Int[Array, ""]], Float[Array, ""]]
+Score = Callable[[Any, Any], Float[Array, ""]]
 
 
 def correct(logits: Float[Array, " class"], label: Int[Array, ""]) -> Array:
@@ -28,6 +28,12 @@ def correct(logits: Float[Array, " class"], label: Int[Array, ""]) -> Array:
 def cross_entropy(logits: Float[Array, " class"], label: Int[Array, ""]) -> Array:
     """Minus the log of the label's probability, the loss that attacks climb."""
     return jax.nn.logsumexp(logits) - logits[label]
+
+
+def squared_error(output: Float[Array, "*out"], target: Float[Array, "*out"]) -> Array:
+    """Mean of the squared differences: the score, and the loss that attacks climb, of
+    a model whose targets are values."""
+    return jnp.mean((output - target.reshape(output.shape)) ** 2)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,29 +71,32 @@ class Robustness:
 
 
 def robustness(
-    logits: Callable[[Array], Float[Array, " class"]],
+    logits: Callable[[Array], Array],
     x: ArrayLike,
     y: ArrayLike,
     kinds: Mapping[str, Sequence[float]],
     *,
     using: Sequence[AbstractCorruption] = (),
     seeds: int = 5,
-    score: Score = correct,
+    score: Score | None = None,
     clip: tuple[float, float] | None = None,
     batch: int = 256,
 ) -> dict[str, Robustness]:
-    r"""Scores of a classifier whose inputs are disturbed, the classifier left alone.
+    r"""Scores of a model whose inputs are disturbed, the model left alone: its response
+    to noise.
 
     **Arguments:**
     - `logits`: one input `"*input"` to `"class"`, any callable; what scales inputs
       belongs into it, so that levels are in the units of `x` (pixels in [0, 1]).
-    - `x` `"sample *input"`, `y` `"sample"` labels.
+    - `x` `"sample *input"`; `y` `"sample"` labels (whole numbers), or values `"sample
+      *out"` of a model that gives such.
     - `kinds`: name of a corruption -> its levels, such as `{"white": (0, 0.1, 0.2),
       "fgsm": (0, 0.02)}`.
     - `using`: corruptions that are to stand for their names (own ones, or with other
       settings than the defaults).
     - `seeds`: draws of a random corruption; an attack draws nothing and has one.
-    - `score`: of one sample, averaged; default accuracy.
+    - `score`: of one sample, averaged; default the accuracy for labels, else the
+      squared error. Attacks climb the cross-entropy, or the squared error.
     - `clip`: disturbed inputs are cut to this range; default: they are not.
     - `batch`: samples at a time.
 
@@ -114,16 +123,19 @@ def robustness(
             f"inputs are {inputs.dtype}; disturbed ones need floating numbers. Scale "
             "pixels to [0, 1]."
         )
-    if labels.ndim != 1 or not inputs.ndim or labels.shape[0] != inputs.shape[0]:
+    named = not jnp.issubdtype(labels.dtype, jnp.floating)
+    fits = labels.ndim == 1 if named else labels.ndim >= 1
+    if not fits or not inputs.ndim or labels.shape[0] != inputs.shape[0]:
         raise ShapeError(
             f"inputs {inputs.shape} and labels {labels.shape} do not fit; expected "
-            "(sample, ...) and (sample,)."
+            "(sample, ...) and (sample,), or (sample, ...) of values."
         )
     if seeds < 1 or batch < 1:
         raise ConfigError(f"seeds {seeds} and batch {batch} must be at least 1.")
     given = {one.name: one for one in using}
     chosen = {name: given.get(name) or corruption(name) for name in kinds}
-    measure = _measure(score, clip, batch)
+    usual, climbed = (correct, cross_entropy) if named else (squared_error,) * 2
+    measure = _measure(score or usual, climbed, clip, batch)
     out = {}
     for name, levels in kinds.items():
         if not levels or min(levels) < 0:
@@ -150,7 +162,7 @@ def _number(level: float) -> Array:
 
 
 def _measure(
-    score: Score, clip: tuple[float, float] | None, batch: int
+    score: Score, climbed: Score, clip: tuple[float, float] | None, batch: int
 ) -> Callable[..., float]:
     """One program for all levels and seeds of a kind."""
 
@@ -166,7 +178,7 @@ def _measure(
     ) -> Array:
         def one(sample: tuple[Array, Array, Array]) -> Array:
             x, y, k = sample
-            slope = jax.grad(lambda x: cross_entropy(logits(x), y))
+            slope = jax.grad(lambda x: climbed(logits(x), y))
             disturbed = change(x, level.astype(x.dtype), slope, k)
             if clip is not None:
                 disturbed = jnp.clip(disturbed, *clip)

@@ -134,6 +134,13 @@ from ._learned import (
 )
 from ._library import Library as Library, exponents as exponents
 from ._model import Model as Model, weighted_residual as weighted_residual
+from ._neural_sde import (
+    FittedSDE as FittedSDE,
+    NeuralSDE as NeuralSDE,
+    SDEConfig as SDEConfig,
+    StateFrame as StateFrame,
+    fit_sde as fit_sde,
+)
 from ._next_experiment import (
     Experiment as Experiment,
     next_experiment as next_experiment,

@@ -120,6 +120,15 @@ _MODULES = {
         "_pinns_waves",
         "_pinns_family",
     ),
+    "sequences": (
+        "_sequences",
+        "_sequences_exact",
+        "_sequences_tasks",
+        "_sequences_ecg",
+        "_sequences_mnist",
+        "_sequences_irregular",
+        "_sequences_speed",
+    ),
 }
 BUDGETS = ("full", "quick")
 RESULTS = Path("results")

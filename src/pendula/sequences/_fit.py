@@ -1,0 +1,463 @@
+"""Train a recurrent model on sequences."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from .._errors import ConfigError, ShapeError
+from .._tree import split_trainable
+from ..data import SequenceBatch, SequenceBatches, Sequences, sequences_in_order
+from ..diagnostics import cross_entropy
+from ..train import (
+    NOT_FINITE,
+    AbstractCallback,
+    Checkpoint,
+    KeepBest,
+    MetricsLog,
+    StopTraining,
+    TrainState,
+    check_same,
+    finish,
+    gradient_step,
+    load_tree,
+    resume,
+    run,
+    save_tree,
+)
+from ._cell import positive
+from ._model import RecurrentModel, largest_state
+
+
+Info = dict[str, Any]
+LARGEST_STATE = 1e6
+"""A state beyond it ends the training: its step is too long."""
+
+
+@runtime_checkable
+class Batches(Protocol):
+    """Batches by the number of the step; `SequenceBatches` are such, and so is
+    anything that draws fresh ones."""
+
+    per_epoch: int
+
+    def __call__(self, step: int) -> SequenceBatch:
+        """The batch of that step."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class SequenceFitConfig:
+    """How a recurrent model is trained, by Adam.
+
+    **Raises:** `ConfigError` for a setting that cannot be.
+
+    ```python
+    >>> from pendula.sequences import SequenceFitConfig
+    >>> round(float(SequenceFitConfig(drops=(2,), lr=0.1).rate(10)(20)), 4)
+    0.01
+
+    ```
+    """
+
+    epochs: int = 100
+    """Passes over the sequences."""
+    batch: int = 128
+    """Sequences a step; the rest of an epoch is dropped."""
+    lr: float = 1e-3
+    """Learning rate."""
+    drops: tuple[int, ...] = ()
+    """Epochs at whose begin the rate falls."""
+    drop: float = 0.1
+    """The factor by which it falls."""
+    clip: float | None = 1.0
+    """Largest norm of a gradient; None leaves it as it is."""
+    slow: float = 0.1
+    """Factor on the rate of what a cell names as slow (`OrthogonalCell.slow`)."""
+    seed: int = 0
+    """Of the order of the sequences and of the noise."""
+
+    def __post_init__(self) -> None:
+        if self.epochs < 0 or self.batch < 1:
+            raise ConfigError(
+                f"epochs is {self.epochs}, batch {self.batch}; epochs must be at least "
+                "0 and batch at least 1."
+            )
+        for name in ("lr", "drop", "slow"):
+            positive(getattr(self, name), name)
+        if self.clip is not None:
+            positive(self.clip, "clip")
+        if (
+            list(self.drops) != sorted(set(self.drops))
+            or min(self.drops, default=1) < 1
+        ):
+            raise ConfigError(
+                f"drops is {self.drops}; epochs must be above 0 and rise. Sort them."
+            )
+
+    def rate(self, per_epoch: int) -> optax.Schedule:
+        """The learning rate by the number of updates done."""
+        falls = {at * per_epoch: self.drop for at in self.drops}
+        return optax.piecewise_constant_schedule(self.lr, falls)
+
+    def transform(
+        self, per_epoch: int, params: Any = None
+    ) -> optax.GradientTransformation:
+        """The optimiser of these parameters."""
+        parts: list[optax.GradientTransformation] = []
+        if self.clip is not None:
+            parts.append(optax.clip_by_global_norm(self.clip))
+        parts.append(optax.adam(self.rate(per_epoch)))
+        mask = _slow(params)
+        if any(jax.tree.leaves(mask)):
+            parts.append(optax.masked(optax.scale(self.slow), mask))
+        return optax.chain(*parts)
+
+
+@dataclasses.dataclass(frozen=True)
+class FittedSequences:
+    """A trained model, and what is to be known of it.
+
+    `model`; `kind` of its targets and `classes` as in `Sequences`; `config`; `history`:
+    one record an epoch (`step`, `epoch`, `loss` of its last batch, `grad_norm`, with
+    validation sequences also `score`); `seconds` of the training, compilation included;
+    `reason` why it ended.
+    """
+
+    model: RecurrentModel
+    kind: str
+    classes: tuple[str, ...]
+    config: SequenceFitConfig
+    history: list[Info]
+    seconds: float
+    reason: str
+
+    def predict(self, us: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
+        """Outputs of sequences `"sample time in"`: `"sample out"`, of a series
+        `"sample time out"`."""
+        shape = (len(us), us.shape[1], 1) if self.kind == "series" else (len(us), 1)
+        blank = np.zeros(shape, us.dtype)
+        return predict(self.model, Sequences.of(us, blank, lengths=lengths))
+
+    def score(self, data: Sequences) -> float:
+        """Accuracy for labels, else the root of the mean square error, of the whole
+        set."""
+        return score(self.model, data)
+
+    def save(self, path: str | Path) -> None:
+        """Write one safetensors file. **Raises:** `CheckpointError`."""
+        about = {
+            "kind": self.kind,
+            "classes": list(self.classes),
+            "config": dataclasses.asdict(self.config),
+            "history": self.history,
+            "seconds": self.seconds,
+            "reason": self.reason,
+        }
+        save_tree(Path(path), {"model": self.model}, about)
+
+    @classmethod
+    def load(cls, path: str | Path) -> FittedSequences:
+        """The inverse of `save`. **Raises:** `CheckpointError`."""
+        tree, about = load_tree(Path(path))
+        there = lambda v: jnp.asarray(v) if isinstance(v, np.ndarray) else v
+        config = about["config"]
+        return cls(
+            jax.tree.map(there, tree["model"]),
+            about["kind"],
+            tuple(about["classes"]),
+            SequenceFitConfig(**{**config, "drops": tuple(config["drops"])}),
+            about["history"],
+            about["seconds"],
+            about["reason"],
+        )
+
+
+@eqx.filter_jit
+def _outputs(model: RecurrentModel, us: Any, lengths: Any) -> Array:
+    return jax.vmap(model)(us, lengths)
+
+
+def predict(model: RecurrentModel, data: Sequences, *, batch: int = 500) -> np.ndarray:
+    """Outputs of all sequences, `"sample out"` or `"sample time out"`."""
+    parts = [
+        np.asarray(_outputs(model, b.us, b.lengths))
+        for b in sequences_in_order(data, batch)
+    ]
+    return np.concatenate(parts)[: len(data)]
+
+
+def score(model: RecurrentModel, data: Sequences) -> float:
+    """Accuracy for labels; else the root of the mean square error over all sequences
+    (and samples that belong to them)."""
+    return _scored(predict(model, data), data)
+
+
+def _scored(out: np.ndarray, data: Sequences) -> float:
+    if data.kind == "label":
+        return float(np.mean(out.argmax(axis=-1) == data.targets))
+    targets = data.targets.reshape(out.shape)
+    squares = np.square(out.astype(np.float64) - targets).mean(axis=-1)
+    if data.kind == "series" and data.lengths is not None:
+        inside = np.arange(out.shape[1]) < data.lengths[:, None]
+        return float(np.sqrt(squares[inside].mean()))
+    return float(np.sqrt(squares.mean()))
+
+
+def fit_sequences(
+    model: RecurrentModel,
+    data: Sequences | Batches,
+    config: SequenceFitConfig = SequenceFitConfig(),
+    *,
+    validation: Sequences | None = None,
+    folder: str | Path | None = None,
+    seconds: float = 30.0,
+    tell: Callable[[Info], None] = lambda row: None,
+    until: float | None = None,
+) -> FittedSequences:
+    """Train a recurrent model: cross-entropy for labels, mean squares for values and
+    series.
+
+    **Arguments:**
+    - `model`: as it starts; `data`: what it is trained on, or an endless source of
+      batches (`Batches`).
+    - `validation`: sequences that are scored after each epoch; the weights of the best
+      epoch are kept, and without them the last ones.
+    - `folder`: of checkpoints, one every `seconds`; the same call goes on where a
+      killed one stopped, to the same bits. Without: none.
+    - `tell`: called with the record of each epoch.
+    - `until`: of values and series, the error on the validation sequences at which the
+      training may end.
+
+    **Returns:** a `FittedSequences`, whose `reason` says why the training ended: a
+    state that grew beyond 1e6 names the step that was too long.
+    **Raises:** `ShapeError` for a model that does not fit the data.
+
+    ```python
+    >>> import jax, numpy as np
+    >>> from pendula.data import Sequences
+    >>> from pendula.sequences import SequenceFitConfig, fit_sequences, recurrent_model
+    >>> us = np.random.default_rng(0).normal(size=(64, 8, 1)).astype(np.float32)
+    >>> data = Sequences.of(us, us.sum(axis=1))  # the sum of all inputs
+    >>> model = recurrent_model("lem", 1, 8, 1, dt=0.5, key=jax.random.key(0))
+    >>> quick = SequenceFitConfig(epochs=150, batch=32, lr=0.02)
+    >>> fitted = fit_sequences(model, data, quick)
+    >>> fitted.score(data) < 0.5 * float(np.std(data.targets))
+    True
+
+    ```
+    """
+    began = time.perf_counter()
+    first = data if isinstance(data, Sequences) else validation
+    batches = (
+        SequenceBatches(data, min(config.batch, len(data)), config.seed)
+        if isinstance(data, Sequences)
+        else data
+    )
+    sample = batches(0)
+    kind = _kind(sample.targets)
+    _check(model, sample, first)
+    place = None if folder is None else Path(folder)
+    if place is not None:
+        told = json.dumps([dataclasses.asdict(config), str(jax.tree.structure(model))])
+        check_same(place, {"told": told, "shape": str(sample.us.shape)})
+    weights, rest = split_trainable(model)
+    per = batches.per_epoch
+    transform = config.transform(per, weights)
+    key = jax.random.key(config.seed)
+    state = TrainState.start(weights, transform.init(weights), key)
+    ended = None
+    if place is not None:
+        found = resume(place, 0, state)
+        state, ended = (state, None) if found is None else found
+    watch = _Watch(rest, kind, per, validation, tell, until, place)
+    if ended is None:
+        callbacks: list[AbstractCallback] = watch.callbacks(state, seconds)
+        step = gradient_step(_loss(rest, kind), transform)
+        state, ended = run(
+            step,
+            state,
+            batches,
+            callbacks,
+            num_steps=config.epochs * per,
+            log_every=per,
+        )
+    if ended.startswith(NOT_FINITE):
+        ended += _grown(eqx.combine(state.params, rest), batches(int(state.step)))
+    return FittedSequences(
+        eqx.combine(finish(state), rest),
+        kind,
+        () if first is None else first.classes,
+        config,
+        watch.history,
+        time.perf_counter() - began,
+        ended,
+    )
+
+
+def _loss(rest: Any, kind: str) -> Callable[[Any, SequenceBatch, PRNGKeyArray], Array]:
+    """Mean loss of a batch; not finite where a state has grown too large, so that the
+    step is not applied."""
+
+    def loss(weights: Any, batch: SequenceBatch, key: PRNGKeyArray) -> Array:
+        model = eqx.combine(weights, rest)
+        keys = jax.random.split(key, len(batch.us))
+        outs, state = jax.vmap(model.traced)(batch.us, batch.lengths, keys)
+        value = _mean_loss(outs, batch, kind)
+        large = jax.lax.stop_gradient(largest_state(state)) > LARGEST_STATE
+        return jnp.where(large, jnp.nan, value)
+
+    return loss
+
+
+def _mean_loss(outs: Array, batch: SequenceBatch, kind: str) -> Float[Array, ""]:
+    targets = jnp.asarray(batch.targets)
+    if kind == "label":
+        return jnp.mean(jax.vmap(cross_entropy)(outs, targets))
+    squares = jnp.mean((outs - targets.reshape(outs.shape)) ** 2, axis=-1)
+    if kind == "series" and batch.lengths is not None:
+        steps = jnp.arange(squares.shape[1])
+        inside = (steps[None, :] < jnp.asarray(batch.lengths)[:, None]).astype(
+            squares.dtype
+        )
+        return jnp.sum(squares * inside) / jnp.sum(inside)
+    return jnp.mean(squares)
+
+
+class _Watch(AbstractCallback):
+    """Completes the record of an epoch, and keeps the history."""
+
+    def __init__(
+        self,
+        rest: Any,
+        kind: str,
+        per: int,
+        validation: Sequences | None,
+        tell: Callable[[Info], None],
+        until: float | None,
+        folder: Path | None,
+    ) -> None:
+        self.rest, self.kind, self.per = rest, kind, per
+        self.validation, self.tell, self.until = validation, tell, until
+        self.folder = folder
+        self.history: list[Info] = []
+        self.scored = float("nan")
+        if folder is not None and (folder / "metrics.jsonl").exists():
+            lines = (folder / "metrics.jsonl").read_text("utf-8").splitlines()
+            rows = [json.loads(line) for line in lines]
+            self.history = [{k: v for k, v in r.items() if k != "phase"} for r in rows]
+
+    def callbacks(self, state: TrainState, seconds: float) -> list[AbstractCallback]:
+        """In their order: score, record, log, checkpoint."""
+        found: list[AbstractCallback] = []
+        if self.validation is not None:
+            found.append(KeepBest(self.rank))
+        found.append(self)
+        if self.folder is not None:
+            found.append(MetricsLog(self.folder, "fit", int(state.step)))
+            found.append(Checkpoint(self.folder, 0, seconds))
+        return found
+
+    def rank(self, weights: Any) -> Array:
+        """Lower is better: the error; of labels the number of wrong ones and, among
+        equals, the loss."""
+        assert self.validation is not None
+        data = self.validation
+        out = predict(eqx.combine(weights, self.rest), data)
+        self.scored = _scored(out, data)
+        if self.kind != "label":
+            return jnp.asarray(self.scored, out.dtype)
+        losses = jax.vmap(cross_entropy)(jnp.asarray(out), jnp.asarray(data.targets))
+        mean = jnp.mean(losses)
+        wrong = round((1.0 - self.scored) * len(data))
+        return jnp.asarray(wrong, out.dtype) + mean / (1.0 + mean)
+
+    def __call__(self, state: TrainState, row: Info) -> TrainState:
+        row["epoch"] = row["step"] // self.per
+        for name in ("loss", "grad_norm"):
+            row[name] = float(row[name])
+        if self.validation is not None:
+            row.pop("validation", None)
+            row["score"] = self.scored
+        self.history = [r for r in self.history if r["step"] < row["step"]]
+        self.history.append(dict(row))
+        self.tell(dict(row))
+        if (
+            self.until is not None
+            and self.kind != "label"
+            and self.scored <= self.until
+        ):
+            raise StopTraining(f"error {self.scored:.3g} reached at step {row['step']}")
+        return state
+
+
+def _grown(model: RecurrentModel, batch: SequenceBatch) -> str:
+    """Whether it was a state that grew, and what to do."""
+    traced = jax.jit(
+        lambda us, ends: largest_state(jax.vmap(model.traced)(us, ends)[1])
+    )
+    large = float(traced(batch.us, batch.lengths))
+    if large <= LARGEST_STATE:
+        return ""
+    return (
+        f" A state grew to {large:.3g}, beyond {LARGEST_STATE:g}: the step dt = "
+        f"{float(model.cell.dt):g} is too long for this cell. Shorten dt."
+    )
+
+
+def _kind(targets: np.ndarray) -> str:
+    if np.issubdtype(targets.dtype, np.integer):
+        return "label"
+    return "series" if targets.ndim == 3 else "value"
+
+
+def _check(
+    model: RecurrentModel, batch: SequenceBatch, about: Sequences | None
+) -> None:
+    kind = _kind(batch.targets)
+    mode = "all" if kind == "series" else "last"
+    if model.mode != mode:
+        raise ShapeError(
+            f'the targets are of kind "{kind}", which needs a model of mode "{mode}"; '
+            f'this one has "{model.mode}".'
+        )
+    if batch.us.shape[2] != model.cell.in_size:
+        raise ShapeError(
+            f"sequences of {batch.us.shape[2]} inputs for a model of "
+            f"{model.cell.in_size}."
+        )
+    out = model.head.out_size
+    if kind == "label":
+        need = 0 if about is None else len(about.classes)
+        if need > out:
+            raise ShapeError(f"{need} classes for a model of {out} outputs.")
+    elif batch.targets.ndim > 1 and batch.targets.shape[-1] != out:
+        raise ShapeError(
+            f"targets of {batch.targets.shape[-1]} numbers for a model of {out}."
+        )
+
+
+def _slow(params: Any) -> Any:
+    """True at the arrays that a module names in `slow`."""
+
+    def mark(node: Any) -> Any:
+        names = getattr(type(node), "slow", ())
+        flags = jax.tree.map(lambda _: False, node)
+        if not names:
+            return flags
+        at = lambda n: [getattr(n, name) for name in names]
+        return eqx.tree_at(at, flags, [True] * len(names))
+
+    has = lambda n: isinstance(n, eqx.Module) and bool(getattr(type(n), "slow", ()))
+    return jax.tree.map(mark, params, is_leaf=has)

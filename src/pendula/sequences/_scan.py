@@ -1,0 +1,122 @@
+"""Through a whole sequence: the scan over time, its memory, and its end."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from .._errors import ConfigError, ShapeError
+from ._cell import AbstractCell, AbstractLinearCell
+
+
+_LONG = 2000  # from so many samples on states are computed again in the backward pass
+
+
+def run_cell(
+    cell: AbstractCell,
+    us: Float[Array, "time in"],
+    *,
+    state: Any = None,
+    length: Int[Array, ""] | None = None,
+    key: PRNGKeyArray | None = None,
+    all_states: bool = False,
+    chunk: int | None = None,
+) -> tuple[Any, Any]:
+    """The states of a cell along one sequence.
+
+    **Shapes:** `us` `"time in"`; states as the cell's, those of all times with time in
+    front.
+    **Arguments:**
+    - `state`: where it begins; default `cell.start()`.
+    - `length`: samples that belong to the sequence; the state is frozen after them.
+    - `key`: of the noise; without one there is none.
+    - `all_states`: whether what a head reads is kept of all times.
+    - `chunk`: samples between two states that are kept for the gradient; what lies
+      between is computed again in the backward pass. Default: all are kept up to 2000
+      samples, and every root of the length-th beyond.
+
+    **Returns:** (last state, `cell.read` of the state after every input `"time
+    hidden"`, or None).
+    **Raises:** `ShapeError` for an input of another size or without a sample;
+    `ConfigError` for a chunk below 1.
+
+    ```python
+    >>> import jax, jax.numpy as jnp
+    >>> from pendula.sequences import LipschitzCell, run_cell
+    >>> cell = LipschitzCell(2, 4, key=jax.random.key(0))
+    >>> us = jnp.ones((10, 2))
+    >>> whole, _ = run_cell(cell, us)
+    >>> half, _ = run_cell(cell, us, length=jnp.asarray(5))
+    >>> bool(jnp.allclose(run_cell(cell, us[5:], state=half)[0], whole, atol=1e-6))
+    True
+
+    ```
+    """
+    if us.ndim != 2 or us.shape[1] != cell.in_size or not len(us):
+        raise ShapeError(
+            f"a sequence of shape {us.shape}; expected (time, {cell.in_size}) with at "
+            "least one sample. Give one sequence, and batches by jax.vmap."
+        )
+    steps = len(us)
+    if chunk is None:
+        chunk = steps if steps <= _LONG else math.isqrt(steps)
+    if chunk < 1:
+        raise ConfigError(f"chunk is {chunk}; it must be at least 1.")
+    begin = cell.start() if state is None else state
+    if isinstance(cell, AbstractLinearCell):
+        return _parallel(cell, us, begin, length, all_states)
+    noise = None if key is None else cell.draw(steps, key)
+    weights = cell.weights()
+
+    def one(carry: Any, at: tuple) -> tuple[Any, Any]:
+        fed, xi, index = at
+        after = cell.step(weights, carry, fed, xi)
+        if length is not None:
+            keep = index < length
+            after = jax.tree.map(lambda a, b: jnp.where(keep, a, b), after, carry)
+        return after, cell.read(after) if all_states else None
+
+    def part(carry: Any, at: tuple) -> tuple[Any, Any]:
+        some, xi, index = at
+        return jax.lax.scan(one, carry, (jax.vmap(cell.feed)(some), xi, index))
+
+    index = None if length is None else jnp.arange(steps)
+    whole = (us, noise, index)
+    count = steps // chunk
+    if count <= 1 and chunk >= steps:
+        return part(begin, whole)
+    cut = lambda x: x[: count * chunk].reshape(count, chunk, *x.shape[1:])
+    front, outs = jax.lax.scan(jax.checkpoint(part), begin, jax.tree.map(cut, whole))
+    outs = jax.tree.map(lambda x: x.reshape(count * chunk, *x.shape[2:]), outs)
+    if count * chunk == steps:
+        return front, outs
+    rest = jax.tree.map(lambda x: x[count * chunk :], whole)
+    last, more = jax.checkpoint(part)(front, rest)
+    return last, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), outs, more)
+
+
+def _parallel(
+    cell: AbstractLinearCell,
+    us: Float[Array, "time in"],
+    state: Any,
+    length: Int[Array, ""] | None,
+    all_states: bool,
+) -> tuple[Any, Any]:
+    """All states at once; frozen ones repeat that of the sequence's end."""
+    states = cell.states(us, state)
+    index = jnp.arange(len(us))
+    if length is not None:
+        index = jnp.minimum(index, jnp.maximum(length, 1) - 1)
+    last = jax.tree.map(lambda x: x[index[-1]], states)
+    if length is not None:  # of no sample at all the state is still the first one
+        last = jax.tree.map(lambda a, b: jnp.where(length > 0, a, b), last, state)
+    if not all_states:
+        return last, None
+    reads = jax.vmap(cell.read)(states)[index]
+    if length is not None:
+        reads = jnp.where(length > 0, reads, cell.read(state))
+    return last, reads

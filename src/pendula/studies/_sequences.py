@@ -1,0 +1,79 @@
+"""Study `sequences`: recurrent networks as discretised differential equations, on the
+published tasks and against their baselines."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import numpy as np
+
+from .._tree import num_parameters
+from ..data import Sequences
+from ..sequences import (
+    FittedSequences,
+    RecurrentModel,
+    SequenceFitConfig,
+    fit_sequences,
+    recurrent_model,
+)
+from ._study import Run, study
+
+
+sequences = study(
+    "sequences",
+    "Recurrent networks as discretised differential equations: their steps against "
+    "formulas, their orders, the published tasks with baselines, speed beside PyTorch.",
+)
+LIPSCHITZ = "Erichson et al. 2021"
+LEM = "Rusch et al. 2022"
+NOISY = "Lim et al. 2021"
+
+
+@dataclasses.dataclass(frozen=True)
+class Net:
+    """A network of a table: the name and settings of its cell, and its own rate."""
+
+    cell: str
+    lr: float
+    words: str
+    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def model(
+        self, data: Sequences, size: int, seed: int, mode: str = "last"
+    ) -> RecurrentModel:
+        """As it starts."""
+        return recurrent_model(
+            self.cell,
+            data.us.shape[2],
+            size,
+            data.out_size,
+            mode=mode,
+            key=jax.random.key(seed),
+            **self.settings,
+        )
+
+
+def trained(
+    run: Run,
+    name: str,
+    model: RecurrentModel,
+    data: Any,
+    config: SequenceFitConfig,
+    **how: Any,
+) -> FittedSequences:
+    """A training whose result and checkpoints outlive a kill."""
+    path = run.scratch / f"{name}.safetensors"
+    if not path.exists():
+        run.progress(f"training {name}, {num_parameters(model)} parameters")
+        fitted = fit_sequences(
+            model, data, config, folder=run.scratch / name, seconds=120.0, **how
+        )
+        fitted.save(path)
+    return FittedSequences.load(path)
+
+
+def per_seed(values: dict[int, float]) -> np.ndarray:
+    """The numbers of all seeds, in their order."""
+    return np.array([values[k] for k in sorted(values)])
