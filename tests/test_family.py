@@ -49,6 +49,7 @@ from pendula.dynamics import (
     Library,
     Links,
     Model,
+    NeuralSDE,
     Noisy,
     PolynomialBars,
     PortHamiltonian,
@@ -89,6 +90,7 @@ from pendula.nn import (
     bind,
     conditioned,
 )
+from pendula.sequences import CELLS, Substeps, neural_cde, recurrent_model
 from pendula.solutions import Axis, build
 from pendula.systems import system
 from pendula.train import load_tree, save_tree
@@ -455,6 +457,20 @@ def trials():
     }
 
 
+@functools.cache
+def recurrent():
+    """Cells, and what holds them; a cell of a map is in a model of its own."""
+    key = jax.random.key(0)
+    models = [recurrent_model(name, 1, 2, 1, key=key) for name in CELLS]
+    lem = next(m.cell for m in models if type(m.cell).__name__ == "LEMCell")
+    return {
+        **{type(m.cell).__name__: m.cell for m in models},
+        "RecurrentModel": models[0],
+        "Substeps": Substeps(lem, 2),
+        "NeuralCDE": neural_cde(2, 3, 1, width=2, key=key).cell,
+    }
+
+
 def others():
     """What is registered and no field: parts of models, and their containers."""
     model = Model(SecondOrder(Known("spring", k=4.0), 1), (0,), 2)
@@ -500,6 +516,9 @@ def others():
         "Gauge": gauge(),
         "ControlMap": control_map(),
         **in_depth(),
+        **recurrent(),
+        "NeuralSDE": NeuralSDE.make(2, width=3, key=jax.random.key(0)),
+        "StateFrame": NeuralSDE.make(2, width=3, key=jax.random.key(0)).frame,
         "Saved": Saved(jax.tree.map(lambda x: x[None], model), np.ones((1, 2, 2))),
     }
 

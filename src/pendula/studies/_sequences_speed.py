@@ -123,8 +123,8 @@ def arrays(
         "lipschitz": {
             "input": drawn(size, 1),
             "bias": drawn(size),
-            "matrix": drawn(size, size),
-            "linear": drawn(size, size),
+            "matrix": 0.1 * drawn(size, size),
+            "linear": 0.1 * drawn(size, size),
         },
         "lstm": {
             "weight_ih": drawn(4 * size, 1),
