@@ -227,7 +227,8 @@ def test_the_page_says_what_the_files_say(tmp_path):
 def test_every_study_has_a_table_of_its_own():
     found = studies()
     first = {"spine", "real_data", "families", "slinky"}
-    assert set(found) == first | {"continuity", "depth", "curvature", "pinns"}
+    later = {"continuity", "depth", "curvature", "pinns", "sequences"}
+    assert set(found) == first | later
     for name, one in found.items():
         assert one.about.endswith(".")
         for part in one.parts.values():
@@ -287,6 +288,7 @@ def test_every_study_has_a_table_of_its_own():
             "waves",
             "family",
         ],
+        *["exact", "adding", "fhn", "gradients", "ecg", "mnist", "cde", "ou", "speed"],
     ]
 
 

@@ -10,7 +10,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Key, PRNGKeyArray
 from numpy.typing import ArrayLike
 
 from .._errors import ConfigError, DataError, DivergedError, ShapeError, nearest
@@ -257,7 +257,7 @@ class FittedSDE:
             lambda c, k: _simulated(self.field, c.ys[0], c.dts, c.us, k, 10)[:, -1]
         )
         ends = np.asarray(jax.jit(run)(clips, keys))
-        return crps_samples(clips.ys[:, -1], np.moveaxis(ends, 1, -1)).mean(axis=0)
+        return crps_samples(clips.ys[:, -1], np.moveaxis(ends, 1, 0)).mean(axis=0)
 
 
 class Clips(eqx.Module):
@@ -423,16 +423,17 @@ def _surprise(field: NeuralSDE, clip: Clips, substeps: int) -> Float[Array, ""]:
 
 
 def _energy(
-    field: NeuralSDE, clip: Clips, keys: PRNGKeyArray, substeps: int
+    field: NeuralSDE, clip: Clips, keys: Key[Array, " path"], substeps: int
 ) -> Float[Array, ""]:
     """Energy score of the paths against the clip, mean over its times."""
     paths = _simulated(field, clip.ys[0], clip.dts, clip.us, keys, substeps)
-    paths = paths[:, 1:] / field.frame.spread
-    truth = clip.ys[1:] / field.frame.spread
+    spread = jnp.asarray(field.frame.spread)
+    paths = paths[:, 1:] / spread[None, None, :]
+    truth = clip.ys[1:] / spread[None, :]
     size = lambda x: jnp.sqrt(jnp.sum(x * x, axis=-1) + 1e-12)
     to_truth = jnp.mean(size(paths - truth[None]))
     count = len(keys)
-    apart = size(paths[:, None] - paths[None, :])
+    apart = size(paths[:, None] - paths[None, :])  # path, path, time
     return to_truth - 0.5 * jnp.sum(jnp.mean(apart, axis=2)) / (count * (count - 1))
 
 
@@ -442,7 +443,7 @@ def _simulated(
     y0: Array,
     dts: Array,
     us: Array | None,
-    keys: PRNGKeyArray,
+    keys: Key[Array, " path"],
     substeps: int,
 ) -> Float[Array, "path time dim"]:
     """Paths by Euler and Maruyama, the begin included."""

@@ -269,4 +269,5 @@ def _ou_data(series: int, samples: int, seed: int) -> Trajectories:
         x = _MEAN + keep * (x - _MEAN) + shaken
         path.append(x)
     ys = np.stack(path, axis=1)[..., None]
-    return Trajectories.from_arrays(0.05 * np.arange(samples + 1), ys)
+    times = 0.05 * np.arange(samples + 1)
+    return Trajectories.from_arrays([times] * series, list(ys))
