@@ -69,6 +69,7 @@ from ._sequences import (
 from ._split import part as part, split as split
 from ._summary import summary as summary
 from ._trajectories import Trajectories as Trajectories
+from ._ts import read_ts as read_ts
 from ._write import check_writable as check_writable, write as write
 from ._write_csv import write_csv as write_csv
 from ._zarr import read_zarr as read_zarr, write_zarr as write_zarr
