@@ -96,6 +96,22 @@ def test_series_with_lengths_are_fitted_on_what_belongs_to_them():
         fit_sequences(recurrent_model("lem", 1, 4, 1, key=KEY), data, small())
 
 
+def test_samples_that_are_skipped_do_not_count():
+    """Wild first targets change neither the training nor the score."""
+    us = np.random.default_rng(0).normal(size=(32, 12, 1)).astype(np.float32)
+    tame = Sequences.of(us, 0.5 * us, skip=4)
+    wild = np.array(tame.targets)
+    wild[:, :4] = 1e4
+    model = recurrent_model("lem", 1, 6, 1, mode="all", key=KEY)
+    one, two = (
+        fit_sequences(model, data, small(epochs=3))
+        for data in (tame, Sequences.of(us, wild, skip=4))
+    )
+    assert one.history == two.history
+    assert one.score(tame) == two.score(Sequences.of(us, wild, skip=4))
+    assert one.score(tame) < 1.0
+
+
 def test_a_step_that_is_too_long_is_named():
     """Explicit oscillators beyond their limit blow up within a sequence."""
     us = np.ones((8, 400, 1), np.float32)
@@ -190,6 +206,7 @@ def test_pixels_are_read_row_by_row_or_permuted():
         ({"targets": np.zeros((3, 2, 1))}, ShapeError, "series of 2"),
         ({"lengths": [1, 5, 2]}, DataError, "length 5 of sequence 1"),
         ({"lengths": [1, 2]}, ShapeError, "lengths"),
+        ({"skip": 2}, DataError, "skip is 2"),
     ],
 )
 def test_sequences_that_do_not_fit_are_refused(change, error, words):

@@ -288,7 +288,8 @@ def test_every_study_has_a_table_of_its_own():
             "waves",
             "family",
         ],
-        *["exact", "adding", "fhn", "gradients", "ecg", "mnist", "cde", "ou", "speed"],
+        *["exact", "adding", "fhn", "gradients", "ecg", "mnist", "cde", "ou"],
+        *["silverbox", "speed", "smnist", "noisy_cifar", "adding_2000", "absent"],
     ]
 
 

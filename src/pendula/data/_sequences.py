@@ -33,7 +33,8 @@ class Sequences:
     or `"sample time out"` (a series); `lengths` `"sample"`: samples that belong to
     each sequence, the rest is padding.
     **Arguments:** `classes`: names of the labels; default their numbers. `name`: of the
-    set.
+    set. `skip`: of a series, first samples that do not count, while a state that began
+    at zero settles.
     **Raises:** `ShapeError` for arrays that do not fit together, `DataError` for
     values that are not finite (the first is named), a label out of range, a length
     above the number of samples or below 1.
@@ -53,6 +54,7 @@ class Sequences:
     lengths: np.ndarray | None = None
     classes: tuple[str, ...] = ()
     name: str = ""
+    skip: int = 0
 
     def __post_init__(self) -> None:
         us, targets, lengths = self.us, self.targets, self.lengths
@@ -78,6 +80,12 @@ class Sequences:
             _check_labels(targets, len(self.classes) or None)
         if lengths is not None:
             _check_lengths(lengths, us)
+        least = us.shape[1] if lengths is None else int(lengths.min())
+        if not 0 <= self.skip < least or (self.skip and self.kind != "series"):
+            raise DataError(
+                f"skip is {self.skip}; it must be at least 0, below the shortest "
+                f"length {least}, and 0 unless the targets are series."
+            )
 
     @classmethod
     def of(
@@ -88,6 +96,7 @@ class Sequences:
         lengths: ArrayLike | None = None,
         classes: tuple[str, ...] = (),
         name: str = "",
+        skip: int = 0,
     ) -> Sequences:
         """From anything that becomes arrays: inputs float32 unless they are float64,
         labels int32."""
@@ -101,7 +110,7 @@ class Sequences:
         else:
             out = out.astype(inputs.dtype)
         ends = None if lengths is None else np.asarray(lengths, np.int32)
-        return cls(inputs, out, ends, classes, name)
+        return cls(inputs, out, ends, classes, name, skip)
 
     @property
     def kind(self) -> str:

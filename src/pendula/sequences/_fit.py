@@ -209,9 +209,11 @@ def _scored(out: np.ndarray, data: Sequences) -> float:
         return float(np.mean(out.argmax(axis=-1) == data.targets))
     targets = data.targets.reshape(out.shape)
     squares = np.square(out.astype(np.float64) - targets).mean(axis=-1)
-    if data.kind == "series" and data.lengths is not None:
-        inside = np.arange(out.shape[1]) < data.lengths[:, None]
-        return float(np.sqrt(squares[inside].mean()))
+    if data.kind == "series":
+        steps = np.arange(out.shape[1])
+        ends = out.shape[1] if data.lengths is None else data.lengths[:, None]
+        inside = np.broadcast_to((steps >= data.skip) & (steps < ends), squares.shape)
+        squares = squares[inside]
     return float(np.sqrt(squares.mean()))
 
 
@@ -284,7 +286,8 @@ def fit_sequences(
     watch = _Watch(rest, kind, per, validation, tell, until, place)
     if ended is None:
         callbacks: list[AbstractCallback] = watch.callbacks(state, seconds)
-        step = gradient_step(_loss(rest, kind), transform)
+        skip = data.skip if isinstance(data, Sequences) else 0
+        step = gradient_step(_loss(rest, kind, skip), transform)
         state, ended = run(
             step,
             state,
@@ -306,7 +309,9 @@ def fit_sequences(
     )
 
 
-def _loss(rest: Any, kind: str) -> Callable[[Any, SequenceBatch, PRNGKeyArray], Array]:
+def _loss(
+    rest: Any, kind: str, skip: int
+) -> Callable[[Any, SequenceBatch, PRNGKeyArray], Array]:
     """Mean loss of a batch; not finite where a state has grown too large, so that the
     step is not applied."""
 
@@ -314,25 +319,29 @@ def _loss(rest: Any, kind: str) -> Callable[[Any, SequenceBatch, PRNGKeyArray], 
         model = eqx.combine(weights, rest)
         keys = jax.random.split(key, len(batch.us))
         outs, state = jax.vmap(model.traced)(batch.us, batch.lengths, keys)
-        value = _mean_loss(outs, batch, kind)
+        value = _mean_loss(outs, batch, kind, skip)
         large = jax.lax.stop_gradient(largest_state(state)) > LARGEST_STATE
         return jnp.where(large, jnp.nan, value)
 
     return loss
 
 
-def _mean_loss(outs: Array, batch: SequenceBatch, kind: str) -> Float[Array, ""]:
+def _mean_loss(
+    outs: Array, batch: SequenceBatch, kind: str, skip: int
+) -> Float[Array, ""]:
     targets = jnp.asarray(batch.targets)
     if kind == "label":
         return jnp.mean(jax.vmap(cross_entropy)(outs, targets))
     squares = jnp.mean((outs - targets.reshape(outs.shape)) ** 2, axis=-1)
-    if kind == "series" and batch.lengths is not None:
-        steps = jnp.arange(squares.shape[1])
-        inside = (steps[None, :] < jnp.asarray(batch.lengths)[:, None]).astype(
-            squares.dtype
-        )
-        return jnp.sum(squares * inside) / jnp.sum(inside)
-    return jnp.mean(squares)
+    if kind == "value":
+        return jnp.mean(squares)
+    squares = squares[:, skip:]
+    if batch.lengths is None:
+        return jnp.mean(squares)
+    steps = skip + jnp.arange(squares.shape[1])
+    inside = steps[None, :] < jnp.asarray(batch.lengths)[:, None]
+    inside = inside.astype(squares.dtype)
+    return jnp.sum(squares * inside) / jnp.sum(inside)
 
 
 class _Watch(AbstractCallback):

@@ -127,7 +127,9 @@ _MODULES = {
         "_sequences_ecg",
         "_sequences_mnist",
         "_sequences_irregular",
+        "_sequences_forecast",
         "_sequences_speed",
+        "_sequences_gpu",
     ),
 }
 BUDGETS = ("full", "quick")
