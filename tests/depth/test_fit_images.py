@@ -22,7 +22,6 @@ from pendula.depth import (
     manifestation,
     predict,
 )
-from pendula.depth._fit_images import spent
 
 
 def images(count=48, seed=0):
@@ -218,10 +217,3 @@ def test_networks_and_images_that_do_not_fit():
         fit_images(network(), data, dataclasses.replace(CONFIG, batch=100))
     with pytest.raises(ConfigError, match="piecewise constant bases only"):
         fit_images(network(basis="linear", units=2), data, CONFIG)
-
-
-def test_seconds_are_those_of_all_processes():
-    """A phase killed twice: 3 s, 2 s and 4 s of it; then another phase of 1 s."""
-    seen = [("a", 1), ("a", 3), ("a", 2), ("a", 1), ("a", 4), ("b", 1)]
-    assert spent([{"phase": p, "seconds": s} for p, s in seen]) == 10.0
-    assert spent([]) == 0.0

@@ -232,6 +232,8 @@ def test_settings_and_models_that_do_not_fit_are_refused():
         fit_sequences(recurrent_model("lem", 1, 4, 1, key=KEY), signs(32))
     with pytest.raises(ShapeError, match="inputs for a model of"):
         fit_sequences(recurrent_model("lem", 2, 4, 2, key=KEY), signs(32))
+    with pytest.raises(ConfigError, match="until is an error"):
+        fit_sequences(recurrent_model("lem", 1, 4, 2, key=KEY), signs(32), until=0.1)
     with pytest.raises(ConfigError, match="length"):
         Adding(1)
     with pytest.raises(ConfigError, match='kind "exact"'):

@@ -18,6 +18,7 @@ from pendula.train import (
     Tell,
     TimeLimit,
     TrainState,
+    logged,
     run,
 )
 
@@ -215,3 +216,14 @@ def test_tell_hands_on_plain_numbers():
     run(counting(), begin(), jnp.ones(()), [Tell(told.append)], num_steps=10)
     assert told == [{"step": 10, "loss": 10.0, "still": 2}]
     assert type(told[0]["loss"]) is float
+
+
+def test_what_is_logged_counts_the_seconds_of_all_processes(tmp_path):
+    """A phase killed twice: 3 s, 2 s and 4 s of it; then another phase of 1 s, whose
+    last line a kill left half written."""
+    assert logged(tmp_path) == ([], 0.0)
+    seen = [("a", 1), ("a", 3), ("a", 2), ("a", 1), ("a", 4), ("b", 1)]
+    lines = [json.dumps({"phase": p, "step": 1, "seconds": s}) for p, s in seen]
+    (tmp_path / "timing.jsonl").write_text("\n".join([*lines, '{"pha']))
+    (tmp_path / "metrics.jsonl").write_text('{"phase": "a", "step": 1, "loss": 2.0}\n')
+    assert logged(tmp_path) == ([{"step": 1, "loss": 2.0}], 10.0)

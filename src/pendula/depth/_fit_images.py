@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import itertools
 import json
 import time
 from collections.abc import Callable
@@ -33,6 +32,7 @@ from ..train import (
     gradient_step,
     latest,
     load_tree,
+    logged,
     resume,
     run,
     save_tree,
@@ -248,7 +248,8 @@ class _Fit:
         kept = None if self.folder is None else latest(self.folder)
         stage, opt, step = 0, None, 0
         if kept is not None:
-            self._recall()
+            assert self.folder is not None
+            self.history, self.before = logged(self.folder)
             for stage in range(kept[0]):  # the shapes that its stage had
                 parts, rest, _ = self._refined(parts, rest, None, stage)
             stage = kept[0]
@@ -333,29 +334,6 @@ class _Fit:
         fresh = self.config.transform(self.batches.per_epoch).init(weights)
         fresh = optax.tree_utils.tree_set(fresh, trace=trace)
         return (weights, statistics), new_rest, fresh
-
-    def _recall(self) -> None:
-        """Records and seconds of a training that goes on."""
-        assert self.folder is not None
-        path = self.folder / "metrics.jsonl"
-        if path.exists():
-            rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-            self.history = [{k: v for k, v in r.items() if k != "phase"} for r in rows]
-        timing = self.folder / "timing.jsonl"
-        if timing.exists():
-            rows = [json.loads(x) for x in timing.read_text("utf-8").splitlines()]
-            self.before = spent(rows)
-
-
-def spent(rows: list[Info]) -> float:
-    """Seconds of a training by its records: each phase, and each process that went on
-    with one, counts from 0."""
-    total = last = 0.0
-    for before, row in itertools.pairwise([{}, *rows]):
-        if row["phase"] != before.get("phase") or row["seconds"] < last:
-            total += last
-        last = float(row["seconds"])
-    return total + last
 
 
 class _Epoch(AbstractCallback):

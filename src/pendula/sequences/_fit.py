@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import time
 from collections.abc import Callable
@@ -32,6 +33,7 @@ from ..train import (
     finish,
     gradient_step,
     load_tree,
+    logged,
     resume,
     run,
     save_tree,
@@ -244,7 +246,8 @@ def fit_sequences(
 
     **Returns:** a `FittedSequences`, whose `reason` says why the training ended: a
     state that grew beyond 1e6 names the step that was too long.
-    **Raises:** `ShapeError` for a model that does not fit the data.
+    **Raises:** `ShapeError` for a model that does not fit the data; `ConfigError` for
+    `until` without such an error.
 
     ```python
     >>> import jax, numpy as np
@@ -270,10 +273,15 @@ def fit_sequences(
     sample = batches(0)
     kind = _kind(sample.targets)
     _check(model, sample, first)
+    if until is not None and (validation is None or kind == "label"):
+        raise ConfigError(
+            "until is an error of values or series on the validation sequences. Give "
+            "such, or leave it out."
+        )
     place = None if folder is None else Path(folder)
     if place is not None:
-        told = json.dumps([dataclasses.asdict(config), str(jax.tree.structure(model))])
-        check_same(place, {"told": told, "shape": str(sample.us.shape)})
+        told = json.dumps(dataclasses.asdict(config))
+        check_same(place, {"told": told, "model": _digest(model)})
     weights, rest = split_trainable(model)
     per = batches.per_epoch
     transform = config.transform(per, weights)
@@ -304,7 +312,7 @@ def fit_sequences(
         () if first is None else first.classes,
         config,
         watch.history,
-        time.perf_counter() - began,
+        watch.before + time.perf_counter() - began,
         ended,
     )
 
@@ -360,12 +368,8 @@ class _Watch(AbstractCallback):
         self.rest, self.kind, self.per = rest, kind, per
         self.validation, self.tell, self.until = validation, tell, until
         self.folder = folder
-        self.history: list[Info] = []
         self.scored = float("nan")
-        if folder is not None and (folder / "metrics.jsonl").exists():
-            lines = (folder / "metrics.jsonl").read_text("utf-8").splitlines()
-            rows = [json.loads(line) for line in lines]
-            self.history = [{k: v for k, v in r.items() if k != "phase"} for r in rows]
+        self.history, self.before = ([], 0.0) if folder is None else logged(folder)
 
     def callbacks(self, state: TrainState, seconds: float) -> list[AbstractCallback]:
         """In their order: score, record, log, checkpoint."""
@@ -423,6 +427,14 @@ def _grown(model: RecurrentModel, batch: SequenceBatch) -> str:
         f" A state grew to {large:.3g}, beyond {LARGEST_STATE:g}: the step dt = "
         f"{float(model.cell.dt):g} is too long for this cell. Shorten dt."
     )
+
+
+def _digest(model: RecurrentModel) -> str:
+    """Tells models apart by their structure and all of their numbers."""
+    found = hashlib.sha256(str(jax.tree.structure(model)).encode())
+    for leaf in jax.tree.leaves(model):
+        found.update(np.asarray(leaf).tobytes())
+    return found.hexdigest()
 
 
 def _kind(targets: np.ndarray) -> str:

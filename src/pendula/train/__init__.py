@@ -19,6 +19,7 @@ from ._callbacks import (
     Plateau as Plateau,
     Tell as Tell,
     TimeLimit as TimeLimit,
+    logged as logged,
 )
 from ._caution import (
     Cautious as Cautious,

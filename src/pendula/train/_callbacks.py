@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections.abc import Callable
@@ -96,15 +97,39 @@ def _drop_behind(path: Path, phase: str, step: int) -> None:
     if not path.exists():
         return
     kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            break
+    for row in _lines(path):
         if row["phase"] == phase and row["step"] > step:
             break
-        kept.append(line)
+        kept.append(json.dumps(row))
     path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+
+
+def logged(folder: Path) -> tuple[list[Info], float]:
+    """What a training in this folder has logged so far: its rows, without their phase,
+    and the seconds that it took, those of killed processes included."""
+    rows = [
+        {k: v for k, v in row.items() if k != "phase"}
+        for row in _lines(folder / "metrics.jsonl")
+    ]
+    total = last = 0.0
+    for before, row in itertools.pairwise([{}, *_lines(folder / "timing.jsonl")]):
+        # each phase, and each process that went on with one, counts from 0
+        if row["phase"] != before.get("phase") or row["seconds"] < last:
+            total += last
+        last = float(row["seconds"])
+    return rows, total + last
+
+
+def _lines(path: Path) -> list[Info]:
+    """The rows of a file, up to one that a kill left half written."""
+    rows: list[Info] = []
+    if path.exists():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                rows.append(json.loads(line))
+            except json.JSONDecodeError:
+                break
+    return rows
 
 
 STOPPED = "stopped at step"  # how the reason of a time limit begins
