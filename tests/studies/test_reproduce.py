@@ -227,7 +227,7 @@ def test_the_page_says_what_the_files_say(tmp_path):
 def test_every_study_has_a_table_of_its_own():
     found = studies()
     first = {"spine", "real_data", "families", "slinky"}
-    later = {"continuity", "depth", "curvature", "pinns", "sequences"}
+    later = {"continuity", "depth", "curvature", "pinns", "sequences", "robustness"}
     assert set(found) == first | later
     for name, one in found.items():
         assert one.about.endswith(".")
@@ -290,6 +290,7 @@ def test_every_study_has_a_table_of_its_own():
         ],
         *["exact", "adding", "fhn", "gradients", "ecg", "mnist", "cde", "ou"],
         *["silverbox", "speed", "smnist", "noisy_cifar", "adding_2000", "absent"],
+        *["curves", "sensitivity"],
     ]
 
 

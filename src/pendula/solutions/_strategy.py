@@ -41,6 +41,9 @@ class InWindows:
     ended ("sequence to sequence").
 
     **Arguments:** `dt`: length of a window, or the edges of all.
+    **Good values:** where the start is a term of the loss, a residual r makes an error
+    of dt r in the solution: weigh the equation by dt (`weights=(("equation", dt),)`),
+    or short windows hardly see their start.
     **Source:** Krishnapriyan et al. 2021, arXiv:2109.01050, section 4.2; Wight, Zhao
     2020.
     """

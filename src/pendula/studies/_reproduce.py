@@ -131,6 +131,7 @@ _MODULES = {
         "_sequences_speed",
         "_sequences_gpu",
     ),
+    "robustness": ("_robustness",),
 }
 BUDGETS = ("full", "quick")
 RESULTS = Path("results")
