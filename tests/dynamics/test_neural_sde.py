@@ -57,6 +57,7 @@ def test_an_ornstein_uhlenbeck_process_is_found_again():
     assert fitted.crps(other)[0] == pytest.approx(right, rel=0.1)
 
 
+@pytest.mark.slow
 def test_the_energy_score_finds_the_same():
     fitted = fit_sde(
         trajectories(series(16, 500, 0)),

@@ -121,7 +121,13 @@ def test_at_a_fixed_number_of_steps_the_terms_shrink_with_the_step():
         implicit_regulariser(recurrent_model("lem", 1, 2, 1, key=KEY), us, loss)
 
 
-@pytest.mark.parametrize("name", CELLS)
+QUICK = ("lipschitz", "lem", "lru")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in CELLS],
+)
 def test_gradients_through_time_are_those_of_moved_states(name):
     with precision(np.float64):
         model = wide(recurrent_model(name, 1, 3, 2, key=KEY))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -138,30 +139,22 @@ def ecg(run: Run) -> Iterator[Claim]:
     train, valid, test = beats()
     test = test[: s["test"]]
     worst: dict[str, np.ndarray] = {}
-    for key, net in NETS.items():
-        table, seconds, count = [], [], 0
-        for seed in range(s["seeds"]):
-            model = net.model(train, s["size"], seed)
-            config = SequenceFitConfig(
-                epochs=s["epochs"], batch=50, lr=net.lr, seed=seed
+    for key in NETS:
+        found = [
+            run.keep(
+                f"{key}_{seed}",
+                lambda key=key, seed=seed: _trained(run, key, seed, train, valid, test),
             )
-            fitted = trained(
-                run, f"ecg_{key}_{seed}", model, train, config, validation=valid
-            )
-            kinds = {"white": (0.0, *LEVELS), "multiplicative": LEVELS}
-            found = robustness(
-                fitted.model, test.us, test.targets, kinds, seeds=s["noises"], batch=500
-            )
-            table.append(np.concatenate([found[k].mean for k in kinds]))
-            seconds.append(fitted.seconds)
-            count = num_parameters(model)
-        percent = 100.0 * np.array(table)
+            for seed in range(s["seeds"])
+        ]
+        percent = 100.0 * np.array([one["accuracy"] for one in found])
         for column, values in zip(_COLUMNS, percent.T, strict=True):
-            yield run.row(f"sequences.5.{key}_{column.replace('.', '')}").measured(
-                values
-            )
+            row = run.row(f"sequences.5.{key}_{column.replace('.', '')}")
+            yield row.measured(values)
         worst[key] = percent[:, _COLUMNS.index("white_1.2")]
+        count = int(found[0]["parameters"])
         yield run.row(f"sequences.5.{key}_parameters").measured(count)
+        seconds = [float(one["seconds"]) for one in found]
         yield run.row(f"sequences.5.{key}_seconds").measured(seconds)
     for column, value in zip(_COLUMNS, neighbours(train, test), strict=True):
         name = f"sequences.5.neighbour_{column.replace('.', '')}"
@@ -173,6 +166,26 @@ def ecg(run: Run) -> Iterator[Claim]:
     ):
         row = run.row(f"sequences.5.{one}_over_{two}")
         yield row.measured(worst[one] - worst[two])
+
+
+def _trained(
+    run: Run, key: str, seed: int, train: Sequences, valid: Sequences, test: Sequences
+) -> dict[str, Any]:
+    """Accuracies in the columns of the table, seconds and number of weights."""
+    s, net = run.settings, NETS[key]
+    model = net.model(train, s["size"], seed)
+    config = SequenceFitConfig(epochs=s["epochs"], batch=50, lr=net.lr, seed=seed)
+    name = f"ecg_{key}_{seed}"
+    fitted = trained(run, name, model, train, config, validation=valid)
+    kinds = {"white": (0.0, *LEVELS), "multiplicative": LEVELS}
+    found = robustness(
+        fitted.model, test.us, test.targets, kinds, seeds=s["noises"], batch=500
+    )
+    return {
+        "accuracy": np.concatenate([found[k].mean for k in kinds]),
+        "seconds": fitted.seconds,
+        "parameters": num_parameters(model),
+    }
 
 
 def beats() -> tuple[Sequences, Sequences, Sequences]:
