@@ -127,6 +127,13 @@ def _rows() -> Iterator[Row]:
     )
 
 
+_PAIRS = (
+    ("noisy", "lipschitz"),
+    ("noisy", "antisymmetric"),
+    ("lipschitz", "antisymmetric"),
+)
+
+
 @sequences.part(
     "ecg",
     tuple(_rows()),
@@ -139,7 +146,15 @@ def ecg(run: Run) -> Iterator[Claim]:
     train, valid, test = beats()
     test = test[: s["test"]]
     worst: dict[str, np.ndarray] = {}
+    compared = [
+        pair for pair in _PAIRS if run.wants(f"sequences.5.{'_over_'.join(pair)}")
+    ]
     for key in NETS:
+        columns = [f"sequences.5.{key}_{c.replace('.', '')}" for c in _COLUMNS]
+        others = [f"sequences.5.{key}_{what}" for what in ("parameters", "seconds")]
+        needed = any(key in pair for pair in compared)
+        if not (needed or run.wants(*columns, *others)):
+            continue
         found = [
             run.keep(
                 f"{key}_{seed}",
@@ -148,22 +163,16 @@ def ecg(run: Run) -> Iterator[Claim]:
             for seed in range(s["seeds"])
         ]
         percent = 100.0 * np.array([one["accuracy"] for one in found])
-        for column, values in zip(_COLUMNS, percent.T, strict=True):
-            row = run.row(f"sequences.5.{key}_{column.replace('.', '')}")
-            yield row.measured(values)
+        for name, values in zip(columns, percent.T, strict=True):
+            yield run.row(name).measured(values)
         worst[key] = percent[:, _COLUMNS.index("white_1.2")]
         count = int(found[0]["parameters"])
-        yield run.row(f"sequences.5.{key}_parameters").measured(count)
-        seconds = [float(one["seconds"]) for one in found]
-        yield run.row(f"sequences.5.{key}_seconds").measured(seconds)
+        yield run.row(others[0]).measured(count)
+        yield run.row(others[1]).measured([float(one["seconds"]) for one in found])
     for column, value in zip(_COLUMNS, neighbours(train, test), strict=True):
         name = f"sequences.5.neighbour_{column.replace('.', '')}"
         yield run.row(name).measured(100.0 * value)
-    for one, two in (
-        ("noisy", "lipschitz"),
-        ("noisy", "antisymmetric"),
-        ("lipschitz", "antisymmetric"),
-    ):
+    for one, two in compared:
         row = run.row(f"sequences.5.{one}_over_{two}")
         yield row.measured(worst[one] - worst[two])
 
