@@ -235,27 +235,30 @@ def fhn(run: Run) -> Iterator[Claim]:
 
 def baselines(train: np.ndarray, test: Any) -> dict[str, float]:
     """Errors of forecasts of one step by the last values alone, over all samples; where
-    fewer values are known, the first one stands for those before."""
+    fewer values are known, by the model of as many."""
     out = {}
     us, wanted = test.us[..., 0].astype(float), test.targets[..., 0]
     error = lambda found: float(np.sqrt(np.mean((found - wanted) ** 2)))
     out["persistence"] = error(us)
     before = np.concatenate([us[:, :1], us[:, :-1]], axis=1)
     out["line"] = error(2 * us - before)
-    for order in (2, 4, 8):
-        rows, goal = _lagged(train[..., 0].astype(float), order)
+    found = np.zeros_like(us)
+    for order in range(1, 9):
+        rows = _lagged(train[..., 0].astype(float), order)
+        goal = train[:, order:, 0].astype(float).ravel()
         weights, *_ = np.linalg.lstsq(rows[:, :-1].reshape(-1, order + 1), goal, None)
-        found, _ = _lagged(us, order)
-        out[f"ar{order}"] = error(found @ weights)
+        found[:, order - 1 :] = _lagged(us, order) @ weights
+        if order in (2, 4, 8):
+            out[f"ar{order}"] = error(found)
     return out
 
 
-def _lagged(v: np.ndarray, order: int) -> tuple[np.ndarray, np.ndarray]:
-    """(constant and the last values, newest first, at every sample, the next value)."""
-    padded = np.concatenate([np.repeat(v[:, :1], order - 1, 1), v], axis=1)
-    columns = [padded[:, order - 1 - k : padded.shape[1] - k] for k in range(order)]
-    rows = np.stack([np.ones_like(v), *columns], axis=-1)
-    return rows, v[:, 1:].ravel()
+def _lagged(v: np.ndarray, order: int) -> np.ndarray:
+    """Constant and the last values, newest first, from the sample on at which there
+    are so many."""
+    count = v.shape[1] - order + 1
+    columns = [v[:, order - 1 - k : order - 1 - k + count] for k in range(order)]
+    return np.stack([np.ones((len(v), count)), *columns], axis=-1)
 
 
 _PROFILES = {
