@@ -36,6 +36,13 @@ def to_host(tree: Any) -> Any:
     return jax.tree.map(one, tree)
 
 
+def to_device(tree: Any) -> Any:
+    """NumPy arrays -> JAX arrays, the inverse of `to_host`; all else is left alone."""
+    return jax.tree.map(
+        lambda leaf: jnp.asarray(leaf) if isinstance(leaf, np.ndarray) else leaf, tree
+    )
+
+
 def cast(tree: Any, dtype: Any) -> Any:
     """Floating leaves of a pytree (NumPy or JAX) as NumPy arrays of ``dtype``."""
 

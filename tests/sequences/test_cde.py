@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.integrate import solve_ivp
 
 from pendula import ConfigError, DataError, ShapeError
-from pendula._precision import cast, precision
+from pendula._precision import cast, precision, to_device
 from pendula.sequences import NeuralCDE, control_path, neural_cde, run_cell
 
 
@@ -16,8 +16,7 @@ KEY = jax.random.key(5)
 
 
 def wide(tree):
-    move = lambda v: jnp.asarray(v) if isinstance(v, np.ndarray) else v
-    return jax.tree.map(move, cast(tree, np.float64))
+    return to_device(cast(tree, np.float64))
 
 
 def wave(t):

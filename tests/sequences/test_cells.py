@@ -13,7 +13,7 @@ from scipy.linalg import expm
 
 from pendula import ConfigError, ShapeError
 from pendula._errors import PendulaWarning
-from pendula._precision import cast, precision
+from pendula._precision import cast, precision, to_device
 from pendula._tree import num_parameters
 from pendula.sequences import (
     CELLS,
@@ -51,9 +51,7 @@ def made(name, in_size=2, size=2, **settings):
 
 def wide(tree):
     """The same module in float64."""
-    return jax.tree.map(
-        lambda v: jnp.asarray(v) if eqx.is_array(v) else v, cast(tree, np.float64)
-    )
+    return to_device(cast(tree, np.float64))
 
 
 def numbers(tree):
@@ -370,7 +368,7 @@ def test_euler_and_maruyama_has_strong_order_one_half():
     @jax.jit
     def end(cell, noise):
         weights, fed = cell.weights(), jnp.zeros(1)
-        one = lambda h, xi: (cell.step(weights, h, fed, Shaken(xi, xi)), None)
+        one = lambda h, xi: (cell.shaken(weights, h, fed, Shaken(xi, xi)), None)
         return jax.lax.scan(one, jnp.ones(1), noise[:, None])[0][0]
 
     def ends(steps):
@@ -439,7 +437,7 @@ def test_a_model_is_the_same_after_saving(name, tmp_path):
     model = recurrent_model(name, 2, 3, 1, key=KEY)
     save_tree(tmp_path / "m.safetensors", {"model": model}, {})
     tree, _ = load_tree(tmp_path / "m.safetensors")
-    back = jax.tree.map(lambda v: jnp.asarray(v) if eqx.is_array(v) else v, tree)
+    back = to_device(tree)
     us = jnp.ones((4, 2))
     assert_array_equal(model(us), back["model"](us))
 

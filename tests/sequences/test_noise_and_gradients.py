@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from pendula import ConfigError
-from pendula._precision import cast, precision
+from pendula._precision import cast, precision, to_device
 from pendula.sequences import (
     CELLS,
     advance,
@@ -28,8 +28,7 @@ KEY = jax.random.key(7)
 
 
 def wide(tree):
-    move = lambda v: jnp.asarray(v) if isinstance(v, np.ndarray) else v
-    return jax.tree.map(move, cast(tree, np.float64))
+    return to_device(cast(tree, np.float64))
 
 
 def noisy(size, **settings):
@@ -52,7 +51,7 @@ def test_small_noise_adds_the_regulariser_to_the_mean_loss():
         weights, cell = small.cell.weights(), small.cell
 
         def end(noise):
-            one = lambda h, at: (cell.step(weights, h, cell.feed(at[0]), at[1]), None)
+            one = lambda h, at: (cell.shaken(weights, h, cell.feed(at[0]), at[1]), None)
             return loss(small.head(jax.lax.scan(one, cell.start(), (us, noise))[0]))
 
         def pair(key):

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pendula._precision import precision
+from pendula._precision import precision, to_device
 from pendula.solutions._blocks import equation, soft_blocks, with_times
 from pendula.solutions._conditions import (
     Dirichlet,
@@ -17,7 +17,7 @@ from pendula.solutions._conditions import (
 )
 from pendula.solutions._domain import Box, Interval
 from pendula.solutions._objective import needed
-from pendula.solutions._problem import Problem, to_device
+from pendula.solutions._problem import Problem
 from pendula.solutions._shapes import Disc
 
 

@@ -290,7 +290,7 @@ def test_every_study_has_a_table_of_its_own():
         ],
         *["exact", "adding", "fhn", "gradients", "ecg", "mnist", "cde", "ou"],
         *["silverbox", "speed", "smnist", "noisy_cifar", "adding_2000", "absent"],
-        *["curves", "sensitivity"],
+        "heartbeats",
     ]
 
 

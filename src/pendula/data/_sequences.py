@@ -23,6 +23,18 @@ class SequenceBatch(NamedTuple):
     lengths: np.ndarray | None
     weight: np.ndarray
 
+    @property
+    def kind(self) -> str:
+        """`"label"`, `"value"` or `"series"`."""
+        return _kind(self.targets)
+
+
+def _kind(targets: np.ndarray) -> str:
+    """What targets are, by their type and their axes."""
+    if np.issubdtype(targets.dtype, np.integer):
+        return "label"
+    return "series" if targets.ndim == 3 else "value"
+
 
 @dataclasses.dataclass(frozen=True)
 class Sequences:
@@ -115,14 +127,13 @@ class Sequences:
     @property
     def kind(self) -> str:
         """`"label"`, `"value"` or `"series"`."""
-        if np.issubdtype(self.targets.dtype, np.integer):
-            if self.targets.ndim != 1:
-                raise ShapeError(
-                    f"labels have the shape {self.targets.shape}; expected one whole "
-                    "number a sequence. Give values as floats."
-                )
-            return "label"
-        return "series" if self.targets.ndim == 3 else "value"
+        kind = _kind(self.targets)
+        if kind == "label" and self.targets.ndim != 1:
+            raise ShapeError(
+                f"labels have the shape {self.targets.shape}; expected one whole "
+                "number a sequence. Give values as floats."
+            )
+        return kind
 
     @property
     def out_size(self) -> int:

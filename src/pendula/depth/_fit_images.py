@@ -18,6 +18,7 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._errors import ConfigError, DataError
+from .._precision import to_device
 from .._tree import split_trainable
 from ..data import ImageBatches, Images, Scaling, in_order
 from ..diagnostics import cross_entropy
@@ -125,8 +126,7 @@ class FittedImages:
     def load(cls, path: str | Path) -> FittedImages:
         """The inverse of `save`. **Raises:** `CheckpointError`."""
         tree, about = load_tree(Path(path))
-        there = lambda v: jnp.asarray(v) if isinstance(v, np.ndarray) else v
-        tree = jax.tree.map(there, tree)
+        tree = to_device(tree)
         tuples: Callable[[Info], Info] = lambda d: {
             k: tuple(v) if isinstance(v, list) else v for k, v in d.items()
         }

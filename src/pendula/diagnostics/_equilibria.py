@@ -16,7 +16,7 @@ from scipy.spatial.distance import cdist
 from scipy.stats import qmc
 
 from .._errors import ConfigError, ShapeError
-from .._precision import cast, precision
+from .._precision import cast, precision, to_device
 
 
 Field = Callable[[Any, Any, Any, Any], Any]
@@ -114,8 +114,7 @@ def equilibria(
 def held(field: Field, u: ArrayLike | None, context: Any) -> tuple[Any, Any, Any]:
     """Field, input and context as float64 JAX values; for use inside that scope."""
     u = None if u is None else np.asarray(u, np.float64)
-    put = lambda x: jnp.asarray(x) if isinstance(x, np.ndarray) else x
-    return jax.tree.map(put, cast((field, u, context), np.float64))
+    return to_device(cast((field, u, context), np.float64))
 
 
 def rates(field: Field, u: Any, context: Any) -> Callable[[Any], Any]:

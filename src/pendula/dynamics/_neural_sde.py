@@ -24,8 +24,8 @@ from ..diagnostics import crps_samples
 from ..nn import MLP
 from ..train import (
     NOT_FINITE,
-    AbstractCallback,
     Step,
+    Tell,
     TrainState,
     adam_cosine,
     finish,
@@ -319,27 +319,20 @@ def fit_sde(data: Trajectories, config: SDEConfig = SDEConfig()) -> FittedSDE:
         return rest, jax.tree.map(lambda x: x[which], clips)
 
     state = TrainState.start(weights, transform.init(weights), key)
-    last = _Last()
+    rows: list[dict[str, Any]] = []
     state, reason = run(
-        step, state, batches, [last], num_steps=config.steps, log_every=50
+        step, state, batches, [Tell(rows.append)], num_steps=config.steps, log_every=50
     )
     if reason.startswith(NOT_FINITE):
         raise DivergedError(f"{reason} Take more substeps, or leave out outliers.")
     found = to_host(eqx.combine(finish(state), rest))
     return FittedSDE(
-        jax.tree.map(jnp.asarray, found), data.names, data.units, config, last.loss
+        jax.tree.map(jnp.asarray, found),
+        data.names,
+        data.units,
+        config,
+        rows[-1]["loss"],
     )
-
-
-class _Last(AbstractCallback):
-    """Remembers the loss."""
-
-    def __init__(self) -> None:
-        self.loss = float("nan")
-
-    def __call__(self, state: TrainState, row: dict[str, Any]) -> TrainState:
-        self.loss = float(row["loss"])
-        return state
 
 
 def _clips(data: Trajectories, horizon: int) -> Clips:
@@ -347,19 +340,17 @@ def _clips(data: Trajectories, horizon: int) -> Clips:
     if horizon < 1:
         raise ConfigError(f"horizon is {horizon}; it must be at least 1.")
     whole = np.asarray(data.mask.all(axis=2))
-    count = whole.shape[1] - horizon
-    at = [
-        (row, start)
-        for row in range(len(whole))
-        for start in range(max(count, 0))
-        if whole[row, start : start + horizon + 1].all()
-    ]
-    if not at:
+    if whole.shape[1] > horizon:
+        windows = np.lib.stride_tricks.sliding_window_view(whole, horizon + 1, axis=1)
+        at = np.argwhere(windows.all(axis=2))
+    else:
+        at = np.zeros((0, 2), int)
+    if not len(at):
         raise DataError(
             f"no {horizon + 1} neighbouring samples in which every channel is "
             "measured. Take fit_stochastic for incomplete observations."
         )
-    rows, starts = np.array(at).T
+    rows, starts = at.T
     index = starts[:, None] + np.arange(horizon + 1)
     row = rows[:, None]
     kind = np.dtype(jnp.result_type(float))

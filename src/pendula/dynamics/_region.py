@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._precision import cast, precision
+from .._precision import cast, precision, to_device
 from .._tree import split_trainable
 from ._fitted import Fitted
 from ._panels import _state_axis
@@ -92,6 +92,5 @@ def _rates(field: Any, t: Any, ys: Any, u: Any) -> Any:
 def evaluate(law: Region, ys: np.ndarray, t: float = 0.0) -> np.ndarray:
     """dy/dt of the first member at states `"sample dim"`."""
     with precision(np.float64):
-        put = lambda x: jnp.asarray(x) if isinstance(x, np.ndarray) else x
-        field, u = jax.tree.map(put, cast((law.fields[0], law.u), np.float64))
+        field, u = to_device(cast((law.fields[0], law.u), np.float64))
         return np.asarray(_rates(field, jnp.asarray(t), jnp.asarray(ys), u))

@@ -8,6 +8,8 @@ from ._cde import (
 from ._cell import (
     AbstractCell as AbstractCell,
     AbstractLinearCell as AbstractLinearCell,
+    AbstractMapCell as AbstractMapCell,
+    AbstractNoisyCell as AbstractNoisyCell,
     AbstractSteppedCell as AbstractSteppedCell,
     Substeps as Substeps,
     advance as advance,

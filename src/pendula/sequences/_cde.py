@@ -108,15 +108,11 @@ class NeuralCDE(AbstractCell):
         """The step of the path, as it is."""
         return u
 
-    def draw(self, steps: int, key: PRNGKeyArray) -> None:
-        """There is no noise."""
-
     def step(
         self,
         weights: Any,
         state: Float[Array, " hidden"],
         fed: Float[Array, " in"],
-        noise: None = None,
     ) -> Float[Array, " hidden"]:
         """Over one piece of the path."""
         f = lambda z: self._slope(weights, z, fed)

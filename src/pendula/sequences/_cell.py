@@ -52,14 +52,8 @@ class AbstractCell(eqx.Module):
         """What an input adds, the biases included."""
 
     @abc.abstractmethod
-    def draw(self, steps: int, key: PRNGKeyArray) -> Any:
-        """The noise of so many steps, their axis in front; None for a cell without."""
-
-    @abc.abstractmethod
-    def step(
-        self, weights: Any, state: Any, fed: Float[Array, " fed"], noise: Any = None
-    ) -> Any:
-        """The next state; without `noise` the deterministic one."""
+    def step(self, weights: Any, state: Any, fed: Float[Array, " fed"]) -> Any:
+        """The next state."""
 
     @abc.abstractmethod
     def drift(self, state: Any, u: Float[Array, " in"]) -> Any:
@@ -75,6 +69,38 @@ class AbstractSteppedCell(AbstractCell):
     differential equation as the step shrinks."""
 
     held_dt: eqx.AbstractVar[HeldNumber]
+
+    @property
+    def dt(self) -> Float[Array, ""]:
+        """The step; of a cell with learned ones the longest."""
+        return self.held_dt.value
+
+
+class AbstractMapCell(AbstractCell):
+    """A cell that is a map: as a flow, in Euler steps of 1."""
+
+    @property
+    def dt(self) -> Float[Array, ""]:
+        """1."""
+        return jnp.ones(())
+
+    def drift(self, state: Any, u: Float[Array, " in"]) -> Any:
+        """The step less the state."""
+        return jax.tree.map(jnp.subtract, advance(self, state, u), state)
+
+
+class AbstractNoisyCell(AbstractCell):
+    """A cell whose state is shaken in training: `step` is that without noise."""
+
+    @abc.abstractmethod
+    def draw(self, steps: int, key: PRNGKeyArray) -> Any:
+        """The noise of so many steps, their axis in front."""
+
+    @abc.abstractmethod
+    def shaken(
+        self, weights: Any, state: Any, fed: Float[Array, " fed"], noise: Any
+    ) -> Any:
+        """The next state under one draw."""
 
 
 class AbstractLinearCell(AbstractCell):
@@ -157,18 +183,10 @@ class Substeps(AbstractCell):
         """The cell's."""
         return self.cell.feed(u)
 
-    def draw(self, steps: int, key: PRNGKeyArray) -> Any:
-        """The noise of all short steps."""
-        noise = self.cell.draw(steps * self.count, key)
-        cut = lambda x: x.reshape(steps, self.count, *x.shape[1:])
-        return jax.tree.map(cut, noise)
-
-    def step(
-        self, weights: Any, state: Any, fed: Float[Array, " fed"], noise: Any = None
-    ) -> Any:
+    def step(self, weights: Any, state: Any, fed: Float[Array, " fed"]) -> Any:
         """All short steps of one."""
-        one = lambda s, xi: (self.cell.step(weights, s, fed, xi), None)
-        return jax.lax.scan(one, state, noise, length=self.count)[0]
+        one = lambda s, _: (self.cell.step(weights, s, fed), None)
+        return jax.lax.scan(one, state, None, length=self.count)[0]
 
     def drift(self, state: Any, u: Float[Array, " in"]) -> Any:
         """The cell's."""

@@ -99,11 +99,6 @@ class CoRNNCell(AbstractSteppedCell):
         self.input, self.bias = uniform(two, size, in_size, limit)
         self.in_size, self.size = in_size, size
 
-    @property
-    def dt(self) -> Float[Array, ""]:
-        """The step."""
-        return self.held_dt.value
-
     def start(self) -> tuple[Array, Array]:
         """Both zero."""
         zero = jnp.zeros(self.size, self.bias.dtype)
@@ -117,15 +112,11 @@ class CoRNNCell(AbstractSteppedCell):
         """V u + b."""
         return self.input @ u + self.bias
 
-    def draw(self, steps: int, key: PRNGKeyArray) -> None:
-        """There is no noise."""
-
     def step(
         self,
         weights: Any,
         state: tuple[Array, Array],
         fed: Float[Array, " hidden"],
-        noise: None = None,
     ) -> tuple[Array, Array]:
         """First z, then y with the new z."""
         y, z = state

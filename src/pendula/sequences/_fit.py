@@ -18,6 +18,7 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._errors import ConfigError, ShapeError
+from .._precision import to_device
 from .._tree import split_trainable
 from ..data import SequenceBatch, SequenceBatches, Sequences, sequences_in_order
 from ..diagnostics import cross_entropy
@@ -173,10 +174,9 @@ class FittedSequences:
     def load(cls, path: str | Path) -> FittedSequences:
         """The inverse of `save`. **Raises:** `CheckpointError`."""
         tree, about = load_tree(Path(path))
-        there = lambda v: jnp.asarray(v) if isinstance(v, np.ndarray) else v
         config = about["config"]
         return cls(
-            jax.tree.map(there, tree["model"]),
+            to_device(tree["model"]),
             about["kind"],
             tuple(about["classes"]),
             SequenceFitConfig(**{**config, "drops": tuple(config["drops"])}),
@@ -271,7 +271,7 @@ def fit_sequences(
         else data
     )
     sample = batches(0)
-    kind = _kind(sample.targets)
+    kind = sample.kind
     _check(model, sample, first)
     if until is not None and (validation is None or kind == "label"):
         raise ConfigError(
@@ -437,16 +437,10 @@ def _digest(model: RecurrentModel) -> str:
     return found.hexdigest()
 
 
-def _kind(targets: np.ndarray) -> str:
-    if np.issubdtype(targets.dtype, np.integer):
-        return "label"
-    return "series" if targets.ndim == 3 else "value"
-
-
 def _check(
     model: RecurrentModel, batch: SequenceBatch, about: Sequences | None
 ) -> None:
-    kind = _kind(batch.targets)
+    kind = batch.kind
     mode = "all" if kind == "series" else "last"
     if model.mode != mode:
         raise ShapeError(

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._registry import register
 from .._source import Source
-from ._cell import AbstractCell, check_sizes
+from ._cell import AbstractMapCell, check_sizes
 
 
 register("module", "GRU")(eqx.nn.GRUCell)
@@ -19,7 +18,7 @@ register("module", "LSTM")(eqx.nn.LSTMCell)
 
 
 @register("module")
-class GRUCell(AbstractCell):
+class GRUCell(AbstractMapCell):
     r"""The gated recurrent unit, by `equinox.nn.GRUCell`: a map, as a flow in Euler
     steps of 1 $\dot h = (1 - z) \odot (\tilde h - h)$ with its gate z.
 
@@ -49,11 +48,6 @@ class GRUCell(AbstractCell):
         self.inner = eqx.nn.GRUCell(in_size, size, key=key)
         self.in_size, self.size = in_size, size
 
-    @property
-    def dt(self) -> Float[Array, ""]:
-        """1."""
-        return jnp.ones((), self.inner.weight_hh.dtype)
-
     def start(self) -> Float[Array, " hidden"]:
         """Zero."""
         return jnp.zeros(self.size, self.inner.weight_hh.dtype)
@@ -66,24 +60,14 @@ class GRUCell(AbstractCell):
         """The input as it is: the cell is not ours to take apart."""
         return u
 
-    def draw(self, steps: int, key: PRNGKeyArray) -> None:
-        """There is no noise."""
-
     def step(
         self,
         weights: Any,
         state: Float[Array, " hidden"],
         fed: Float[Array, " in"],
-        noise: None = None,
     ) -> Float[Array, " hidden"]:
         """The unit's."""
         return weights(fed, state)
-
-    def drift(
-        self, state: Float[Array, " hidden"], u: Float[Array, " in"]
-    ) -> Float[Array, " hidden"]:
-        """The step less the state."""
-        return self.inner(u, state) - state
 
     def read(self, state: Float[Array, " hidden"]) -> Float[Array, " hidden"]:
         """h."""
@@ -91,7 +75,7 @@ class GRUCell(AbstractCell):
 
 
 @register("module")
-class LSTMCell(AbstractCell):
+class LSTMCell(AbstractMapCell):
     r"""Long short-term memory, by `equinox.nn.LSTMCell`: a map, as a flow in Euler
     steps of 1 the step less the state.
 
@@ -126,11 +110,6 @@ class LSTMCell(AbstractCell):
         self.inner = eqx.tree_at(lambda cell: cell.bias, inner, bias)
         self.in_size, self.size = in_size, size
 
-    @property
-    def dt(self) -> Float[Array, ""]:
-        """1."""
-        return jnp.ones((), self.inner.weight_hh.dtype)
-
     def start(self) -> tuple[Array, Array]:
         """Both zero."""
         zero = jnp.zeros(self.size, self.inner.weight_hh.dtype)
@@ -144,24 +123,14 @@ class LSTMCell(AbstractCell):
         """The input as it is: the cell is not ours to take apart."""
         return u
 
-    def draw(self, steps: int, key: PRNGKeyArray) -> None:
-        """There is no noise."""
-
     def step(
         self,
         weights: Any,
         state: tuple[Array, Array],
         fed: Float[Array, " in"],
-        noise: None = None,
     ) -> tuple[Array, Array]:
         """The memory's."""
         return weights(fed, state)
-
-    def drift(
-        self, state: tuple[Array, Array], u: Float[Array, " in"]
-    ) -> tuple[Array, Array]:
-        """The step less the state."""
-        return jax.tree.map(jnp.subtract, self.inner(u, state), state)
 
     def read(self, state: tuple[Array, Array]) -> Float[Array, " hidden"]:
         """h."""

@@ -93,11 +93,6 @@ class LEMCell(AbstractSteppedCell):
         self.matrix_y, self.bias_y = uniform(three, size, size, limit)
         self.in_size, self.size = in_size, size
 
-    @property
-    def dt(self) -> Float[Array, ""]:
-        """The longest step."""
-        return self.held_dt.value
-
     def start(self) -> tuple[Array, Array]:
         """Both zero."""
         zero = jnp.zeros(self.size, self.bias.dtype)
@@ -111,15 +106,11 @@ class LEMCell(AbstractSteppedCell):
         """V u and all biases."""
         return self.input @ u + self.bias + self._biases()
 
-    def draw(self, steps: int, key: PRNGKeyArray) -> None:
-        """There is no noise."""
-
     def step(
         self,
         weights: Any,
         state: tuple[Array, Array],
         fed: Float[Array, " fed"],
-        noise: None = None,
     ) -> tuple[Array, Array]:
         """First z, then y with the new z."""
         (y, z), n = state, self.size
@@ -212,11 +203,6 @@ class TwoScaleCell(AbstractSteppedCell):
         self.matrix_y, _ = uniform(three, size, size, limit)
         self.in_size, self.size = in_size, size
 
-    @property
-    def dt(self) -> Float[Array, ""]:
-        """The step."""
-        return self.held_dt.value
-
     def start(self) -> tuple[Array, Array]:
         """Both zero."""
         zero = jnp.zeros(self.size, self.bias.dtype)
@@ -230,15 +216,11 @@ class TwoScaleCell(AbstractSteppedCell):
         """V u + b."""
         return self.input @ u + self.bias
 
-    def draw(self, steps: int, key: PRNGKeyArray) -> None:
-        """There is no noise."""
-
     def step(
         self,
         weights: Any,
         state: tuple[Array, Array],
         fed: Float[Array, " fed"],
-        noise: None = None,
     ) -> tuple[Array, Array]:
         """First z, then y with the new z."""
         (y, z), n = state, self.size

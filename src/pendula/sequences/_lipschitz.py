@@ -171,11 +171,6 @@ class LipschitzCell(AbstractSteppedCell):
             in_size, size, beta=1.0, linear=False, init_std=init_std, key=key, **how
         )
 
-    @property
-    def dt(self) -> Float[Array, ""]:
-        """The step."""
-        return self.held_dt.value
-
     def start(self) -> Float[Array, " hidden"]:
         """Zero."""
         return jnp.zeros(self.size, self.bias.dtype)
@@ -191,15 +186,11 @@ class LipschitzCell(AbstractSteppedCell):
         """U u + b, and that of the gate."""
         return self.input @ u + self.bias
 
-    def draw(self, steps: int, key: PRNGKeyArray) -> None:
-        """There is no noise."""
-
     def step(
         self,
         weights: Any,
         state: Float[Array, " hidden"],
         fed: Float[Array, " fed"],
-        noise: None = None,
     ) -> Float[Array, " hidden"]:
         """One step of the scheme, the input held."""
         f = lambda h: self.slope(weights, h, fed)

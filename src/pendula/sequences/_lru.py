@@ -121,15 +121,11 @@ class LinearRecurrentUnit(AbstractLinearCell):
         scaled = jnp.exp(self.log_gamma)[None, :] * (self.input @ u)
         return jnp.concatenate([scaled[0], scaled[1], self.skip @ u])
 
-    def draw(self, steps: int, key: PRNGKeyArray) -> None:
-        """There is no noise."""
-
     def step(
         self,
         weights: Any,
         state: tuple[Array, Array],
         fed: Float[Array, " fed"],
-        noise: None = None,
     ) -> tuple[Array, Array]:
         """One of the recurrence's."""
         pushed, skipped = self._parts(fed)

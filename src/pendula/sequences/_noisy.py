@@ -14,7 +14,7 @@ from .._errors import ConfigError, nearest
 from .._registry import register
 from .._source import Source
 from ..nn import HeldNumber
-from ._cell import AbstractCell, held, not_negative
+from ._cell import AbstractNoisyCell, held, not_negative
 from ._lipschitz import LipschitzCell
 
 
@@ -29,7 +29,7 @@ class Shaken(NamedTuple):
 
 
 @register("module")
-class NoisyCell(AbstractCell):
+class NoisyCell(AbstractNoisyCell):
     r"""A Lipschitz cell as a stochastic differential equation.
 
     $$ dh = f(h, u)\, dt
@@ -146,17 +146,26 @@ class NoisyCell(AbstractCell):
         weights: Any,
         state: Float[Array, " hidden"],
         fed: Float[Array, " fed"],
-        noise: Shaken | None = None,
     ) -> Float[Array, " hidden"]:
-        """One step, shaken where there is noise."""
+        """One step without noise."""
+        inner, dt = weights
+        return state + dt * self.cell.slope(inner, state, fed)
+
+    def shaken(
+        self,
+        weights: Any,
+        state: Float[Array, " hidden"],
+        fed: Float[Array, " fed"],
+        noise: Shaken,
+    ) -> Float[Array, " hidden"]:
+        """One step under noise."""
         inner, dt = weights
         f = self.cell.slope(inner, state, fed)
-        if noise is None:
-            return state + dt * f
         if self.noise == "research":
             return state + dt * f * noise.factor + self.sigma1.value * noise.added
-        shaken = self.sigma1.value + self.sigma2.value * f
-        return state + dt * f + jnp.sqrt(dt) * self.epsilon.value * shaken * noise.added
+        strength = self.sigma1.value + self.sigma2.value * f
+        root = jnp.sqrt(dt) * self.epsilon.value
+        return state + dt * f + root * strength * noise.added
 
     def drift(
         self, state: Float[Array, " hidden"], u: Float[Array, " in"]

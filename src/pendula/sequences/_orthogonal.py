@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from .._errors import ConfigError, nearest
 from .._registry import register
 from .._source import Source
-from ._cell import AbstractCell, check_sizes, uniform
+from ._cell import AbstractMapCell, check_sizes, uniform
 
 
 Rotation = Literal["exponential", "cayley"]
@@ -22,7 +22,7 @@ Angles = Literal["uniform", "cosine"]
 
 
 @register("module")
-class OrthogonalCell(AbstractCell):
+class OrthogonalCell(AbstractMapCell):
     r"""A recurrent network whose matrix Q is orthogonal whatever its parameters are.
 
     `rotation="exponential"` (expRNN): $Q = e^{S}$ with skew S, and
@@ -104,11 +104,6 @@ class OrthogonalCell(AbstractCell):
         _, self.bias = uniform(three, size, 1, small)
         self.in_size, self.size, self.rotation = in_size, size, rotation
 
-    @property
-    def dt(self) -> Float[Array, ""]:
-        """1."""
-        return jnp.ones((), self.bias.dtype)
-
     def start(self) -> Float[Array, " hidden"]:
         """Zero."""
         return jnp.zeros(self.size, self.bias.dtype)
@@ -128,27 +123,17 @@ class OrthogonalCell(AbstractCell):
         fed = self.input @ u
         return fed + self.bias if self.rotation == "cayley" else fed
 
-    def draw(self, steps: int, key: PRNGKeyArray) -> None:
-        """There is no noise."""
-
     def step(
         self,
         weights: Any,
         state: Float[Array, " hidden"],
         fed: Float[Array, " hidden"],
-        noise: None = None,
     ) -> Float[Array, " hidden"]:
         """The turned state and the input, bent."""
         inner = weights @ state + fed
         if self.rotation == "cayley":
             return jnp.tanh(inner)
         return jnp.sign(inner) * jax.nn.relu(jnp.abs(inner) + self.bias)
-
-    def drift(
-        self, state: Float[Array, " hidden"], u: Float[Array, " in"]
-    ) -> Float[Array, " hidden"]:
-        """The step less the state."""
-        return self.step(self.weights(), state, self.feed(u)) - state
 
     def read(self, state: Float[Array, " hidden"]) -> Float[Array, " hidden"]:
         """h."""

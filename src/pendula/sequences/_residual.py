@@ -14,7 +14,7 @@ from .._registry import register
 from .._source import Source
 from ..nn import HeldNumber
 from ._cell import (
-    AbstractCell,
+    AbstractMapCell,
     AbstractSteppedCell,
     check_sizes,
     held,
@@ -24,7 +24,7 @@ from ._cell import (
 
 
 @register("module")
-class SimpleCell(AbstractCell):
+class SimpleCell(AbstractMapCell):
     r"""The plain recurrent network, $h^+ = \tanh(W h + U u + b)$: a map.
 
     As a flow it is $\dot h = \tanh(W h + U u + b) - h$ in Euler steps of 1.
@@ -62,11 +62,6 @@ class SimpleCell(AbstractCell):
         self.input, self.bias = uniform(two, size, in_size, limit)
         self.in_size, self.size = in_size, size
 
-    @property
-    def dt(self) -> Float[Array, ""]:
-        """1."""
-        return jnp.ones((), self.bias.dtype)
-
     def start(self) -> Float[Array, " hidden"]:
         """Zero."""
         return jnp.zeros(self.size, self.bias.dtype)
@@ -79,24 +74,14 @@ class SimpleCell(AbstractCell):
         """U u + b."""
         return self.input @ u + self.bias
 
-    def draw(self, steps: int, key: PRNGKeyArray) -> None:
-        """There is no noise."""
-
     def step(
         self,
         weights: Any,
         state: Float[Array, " hidden"],
         fed: Float[Array, " hidden"],
-        noise: None = None,
     ) -> Float[Array, " hidden"]:
         """tanh of everything."""
         return jnp.tanh(weights @ state + fed)
-
-    def drift(
-        self, state: Float[Array, " hidden"], u: Float[Array, " in"]
-    ) -> Float[Array, " hidden"]:
-        """The step less the state."""
-        return self.step(self.matrix, state, self.feed(u)) - state
 
     def read(self, state: Float[Array, " hidden"]) -> Float[Array, " hidden"]:
         """h."""
@@ -146,11 +131,6 @@ class ResidualCell(AbstractSteppedCell):
         self.input, self.bias = uniform(two, size, in_size, limit)
         self.in_size, self.size = in_size, size
 
-    @property
-    def dt(self) -> Float[Array, ""]:
-        """The step."""
-        return self.held_dt.value
-
     def start(self) -> Float[Array, " hidden"]:
         """Zero."""
         return jnp.zeros(self.size, self.bias.dtype)
@@ -163,15 +143,11 @@ class ResidualCell(AbstractSteppedCell):
         """U u + b."""
         return self.input @ u + self.bias
 
-    def draw(self, steps: int, key: PRNGKeyArray) -> None:
-        """There is no noise."""
-
     def step(
         self,
         weights: Any,
         state: Float[Array, " hidden"],
         fed: Float[Array, " hidden"],
-        noise: None = None,
     ) -> Float[Array, " hidden"]:
         """One of Euler's."""
         return state + self.dt * jnp.tanh(weights @ state + fed)

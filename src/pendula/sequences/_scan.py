@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from .._errors import ConfigError, ShapeError
-from ._cell import AbstractCell, AbstractLinearCell
+from ._cell import AbstractCell, AbstractLinearCell, AbstractNoisyCell
 
 
 _LONG = 2000  # from so many samples on states are computed again in the backward pass
@@ -69,12 +69,17 @@ def run_cell(
     begin = cell.start() if state is None else state
     if isinstance(cell, AbstractLinearCell):
         return _parallel(cell, us, begin, length, all_states)
-    noise = None if key is None else cell.draw(steps, key)
+    noise = None
+    if key is not None and isinstance(cell, AbstractNoisyCell):
+        noise = cell.draw(steps, key)
     weights = cell.weights()
 
     def one(carry: Any, at: tuple) -> tuple[Any, Any]:
         fed, xi, index = at
-        after = cell.step(weights, carry, fed, xi)
+        if isinstance(cell, AbstractNoisyCell) and xi is not None:
+            after = cell.shaken(weights, carry, fed, xi)
+        else:
+            after = cell.step(weights, carry, fed)
         if length is not None:
             keep = index < length
             after = jax.tree.map(lambda a, b: jnp.where(keep, a, b), after, carry)

@@ -8,7 +8,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -363,10 +362,3 @@ class Problem:
         return np.concatenate(
             [np.c_[points, np.full(len(points), t)] for t in times], axis=0
         )
-
-
-def to_device(tree: Any) -> Any:
-    """NumPy arrays of a pytree as arrays of the scope's precision."""
-    return jax.tree.map(
-        lambda x: jnp.asarray(x) if isinstance(x, np.ndarray) else x, tree
-    )

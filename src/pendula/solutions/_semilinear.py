@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._precision import precision
+from .._precision import precision, to_device
 from ._law import Law, Need
-from ._problem import Problem, to_device
+from ._problem import Problem
 from ._window import law_and_slopes
 
 

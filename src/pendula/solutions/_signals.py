@@ -6,12 +6,11 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from .._precision import cast, precision
+from .._precision import cast, precision, to_device
 from ._limited_memory import LBFGS
 from ._objective import Objective, Trained
 from ._optimise import OptimiserTrace, placed, scope
@@ -81,10 +80,7 @@ def _term_slopes(goal: Objective, theta: Trained) -> Float[Array, "block weight"
 def _falls_in_float64(goal: Objective, theta: Trained) -> float:
     """By what share of itself the loss falls in a few steps of L-BFGS in float64."""
     with precision(np.float64):
-        wide: Any = jax.tree.map(
-            lambda x: jnp.asarray(x) if isinstance(x, np.ndarray) else x,
-            cast((goal, theta), np.float64),
-        )
+        wide: Any = to_device(cast((goal, theta), np.float64))
         method = LBFGS(
             steps=_STEPS, tolerance_grad=None, tolerance_change=None, inner=_STEPS
         )

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._errors import ConfigError, PendulaWarning
-from .._precision import cast, precision
+from .._precision import cast, precision, to_device
 from ._blocks import Block, equation, periodic_block, soft_blocks, with_times
 from ._conditions import Periodic
 from ._embedding import Axis
@@ -401,10 +401,7 @@ class Training:
     def _accept(self, stage: Stage, goal: Objective, theta: Trained) -> None:
         part = goal.part(theta)
         with precision(np.float64):
-            part = jax.tree.map(
-                lambda x: jnp.asarray(x) if isinstance(x, np.ndarray) else x,
-                cast(part, np.float64),
-            )
+            part = to_device(cast(part, np.float64))
         self._measure(stage, goal, theta)
         self.windows.parts.append(part)
         if stage.is_new:
@@ -436,10 +433,7 @@ class Training:
         points = _check_points(stage.problem, stage.t0, stage.t0 + stage.length, 200, 0)
         zero = (0,) * len(stage.problem.coords)
         with precision(np.float64):
-            part = jax.tree.map(
-                lambda x: jnp.asarray(x) if isinstance(x, np.ndarray) else x,
-                cast(part, np.float64),
-            )
+            part = to_device(cast(part, np.float64))
         trial = Windows(self.windows.form, [*self.windows.parts, part], np.inf)
         values = trial.values(points, [zero])[zero]
         return max(float(np.sqrt(np.mean(values**2))), 1e-12)

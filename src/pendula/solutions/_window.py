@@ -11,10 +11,9 @@ import numpy as np
 import scipy.linalg
 from jaxtyping import Array
 
-from .._precision import precision
+from .._precision import precision, to_device
 from ._derivatives import Orders
 from ._layout import Layout, Rows, Solved
-from ._problem import to_device
 
 
 CUT = 1e-13  # of the largest singular value: what least squares leaves out

@@ -21,12 +21,12 @@ from ..diagnostics import (
     top_eigenvalues,
     trace,
 )
-from ..sequences import FittedSequences, SequenceFitConfig, growth_rate, input_gradient
+from ..sequences import FittedSequences, growth_rate, input_gradient
 from ._claim import Claim
 from ._figures import figure
 from ._row import Row
-from ._sequences import LIPSCHITZ, NOISY, trained
-from ._sequences_ecg import NETS, beats
+from ._sequences import LIPSCHITZ, NOISY
+from ._sequences_ecg import NETS, beats, on_beats
 from ._study import Run, study
 
 
@@ -78,20 +78,7 @@ def _curve_rows() -> Iterator[Row]:
                 )
 
 
-def _fitted(run: Run, key: str, seed: int, train: Sequences, valid: Sequences) -> Any:
-    s, net = run.settings, NETS[key]
-    model = net.model(train, s["size"], seed)
-    config = SequenceFitConfig(epochs=s["epochs"], batch=50, lr=net.lr, seed=seed)
-    name = f"ecg_{key}_{seed}"
-    return trained(run, name, model, train, config, validation=valid)
-
-
-_FULL = {"seeds": 3, "size": 128, "epochs": 60, "noises": 5, "test": 4000}
-_QUICK = {"seeds": 1, "size": 4, "epochs": 1, "noises": 1, "test": 20}
-
-
-@robustness.part("curves", tuple(_curve_rows()), full=_FULL, quick=_QUICK)
-def curves(run: Run) -> Iterator[Claim]:
+def _curves(run: Run) -> Iterator[Claim]:
     """Inputs are disturbed at inference alone; the same noise for all networks."""
     s = run.settings
     train, valid, test = beats()
@@ -101,7 +88,7 @@ def curves(run: Run) -> Iterator[Claim]:
     for key in NETS:
         tables: dict[str, list[np.ndarray]] = {kind: [] for kind in _KINDS}
         for seed in range(s["seeds"]):
-            fitted = _fitted(run, key, seed, train, valid)
+            fitted = on_beats(run, key, seed, train, valid)
             found = _responses(fitted, test, s["noises"], ends)
             for kind, one in found.items():
                 tables[kind].append(100.0 * one.mean)
@@ -146,21 +133,17 @@ _MEASURES = {
 }
 
 
-@robustness.part(
-    "sensitivity",
-    tuple(
-        Row(
-            f"robustness.sensitivity.{key}_{name}",
-            f"{net.words}: {words}; {_HOW}.",
-            source=NOISY if name in ("eigenvalue", "trace") else LIPSCHITZ,
-        )
-        for key, net in NETS.items()
-        for name, words in _MEASURES.items()
-    ),
-    full={**_FULL, "beats": 100, "probes": 30},
-    quick={**_QUICK, "beats": 3, "probes": 2},
-)
-def sensitivity(run: Run) -> Iterator[Claim]:
+def _sensitivity_rows() -> Iterator[Row]:
+    for key, net in NETS.items():
+        for name, words in _MEASURES.items():
+            yield Row(
+                f"robustness.sensitivity.{key}_{name}",
+                f"{net.words}: {words}; {_HOW}.",
+                source=NOISY if name in ("eigenvalue", "trace") else LIPSCHITZ,
+            )
+
+
+def _sensitivity(run: Run) -> Iterator[Claim]:
     """Of the trained networks, without noise."""
     s = run.settings
     train, valid, test = beats()
@@ -169,7 +152,7 @@ def sensitivity(run: Run) -> Iterator[Claim]:
     for key in NETS:
         found: dict[str, list[float]] = {name: [] for name in _MEASURES}
         for seed in range(s["seeds"]):
-            model = _fitted(run, key, seed, train, valid).model
+            model = on_beats(run, key, seed, train, valid).model
             weights, rest = split_trainable(model)
             slopes = eqx.filter_jit(
                 lambda m, us: jax.vmap(lambda u: input_gradient(m, u))(us)
@@ -190,3 +173,31 @@ def sensitivity(run: Run) -> Iterator[Claim]:
             found["trace"].append(float(trace(op, probes=s["probes"]).value))
         for name, values in found.items():
             yield run.row(f"robustness.sensitivity.{key}_{name}").measured(values)
+
+
+@robustness.part(
+    "heartbeats",
+    (*_curve_rows(), *_sensitivity_rows()),
+    full={
+        "seeds": 3,
+        "size": 128,
+        "epochs": 60,
+        "noises": 5,
+        "test": 4000,
+        "beats": 100,
+        "probes": 30,
+    },
+    quick={
+        "seeds": 1,
+        "size": 4,
+        "epochs": 1,
+        "noises": 1,
+        "test": 20,
+        "beats": 3,
+        "probes": 2,
+    },
+)
+def heartbeats(run: Run) -> Iterator[Claim]:
+    """Both tables of the same networks, which are trained once."""
+    yield from _curves(run)
+    yield from _sensitivity(run)

@@ -7,7 +7,6 @@ import dataclasses
 from typing import Any
 
 import jax
-import numpy as np
 
 from .._tree import num_parameters
 from ..data import Sequences
@@ -72,8 +71,3 @@ def trained(
         )
         fitted.save(path)
     return FittedSequences.load(path)
-
-
-def per_seed(values: dict[int, float]) -> np.ndarray:
-    """The numbers of all seeds, in their order."""
-    return np.array([values[k] for k in sorted(values)])

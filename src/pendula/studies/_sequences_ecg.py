@@ -10,7 +10,7 @@ import numpy as np
 from .._tree import num_parameters
 from ..data import Sequences
 from ..diagnostics import robustness
-from ..sequences import SequenceFitConfig
+from ..sequences import FittedSequences, SequenceFitConfig
 from ._claim import Claim
 from ._row import Row
 from ._sequences import NOISY, Net, sequences, trained
@@ -181,20 +181,32 @@ def _trained(
     run: Run, key: str, seed: int, train: Sequences, valid: Sequences, test: Sequences
 ) -> dict[str, Any]:
     """Accuracies in the columns of the table, seconds and number of weights."""
-    s, net = run.settings, NETS[key]
-    model = net.model(train, s["size"], seed)
-    config = SequenceFitConfig(epochs=s["epochs"], batch=50, lr=net.lr, seed=seed)
-    name = f"ecg_{key}_{seed}"
-    fitted = trained(run, name, model, train, config, validation=valid)
+    fitted = on_beats(run, key, seed, train, valid)
     kinds = {"white": (0.0, *LEVELS), "multiplicative": LEVELS}
     found = robustness(
-        fitted.model, test.us, test.targets, kinds, seeds=s["noises"], batch=500
+        fitted.model,
+        test.us,
+        test.targets,
+        kinds,
+        seeds=run.settings["noises"],
+        batch=500,
     )
     return {
         "accuracy": np.concatenate([found[k].mean for k in kinds]),
         "seconds": fitted.seconds,
-        "parameters": num_parameters(model),
+        "parameters": num_parameters(fitted.model),
     }
+
+
+def on_beats(
+    run: Run, key: str, seed: int, train: Sequences, valid: Sequences
+) -> FittedSequences:
+    """One of `NETS` trained on the beats, once a scratch folder."""
+    s, net = run.settings, NETS[key]
+    model = net.model(train, s["size"], seed)
+    config = SequenceFitConfig(epochs=s["epochs"], batch=50, lr=net.lr, seed=seed)
+    name = f"ecg_{key}_{seed}"
+    return trained(run, name, model, train, config, validation=valid)
 
 
 def beats() -> tuple[Sequences, Sequences, Sequences]:

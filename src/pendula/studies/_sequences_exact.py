@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from .._precision import cast, precision
+from .._precision import cast, precision, to_device
 from ..sequences import (
     CELLS,
     LEMCell,
@@ -151,8 +151,7 @@ def exact(run: Run) -> Iterator[Claim]:
 
 
 def _wide(tree: Any) -> Any:
-    move = lambda v: jnp.asarray(v) if isinstance(v, np.ndarray) else v
-    return jax.tree.map(move, cast(tree, np.float64))
+    return to_device(cast(tree, np.float64))
 
 
 def _inputs(steps: int, size: int = 2) -> jax.Array:
@@ -265,7 +264,7 @@ def _noise_orders(key: Any, paths: int) -> tuple[float, float]:
         weights, fed = cell.weights(), jnp.zeros(1)
         drawn = cell.draw(len(noise), key)  # of its structure; the path is ours
         drawn = jax.tree.map(lambda _: noise[:, None], drawn)
-        one = lambda h, xi: (cell.step(weights, h, fed, xi), None)
+        one = lambda h, xi: (cell.shaken(weights, h, fed, xi), None)
         return jax.lax.scan(one, jnp.ones(1), drawn)[0][0]
 
     def ends(steps: int) -> Any:
@@ -305,7 +304,7 @@ def _regulariser(key: Any, pairs: int) -> float:
         weights, cell = small.cell.weights(), small.cell
 
         def end(noise: Any) -> Any:
-            one = lambda h, at: (cell.step(weights, h, cell.feed(at[0]), at[1]), None)
+            one = lambda h, at: (cell.shaken(weights, h, cell.feed(at[0]), at[1]), None)
             return loss(small.head(jax.lax.scan(one, cell.start(), (us, noise))[0]))
 
         def pair(k: Any) -> Any:

@@ -21,7 +21,7 @@ from ..sequences import (
 )
 from ._claim import Claim
 from ._row import Row
-from ._sequences import LEM, Net, per_seed, sequences, trained
+from ._sequences import LEM, Net, sequences, trained
 from ._study import Run
 
 
@@ -97,7 +97,7 @@ def adding(run: Run) -> Iterator[Claim]:
         ids = [f"sequences.3.{key}{w}" for w in ("", "_iterations", "_seconds")]
         if not run.wants(*ids):
             continue
-        found: dict[str, dict[int, float]] = {name: {} for name in ids}
+        found: list[tuple[float, ...]] = []
         for seed in range(s["seeds"]):
             length = round(s["length"] * (500 if key == "simple" else 200))
             task = Adding(length, 50, seed, per)
@@ -117,11 +117,10 @@ def adding(run: Run) -> Iterator[Claim]:
             )
             rows = [(row["step"], row["score"] ** 2) for row in fitted.history]
             below = [step for step, error in rows if error < 0.01]
-            values = (min(e for _, e in rows), min(below, default=3000), fitted.seconds)
-            for name, value in zip(ids, values, strict=True):
-                found[name][seed] = float(value)
-        for name in ids:
-            yield run.row(name).measured(per_seed(found[name]))
+            first = min(below, default=s["iterations"])
+            found.append((min(e for _, e in rows), first, fitted.seconds))
+        for name, values in zip(ids, np.array(found).T, strict=True):
+            yield run.row(name).measured(values)
     test = Adding(round(s["length"] * 200)).sequences(s["test"])
     constant = float(np.mean((test.targets - 1.0) ** 2))
     yield run.row("sequences.3.constant").measured(constant)
@@ -200,7 +199,7 @@ def fhn(run: Run) -> Iterator[Claim]:
         for key in ("lem", "lstm"):
             settings: dict[str, Any] = {"dt": 1.0} if key == "lem" else {}
             count = 0
-            found: dict[int, tuple[float, float]] = {}
+            found: list[tuple[float, float]] = []
             for seed in range(s["seeds"]):
                 model = recurrent_model(
                     key,
@@ -216,13 +215,13 @@ def fhn(run: Run) -> Iterator[Claim]:
                 )
                 name = f"fhn_{kind}_{key}_{seed}"
                 fitted = trained(run, name, model, train, config, validation=valid)
-                found[seed] = fitted.score(test), fitted.seconds
+                found.append((fitted.score(test), fitted.seconds))
                 count = num_parameters(model)
-            errors[key] = np.array([found[k][0] for k in sorted(found)])
+            errors[key], seconds = np.array(found).T
             name = f"sequences.4.{key}_{kind}"
             yield run.row(name).measured(errors[key])
             yield run.row(f"{name}_parameters").measured(count)
-            yield run.row(f"{name}_seconds").measured([v[1] for v in found.values()])
+            yield run.row(f"{name}_seconds").measured(seconds)
         for key, value in baselines(train.us, test).items():
             errors[key] = np.asarray(value)
             yield run.row(f"sequences.4.{key}_{kind}").measured(value)
