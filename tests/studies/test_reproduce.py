@@ -289,7 +289,15 @@ def test_every_study_has_a_table_of_its_own():
             "family",
         ],
         *["exact", "adding", "fhn", "gradients", "ecg", "mnist", "cde", "ou"],
-        *["silverbox", "speed", "smnist", "noisy_cifar", "adding_2000", "absent"],
+        *[
+            "silverbox",
+            "dfki",
+            "speed",
+            "smnist",
+            "noisy_cifar",
+            "adding_2000",
+            "absent",
+        ],
         "heartbeats",
     ]
 

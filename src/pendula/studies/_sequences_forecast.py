@@ -1,5 +1,5 @@
-"""Part `silverbox` of study `sequences`: a measured, driven oscillator followed by
-recurrent networks, beside the differential equations fitted to it."""
+"""Parts `silverbox` and `dfki` of study `sequences`: measured, driven motions followed
+by recurrent networks, beside the differential equations fitted to them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ..data import Sequences, Trajectories, part
+from ..data import Sequences, Trajectories, local_states, part
 from ..sequences import SequenceFitConfig, predict
 from ._claim import Claim
+from ._dfki import CHOOSE, LAWS, OURS, SPAN, TEST, TRAIN, fitted_errors, pick
 from ._real_data import measured
 from ._row import Row
 from ._sequences import Net, sequences, trained
@@ -128,3 +129,148 @@ def _recurrent(
         if name == "arrow_mv":
             out["arrow32k_mv"] = rms(gap[SETTLE:32000])
     return out
+
+
+_STEP = 0.01  # s, of all records of the pendulum, which were sampled unlike
+_PENDULUM = {
+    "lem": Net("lem", 0.005, "LEM", {"dt": 0.5}),
+    "lru": Net("lru", 0.005, "LRU", {"radii": (0.8, 0.999)}),
+    "lstm": Net("lstm", 0.005, "LSTM", {"forget": 1.0}),
+}
+_FIELDS = {
+    "law": (
+        {"known": LAWS["viscous_coulomb_quadratic"], "learn": "none"},
+        "gravity + viscous + coulomb + quadratic friction",
+    ),
+    "hybrid": (OURS["friction"], "gravity with a learned factor on its friction"),
+}
+_RUNS = (
+    "driven pendulum: mean RMSE of the angle over free runs of 2 s from every second "
+    "of the test record"
+)
+
+
+def _pendulum_rows() -> Iterator[Row]:
+    for key, (_, words) in _FIELDS.items():
+        yield Row(
+            f"sequences.dfki.{key}", f"{words}, a fitted vector field, {_RUNS}.", "rad"
+        )
+    yield Row("sequences.dfki.still", f"The angle stays as it is, {_RUNS}.", "rad")
+    for key, net in _PENDULUM.items():
+        yield Row(
+            f"sequences.dfki.{key}",
+            f"{net.words}, N = 64, from the start state and the torque, {_RUNS}.",
+            "rad",
+        )
+        yield Row(
+            f"sequences.dfki.{key}_train",
+            f"The same of {net.words} on the training records.",
+            "rad",
+        )
+        yield Row(
+            f"sequences.dfki.{key}_over_hybrid",
+            f"Error of {net.words} over that of the hybrid vector field.",
+        )
+
+
+@sequences.part(
+    "dfki",
+    tuple(_pendulum_rows()),
+    full={
+        "epochs": 150,
+        "size": 64,
+        "seeds": 3,
+        "every": 0.02,
+        "fit": {
+            "members": 3,
+            "every": 1.0,
+            "train": {"method": "levenberg", "window": 0.5, "minutes": 5.0},
+        },
+    },
+    quick={
+        "epochs": 1,
+        "size": 4,
+        "seeds": 1,
+        "every": 1.0,
+        "fit": {
+            "members": 1,
+            "every": 8.0,
+            "train": {
+                "method": "levenberg",
+                "window": 0.5,
+                "minutes": 5.0,
+                "steps": 2,
+            },
+        },
+    },
+)
+def dfki(run: Run) -> Iterator[Claim]:
+    """Networks know the state at the start of a run and the torque, as the vector
+    fields do; the epoch is chosen on the record that chooses between those."""
+    s, data = run.settings, measured("dfki_simple_pendulum")
+    found: dict[str, float] = {}
+    for key, (model, _) in _FIELDS.items():
+
+        def errors(model: Any = model) -> dict[str, float]:
+            return fitted_errors(data, model, 0, s["fit"])
+
+        found[key] = float(run.keep(f"field_{key}", errors)["test"])
+        yield run.row(f"sequences.dfki.{key}").measured(found[key])
+    train = _free_runs(pick(data, *TRAIN), s["every"])
+    choose, test = (_free_runs(pick(data, label), 1.0) for label in (CHOOSE, TEST))
+    yield run.row("sequences.dfki.still").measured(_mean_error(0.0, test))
+    size_u = np.abs(train.us).max(axis=(0, 1))
+    size_y = float(train.targets.std())
+    scaled = lambda runs: Sequences.of(
+        (runs.us / size_u).astype(np.float32), runs.targets / size_y
+    )
+    for key, net in _PENDULUM.items():
+        scores = []
+        for seed in range(s["seeds"]):
+            config = SequenceFitConfig(
+                epochs=s["epochs"], batch=min(16, len(train)), lr=net.lr, seed=seed
+            )
+            model = net.model(scaled(train), s["size"], seed, mode="all")
+            fitted = trained(
+                run,
+                f"dfki_{key}_{seed}",
+                model,
+                scaled(train),
+                config,
+                validation=scaled(choose),
+            )
+            scores.append(
+                [
+                    _mean_error(size_y * predict(fitted.model, scaled(runs)), runs)
+                    for runs in (test, train)
+                ]
+            )
+        values = np.array(scores)
+        yield run.row(f"sequences.dfki.{key}").measured(values[:, 0])
+        yield run.row(f"sequences.dfki.{key}_train").measured(values[:, 1])
+        ratio = values[:, 0] / found["hybrid"]
+        yield run.row(f"sequences.dfki.{key}_over_hybrid").measured(ratio)
+
+
+def _free_runs(data: Trajectories, every: float) -> Sequences:
+    """Stretches of 2 s: torque, and at every sample what is known of the start: sine
+    and cosine of its angle, its rate; the target is the way of the angle since."""
+    assert data.us is not None
+    smooth = local_states(data)
+    us, targets = [], []
+    for i in range(len(data.lengths)):
+        n = int(data.lengths[i])
+        t = data.ts[i, :n]
+        for start in np.arange(t[0] + 0.1, t[-1] - SPAN + 1e-6, every):
+            at = start + _STEP * np.arange(round(SPAN / _STEP) + 1)
+            torque, angle = (np.interp(at, t, v[i, :n, 0]) for v in (data.us, data.ys))
+            q, v = (np.interp(start, t, smooth.q[i, :n, k]) for k in (0, 1))
+            known = np.broadcast_to([np.sin(q), np.cos(q), v], (len(at), 3))
+            us.append(np.column_stack([torque, known]))
+            targets.append((angle - q)[:, None])
+    return Sequences.of(np.array(us), np.array(targets))
+
+
+def _mean_error(found: np.ndarray | float, runs: Sequences) -> float:
+    """Mean over the runs of the root of the mean square error."""
+    return float(np.sqrt(np.mean((found - runs.targets) ** 2, axis=(1, 2))).mean())
