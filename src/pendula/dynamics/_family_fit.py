@@ -71,7 +71,7 @@ def meta_fit(
     >>> made = {"system": "springs"}  # no measurement
     >>> data = Trajectories.from_arrays([t] * 3, ys, names=("q", "v"), origin=made)
     >>> small = ModelConfig(width=4, depth=1)
-    >>> family = meta_fit(data, FamilyConfig(small, steps=2))
+    >>> family = meta_fit(data, FamilyConfig(small, horizon=0.1, steps=2))
     >>> family.etas.shape
     (3, 1)
 
