@@ -8,6 +8,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,11 +31,43 @@ def _docstrings(path: Path) -> Iterator[tuple[str, str, int]]:
             yield name, text, getattr(node, "lineno", 1)
 
 
+# compiled for so long that they run with the slow tests
+LONG = {
+    "diagnostics/_convergence.py::convergence_test",
+    "diagnostics/_modified.py::predicted_continuum_error",
+    "dynamics/_bar_chain.py::BarChain",
+    "dynamics/_cross.py::cross_fit",
+    "dynamics/_family_fit.py::meta_fit",
+    "dynamics/_fit_stochastic.py::fit_stochastic",
+    "dynamics/_neural_sde.py::fit_sde",
+    "solutions/_battery.py::SingleParticle",
+    "solutions/_certificate.py::certify",
+    "solutions/_family_solve.py::solve_family",
+    "solutions/_flame.py::flame_problem",
+    "solutions/_gaussian_process.py::GaussianProcess",
+    "solutions/_lagrangian.py::EulerianView",
+    "solutions/_lagrangian.py::lagrangian",
+    "systems/_cell_energy.py::cell_energy",
+    "systems/_rod_simulate.py::rod_path",
+    "systems/_rod_simulate.py::simulate_rod",
+}
+
+
+def _example(path: Path, name: str, text: str, line: int) -> Any:
+    key = f"{path.relative_to(SOURCE)}::{name}"
+    marks = [pytest.mark.slow] if key in LONG else []
+    return pytest.param(path, name, text, line, id=key, marks=marks)
+
+
 EXAMPLES = [
-    pytest.param(path, name, text, line, id=f"{path.relative_to(SOURCE)}::{name}")
+    _example(path, *found)
     for path in sorted(SOURCE.rglob("*.py"))
-    for name, text, line in _docstrings(path)
+    for found in _docstrings(path)
 ]
+
+
+def test_the_long_examples_are_there() -> None:
+    assert {example.id for example in EXAMPLES} >= LONG
 
 
 @pytest.mark.parametrize(("path", "name", "text", "line"), EXAMPLES)
