@@ -52,8 +52,9 @@ _ALL = {
 _TRIED = {
     "lem": "Rate 0.0026, the published one.",
     "simple": "Rate 0.001.",
-    "cornn": "Also dt 0.03 with the published gamma 66, epsilon 15: no better. The "
-    "error is still falling when the iterations are over.",
+    "cornn": "Also dt 0.03 with the published gamma 66, epsilon 15; weak damping "
+    "(gamma 1 to 5, epsilon 0.2 to 1); epsilon near 1 / dt with gamma 1 to 10: none "
+    "better, most stay on the plateau. The error is still falling at the end.",
     "lipschitz": "Without a gate it does not leave the plateau of a constant answer "
     "(steps of 0.03 and 0.1, rates 0.003 and 0.01, skew A and W, larger weights).",
 }
