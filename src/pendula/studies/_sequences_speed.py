@@ -30,10 +30,10 @@ _HOW = (
 )
 
 _TRIED = (
-    "Input projections for all times at once, a scan over time. At this size both sides "
-    "do matrix products at about one rate, and PyTorch's calls cost little beside them; "
-    "keeping only the products for the backward pass, and the weight gradients in one "
-    "product at the end, helped little."
+    "Input projections for all times at once, a scan over time. At this size both "
+    "sides do matrix products at about one rate, and PyTorch's calls cost little "
+    "beside them; keeping only the products for the backward pass, and the weight "
+    "gradients in one product at the end, helped little."
 )
 
 
