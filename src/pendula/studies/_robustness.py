@@ -46,7 +46,8 @@ _KINDS: dict[str, tuple[float, ...]] = {
     "pgd": (0.05, 0.1, 0.2),
 }
 _AREAS = ("white", "multiplicative")
-_HOW = "ECG5000, N = 128, 60 epochs, 1000 test beats"
+_HOW = "ECG5000, N = 128, 60 epochs"
+_WHERE = f"{_HOW}, 1000 test beats"
 
 
 def _name(net: str, kind: str, level: float) -> str:
@@ -61,7 +62,7 @@ def _curve_rows() -> Iterator[Row]:
                 if level:
                     yield Row(
                         _name(key, kind, level),
-                        f"{net.words}, {words} of {level:g}, {_HOW}: accuracy in "
+                        f"{net.words}, {words} of {level:g}, {_WHERE}: accuracy in "
                         "percent.",
                         "%",
                         better="higher",
@@ -70,8 +71,8 @@ def _curve_rows() -> Iterator[Row]:
             if kind in _AREAS:
                 yield Row(
                     f"robustness.curves.{key}_{kind}_area",
-                    f"{net.words}: mean accuracy over {words} from 0 to 1.75, {_HOW}, "
-                    "in percent.",
+                    f"{net.words}: mean accuracy over {words} from 0 to 1.75, "
+                    f"{_WHERE}, in percent.",
                     "%",
                     better="higher",
                     source=NOISY,
@@ -150,6 +151,8 @@ def _sensitivity(run: Run) -> Iterator[Claim]:
     few = jnp.asarray(test.us[: s["beats"]])
     data = (train.us, train.targets)
     for key in NETS:
+        if not run.wants(*(f"robustness.sensitivity.{key}_{m}" for m in _MEASURES)):
+            continue
         found: dict[str, list[float]] = {name: [] for name in _MEASURES}
         for seed in range(s["seeds"]):
             model = on_beats(run, key, seed, train, valid).model
@@ -199,5 +202,6 @@ def _sensitivity(run: Run) -> Iterator[Claim]:
 )
 def heartbeats(run: Run) -> Iterator[Claim]:
     """Both tables of the same networks, which are trained once."""
-    yield from _curves(run)
+    if run.wants(*(row.id for row in _curve_rows())):
+        yield from _curves(run)
     yield from _sensitivity(run)

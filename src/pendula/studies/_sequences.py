@@ -54,6 +54,12 @@ class Net:
         )
 
 
+def late_drop(epochs: int, share: float) -> tuple[int, ...]:
+    """The epoch at whose begin the rate falls, after that share of all; of a single
+    one none."""
+    return (max(1, round(share * epochs)),) if epochs > 1 else ()
+
+
 def trained(
     run: Run,
     name: str,

@@ -11,10 +11,10 @@ import numpy as np
 from ..data import Sequences, Trajectories, local_states, part
 from ..sequences import SequenceFitConfig, predict
 from ._claim import Claim
-from ._dfki import CHOOSE, LAWS, OURS, SPAN, TEST, TRAIN, fitted_errors, pick
+from ._dfki import CHOOSE, FIT, LAWS, OURS, SPAN, TEST, TRAIN, fitted_errors, pick
 from ._real_data import measured
 from ._row import Row
-from ._sequences import Net, sequences, trained
+from ._sequences import Net, late_drop, sequences, trained
 from ._silverbox import HYBRID, MODELS, SETTLE, TESTS, simulated_errors
 from ._study import Run
 
@@ -111,7 +111,7 @@ def _recurrent(
         epochs=s["epochs"],
         batch=min(8, len(clips)),
         lr=net.lr,
-        drops=(max(1, round(0.7 * s["epochs"])),) if s["epochs"] > 1 else (),
+        drops=late_drop(s["epochs"], 0.7),
         seed=seed,
     )
     model = net.model(clips, s["size"], seed, mode="all")
@@ -132,11 +132,7 @@ def _recurrent(
 
 
 _STEP = 0.01  # s, of all records of the pendulum, which were sampled unlike
-_PENDULUM = {
-    "lem": Net("lem", 0.005, "LEM", {"dt": 0.5}),
-    "lru": Net("lru", 0.005, "LRU", {"radii": (0.8, 0.999)}),
-    "lstm": Net("lstm", 0.005, "LSTM", {"forget": 1.0}),
-}
+_PENDULUM = _NETS | {"lem": Net("lem", 0.005, "LEM", {"dt": 0.5})}
 _FIELDS = {
     "law": (
         {"known": LAWS["viscous_coulomb_quadratic"], "learn": "none"},
@@ -181,27 +177,14 @@ def _pendulum_rows() -> Iterator[Row]:
         "size": 64,
         "seeds": 3,
         "every": 0.02,
-        "fit": {
-            "members": 3,
-            "every": 1.0,
-            "train": {"method": "levenberg", "window": 0.5, "minutes": 5.0},
-        },
+        "fit": FIT["full"],
     },
     quick={
         "epochs": 1,
         "size": 4,
         "seeds": 1,
         "every": 1.0,
-        "fit": {
-            "members": 1,
-            "every": 8.0,
-            "train": {
-                "method": "levenberg",
-                "window": 0.5,
-                "minutes": 5.0,
-                "steps": 2,
-            },
-        },
+        "fit": FIT["quick"],
     },
 )
 def dfki(run: Run) -> Iterator[Claim]:
@@ -221,8 +204,9 @@ def dfki(run: Run) -> Iterator[Claim]:
     yield run.row("sequences.dfki.still").measured(_mean_error(0.0, test))
     size_u = np.abs(train.us).max(axis=(0, 1))
     size_y = float(train.targets.std())
-    scaled = lambda runs: Sequences.of(
-        (runs.us / size_u).astype(np.float32), runs.targets / size_y
+    seen, judge, unseen = (
+        Sequences.of((runs.us / size_u).astype(np.float32), runs.targets / size_y)
+        for runs in (train, choose, test)
     )
     for key, net in _PENDULUM.items():
         scores = []
@@ -230,19 +214,13 @@ def dfki(run: Run) -> Iterator[Claim]:
             config = SequenceFitConfig(
                 epochs=s["epochs"], batch=min(16, len(train)), lr=net.lr, seed=seed
             )
-            model = net.model(scaled(train), s["size"], seed, mode="all")
-            fitted = trained(
-                run,
-                f"dfki_{key}_{seed}",
-                model,
-                scaled(train),
-                config,
-                validation=scaled(choose),
-            )
+            model = net.model(seen, s["size"], seed, mode="all")
+            name = f"dfki_{key}_{seed}"
+            fitted = trained(run, name, model, seen, config, validation=judge)
             scores.append(
                 [
-                    _mean_error(size_y * predict(fitted.model, scaled(runs)), runs)
-                    for runs in (test, train)
+                    _mean_error(size_y * predict(fitted.model, given), runs)
+                    for given, runs in ((unseen, test), (seen, train))
                 ]
             )
         values = np.array(scores)

@@ -20,7 +20,7 @@ from ..sequences import (
 )
 from ._claim import Claim
 from ._row import Row
-from ._sequences import sequences, trained
+from ._sequences import late_drop, sequences, trained
 from ._study import Run
 
 
@@ -177,8 +177,7 @@ def cde(run: Run) -> Iterator[Claim]:
 
 
 def _config(epochs: int, seed: int) -> SequenceFitConfig:
-    """The rate falls after three quarters."""
-    drops = (epochs * 3 // 4,) if epochs > 1 else ()
+    drops = late_drop(epochs, 0.75)
     return SequenceFitConfig(epochs=epochs, batch=32, lr=0.01, drops=drops, seed=seed)
 
 
@@ -223,6 +222,7 @@ def _ahead(kind: str) -> float:
 
 _OU = "dx = 1.5 (0.5 - x) dt + 0.6 dW, 32 series of 400 time units, samples 0.05 apart"
 _THETA, _MEAN, _SIGMA = 1.5, 0.5, 0.6
+_NET = {"width": 8, "depth": 1, "lr": 0.02}
 _OU_ROWS = (
     Row(
         "sequences.ou",
@@ -252,20 +252,8 @@ _OU_ROWS = (
 @sequences.part(
     "ou",
     _OU_ROWS,
-    full={
-        "series": 32,
-        "samples": 8000,
-        "steps": 3000,
-        "net": {"width": 8, "depth": 1, "lr": 0.02},
-        "seeds": 3,
-    },
-    quick={
-        "series": 2,
-        "samples": 50,
-        "steps": 20,
-        "net": {"width": 8, "depth": 1, "lr": 0.02},
-        "seeds": 1,
-    },
+    full={"series": 32, "samples": 8000, "steps": 3000, "seeds": 3, "net": _NET},
+    quick={"series": 2, "samples": 50, "steps": 20, "seeds": 1, "net": _NET},
 )
 def ou(run: Run) -> Iterator[Claim]:
     """Data by the exact transition."""

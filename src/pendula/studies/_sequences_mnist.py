@@ -13,7 +13,7 @@ from ..sequences import SequenceFitConfig, pixel_sequences
 from ._claim import Claim
 from ._depth_nets import images
 from ._row import Row
-from ._sequences import Net, sequences, trained
+from ._sequences import Net, late_drop, sequences, trained
 from ._study import Run
 
 
@@ -110,13 +110,16 @@ def mnist(run: Run) -> Iterator[Claim]:
     s = run.settings
     train = _rows_of("train", s["train"])
     test = _rows_of("test", s["test"])
-    drops = (s["epochs"] - 1,) if s["epochs"] > 1 else ()
     for key, net in NETS.items():
         table, seconds, count = [], [], 0
         for seed in range(s["seeds"]):
             model = net.model(train, s["size"], seed)
             config = SequenceFitConfig(
-                epochs=s["epochs"], batch=16, lr=net.lr, drops=drops, seed=seed
+                epochs=s["epochs"],
+                batch=16,
+                lr=net.lr,
+                drops=late_drop(s["epochs"], 0.8),
+                seed=seed,
             )
             fitted = trained(run, f"mnist_{key}_{seed}", model, train, config)
             seconds.append(fitted.seconds)
