@@ -66,6 +66,11 @@ from ._sequences import (
     Sequences as Sequences,
     sequences_in_order as sequences_in_order,
 )
+from ._snapshot_files import (
+    read_snapshots as read_snapshots,
+    write_snapshots as write_snapshots,
+)
+from ._snapshots import Snapshots as Snapshots
 from ._split import part as part, split as split
 from ._summary import summary as summary
 from ._trajectories import Trajectories as Trajectories
