@@ -32,6 +32,10 @@ WORKS: dict[str, str] = {
     "Amos2017": "Amos, Xu, Kolter 2017, Input convex neural networks, arXiv:1609.07152",
     "Andersson2007": "Andersson, Soderberg, Bjorklund 2007, Tribology International "
     "40, 580-587",
+    "Askham2018": "Askham, Kutz 2018, Variable projection methods for an optimized "
+    "dynamic mode decomposition, arXiv:1704.02343",
+    "Azencot2020": "Azencot, Erichson, Lin, Mahoney 2020, Forecasting sequential data "
+    "using consistent Koopman autoencoders, arXiv:2003.02236",
     "Barber2021": "Barber, Candes, Ramdas, Tibshirani 2021, Predictive inference with "
     "the jackknife+, arXiv:1905.02928",
     "Blanke2024": "Blanke and Lelarge 2024, Interpretable meta-learning of physical "
@@ -51,6 +55,11 @@ WORKS: dict[str, str] = {
     "De2020": "De, Smith 2020, Batch normalization biases residual blocks towards the "
     "identity function in deep networks, arXiv:2002.10444",
     "Elman1990": "Elman 1990, Finding structure in time, Cognitive Science 14, 179-211",
+    "Erichson2019": "Erichson, Muehlebach, Mahoney 2019, Physics-informed autoencoders "
+    "for Lyapunov-stable fluid flow prediction, arXiv:1905.10866",
+    "Erichson2020": "Erichson, Mathelin, Yao, Brunton, Mahoney, Kutz 2020, Shallow "
+    "neural networks for fluid flow reconstruction with limited sensors, "
+    "arXiv:1902.07358",
     "Erichson2021": "Erichson, Azencot, Queiruga, Hodgkinson, Mahoney 2021, Lipschitz "
     "recurrent neural networks, arXiv:2006.12070",
     "Facco2017": "Facco, d'Errico, Rodriguez, Laio 2017, Scientific Reports 7, 12140",
@@ -78,6 +87,8 @@ WORKS: dict[str, str] = {
     "arXiv:1502.01852",
     "He2016": "He, Zhang, Ren, Sun 2016, Identity mappings in deep residual networks, "
     "arXiv:1603.05027",
+    "Helfrich2018": "Helfrich, Willmott, Ye 2018, Orthogonal recurrent neural networks "
+    "with scaled Cayley transform, arXiv:1707.09520",
     "Hochreiter1997": "Hochreiter, Schmidhuber 1997, Long short-term memory, Neural "
     "Computation 9, 1735-1780",
     "Holmes2014": "Holmes, Borum, Moore, Plaut, Dillard 2014, Equilibria and "
@@ -124,6 +135,8 @@ WORKS: dict[str, str] = {
     "Ma2023": "Ma, Chen, Deng, Tenenbaum, Du, Gan, Matusik 2023, Learning neural "
     "constitutive laws from motion observations, arXiv:2304.14369",
     "MacKay1992": "MacKay 1992, Neural Computation 4, 415-447",
+    "Miyato2018": "Miyato, Kataoka, Koyama, Yoshida 2018, Spectral normalization for "
+    "generative adversarial networks, arXiv:1802.05957",
     "Norcliffe2020": "Norcliffe, Bodnar, Day, Simidjievski, Lio 2020, On second order "
     "behaviour in augmented neural ODEs, arXiv:2006.07220",
     "Ortiz2023": "Ortiz, Guttag, Dalca 2023, Magnitude invariant parametrizations "

@@ -11,6 +11,7 @@ from ._conditioned import (
 )
 from ._convolution import Convolution as Convolution, convolve as convolve
 from ._hyper import Hyper as Hyper, HyperMLP as HyperMLP, encode_task as encode_task
+from ._layers import Layers as Layers
 from ._mlp import (
     ACTIVATIONS as ACTIVATIONS,
     MLP as MLP,

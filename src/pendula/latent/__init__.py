@@ -1,0 +1,40 @@
+"""Latent dynamics: a change of coordinates in which a field moves simply."""
+
+from ._certify import (
+    StabilityCertificate as StabilityCertificate,
+    certify as certify,
+)
+from ._codec import (
+    FieldCodec as FieldCodec,
+    pod as pod,
+    relative_errors as relative_errors,
+)
+from ._fit_latent import (
+    FittedLatent as FittedLatent,
+    LatentFitConfig as LatentFitConfig,
+    consistency as consistency,
+    fit_latent as fit_latent,
+    window_loss as window_loss,
+)
+from ._linear_maps import (
+    AbstractLinearMap as AbstractLinearMap,
+    DenseDynamics as DenseDynamics,
+    OrthogonalDynamics as OrthogonalDynamics,
+    RotationDynamics as RotationDynamics,
+    SpectralNormDynamics as SpectralNormDynamics,
+    eigenvalues as eigenvalues,
+    linear_map as linear_map,
+)
+from ._models import (
+    AbstractLatentModel as AbstractLatentModel,
+    LatentLinear as LatentLinear,
+    LatentODE as LatentODE,
+    koopman_modes as koopman_modes,
+    latent_linear as latent_linear,
+    latent_ode as latent_ode,
+    predict_latent as predict_latent,
+)
+from ._stein import (
+    discrete_lyapunov as discrete_lyapunov,
+    lyapunov_prior as lyapunov_prior,
+)

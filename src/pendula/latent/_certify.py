@@ -1,0 +1,106 @@
+"""How far the forecasts of a linear latent map can go: bounds that the user sees."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import jax.numpy as jnp
+import numpy as np
+
+from .._errors import ConfigError
+from .._precision import precision
+from ._linear_maps import RotationDynamics, eigenvalues
+from ._models import LatentLinear
+from ._stein import discrete_lyapunov
+
+
+@dataclasses.dataclass(frozen=True)
+class StabilityCertificate:
+    r"""What holds for all times.
+
+    **Fields:**
+    - `radius`: the largest modulus of an eigenvalue of Omega, at most 1.
+    - `lyapunov`: P of Omega^T P Omega - P = -I, `"n n"`, and `smallest`, its smallest
+      eigenvalue; None where the radius is 1 up to rounding, when there is no P.
+    - `transient`: a bound of max_k ||Omega^k||, sqrt(cond P); 1 for rotations.
+    - `decoder`: a Lipschitz constant of the decoder, the product of the spectral norms
+      of its layers.
+    - `is_marginal`: the radius is 1 up to rounding: nothing decays for ever, as on a
+      limit cycle.
+    """
+
+    radius: float
+    lyapunov: np.ndarray | None
+    smallest: float | None
+    transient: float
+    decoder: float
+    is_marginal: bool
+
+    def bound(self, size: float) -> float:
+        r"""The largest distance of a forecast from the decoder's value at 0, in units
+        of its coordinates, when ||Psi(y_0)|| is `size`: decoder * transient * size."""
+        return self.decoder * self.transient * size
+
+    def __str__(self) -> str:
+        kind = "marginally stable" if self.is_marginal else "stable"
+        return (
+            f"{kind}: spectral radius {self.radius:.6f}, latent states grow by at most "
+            f"{self.transient:.3g}, the decoder stretches by at most "
+            f"{self.decoder:.3g}."
+        )
+
+
+def certify(model: LatentLinear) -> StabilityCertificate:
+    r"""Bound the forecasts of a model for all times.
+
+    $$ \|\Omega^k\|_2 \le \sqrt{\mathrm{cond}(P)}, \quad
+       \|\Phi(\Omega^k z) - \Phi(0)\| \le \mathrm{Lip}(\Phi) \sqrt{\mathrm{cond}(P)}
+       \, \|z\| $$
+
+    **Returns:** a `StabilityCertificate`. **Raises:** `ConfigError` for a map that
+    grows: it names the eigenvalue.
+    **Source:** Mahoney 2020 (the role of P); the bounds follow from x^T P x falling.
+
+    ```python
+    >>> import jax
+    >>> from pendula.latent import certify, latent_linear
+    >>> model = latent_linear(6, (4,), 2, key=jax.random.key(0))
+    >>> proof = certify(model)
+    >>> proof.radius < 1.0, proof.transient
+    (True, 1.0)
+
+    ```
+    """
+    values = eigenvalues(model.dynamics)
+    largest = values[0]
+    radius = float(np.abs(largest))
+    is_rotation = isinstance(model.dynamics, RotationDynamics)
+    omega = np.asarray(model.dynamics.matrix(), np.float64)
+    # of an orthogonal map the modulus is 1 up to the rounding of its entries
+    dtype = np.asarray(model.decoder.weights[0]).dtype
+    noise = 10 * len(omega) * float(np.finfo(dtype).eps)
+    is_marginal = radius >= 1.0 - (0.0 if is_rotation else noise)
+    keeps = is_rotation or _is_isometric(omega, noise)
+    if radius > 1.0 + noise or (is_marginal and not keeps):
+        raise ConfigError(
+            f"the latent map is not stable: its eigenvalue {largest:.6g} has the "
+            f"modulus {radius:.6f}, so that forecasts grow by "
+            f"{100 * (radius - 1):.3g} % a step. Take RotationDynamics, or more of the "
+            "Lyapunov prior."
+        )
+    decoder = float(model.decoder.lipschitz_bound())
+    if is_marginal:
+        return StabilityCertificate(min(radius, 1.0), None, None, 1.0, decoder, True)
+    with precision(np.float64):
+        eye = jnp.eye(len(omega))
+        p = np.asarray(discrete_lyapunov(jnp.asarray(omega), eye, "smith"))
+    found = np.linalg.eigvalsh(p)
+    transient = 1.0 if is_rotation else math.sqrt(found[-1] / found[0])
+    return StabilityCertificate(radius, p, float(found[0]), transient, decoder, False)
+
+
+def _is_isometric(omega: np.ndarray, noise: float) -> bool:
+    """Whether the map keeps all lengths up to rounding."""
+    gap = omega.T @ omega - np.eye(len(omega))
+    return float(np.abs(gap).max()) <= noise

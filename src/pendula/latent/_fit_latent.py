@@ -1,0 +1,470 @@
+"""Train an autoencoder that moves in its latent space."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, PRNGKeyArray
+from numpy.typing import ArrayLike
+
+from .._errors import ConfigError, DataError, ShapeError
+from .._precision import to_device
+from .._tree import split_trainable
+from ..data import Snapshots
+from ..train import (
+    AbstractCallback,
+    Checkpoint,
+    MetricsLog,
+    Tell,
+    TrainState,
+    check_same,
+    finish,
+    gradient_step,
+    load_tree,
+    logged,
+    resume,
+    run,
+    save_tree,
+)
+from ._codec import FieldCodec
+from ._models import AbstractLatentModel, LatentLinear, predict_latent
+from ._stein import lyapunov_prior
+
+
+Info = dict[str, Any]
+_INNER = 20  # updates a call: a call of its own costs as much as an update
+
+
+@dataclasses.dataclass(frozen=True)
+class LatentFitConfig:
+    r"""The loss of a window y_t .. y_{t+K}, and how it is trained.
+
+    $$ L = \frac1K \sum_{k=1}^K |y_{t+k} - \Phi(\Omega^k \Psi(y_t))|^2
+       + \lambda |y_t - \Phi(\Psi(y_t))|^2
+       + \frac{\mu}{K} \sum_k |\Psi(y_{t+k}) - \Omega^k \Psi(y_t)|^2
+       + \kappa \sum_i \rho(p_i) $$
+
+    with means over batch and entries, and for models with a map D back
+    $\frac{\nu}{K} \sum_k |\Phi(D^k \Psi(y_{t+K})) - y_{t+K-k}|^2 + \eta L_{con}$.
+    Several steps and mu > 0 keep the latent states where the decoder was trained;
+    with one or two steps and without mu the latent predictor is of no use beyond.
+    **Raises:** `ConfigError` for a setting that cannot be.
+
+    ```python
+    >>> from pendula.latent import LatentFitConfig
+    >>> LatentFitConfig.published("koopman").total
+    True
+
+    ```
+    """
+
+    steps: int = 8
+    """K, snapshots that are predicted from one."""
+    updates: int = 6000
+    """Steps of the optimiser."""
+    batch: int = 34
+    """Windows a step."""
+    lr: float = 3e-3
+    """Learning rate of AdamW."""
+    drops: tuple[int, ...] | None = None
+    """Updates at which the rate falls by `drop`; None: it falls to a hundredth along a
+    cosine."""
+    drop: float = 0.2
+    """The factor of a fall."""
+    weight_decay: float = 0.0
+    """Of AdamW."""
+    clip: float | None = 1.0
+    """Largest norm of a gradient; None leaves it as it is."""
+    identity: float = 1.0
+    """lambda."""
+    latent: float = 0.1
+    """mu, per latent entry."""
+    lyapunov: float = 0.0
+    """kappa."""
+    gamma: float = 4.0
+    """Of the prior rho."""
+    backward: float = 0.1
+    """nu, of models with a map back."""
+    consistency: float = 0.01
+    """eta, of models with a map back."""
+    total: bool = False
+    """Sums over the steps instead of means."""
+    seed: int = 0
+    """Of the order of the windows."""
+
+    def __post_init__(self) -> None:
+        for name, low in (("steps", 1), ("updates", 0), ("batch", 1)):
+            if getattr(self, name) < low:
+                raise ConfigError(
+                    f"{name} is {getattr(self, name)}; it must be at least {low}."
+                )
+        positive = [("lr", self.lr), ("drop", self.drop), ("gamma", self.gamma)]
+        if self.clip is not None:
+            positive.append(("clip", self.clip))
+        for name, value in positive:
+            if not (np.isfinite(value) and value > 0):
+                raise ConfigError(
+                    f"{name} is {value}; it must be a finite number above 0."
+                )
+        for name in (
+            "weight_decay",
+            "identity",
+            "latent",
+            "lyapunov",
+            "backward",
+            "consistency",
+        ):
+            value = getattr(self, name)
+            if not (np.isfinite(value) and value >= 0):
+                raise ConfigError(
+                    f"{name} is {value}; it must be a finite number of at least 0."
+                )
+        drops = self.drops or ()
+        if list(drops) != sorted(set(drops)) or min(drops, default=1) < 1:
+            raise ConfigError(
+                f"drops is {self.drops}; updates must be above 0 and rise. Sort them."
+            )
+
+    @classmethod
+    def published(cls, name: str, **changes: Any) -> LatentFitConfig:
+        """Settings of the literature: `"physics_informed"` (Erichson et al. 2019: one
+        step, lambda = kappa = 3, gamma = 4, Adam at 1e-2), `"agnostic"` (the same
+        without identity and prior), `"koopman"` (Azencot et al. 2020: 8 steps, sums;
+        their weight of the identity is multiplied by the steps).
+
+        **Raises:** `ConfigError` for another name.
+        """
+        one = {
+            "steps": 1,
+            "lr": 1e-2,
+            "drops": (),
+            "clip": None,
+            "latent": 0.0,
+            "weight_decay": 0.0,
+        }
+        sets: dict[str, dict[str, Any]] = {
+            "physics_informed": {**one, "identity": 3.0, "lyapunov": 3.0},
+            "agnostic": {**one, "identity": 0.0},
+            "koopman": {
+                "steps": 8,
+                "lr": 1e-2,
+                "drops": (),
+                "clip": 0.5,
+                "identity": 8 * 0.01,
+                "latent": 0.0,
+                "total": True,
+            },
+        }
+        if name not in sets:
+            raise ConfigError(
+                f'no published settings "{name}"; known are {", ".join(sets)}.'
+            )
+        return cls(**{**sets[name], **changes})
+
+    def transform(self) -> optax.GradientTransformation:
+        """The optimiser."""
+        if self.drops is None:
+            rate = optax.cosine_decay_schedule(self.lr, max(self.updates, 1), 0.01)
+        else:
+            falls = {at: self.drop for at in self.drops}
+            rate = optax.piecewise_constant_schedule(self.lr, falls)
+        adam = optax.adamw(rate, weight_decay=self.weight_decay)
+        if self.clip is None:
+            return adam
+        return optax.chain(optax.clip_by_global_norm(self.clip), adam)
+
+
+def window_loss(
+    model: AbstractLatentModel,
+    ys: Float[Array, "window m"],
+    config: LatentFitConfig,
+) -> Float[Array, ""]:
+    """The loss of one window of K + 1 snapshots, without what only the map decides (the
+    prior, the consistency)."""
+    k = config.steps
+    z = model.encoder(ys[0])
+    moved = model.advance(z, k)
+    weigh = float(k) if config.total else 1.0
+    loss = weigh * jnp.mean((jax.vmap(model.decoder)(moved) - ys[1:]) ** 2)
+    if config.identity:
+        loss = loss + config.identity * jnp.mean((model.decoder(z) - ys[0]) ** 2)
+    if config.latent:
+        seen = jax.vmap(model.encoder)(ys[1:])
+        loss = loss + config.latent * weigh * jnp.mean((seen - moved) ** 2)
+    if isinstance(model, LatentLinear) and model.backward is not None:
+        back = model.backward.powers(model.encoder(ys[-1]), k)
+        gap = jax.vmap(model.decoder)(back) - ys[:-1][::-1]
+        loss = loss + config.backward * weigh * jnp.mean(gap**2)
+    return loss
+
+
+def consistency(
+    forward: Float[Array, "n n"], backward: Float[Array, "n n"]
+) -> Float[Array, ""]:
+    r"""How far two maps are from inverses of each other, in all leading blocks.
+
+    $$ \sum_{k=1}^n \frac{1}{2k} (|D_{:k,:} C_{:,:k} - I_k|_F^2
+       + |C_{:k,:} D_{:,:k} - I_k|_F^2) $$
+
+    **Source:** Azencot, Erichson, Lin, Mahoney 2020, equation 9.
+
+    ```python
+    >>> import jax.numpy as jnp
+    >>> from pendula.latent import consistency
+    >>> float(consistency(2.0 * jnp.eye(3), 0.5 * jnp.eye(3)))
+    0.0
+
+    ```
+    """
+    n = len(forward)
+    eye = jnp.eye(n, dtype=forward.dtype)
+    # entry (i, j) belongs to the blocks k > max(i, j), each with the weight 1 / (2k)
+    tail = jnp.cumsum((0.5 / jnp.arange(1, n + 1))[::-1])[::-1].astype(forward.dtype)
+    at = jnp.maximum(jnp.arange(n)[:, None], jnp.arange(n)[None, :])
+    gaps = (backward @ forward - eye) ** 2 + (forward @ backward - eye) ** 2
+    return jnp.sum(tail[at] * gaps)
+
+
+def _loss(rest: Any, config: LatentFitConfig) -> Callable[..., Array]:
+    """Mean loss of windows drawn from the batch, a pair (rows, starts)."""
+
+    def loss(weights: Any, batch: tuple[Array, Array], key: PRNGKeyArray) -> Array:
+        model = eqx.combine(weights, rest)
+        rows, starts = batch
+        count = min(config.batch, len(starts))
+        chosen = jax.random.permutation(key, starts)[:count]
+        windows = rows[chosen[:, None] + jnp.arange(config.steps + 1)[None, :]]
+        value = jnp.mean(jax.vmap(lambda ys: window_loss(model, ys, config))(windows))
+        if isinstance(model, LatentLinear):
+            if config.lyapunov:
+                prior = lyapunov_prior(model.dynamics.matrix(), config.gamma)
+                value = value + config.lyapunov * prior
+            if model.backward is not None and config.consistency:
+                maps = (model.dynamics.matrix(), model.backward.matrix())
+                value = value + config.consistency * consistency(*maps)
+        return value
+
+    return loss
+
+
+@dataclasses.dataclass(frozen=True)
+class FittedLatent:
+    """A trained model with its codec.
+
+    `model`, `codec`, `config`; `dt`: time between two snapshots; `history`: records of
+    `step`, `loss`, `grad_norm`; `seconds` of the training, compilation included;
+    `reason` why it ended.
+    """
+
+    model: AbstractLatentModel
+    codec: FieldCodec
+    config: LatentFitConfig
+    dt: float
+    history: list[Info]
+    seconds: float
+    reason: str
+
+    def predict(
+        self, y0: ArrayLike | Snapshots, steps: int, mode: str = "latent"
+    ) -> np.ndarray:
+        """Fields after 1, 2, ... `steps` steps, as rows: `"step m"` from one snapshot
+        `"m"` (or one of `Snapshots`), `"start step m"` from several."""
+        return self.codec.decode(self.coordinates(y0, steps, mode))
+
+    def coordinates(
+        self, y0: ArrayLike | Snapshots, steps: int, mode: str = "latent"
+    ) -> np.ndarray:
+        """The same in the codec's coordinates, which are fewer."""
+        rows = y0.flat() if isinstance(y0, Snapshots) else np.asarray(y0)
+        single = rows.ndim == 1 or (isinstance(y0, Snapshots) and len(rows) == 1)
+        begin = jnp.asarray(self.codec.encode(np.atleast_2d(rows)))
+        out = np.asarray(_predicted(self.model, begin, steps, mode))
+        return out[0] if single else out
+
+    def save(self, path: str | Path) -> None:
+        """Write one safetensors file. **Raises:** `CheckpointError`."""
+        arrays, told = self.codec.to_tree()
+        about = {
+            "codec": told,
+            "config": dataclasses.asdict(self.config),
+            "dt": self.dt,
+            "history": self.history,
+            "seconds": self.seconds,
+            "reason": self.reason,
+        }
+        save_tree(Path(path), {"model": self.model, "codec": arrays}, about)
+
+    @classmethod
+    def load(cls, path: str | Path) -> FittedLatent:
+        """The inverse of `save`. **Raises:** `CheckpointError`."""
+        tree, about = load_tree(Path(path))
+        told = about["config"]
+        drops = None if told["drops"] is None else tuple(told["drops"])
+        return cls(
+            to_device(tree["model"]),
+            FieldCodec.from_tree(tree["codec"], about["codec"]),
+            LatentFitConfig(**{**told, "drops": drops}),
+            about["dt"],
+            about["history"],
+            about["seconds"],
+            about["reason"],
+        )
+
+
+@eqx.filter_jit
+def _predicted(
+    model: AbstractLatentModel, begin: Array, steps: int, mode: str
+) -> Array:
+    return jax.vmap(lambda y: predict_latent(model, y, steps, mode))(begin)
+
+
+def fit_latent(
+    model: AbstractLatentModel,
+    data: Snapshots | ArrayLike | Sequence[ArrayLike],
+    codec: FieldCodec | None = None,
+    config: LatentFitConfig = LatentFitConfig(),
+    *,
+    dt: float | None = None,
+    folder: str | Path | None = None,
+    seconds: float = 30.0,
+    tell: Callable[[Info], None] = lambda row: None,
+) -> FittedLatent:
+    """Train a model on equally spaced snapshots.
+
+    **Arguments:**
+    - `model`: as it starts, of `codec.size` numbers.
+    - `data`: `Snapshots`, rows `"time m"`, or a list of such series.
+    - `codec`: of training snapshots; default `FieldCodec.fit(data)`.
+    - `dt`: time between two rows; of `Snapshots` it is known, else 1.
+    - `folder`: of checkpoints, one every `seconds`; the same call goes on where a
+      killed one stopped, to the same bits.
+    - `tell`: called with a record every hundred updates or so.
+
+    **Returns:** a `FittedLatent`.
+    **Raises:** `DataError` for too few or unequally spaced snapshots and for values
+    that are not finite; `ShapeError` for a model of another size; `ConfigError` for
+    more latent numbers than snapshots.
+
+    ```python
+    >>> import jax, numpy as np
+    >>> from pendula.latent import LatentFitConfig, fit_latent, latent_linear
+    >>> t, x = np.arange(60.0)[:, None], np.linspace(0, 6, 20)
+    >>> wave = np.sin(x - 0.3 * t)
+    >>> model = latent_linear(20, (8,), 4, key=jax.random.key(0))
+    >>> fitted = fit_latent(model, wave[:40], config=LatentFitConfig(updates=1500))
+    >>> gap = fitted.predict(wave[40], 19) - wave[41:]
+    >>> bool(np.linalg.norm(gap) < 0.2 * np.linalg.norm(wave[41:]))
+    True
+
+    ```
+    """
+    began = time.perf_counter()
+    step = data.dt if isinstance(data, Snapshots) else 1.0 if dt is None else dt
+    parts = _series(data)
+    codec = FieldCodec.fit(np.concatenate(parts)) if codec is None else codec
+    rows, starts = _windows([codec.encode(one) for one in parts], config.steps)
+    _check(model, codec, rows)
+    place = None if folder is None else Path(folder)
+    if place is not None:
+        told = json.dumps(dataclasses.asdict(config))
+        check_same(place, {"told": told, "model": _digest((model, rows))})
+    weights, rest = split_trainable(model)
+    transform = config.transform()
+    state = TrainState.start(
+        weights, transform.init(weights), jax.random.key(config.seed)
+    )
+    history, before, ended = [], 0.0, None
+    if place is not None:
+        found = resume(place, 0, state)
+        state, ended = (state, None) if found is None else found
+        history, before = logged(place)
+        history = [row for row in history if row["step"] <= int(state.step)]
+    inner = next(k for k in (_INNER, 10, 5, 2, 1) if config.updates % k == 0)
+    if ended is None:
+        callbacks: list[AbstractCallback] = [Tell(history.append), Tell(tell)]
+        if place is not None:
+            callbacks.append(MetricsLog(place, "fit", int(state.step)))
+            callbacks.append(Checkpoint(place, 0, seconds))
+        state, ended = run(
+            gradient_step(_loss(rest, config), transform, inner=inner),
+            state,
+            (jnp.asarray(rows), jnp.asarray(starts)),
+            callbacks,
+            num_steps=config.updates,
+            log_every=5 * inner,
+            inner=inner,
+        )
+    return FittedLatent(
+        eqx.combine(finish(state), rest),
+        codec,
+        config,
+        float(step),
+        history,
+        before + time.perf_counter() - began,
+        ended,
+    )
+
+
+def _series(data: Snapshots | ArrayLike | Sequence[ArrayLike]) -> list[np.ndarray]:
+    """The series of a data set, as rows."""
+    if isinstance(data, Snapshots):
+        return [data.flat()]
+    if isinstance(data, list | tuple) and np.ndim(data[0]) == 2:
+        return [np.asarray(one) for one in data]
+    return [np.asarray(data)]
+
+
+def _windows(
+    parts: list[np.ndarray], steps: int
+) -> tuple[Float[np.ndarray, "time r"], np.ndarray]:
+    """All rows below each other, and where windows of K + 1 of them begin."""
+    starts, at = [], 0
+    for one in parts:
+        if one.ndim != 2 or len(one) < steps + 2:
+            raise DataError(
+                f"{len(one)} snapshots; windows of {steps} steps need at least "
+                f"{steps + 2}. Give more, or lower steps."
+            )
+        starts.append(at + np.arange(len(one) - steps))
+        at += len(one)
+    rows = np.concatenate(parts)
+    bad = np.argwhere(~np.isfinite(rows))
+    if len(bad):
+        raise DataError(
+            f"snapshot {bad[0][0]} has a value that is not finite. Mask the cell, or "
+            "fill it."
+        )
+    return rows, np.concatenate(starts).astype(np.int32)
+
+
+def _check(model: AbstractLatentModel, codec: FieldCodec, rows: np.ndarray) -> None:
+    size, n = model.encoder.sizes[0], model.encoder.sizes[-1]
+    if size != codec.size:
+        raise ShapeError(
+            f"the model takes {size} numbers, the codec gives {codec.size}. Make it "
+            f"with latent_linear({codec.size}, ...)."
+        )
+    if n > len(rows) - 1:
+        raise ConfigError(
+            f"{n} latent numbers for {len(rows)} snapshots; they span {len(rows) - 1} "
+            "directions at the most. Take fewer."
+        )
+
+
+def _digest(tree: Any) -> str:
+    """Tells models and data apart by their structure and all of their numbers."""
+    found = hashlib.sha256(str(jax.tree.structure(tree)).encode())
+    for leaf in jax.tree.leaves(tree):
+        found.update(np.asarray(leaf).tobytes())
+    return found.hexdigest()
