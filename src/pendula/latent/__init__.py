@@ -1,5 +1,10 @@
 """Latent dynamics: a change of coordinates in which a field moves simply."""
 
+from ._baselines_fields import (
+    Climatology as Climatology,
+    climatology as climatology,
+    persistence as persistence,
+)
 from ._certify import (
     StabilityCertificate as StabilityCertificate,
     certify as certify,
@@ -9,6 +14,7 @@ from ._codec import (
     pod as pod,
     relative_errors as relative_errors,
 )
+from ._dmd import ExactDMD as ExactDMD, LinearForecast as LinearForecast
 from ._fit_latent import (
     FittedLatent as FittedLatent,
     LatentFitConfig as LatentFitConfig,
@@ -16,6 +22,7 @@ from ._fit_latent import (
     fit_latent as fit_latent,
     window_loss as window_loss,
 )
+from ._hankel_dmd import HankelDMD as HankelDMD
 from ._linear_maps import (
     AbstractLinearMap as AbstractLinearMap,
     DenseDynamics as DenseDynamics,
@@ -24,6 +31,7 @@ from ._linear_maps import (
     SpectralNormDynamics as SpectralNormDynamics,
     eigenvalues as eigenvalues,
     linear_map as linear_map,
+    spectral_radius as spectral_radius,
 )
 from ._models import (
     AbstractLatentModel as AbstractLatentModel,
@@ -34,6 +42,7 @@ from ._models import (
     latent_ode as latent_ode,
     predict_latent as predict_latent,
 )
+from ._optimized_dmd import OptimizedDMD as OptimizedDMD
 from ._stein import (
     discrete_lyapunov as discrete_lyapunov,
     lyapunov_prior as lyapunov_prior,

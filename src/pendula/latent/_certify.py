@@ -10,7 +10,7 @@ import numpy as np
 
 from .._errors import ConfigError
 from .._precision import precision
-from ._linear_maps import RotationDynamics, eigenvalues
+from ._linear_maps import RotationDynamics, eigenvalues, spectral_radius
 from ._models import LatentLinear
 from ._stein import discrete_lyapunov
 
@@ -74,7 +74,7 @@ def certify(model: LatentLinear) -> StabilityCertificate:
     """
     values = eigenvalues(model.dynamics)
     largest = values[0]
-    radius = float(np.abs(largest))
+    radius = spectral_radius(model.dynamics)
     is_rotation = isinstance(model.dynamics, RotationDynamics)
     omega = np.asarray(model.dynamics.matrix(), np.float64)
     # of an orthogonal map the modulus is 1 up to the rounding of its entries

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from .._errors import ConfigError, DataError, ShapeError
+from .._types import AnyArray
 from ..data import Snapshots
 
 
@@ -258,7 +259,7 @@ def relative_errors(
     found: Float[np.ndarray, "*batch m"],
     true: Float[np.ndarray, "*batch m"],
     weights: Float[np.ndarray, " m"] | None = None,
-) -> Float[np.ndarray, "*batch"]:
+) -> Float[AnyArray, "*batch"]:
     """||found - true|| / ||true|| of each field; `weights` (cos of the latitude, the
     cells of a part) count the squares.
 

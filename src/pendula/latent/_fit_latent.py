@@ -75,7 +75,7 @@ class LatentFitConfig:
     """Steps of the optimiser."""
     batch: int = 34
     """Windows a step."""
-    lr: float = 3e-3
+    lr: float = 1e-2
     """Learning rate of AdamW."""
     drops: tuple[int, ...] | None = None
     """Updates at which the rate falls by `drop`; None: it falls to a hundredth along a
@@ -230,7 +230,8 @@ def consistency(
     n = len(forward)
     eye = jnp.eye(n, dtype=forward.dtype)
     # entry (i, j) belongs to the blocks k > max(i, j), each with the weight 1 / (2k)
-    tail = jnp.cumsum((0.5 / jnp.arange(1, n + 1))[::-1])[::-1].astype(forward.dtype)
+    counts = jnp.arange(1, n + 1, dtype=forward.dtype)
+    tail = jnp.cumsum((0.5 / counts)[::-1])[::-1]
     at = jnp.maximum(jnp.arange(n)[:, None], jnp.arange(n)[None, :])
     gaps = (backward @ forward - eye) ** 2 + (forward @ backward - eye) ** 2
     return jnp.sum(tail[at] * gaps)

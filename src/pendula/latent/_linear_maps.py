@@ -40,9 +40,16 @@ class AbstractLinearMap(eqx.Module):
         """The states after 1, 2, ... `steps` steps."""
 
 
+def spectral_radius(dynamics: AbstractLinearMap) -> float:
+    """The largest modulus of an eigenvalue of Omega; of rotations the largest r, which
+    is never above 1, not by rounding either."""
+    if isinstance(dynamics, RotationDynamics):
+        return float(np.asarray(dynamics.polar()[0]).max())
+    return float(np.abs(eigenvalues(dynamics)[0]))
+
+
 def eigenvalues(dynamics: AbstractLinearMap) -> np.ndarray:
-    """Those of Omega, complex, by falling modulus. Of a map of rotations they are read
-    off, so that none is larger than 1 by rounding."""
+    """Those of Omega, complex, by falling modulus; of rotations they are read off."""
     if isinstance(dynamics, RotationDynamics):
         radius, angle = dynamics.polar()
         radius, angle = np.asarray(radius, float), np.asarray(angle, float)

@@ -56,8 +56,8 @@ _solved.defvjp(_forward, _backward)
 
 
 def discrete_lyapunov(
-    omega: Float[Array, "n n"],
-    q: Float[Array, "n n"],
+    omega: Array,
+    q: Array,
     method: str = "eig",
 ) -> Float[Array, "n n"]:
     r"""P of Omega^T P Omega - P = -Q, symmetric, with its own derivative.
