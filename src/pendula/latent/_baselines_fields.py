@@ -1,0 +1,95 @@
+"""What every forecast of a field has to beat: the last snapshot, and the season."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import ArrayLike
+
+from .._errors import ConfigError, DataError, ShapeError
+from ._dmd import checked, times
+
+
+_ILL = 1e6  # condition of the harmonics beyond which they are not told apart
+
+
+def persistence(y0: ArrayLike, steps: int) -> Float[np.ndarray, "*batch step m"]:
+    """The last snapshot again, `steps` times.
+
+    **Raises:** `ConfigError` for fewer than one step.
+
+    ```python
+    >>> from pendula.latent import persistence
+    >>> persistence([1.0, 2.0], 2).tolist()
+    [[1.0, 2.0], [1.0, 2.0]]
+
+    ```
+    """
+    if steps < 1:
+        raise ConfigError(f"steps is {steps}; it must be at least 1.")
+    return np.repeat(np.asarray(y0)[..., None, :], steps, axis=-2)
+
+
+@dataclasses.dataclass(frozen=True)
+class Climatology:
+    """A mean and harmonics of a period in every cell: `coefficients` `"harmonic m"`
+    (mean, then cosine and sine of each), `period` in the unit of the times."""
+
+    coefficients: np.ndarray
+    period: float
+
+    def at(self, ts: ArrayLike) -> Float[np.ndarray, "time m"]:
+        """The field of the season at any times."""
+        count = (len(self.coefficients) - 1) // 2
+        waves = _harmonics(np.asarray(ts, np.float64), count, self.period)
+        return waves @ self.coefficients
+
+
+def climatology(
+    ts: ArrayLike, ys: ArrayLike, harmonics: int = 2, *, period: float
+) -> Climatology:
+    r"""The season: least squares of harmonics in every cell.
+
+    $$ y(t) = a_0 + \sum_{k=1}^{h} a_k \cos(2 \pi k t / p) + b_k \sin(2 \pi k t / p) $$
+
+    **Arguments:** `ts`, `ys`: times `"time"` and rows `"time m"` of the **training**
+    part alone; `harmonics`: h; `period`: p, in the unit of `ts` (365.2425 days).
+    **Raises:** `ConfigError` for a period or number that cannot be; `DataError` for
+    data that do not tell the harmonics apart (less than most of a period).
+
+    ```python
+    >>> import numpy as np
+    >>> from pendula.latent import climatology
+    >>> days = np.arange(730.0)
+    >>> sea = 15 + 5 * np.cos(2 * np.pi * days / 365)[:, None]
+    >>> found = climatology(days[:365], sea[:365], period=365)
+    >>> bool(np.allclose(found.at(days[365:]), sea[365:]))
+    True
+
+    ```
+    """
+    if harmonics < 0 or not (np.isfinite(period) and period > 0):
+        raise ConfigError(
+            f"harmonics is {harmonics}, period {period}; expected at least 0, and a "
+            "finite number above 0."
+        )
+    rows = np.asarray(ys)
+    if rows.ndim != 2:
+        raise ShapeError(f"snapshots of shape {rows.shape}; expected (time, m).")
+    rows = checked(rows)
+    found = times(ts, len(rows))
+    waves = _harmonics(found, harmonics, period)
+    if len(rows) < waves.shape[1] or np.linalg.cond(waves) > _ILL:
+        raise DataError(
+            f"{len(rows)} snapshots over {(found[-1] - found[0]) / period:.2g} periods "
+            f"do not determine {harmonics} harmonics. Give a whole period, or fewer."
+        )
+    return Climatology(np.linalg.lstsq(waves, rows, rcond=None)[0], float(period))
+
+
+def _harmonics(ts: np.ndarray, count: int, period: float) -> np.ndarray:
+    angles = np.multiply.outer(ts, 2 * np.pi * np.arange(1, count + 1) / period)
+    waves = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+    return np.concatenate([np.ones((len(ts), 1)), waves.reshape(len(ts), -1)], axis=1)

@@ -1,0 +1,314 @@
+"""Dynamic mode decomposition: the linear map between snapshots, and its forecasts."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Complex, Float, Shaped
+from numpy.typing import ArrayLike
+
+from .._errors import ConfigError, DataError, ShapeError
+from ..data import Snapshots
+
+
+Series = Snapshots | ArrayLike | Sequence[ArrayLike]
+_ROUNDING = 1e-13  # a singular value below that share of the first is rounding
+_EVEN = 1e-6  # steps that differ by less than that share are equal
+
+
+@dataclasses.dataclass(frozen=True)
+class LinearForecast:
+    r"""A linear map of snapshots, whatever way it was found.
+
+    $$ z_0 = U^+ y_0, \quad z_{k+1} = A z_k, \quad y_k = U z_k, \qquad
+       A W = W \Lambda, \quad \lambda = e^{\alpha\, dt} $$
+
+    **Shapes:** snapshots y `"m"`, with `delays` above 1 windows of as many, oldest
+    first, `"delays m"`.
+    **Fields:**
+    - `basis`: U `"m r"`, orthonormal; of delays `"delays*m r"`.
+    - `operator`: A `"r r"`, one step in its coordinates.
+    - `rates`: alpha `"r"`, continuous eigenvalues [1 / time].
+    - `modes`: U W `"m r"`, of length 1 (of delays: in the newest snapshot's rows).
+    - `dt`: the step of `predict`.
+    - `delays`: snapshots that a forecast begins with.
+    - `amplitudes` `"r"` at the time `start`, of fits to all times at once, else None.
+    - `is_determined`: whether one snapshot tells the amplitudes of all modes.
+    """
+
+    basis: np.ndarray
+    operator: np.ndarray
+    rates: np.ndarray
+    modes: np.ndarray
+    dt: float
+    delays: int = 1
+    amplitudes: np.ndarray | None = None
+    start: float = 0.0
+    is_determined: bool = True
+
+    @classmethod
+    def of(
+        cls, basis: np.ndarray, operator: np.ndarray, dt: float, delays: int = 1
+    ) -> LinearForecast:
+        """From an orthonormal basis and the map in its coordinates."""
+        values, vectors = np.linalg.eig(operator)
+        order = ordered(values)
+        values, vectors = values[order].astype(complex), vectors[:, order]
+        newest = basis[len(basis) - len(basis) // delays :]
+        modes = (newest @ vectors).astype(complex)
+        length = np.linalg.norm(modes, axis=0)
+        modes = modes / np.where(length > 0, length, 1.0)
+        with np.errstate(divide="ignore"):  # an eigenvalue 0 dies at once
+            rates = np.log(values) / dt
+        return cls(basis, operator, rates, modes, dt, delays)
+
+    @property
+    def size(self) -> int:
+        """Numbers of a snapshot."""
+        return len(self.modes)
+
+    def predict(self, y0: ArrayLike, steps: int) -> Float[np.ndarray, "*batch step m"]:
+        """Snapshots after 1, 2, ... `steps` steps.
+
+        **Arguments:** `y0`: any snapshot `"*batch m"`, or with delays the last ones
+        `"*batch delays m"`; it is projected on the modes.
+        **Raises:** `ShapeError` for another field; `DataError` for values that are
+        not finite; `ConfigError` for fewer than one step, and for modes that one
+        snapshot does not tell apart.
+        """
+        if not self.is_determined:
+            raise ConfigError(
+                f"one snapshot of {self.size} numbers does not determine the "
+                f"amplitudes of {len(self.rates)} modes. Use at(times), or HankelDMD, "
+                "which begins with several snapshots."
+            )
+        if steps < 1:
+            raise ConfigError(f"steps is {steps}; it must be at least 1.")
+        start = np.asarray(y0, np.float64)
+        expected = (self.size,) if self.delays == 1 else (self.delays, self.size)
+        if start.shape[-len(expected) :] != expected:
+            raise ShapeError(
+                f"a forecast from an array of shape {start.shape}; expected "
+                f"(..., {', '.join(map(str, expected))})."
+            )
+        if not np.isfinite(start).all():
+            raise DataError("the start of the forecast has values that are not finite.")
+        batch = start.shape[: start.ndim - len(expected)]
+        z = start.reshape(*batch, -1) @ self.basis.conj()
+        newest = self.basis[len(self.basis) - self.size :]
+        out = np.empty((*batch, steps, self.size))
+        for k in range(steps):
+            z = z @ self.operator.T
+            out[..., k, :] = (z @ newest.T).real
+        return out
+
+    def at(self, ts: ArrayLike) -> Float[np.ndarray, "time m"]:
+        """The fitted series at any times, before, within and after the data.
+
+        **Raises:** `ConfigError` for a map that was fitted to pairs of snapshots.
+        """
+        if self.amplitudes is None:
+            raise ConfigError(
+                "this map was fitted to pairs of snapshots and has no amplitudes of "
+                "its own. Use predict, or fit OptimizedDMD."
+            )
+        ts = np.asarray(ts, np.float64)
+        waves = np.exp(np.multiply.outer(ts - self.start, self.rates))
+        return ((waves * self.amplitudes) @ self.modes.T).real
+
+    def spectrum(self) -> Complex[np.ndarray, " r"]:
+        """The eigenvalues lambda of one step, the largest modulus first."""
+        with np.errstate(invalid="ignore"):
+            found = np.exp(self.rates * self.dt)
+        return np.where(np.isneginf(self.rates.real), 0.0, found)
+
+    def frequencies(self) -> Float[np.ndarray, " r"]:
+        """f = phi / (2 pi dt) of every mode [1 / time]; from equal steps they are
+        known up to multiples of 1 / dt, and the smallest is given."""
+        return self.rates.imag / (2 * np.pi)
+
+    def damping(self) -> Float[np.ndarray, " r"]:
+        """ln|lambda| / dt of every mode [1 / time], below 0 where it decays."""
+        return self.rates.real
+
+
+@dataclasses.dataclass(frozen=True)
+class ExactDMD:
+    r"""The linear map that takes each snapshot to the next one, of given rank.
+
+    $$ Y_0 = U S V^\top, \quad A = U^\top Y_1 V S^{-1} $$
+
+    with the columns of $Y_0$ and $Y_1$ the snapshots and their successors, and the
+    first `rank` singular values. The mean is **not** taken off: with it the answer
+    becomes a Fourier analysis of the series, and the mean has a mode of its own, with
+    the eigenvalue 1.
+
+    **Arguments:** `rank`: r; None: all directions that are not rounding.
+    **Raises:** `ConfigError` for a rank below 1.
+    **Behaviour:** exact for linear systems without noise. Noise draws the eigenvalues
+    inwards: then `OptimizedDMD`.
+    **Source:** Schmid 2010, J. Fluid Mech. 656, 5-28; Tu et al. 2014, J. Comput.
+    Dynamics 1, 391-421, algorithm 2; on the mean: Chen, Tu, Rowley 2012, J. Nonlinear
+    Science 22, 887-915.
+
+    ```python
+    >>> import numpy as np
+    >>> from pendula.latent import ExactDMD
+    >>> t, x = np.arange(30.0)[:, None], np.linspace(0, 6, 50)
+    >>> wave = 2.0 + np.sin(x - 0.3 * t)
+    >>> found = ExactDMD(3).fit(wave[:20])
+    >>> bool(np.allclose(found.predict(wave[19], 10), wave[20:]))
+    True
+    >>> (2 * np.pi * found.frequencies()).round(6).tolist()
+    [0.0, 0.3, -0.3]
+
+    ```
+    """
+
+    rank: int | None = None
+
+    def __post_init__(self) -> None:
+        check_rank(self.rank)
+
+    def fit(
+        self, ys: Series, dt: float | None = None, *, ts: ArrayLike | None = None
+    ) -> LinearForecast:
+        """The map of equally spaced snapshots.
+
+        **Arguments:**
+        - `ys`: rows `"time m"`, a list of such series, or `Snapshots`.
+        - `dt`: time between two rows; of `Snapshots` it is known, else 1.
+        - `ts`: times `"time"` of the rows of one series instead of `dt`.
+
+        **Raises:** `DataError` for too few, constant or unequally spaced snapshots and
+        for values that are not finite; `ConfigError` for a rank that they do not span.
+        """
+        parts, step = series(ys, dt, ts)
+        least = (self.rank or 1) + 1
+        count = sum(len(one) - 1 for one in parts)
+        if count < least - 1 or min(len(one) for one in parts) < 2:
+            raise ConfigError(
+                f"rank {self.rank or 1} from {count} pairs of snapshots; it can be "
+                f"{count} at the most, and each series needs two. Lower the rank, or "
+                "give more snapshots."
+            )
+        before = np.concatenate([one[:-1] for one in parts])
+        after = np.concatenate([one[1:] for one in parts])
+        basis, operator = projected_map(before, after, self.rank)
+        return LinearForecast.of(basis, operator, step)
+
+
+def projected_map(
+    before: Float[np.ndarray, "pair m"],
+    after: Float[np.ndarray, "pair m"],
+    rank: int | None,
+) -> tuple[Float[np.ndarray, "m r"], Float[np.ndarray, "r r"]]:
+    """U and A of pairs of rows. **Raises:** `ConfigError` for too high a rank."""
+    v, s, ut = np.linalg.svd(before, full_matrices=False)
+    most = int(np.sum(s > _ROUNDING * np.sqrt(max(before.shape)) * s[0]))
+    r = most if rank is None else rank
+    if r > most:
+        raise ConfigError(
+            f"rank is {r}, but the snapshots span only {most} directions. Take at most "
+            f"{most}; for few observables use HankelDMD."
+        )
+    basis = ut[:r].T
+    return basis, (after @ basis).T @ v[:, :r] / s[:r]
+
+
+def check_rank(rank: int | None, least: int = 1) -> None:
+    """**Raises:** `ConfigError` for a rank that no data can have."""
+    if rank is not None and rank < least:
+        raise ConfigError(f"rank is {rank}; it must be at least {least}.")
+
+
+def ordered(values: Shaped[np.ndarray, " r"]) -> np.ndarray:
+    """The order of eigenvalues: the largest modulus first, pairs beside each other, the
+    positive frequency before the negative one."""
+    size = np.round(np.abs(values), 10)
+    angle = np.round(np.abs(np.angle(values)), 10)
+    return np.lexsort((-np.imag(values), angle, -size))
+
+
+def series(
+    ys: Series, dt: float | None, ts: ArrayLike | None
+) -> tuple[list[np.ndarray], float]:
+    """Checked rows of equally spaced series in float64, and their step.
+
+    **Raises:** `DataError`, `ShapeError`, `ConfigError`: see `ExactDMD.fit`.
+    """
+    if isinstance(ys, Snapshots):
+        parts, step = [ys.flat()], ys.dt
+    else:
+        many = isinstance(ys, list | tuple) and len(ys) and np.ndim(ys[0]) == 2
+        parts = [np.asarray(one) for one in (ys if many else [ys])]  # type: ignore[union-attr]  # a sequence
+        step = 1.0 if dt is None else float(dt)
+    if not (np.isfinite(step) and step > 0):
+        raise ConfigError(f"dt is {dt}; it must be a finite number above 0.")
+    parts = [checked(one, k if len(parts) > 1 else None) for k, one in enumerate(parts)]
+    if len({one.shape[1] for one in parts}) > 1:
+        sizes = [one.shape[1] for one in parts]
+        raise ShapeError(f"series of {sizes} numbers a snapshot; expected equal ones.")
+    if all((one == one[0]).all() for one in parts):
+        raise DataError(
+            "all snapshots are the same: there is no motion to learn. Check the file "
+            "and the channel."
+        )
+    if ts is not None:
+        step = spacing(times(ts, len(parts[0])))
+        if step is None:
+            raise DataError(
+                "the snapshots are not equally spaced in time. Resample them, or use "
+                "OptimizedDMD, which takes any times."
+            )
+    return parts, step
+
+
+def checked(rows: np.ndarray, number: int | None = None) -> Float[np.ndarray, "time m"]:
+    """Rows in float64. **Raises:** `ShapeError`, `DataError`."""
+    where = "" if number is None else f" of series {number}"
+    if rows.ndim != 2 or 0 in rows.shape:
+        raise ShapeError(
+            f"snapshots{where} of shape {rows.shape}; expected (time, m). Give one "
+            "observable as m = 1."
+        )
+    if np.iscomplexobj(rows):
+        raise DataError(
+            f"the snapshots{where} are complex. Give real and imaginary parts side by "
+            "side."
+        )
+    out = rows.astype(np.float64)
+    bad = np.argwhere(~np.isfinite(out))
+    if len(bad):
+        raise DataError(
+            f"snapshot {bad[0][0]}{where}, number {bad[0][1]}, is not finite. Mask the "
+            "cell, or fill it."
+        )
+    return out
+
+
+def times(ts: ArrayLike, count: int) -> Float[np.ndarray, " time"]:
+    """Times that increase. **Raises:** `ShapeError`, `DataError`."""
+    found = np.asarray(ts, np.float64)
+    if found.shape != (count,):
+        raise ShapeError(f"times of shape {found.shape} for {count} snapshots.")
+    bad = np.flatnonzero(~(np.diff(found) > 0))
+    if not np.isfinite(found).all() or len(bad):
+        at = int(bad[0]) + 1 if len(bad) else 0
+        raise DataError(
+            f"time {found[at]} of snapshot {at} does not come after the one before. "
+            "Times must be finite and increase: sort the snapshots, and drop repeated "
+            "ones."
+        )
+    return found
+
+
+def spacing(ts: Float[np.ndarray, " time"]) -> float | None:
+    """The step of equally spaced times, else None."""
+    steps = np.diff(ts)
+    mean = float(steps.mean()) if len(steps) else 1.0
+    limit = _EVEN * mean + 1e-12 * float(np.abs(ts).max())
+    even = not len(steps) or np.abs(steps - mean).max() <= limit
+    return mean if even else None

@@ -1,0 +1,217 @@
+"""Optimised dynamic mode decomposition: all snapshots at once, at any times."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from jaxtyping import Complex, Float
+from numpy.typing import ArrayLike
+from scipy.interpolate import CubicSpline
+
+from .._errors import ConfigError, DataError
+from ..data import Snapshots
+from ._dmd import (
+    LinearForecast,
+    check_rank,
+    checked,
+    ordered,
+    projected_map,
+    spacing,
+    times,
+)
+from ._hankel_dmd import windows
+from ._variable_projection import (
+    AbstractRates,
+    FreeRates,
+    PairedRates,
+    minimise,
+    project,
+)
+
+
+_DECAY = 3.0  # rates of a start are at least that negative in a step,
+_GROWTH = 5.0  # and at most that positive over the record
+_WIDE = 2000  # numbers of a window at the most
+_ILL = 1e8  # condition of the modes beyond which one snapshot does not tell them apart
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizedDMD:
+    r"""Exponentials in time fitted to all snapshots at once.
+
+    $$ \min_{\alpha, B} \| Y - e^{t \alpha^\top} B \|_F $$
+
+    by variable projection: Levenberg-Marquardt on the rates $\alpha$, with B eliminated
+    by QR. Times may be unequal; noise does not draw the rates inwards, as it does for
+    `ExactDMD`. The mean is not taken off; it has a mode of rate 0.
+
+    **Arguments:**
+    - `rank`: number of exponentials.
+    - `stable`: whether no rate may have a positive real part.
+    - `conjugate_pairs`: whether complex rates come in pairs, as those of real data
+      must; a pair may become two real rates and back.
+    - `pod`: POD coordinates in which the fit is made, at least some of the directions
+      that the snapshots span; None: all of them, which changes nothing. Fewer (`rank`
+      of them, as in the source) cost less and leave out what is mostly noise.
+    - `iterations`: of Levenberg-Marquardt, at most.
+
+    **Raises:** `ConfigError` for settings that cannot be.
+    **Behaviour:** starts from `ExactDMD` and `HankelDMD` (equal times) or from the
+    trapezoidal rule and a spline (unequal ones), and keeps the best end. The cost of an
+    iteration grows with time * min(m, time) * rank^2.
+    **Source:** Askham, Kutz 2018, SIAM J. Applied Dynamical Systems 17, 380-416,
+    algorithms 2 and 3; differs: real parameters of pairs, and the bounds.
+
+    ```python
+    >>> import numpy as np
+    >>> from pendula.latent import OptimizedDMD
+    >>> rng = np.random.default_rng(0)
+    >>> t = np.sort(rng.uniform(0, 20, 80))
+    >>> clean = np.exp(-0.05 * t)[:, None] * np.cos(2 * t[:, None] + np.arange(6))
+    >>> found = OptimizedDMD(2).fit(t, clean + 0.05 * rng.normal(size=clean.shape))
+    >>> found.rates.round(2).tolist()
+    [(-0.05+2j), (-0.05-2j)]
+
+    ```
+    """
+
+    rank: int
+    stable: bool = False
+    conjugate_pairs: bool = True
+    pod: int | None = None
+    iterations: int = 200
+
+    def __post_init__(self) -> None:
+        check_rank(self.rank)
+        if self.iterations < 1 or (self.pod is not None and self.pod < 1):
+            raise ConfigError(
+                f"iterations is {self.iterations}, pod {self.pod}; they must be at "
+                "least 1."
+            )
+
+    def fit(self, ts: ArrayLike, ys: ArrayLike | Snapshots) -> LinearForecast:
+        """The exponentials of one series.
+
+        **Arguments:** `ts`: times `"time"` that increase; `ys`: rows `"time m"`.
+        **Returns:** a `LinearForecast` with `at`; the step of its `predict` is that of
+        the times, of unequal ones the median.
+        **Raises:** `DataError` for times that do not increase, constant snapshots and
+        values that are not finite; `ShapeError`; `ConfigError` for a rank of more
+        than the data show.
+        """
+        rows = ys.flat() if isinstance(ys, Snapshots) else np.asarray(ys)
+        rows = checked(rows)
+        found = times(ts, len(rows))
+        if self.rank > len(rows) - 1:
+            raise ConfigError(
+                f"rank is {self.rank} for {len(rows)} snapshots; it can be "
+                f"{len(rows) - 1} at the most. Lower it, or give more snapshots."
+            )
+        if (rows == rows[0]).all():
+            raise DataError(
+                "all snapshots are the same: there is no motion to learn. Check the "
+                "file and the channel."
+            )
+        left, s, lift = np.linalg.svd(rows, full_matrices=False)
+        most = max(1, int(np.sum(s > 1e-14 * s[0])))
+        keep = most if self.pod is None else min(self.pod, most)
+        small = left[:, :keep] * s[:keep]
+        span = float(found[-1] - found[0])
+        t = (found - found[0]) / span
+        family: AbstractRates = PairedRates() if self.conjugate_pairs else FreeRates()
+        ends = []
+        for start in _starts(t, small, self.rank):
+            low, high = -_DECAY * len(t), 0.0 if self.stable else _GROWTH
+            start = np.clip(start.real, low, high) + 1j * start.imag
+            ends.append(
+                minimise(
+                    family,
+                    family.parameters(start),
+                    t,
+                    small,
+                    stable=self.stable,
+                    iterations=self.iterations,
+                )
+            )
+        x, cost = min(ends, key=lambda end: end[1], default=(np.zeros(0), np.inf))
+        last = project(family, x, t, small) if np.isfinite(cost) else None
+        if last is None:
+            raise ConfigError(
+                f"no {self.rank} exponentials were found in these snapshots: they show "
+                "fewer. Lower the rank."
+            )
+        modes = family.modes(x, last.coefficients).T
+        return _forecast(family.rates(x) / span, lift[:keep].T @ modes, found)
+
+
+def _starts(
+    t: Float[np.ndarray, " time"], rows: Float[np.ndarray, "time k"], rank: int
+) -> Iterator[Complex[np.ndarray, " r"]]:
+    """Rates to start from, as many as can be had."""
+    dt = spacing(t)
+    reduced = rows[:, :rank]
+    if dt is None:
+        # (y' - y) / h = A (y' + y) / 2 at every pair of times
+        middle = (reduced[1:] + reduced[:-1]) / 2
+        slope = np.diff(reduced, axis=0) / np.diff(t)[:, None]
+        yield from _rates_of(middle, slope, rank, None)
+        dt = 1.0 / (len(t) - 1)
+        even = np.linspace(0.0, 1.0, len(t))
+        reduced = CubicSpline(t, reduced)(even)
+    else:
+        yield from _rates_of(reduced[:-1], reduced[1:], rank, dt)
+    k = reduced.shape[1]
+    least = math.ceil(rank / k)
+    room = len(t) - rank
+    lengths = {min(math.ceil(2 * rank / k), room), min(len(t) // 3, _WIDE // k, room)}
+    for delays in sorted(d for d in lengths if d >= max(2, least)):
+        seen = windows(reduced, delays)
+        yield from _rates_of(seen[:-1], seen[1:], rank, dt)
+
+
+def _rates_of(
+    before: np.ndarray, after: np.ndarray, rank: int, dt: float | None
+) -> Iterator[Complex[np.ndarray, " r"]]:
+    """Continuous eigenvalues of the map between rows, or with dt None of the
+    generator; none where the rows do not span the rank."""
+    try:
+        _, operator = projected_map(before, after, rank)
+    except ConfigError:
+        return
+    values = np.linalg.eigvals(operator).astype(complex)
+    if dt is not None:
+        # a real negative one has no real rate: its size is kept
+        angle = np.where(values.imag == 0, 0.0, np.angle(values))
+        values = (np.log(np.maximum(np.abs(values), 1e-8)) + 1j * angle) / dt
+    yield values
+
+
+def _forecast(
+    rates: np.ndarray, modes: np.ndarray, ts: Float[np.ndarray, " time"]
+) -> LinearForecast:
+    """From rates and modes with their amplitudes, `"m r"`."""
+    dt = spacing(ts)
+    dt = float(np.median(np.diff(ts))) if dt is None else dt
+    order = ordered(np.exp(rates * dt))
+    rates, modes = rates[order].astype(complex), modes[:, order].astype(complex)
+    size = np.linalg.norm(modes, axis=0)
+    modes = modes / np.where(size > 0, size, 1.0)
+    basis, triangle = np.linalg.qr(modes)
+    is_determined = len(modes) >= len(rates) and np.linalg.cond(triangle) < _ILL
+    operator = np.full((basis.shape[1],) * 2, np.nan + 0j)
+    if is_determined:
+        moved = triangle * np.exp(rates * dt)
+        operator = np.linalg.solve(triangle.T, moved.T).T  # R Lambda R^-1
+    return LinearForecast(
+        basis,
+        operator,
+        rates,
+        modes,
+        dt,
+        amplitudes=size.astype(complex),
+        start=float(ts[0]),
+        is_determined=bool(is_determined),
+    )
