@@ -101,7 +101,7 @@ class LinearForecast:
         out = np.empty((*batch, steps, self.size))
         for k in range(steps):
             z = z @ self.operator.T
-            out[..., k, :] = (z @ newest.T).real
+            out[..., k, :] = np.real(z @ newest.T)
         return out
 
     def at(self, ts: ArrayLike) -> Float[np.ndarray, "time m"]:
@@ -116,22 +116,22 @@ class LinearForecast:
             )
         ts = np.asarray(ts, np.float64)
         waves = np.exp(np.multiply.outer(ts - self.start, self.rates))
-        return ((waves * self.amplitudes) @ self.modes.T).real
+        return np.real((waves * self.amplitudes) @ self.modes.T)
 
     def spectrum(self) -> Complex[np.ndarray, " r"]:
         """The eigenvalues lambda of one step, the largest modulus first."""
         with np.errstate(invalid="ignore"):
             found = np.exp(self.rates * self.dt)
-        return np.where(np.isneginf(self.rates.real), 0.0, found)
+        return np.where(np.isneginf(np.real(self.rates)), 0.0, found)
 
     def frequencies(self) -> Float[np.ndarray, " r"]:
         """f = phi / (2 pi dt) of every mode [1 / time]; from equal steps they are
         known up to multiples of 1 / dt, and the smallest is given."""
-        return self.rates.imag / (2 * np.pi)
+        return np.imag(self.rates) / (2 * np.pi)
 
     def damping(self) -> Float[np.ndarray, " r"]:
         """ln|lambda| / dt of every mode [1 / time], below 0 where it decays."""
-        return self.rates.real
+        return np.real(self.rates)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -125,7 +125,7 @@ class OptimizedDMD:
         ends = []
         for start in _starts(t, small, self.rank):
             low, high = -_DECAY * len(t), 0.0 if self.stable else _GROWTH
-            start = np.clip(start.real, low, high) + 1j * start.imag
+            start = np.clip(np.real(start), low, high) + 1j * np.imag(start)
             ends.append(
                 minimise(
                     family,
@@ -184,7 +184,7 @@ def _rates_of(
     values = np.linalg.eigvals(operator).astype(complex)
     if dt is not None:
         # a real negative one has no real rate: its size is kept
-        angle = np.where(values.imag == 0, 0.0, np.angle(values))
+        angle = np.where(np.imag(values) == 0, 0.0, np.angle(values))
         values = (np.log(np.maximum(np.abs(values), 1e-8)) + 1j * angle) / dt
     yield values
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Shaped
@@ -66,8 +66,8 @@ class PairedRates(AbstractRates):
 
     def parameters(self, rates: np.ndarray) -> np.ndarray:
         """p and q of each pair in turn; real rates are paired in their order."""
-        real = np.sort(rates[rates.imag == 0].real)[::-1]
-        upper = rates[rates.imag > 0]
+        real = np.sort(np.real(rates[np.imag(rates) == 0]))[::-1]
+        upper = rates[np.imag(rates) > 0]
         found = [v for a in upper for v in (-2 * a.real, abs(a) ** 2)]
         for one, two in zip(real[:-1:2], real[1::2], strict=False):
             found += [-(one + two), one * two]
@@ -137,7 +137,7 @@ class FreeRates(AbstractRates):
 
     def parameters(self, rates: np.ndarray) -> np.ndarray:
         """-Re and Im of each."""
-        return np.stack([-rates.real, rates.imag], axis=1).ravel()
+        return np.stack([-np.real(rates), np.imag(rates)], axis=1).ravel()
 
     def rates(self, x: np.ndarray) -> np.ndarray:
         """One for two parameters."""
@@ -175,9 +175,9 @@ def _pair(
     bent = t**3 * sum(n * factor[n] * inner ** (n - 1) for n in _SERIES[1:])
     root = np.sqrt(delta.astype(complex))
     plus, minus = np.exp((a + root) * t), np.exp((a - root) * t)
-    one = ((plus + minus) / 2).real
+    one = np.real(plus + minus) / 2
     safe = np.where(root == 0, 1.0, root)
-    two = np.where(near, np.exp(a * t) * sine, ((plus - minus) / (2 * safe)).real)
+    two = np.where(near, np.exp(a * t) * sine, np.real((plus - minus) / (2 * safe)))
     far = (t * one - two) / (2 * np.where(delta == 0, 1.0, delta))
     return one, two, np.where(near, np.exp(a * t) * bent, far)
 
@@ -201,14 +201,15 @@ def project(
     ys: Float[np.ndarray, "time m"],
 ) -> Projection | None:
     """Least squares by a pivoted QR of the scaled waves; None where they overflow."""
-    if np.max(family.rates(x).real * t[-1]) > _MOST or not np.isfinite(x).all():
+    if np.max(np.real(family.rates(x)) * t[-1]) > _MOST or not np.isfinite(x).all():
         return None
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         waves = family.waves(x, t)
     size = np.linalg.norm(waves.values, axis=0)
     if not (np.isfinite(size).all() and (size > 0).all()):
         return None
-    q, r, order = qr(waves.values / size, mode="economic", pivoting=True)
+    found: Any = qr(waves.values / size, mode="economic", pivoting=True)
+    q, r, order = found
     diagonal = np.abs(np.diag(r))
     k = int(np.sum(diagonal > _RANK * diagonal[0]))
     q = q[:, :k]
@@ -268,8 +269,8 @@ def minimise(
         j = jacobian(found).reshape(len(x), -1)
         r = found.residual.reshape(-1)
         if np.iscomplexobj(j):
-            j = np.concatenate([j.real, j.imag], axis=1)
-            r = np.concatenate([r.real, r.imag])
+            j = np.concatenate([np.real(j), np.imag(j)], axis=1)
+            r = np.concatenate([np.real(r), np.imag(r)])
         slope = j @ r
         free = ~(bounded & (x <= 0) & (slope > 0))
         if not free.any():

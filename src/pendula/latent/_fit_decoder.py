@@ -1,0 +1,375 @@
+"""Train a shallow decoder."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, PRNGKeyArray
+from numpy.typing import ArrayLike
+
+from .._errors import ConfigError, ShapeError
+from .._precision import to_device
+from .._tree import split_trainable
+from ..data import Snapshots
+from ..train import (
+    AbstractCallback,
+    Checkpoint,
+    MetricsLog,
+    Tell,
+    TrainState,
+    check_same,
+    finish,
+    gradient_step,
+    load_tree,
+    logged,
+    resume,
+    run,
+    save_tree,
+)
+from ._codec import FieldCodec
+from ._gappy_pod import ReconstructionErrors, reconstruction_errors
+from ._sensors import checked_sensors
+from ._shallow_decoder import ShallowDecoder
+
+
+Info = dict[str, Any]
+_INNER = 20  # updates a call: a call of its own costs as much as an update
+
+
+@dataclasses.dataclass(frozen=True)
+class DecoderFitConfig:
+    """How a shallow decoder is made and trained: Adam on all snapshots at once, its
+    rate and weight decay falling together.
+
+    **Raises:** `ConfigError` for a setting that cannot be.
+    """
+
+    widths: tuple[int, ...] = (40, 45)
+    """Of the hidden layers."""
+    norm: str = "batch"
+    """`"batch"` or `"layer"`, see `ShallowDecoder`."""
+    dropout: float = 0.0
+    """Share of the first hidden layer that a step leaves out; 0.1 is the variant."""
+    epochs: int = 4000
+    """Steps of the optimiser, each on all snapshots."""
+    lr: float = 1e-2
+    """Learning rate; it is `rate_fall` of that from the first epoch on."""
+    weight_decay: float = 1e-4
+    """Added to the gradient, times the weights; it is `decay_fall` of that at first."""
+    every: int = 100
+    """Epochs between two falls."""
+    rate_fall: float = 0.9
+    """The factor by which the rate falls."""
+    decay_fall: float = 0.8
+    """The factor by which the weight decay falls."""
+    reduced: bool | None = None
+    """Whether the network gives POD coordinates of the training snapshots, each in
+    units of its spread; None: from 2000 numbers a snapshot on. The coordinates are
+    orthonormal, and loss and weight decay count each of them as the cells do: what is
+    minimised is the same, for a field in units of its root mean square, up to what POD
+    leaves out (nothing of the training set). Adam, which scales every weight by itself,
+    takes another path to it. Readings are in units of their spread. False: as
+    published, on cells and without any scaling."""
+    rank: int | None = None
+    """POD coordinates at the most; None: all that are not rounding."""
+    seed: int = 0
+    """Of the weights and of the dropout."""
+
+    def __post_init__(self) -> None:
+        for name, low in (("epochs", 0), ("every", 1)):
+            if getattr(self, name) < low:
+                raise ConfigError(
+                    f"{name} is {getattr(self, name)}; it must be at least {low}."
+                )
+        for name in ("lr", "rate_fall", "decay_fall"):
+            value = getattr(self, name)
+            if not (np.isfinite(value) and value > 0):
+                raise ConfigError(
+                    f"{name} is {value}; it must be a finite number above 0."
+                )
+        if not (np.isfinite(self.weight_decay) and self.weight_decay >= 0):
+            raise ConfigError(
+                f"weight_decay is {self.weight_decay}; it must be a finite number of "
+                "at least 0."
+            )
+
+    def transform(self, factors: Any) -> optax.GradientTransformation:
+        """The optimiser: decay (times a factor a weight) added to the gradient, then
+        Adam."""
+
+        def falling(first: float, fall: float) -> optax.Schedule:
+            return optax.exponential_decay(
+                first * fall, self.every, fall, staircase=True
+            )
+
+        rate = falling(self.weight_decay, self.decay_fall)
+
+        def start(params: Any) -> Array:
+            return jnp.zeros((), jnp.int32)
+
+        def add(updates: Any, count: Array, params: Any = None) -> tuple[Any, Array]:
+            one = lambda g, w, f: g + rate(count) * f * w
+            return jax.tree.map(one, updates, params, factors), count + 1
+
+        decay = optax.GradientTransformation(start, add)  # type: ignore[arg-type]  # arrays are states
+        return optax.chain(decay, optax.adam(falling(self.lr, self.rate_fall)))
+
+
+@dataclasses.dataclass(frozen=True)
+class FittedDecoder:
+    """A trained decoder with what makes readings and fields of its numbers.
+
+    `model`, `codec`, `sensors` `"p"`; `unit`: what readings are divided by; `spread`
+    `"r"`: what outputs are multiplied by to be the codec's coordinates; `config`;
+    `history`: records of `step`, `loss`, `grad_norm`; `seconds` of the training,
+    compilation included; `reason` why it ended.
+    """
+
+    model: ShallowDecoder
+    codec: FieldCodec
+    sensors: np.ndarray
+    unit: float
+    spread: np.ndarray
+    config: DecoderFitConfig
+    history: list[Info]
+    seconds: float
+    reason: str
+
+    def predict(self, readings: ArrayLike) -> Float[np.ndarray, "*batch m"]:
+        """Fields of readings `"*batch p"`, each by itself. **Raises:** `ShapeError`."""
+        seen = np.asarray(readings)
+        if seen.shape[-1:] != self.sensors.shape:
+            raise ShapeError(
+                f"readings of shape {seen.shape} for {len(self.sensors)} sensors."
+            )
+        inputs = _inputs(seen, self.codec, self.sensors, self.unit)
+        flat = jnp.asarray(inputs.reshape(-1, len(self.sensors)))
+        out = np.asarray(_decoded(self.model, flat)) * self.spread
+        return self.codec.decode(out.reshape(*seen.shape[:-1], -1))
+
+    def score(self, rows: Snapshots | ArrayLike) -> ReconstructionErrors:
+        """Errors of rows `"time m"` from what the sensors see of them."""
+        true = rows.flat() if isinstance(rows, Snapshots) else np.asarray(rows)
+        found = self.predict(true[:, self.sensors])
+        return reconstruction_errors(found, true, self.codec.mean)
+
+    def save(self, path: str | Path) -> None:
+        """Write one safetensors file. **Raises:** `CheckpointError`."""
+        arrays, told = self.codec.to_tree()
+        about = {
+            "codec": told,
+            "unit": self.unit,
+            "config": dataclasses.asdict(self.config),
+            "history": self.history,
+            "seconds": self.seconds,
+            "reason": self.reason,
+        }
+        tree = {
+            "model": self.model,
+            "codec": arrays,
+            "sensors": self.sensors,
+            "spread": self.spread,
+        }
+        save_tree(Path(path), tree, about)
+
+    @classmethod
+    def load(cls, path: str | Path) -> FittedDecoder:
+        """The inverse of `save`. **Raises:** `CheckpointError`."""
+        tree, about = load_tree(Path(path))
+        told = about["config"]
+        return cls(
+            to_device(tree["model"]),
+            FieldCodec.from_tree(tree["codec"], about["codec"]),
+            np.asarray(tree["sensors"]),
+            about["unit"],
+            np.asarray(tree["spread"]),
+            DecoderFitConfig(**{**told, "widths": tuple(told["widths"])}),
+            about["history"],
+            about["seconds"],
+            about["reason"],
+        )
+
+
+@eqx.filter_jit
+def _decoded(model: ShallowDecoder, inputs: Array) -> Array:
+    return jax.vmap(model)(inputs)
+
+
+def _inputs(
+    seen: np.ndarray, codec: FieldCodec, sensors: np.ndarray, unit: float
+) -> np.ndarray:
+    """Readings as the network takes them."""
+    return ((seen - codec.mean[sensors]) / unit).astype(np.float32)
+
+
+def fit_decoder(
+    data: Snapshots | ArrayLike,
+    sensors: ArrayLike,
+    config: DecoderFitConfig = DecoderFitConfig(),
+    *,
+    codec: FieldCodec | None = None,
+    folder: str | Path | None = None,
+    seconds: float = 30.0,
+    tell: Callable[[Info], None] = lambda row: None,
+) -> FittedDecoder:
+    """Train a decoder from sensors to fields.
+
+    **Arguments:**
+    - `data`: **training** `Snapshots` or rows `"time m"`.
+    - `sensors`: places in a row, `"p"` (`wall_sensors`, `leverage_sensors`).
+    - `codec`: of the same snapshots, where there is one already.
+    - `folder`: of checkpoints, one every `seconds`; the same call goes on where a
+      killed one stopped, to the same bits.
+    - `tell`: called with a record every hundred epochs or so.
+
+    **Returns:** a `FittedDecoder`.
+    **Raises:** `DataError` for snapshots that cannot be used; `ConfigError` for sensors
+    that are not in the field.
+
+    ```python
+    >>> import numpy as np
+    >>> from pendula.latent import DecoderFitConfig, fit_decoder
+    >>> t, x = np.arange(60.0)[:, None], np.linspace(0, 6, 40)
+    >>> wave = np.sin(x - 0.3 * t) + 0.3 * np.sin(2 * x - 0.6 * t)
+    >>> fitted = fit_decoder(wave[:40], [3, 11], DecoderFitConfig(epochs=1000))
+    >>> fitted.score(wave[40:]).deviation < 0.1
+    True
+
+    ```
+    """
+    began = time.perf_counter()
+    rows = data.flat() if isinstance(data, Snapshots) else np.asarray(data)
+    codec = _codec(data, config) if codec is None else codec
+    at = checked_sensors(sensors, len(codec.mean))
+    readings = rows[:, at]
+    targets = codec.encode(rows).astype(np.float32)
+    unit, spread = 1.0, np.ones(codec.size, np.float32)
+    if codec.basis is not None:
+        unit = float(np.std(readings - codec.mean[at])) or 1.0
+        spread = np.sqrt(np.mean(targets**2, axis=0))
+    inputs = _inputs(readings, codec, at, unit)
+    targets = targets / spread
+    share = jnp.asarray(spread**2 / np.sum(spread**2))
+    key, noise = jax.random.split(jax.random.key(config.seed))
+    model = ShallowDecoder(
+        len(at),
+        codec.size,
+        widths=config.widths,
+        norm=config.norm,
+        dropout=config.dropout,
+        key=key,
+    )
+    place = None if folder is None else Path(folder)
+    if place is not None:
+        told = json.dumps(dataclasses.asdict(config))
+        check_same(place, {"told": told, "data": _digest(inputs, targets)})
+    weights, rest = split_trainable(model)
+    rest, running = _apart(rest)
+    transform = config.transform(_factors(weights, len(codec.mean) * share))
+    state = TrainState.start((weights, running), transform.init(weights), noise)
+    history, before, ended = [], 0.0, None
+    if place is not None:
+        found = resume(place, 0, state)
+        state, ended = (state, None) if found is None else found
+        history, before = logged(place)
+        history = [row for row in history if row["step"] <= int(state.step)]
+    inner = next(k for k in (_INNER, 10, 5, 2, 1) if config.epochs % k == 0)
+    if ended is None:
+        callbacks: list[AbstractCallback] = [Tell(history.append), Tell(tell)]
+        if place is not None:
+            callbacks.append(MetricsLog(place, "fit", int(state.step)))
+            callbacks.append(Checkpoint(place, 0, seconds))
+        state, ended = run(
+            gradient_step(_loss(rest, share), transform, inner=inner, statistics=True),
+            state,
+            (jnp.asarray(inputs), jnp.asarray(targets)),
+            callbacks,
+            num_steps=config.epochs,
+            log_every=5 * inner,
+            inner=inner,
+        )
+    weights, running = finish(state)
+    return FittedDecoder(
+        eqx.combine(weights, _joined(rest, running)),
+        codec,
+        at,
+        unit,
+        spread,
+        config,
+        history,
+        before + time.perf_counter() - began,
+        ended,
+    )
+
+
+def _codec(data: Snapshots | ArrayLike, config: DecoderFitConfig) -> FieldCodec:
+    """In POD coordinates scaled, on cells as they are."""
+    plain = FieldCodec.fit(data, reduced=False, scaling="none")
+    reduced = config.reduced
+    if reduced is None:
+        reduced = len(plain.mean) > 2000 or config.rank is not None
+    if not reduced:
+        if config.rank is not None:
+            raise ConfigError("rank needs POD coordinates. Set reduced to True.")
+        return plain
+    return FieldCodec.fit(data, reduced=True, rank=config.rank)
+
+
+def _apart(rest: ShallowDecoder) -> tuple[ShallowDecoder, Any]:
+    """(the model without running statistics, those)."""
+    if rest.states is None:
+        return rest, None
+    return eqx.tree_at(lambda m: m.states, rest, None), rest.states
+
+
+def _joined(rest: ShallowDecoder, running: Any) -> ShallowDecoder:
+    if running is None:
+        return rest
+    none = lambda x: x is None
+    return eqx.tree_at(lambda m: m.states, rest, running, is_leaf=none)
+
+
+def _factors(weights: ShallowDecoder, last: Array) -> Any:
+    """What the decay of every weight is multiplied by: 1, in the last layer that of
+    its output, so that the penalty is that of a layer which gives cells."""
+    ones = jax.tree.map(lambda x: jnp.ones(()), weights)
+    at = lambda m: (m.weights[-1], m.biases[-1])
+    return eqx.tree_at(at, ones, (last[:, None], last))
+
+
+def _loss(
+    rest: ShallowDecoder, share: Float[Array, " r"]
+) -> Callable[..., tuple[Array, Any]]:
+    """Mean over snapshots of the squared gaps, each coordinate by its share."""
+
+    def loss(
+        params: tuple[Any, Any], batch: tuple[Array, Array], key: PRNGKeyArray
+    ) -> tuple[Array, Any]:
+        weights, running = params
+        model = eqx.combine(weights, _joined(rest, running))
+        model = eqx.nn.inference_mode(model, value=False)
+        inputs, targets = batch
+        keys = jax.random.split(key, len(inputs))
+        over = jax.vmap(model.traced, out_axes=(0, None), axis_name="batch")
+        found, after = over(inputs, keys)
+        return jnp.mean((found - targets) ** 2 @ share), after
+
+    return loss
+
+
+def _digest(*arrays: np.ndarray) -> str:
+    found = hashlib.sha256()
+    for array in arrays:
+        found.update(array.tobytes())
+    return found.hexdigest()
