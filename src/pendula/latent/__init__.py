@@ -15,12 +15,23 @@ from ._codec import (
     relative_errors as relative_errors,
 )
 from ._dmd import ExactDMD as ExactDMD, LinearForecast as LinearForecast
+from ._fit_decoder import (
+    DecoderFitConfig as DecoderFitConfig,
+    FittedDecoder as FittedDecoder,
+    fit_decoder as fit_decoder,
+)
 from ._fit_latent import (
     FittedLatent as FittedLatent,
     LatentFitConfig as LatentFitConfig,
     consistency as consistency,
     fit_latent as fit_latent,
     window_loss as window_loss,
+)
+from ._gappy_pod import (
+    FittedGappyPOD as FittedGappyPOD,
+    GappyPOD as GappyPOD,
+    ReconstructionErrors as ReconstructionErrors,
+    reconstruction_errors as reconstruction_errors,
 )
 from ._hankel_dmd import HankelDMD as HankelDMD
 from ._linear_maps import (
@@ -43,6 +54,12 @@ from ._models import (
     predict_latent as predict_latent,
 )
 from ._optimized_dmd import OptimizedDMD as OptimizedDMD
+from ._sensors import (
+    leverage as leverage,
+    leverage_sensors as leverage_sensors,
+    wall_sensors as wall_sensors,
+)
+from ._shallow_decoder import ShallowDecoder as ShallowDecoder
 from ._stein import (
     discrete_lyapunov as discrete_lyapunov,
     lyapunov_prior as lyapunov_prior,
