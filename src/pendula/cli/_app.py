@@ -94,6 +94,11 @@ DATA: dict[str, tuple[str, str, str]] = {
         "Download a data file once, check it, keep it with its licence.",
         'pendula data fetch URL --sha256 HASH --licence "CC BY 4.0"',
     ),
+    "cylinder": (
+        "_cylinder:cylinder",
+        "Compute the wake of a cylinder, and write its snapshots.",
+        "pendula data cylinder --re 100 --preset fast --out cyl.nc",
+    ),
 }
 
 EPILOGUE = (

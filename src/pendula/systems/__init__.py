@@ -8,6 +8,25 @@ from ._classical_time import (
     classical_time as classical_time,
 )
 from ._cycle_shapes import cycle_shapes as cycle_shapes
+from ._cylinder_config import (
+    CYLINDER_PRESETS as CYLINDER_PRESETS,
+    CylinderConfig as CylinderConfig,
+)
+from ._cylinder_flow import CylinderFlow as CylinderFlow, FlowState as FlowState
+from ._cylinder_grid import CylinderMesh as CylinderMesh
+from ._cylinder_numbers import (
+    WakeNumbers as WakeNumbers,
+    bubble_length as bubble_length,
+    growth_rate as growth_rate,
+    wake_numbers as wake_numbers,
+)
+from ._cylinder_sample import WakeSampler as WakeSampler
+from ._cylinder_wake import (
+    CylinderRun as CylinderRun,
+    cylinder_wake as cylinder_wake,
+    simulate_cylinder as simulate_cylinder,
+    wake_snapshots as wake_snapshots,
+)
 from ._diffusion import (
     DIRICHLET as DIRICHLET,
     NEUMANN as NEUMANN,

@@ -1,0 +1,253 @@
+"""The wake of a cylinder: computed, and as snapshots that are kept."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import equinox as eqx
+import numpy as np
+from jaxtyping import Float
+
+from .._errors import DataError, DivergedError
+from .._machine import revision
+from .._precision import precision, to_host
+from ..data import Snapshots, cache_folder, read_snapshots, write_snapshots
+from ._cylinder_config import CHANNELS, CylinderConfig
+from ._cylinder_flow import CylinderFlow, FlowState
+from ._cylinder_numbers import WakeNumbers, step_limit, wake_numbers
+from ._cylinder_sample import WakeSampler
+
+
+LARGEST_DRAG = 10.0
+UP = 1.0  # D/U after which the stream is up: its start alone gives a C_D of 9
+CHUNK = (16, 128)  # steps between two looks at the forces, at least and at most
+
+Tell = Callable[[float, float, float], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class CylinderRun:
+    """A computed wake: modes of vorticity and stream function of each snapshot at `ts`,
+    `"time part mode node"`, and the forces after every step from the start on, C_D and
+    C_L at `step_ts`."""
+
+    config: CylinderConfig
+    ts: Float[np.ndarray, "time"]
+    omega: Float[np.ndarray, "time part mode node"]
+    psi: Float[np.ndarray, "time part mode node"]
+    step_ts: Float[np.ndarray, "step"]
+    drag: Float[np.ndarray, "step"]
+    lift: Float[np.ndarray, "step"]
+
+    def numbers(
+        self, start: float | None = None, end: float | None = None
+    ) -> WakeNumbers:
+        """Frequency and forces from `start` to `end` (default: the snapshots')."""
+        low = self.ts[0] if start is None else start
+        high = self.ts[-1] if end is None else end
+        seen = (self.step_ts >= low - 1e-9) & (self.step_ts <= high + 1e-9)
+        if seen.sum() < 2:
+            raise DataError(
+                f"fewer than two steps lie from {low:g} to {high:g}; the run ends at "
+                f"{self.step_ts[-1]:g}. Take a longer stretch, or more snapshots."
+            )
+        return wake_numbers(self.step_ts[seen], self.drag[seen], self.lift[seen])
+
+
+def simulate_cylinder(
+    config: CylinderConfig | None = None, *, tell: Tell | None = None
+) -> CylinderRun:
+    """The flow around a cylinder from rest, in float64.
+
+    **Arguments:** `config`; `tell`: is told t, C_D and C_L as the flow goes on.
+    **Raises:** `DivergedError` when |C_D| exceeds 10 or a force is not a number, with
+    the step that would do.
+    **Source:** as for `CylinderFlow`.
+
+    ```python
+    >>> from pendula.systems import CylinderConfig, CylinderMesh, simulate_cylinder
+    >>> mesh = CylinderMesh(24, 32, 0.02, outer=20.0, sponge_start=12.0)
+    >>> config = CylinderConfig(re=20, mesh=mesh, start=0.0, num=11)
+    >>> run = simulate_cylinder(config)
+    >>> run.omega.shape, run.ts[-1], bool(2 < run.drag[-1] < 4)
+    ((11, 2, 11, 25), 2.0, True)
+
+    ```
+    """
+    config = CylinderConfig() if config is None else config
+    config.warn()
+    with precision(np.float64):
+        flow = CylinderFlow(
+            config.resolution, config.nu, dt=config.dt, rotation=config.rotation
+        )
+        pace = _Pace(config, tell or (lambda t, drag, lift: None))
+        kept = list(_snapshots(flow, config, pace))
+    omega, psi = (np.stack(fields) for fields in zip(*kept, strict=True))
+    forces = np.concatenate(pace.forces)
+    ts = np.arange(1, len(forces) + 1) * config.spacing / config.steps_between
+    return CylinderRun(config, config.times, omega, psi, ts, *forces.T)
+
+
+def _snapshots(
+    flow: CylinderFlow, config: CylinderConfig, pace: _Pace
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Vorticity and stream function of each snapshot."""
+    state, per = flow.start(), config.steps_between
+    chunk = int(np.clip(per, *CHUNK))
+    for index in range(config.count):
+        left = config.steps_before if index == 0 else per
+        if left and not pace.forces:
+            state = pace.look(_first(flow, state), state)
+            left -= 1
+        while left:
+            steps = min(left, chunk)
+            state = pace.look(_many(flow, state, steps), state)
+            left -= steps
+        yield np.asarray(state.omega), np.asarray(state.psi)
+
+
+@eqx.filter_jit
+def _first(flow: CylinderFlow, state: FlowState) -> tuple[FlowState, Any]:
+    state, force = flow.first_step(state)
+    return state, force[None]
+
+
+@eqx.filter_jit
+def _many(flow: CylinderFlow, state: FlowState, steps: int) -> tuple[FlowState, Any]:
+    return flow.run(state, steps)
+
+
+@dataclasses.dataclass
+class _Pace:
+    """Looks at the forces as the flow goes on."""
+
+    config: CylinderConfig
+    tell: Tell
+    forces: list[np.ndarray] = dataclasses.field(default_factory=list)
+    steps: int = 0
+
+    def look(self, found: tuple[FlowState, Any], before: FlowState) -> FlowState:
+        """Keep the forces of a chunk, or stop."""
+        state, forces = found[0], to_host(found[1])
+        ts = (self.steps + 1 + np.arange(len(forces))) * self.config.dt
+        bad = ~np.isfinite(forces).all(axis=1)
+        bad |= (np.abs(forces[:, 0]) > LARGEST_DRAG) & (ts > UP)
+        if bad.any():
+            k = int(np.argmax(bad))
+            raise DivergedError(self._why(ts[k], forces[k, 0], before))
+        self.steps += len(forces)
+        self.forces.append(forces)
+        self.tell(float(ts[-1]), *map(float, forces[-1]))
+        return state
+
+    def _why(self, t: float, drag: float, before: FlowState) -> str:
+        mesh = self.config.resolution
+        limit = step_limit(mesh, np.asarray(before.psi))
+        return (
+            f"the flow blew up at t = {t:.4g}: C_D is {drag:.3g}, and stays below "
+            f"{LARGEST_DRAG:g} in a real one. dt = {self.config.dt:.4g} is too long: "
+            f"with {mesh.num_angular} angles the limit, about 0.5 r dtheta / |u|, was "
+            f"{limit:.2g}; or the mesh is too coarse for this Reynolds number. Take a "
+            'shorter dt, or the preset "reference".'
+        )
+
+
+def cylinder_wake(
+    config: CylinderConfig | None = None,
+    *,
+    tell: Tell | None = None,
+    again: bool = False,
+) -> Snapshots:
+    """Snapshots of the wake of a cylinder; computed once, then read from the cache.
+
+    **Shapes and units**: values `"time x y chan"` float32; x and y in diameters D, the
+    cylinder of radius 0.5 at (0, 0), vorticity in U/D, velocity in U, times in D/U.
+    Inside of the cylinder the mask is False and the values are 0.
+    **Arguments:** `config`: default Re = 100, periodic shedding on the papers' grid;
+    `tell`: is told t, C_D and C_L as the flow goes on; `again`: compute even if it is
+    in the cache.
+    **Returns:** `Snapshots`; `attrs` hold Re, the Strouhal number, forces and settings.
+    **Raises:** `DivergedError` as for `simulate_cylinder`.
+    **Source:** as for `CylinderFlow`; the grid of the data set is that of Erichson et
+    al., arXiv:1902.07358 and arXiv:1905.10866.
+
+    ```python
+    >>> from pendula.systems import CylinderConfig, CylinderMesh, cylinder_wake
+    >>> mesh = CylinderMesh(24, 32, 0.02, outer=20.0, sponge_start=12.0)
+    >>> config = CylinderConfig(re=20, mesh=mesh, start=1.0, num=6, coarsen=10)
+    >>> data = cylinder_wake(config)
+    >>> data.values.shape, data.dt, data.names
+    ((6, 45, 20, 1), 0.2, ('vorticity',))
+
+    ```
+    """
+    config = CylinderConfig() if config is None else config
+    path = cache_folder() / "cylinder" / f"{config.key()}.npz"
+    if path.exists() and not again:
+        config.warn()
+        return read_snapshots(path)
+    data = wake_snapshots(simulate_cylinder(config, tell=tell))
+    with contextlib.suppress(DataError):  # a cache that cannot be written is no harm
+        write_snapshots(data, path)
+    return data
+
+
+def wake_snapshots(run: CylinderRun) -> Snapshots:
+    """The snapshots of a run, on the grid of its configuration."""
+    config, mesh = run.config, run.config.resolution
+    sampler = WakeSampler(mesh, config.x, config.y)
+    shape = (len(run.ts), *sampler.mask.shape, len(config.channels))
+    values = np.zeros(shape, np.float32)
+    moves = {"u", "v"} & set(config.channels)
+    for k, (omega, psi) in enumerate(zip(run.omega, run.psi, strict=True)):
+        fields = {}
+        if "vorticity" in config.channels:
+            fields["vorticity"] = sampler.vorticity(omega)
+        if moves:
+            fields["u"], fields["v"] = sampler.velocity(psi)
+        for c, name in enumerate(config.channels):
+            values[k, ..., c] = fields[name]
+    return Snapshots.of(
+        run.ts,
+        values,
+        axes={"x": config.x, "y": config.y},
+        mask=sampler.mask,
+        names=config.channels,
+        units=tuple(CHANNELS[name] for name in config.channels),
+        axis_units=("D", "D"),
+        time_unit="D/U",
+        attrs=_attrs(run),
+        licence="generated",
+        origin={"made by": "pendula.systems.cylinder_wake", "key": config.key()},
+    )
+
+
+def _attrs(run: CylinderRun) -> dict[str, Any]:
+    """What is known of the set, as numbers and words that a file can hold."""
+    from importlib.metadata import version
+
+    config, mesh = run.config, run.config.resolution
+    about: dict[str, Any] = {
+        "Re": float(config.re),
+        "rotation": float(config.rotation),
+        "phase": config.phase,
+        "preset": config.preset if config.mesh is None else "own mesh",
+        "dt": config.dt,
+        "num_radial": mesh.num_radial,
+        "num_angular": mesh.num_angular,
+        "outer": float(mesh.outer),
+        "pendula": version("pendula"),
+        "revision": revision() or "unknown",
+    }
+    if len(run.ts) > 1:
+        found = run.numbers()
+        about |= {
+            "St": found.strouhal,
+            "C_D": found.drag,
+            "C_L amplitude": found.lift_amplitude,
+            "period change": found.period_change,
+        }
+    return {k: v for k, v in about.items() if not (isinstance(v, float) and v != v)}
