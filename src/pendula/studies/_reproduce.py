@@ -132,6 +132,7 @@ _MODULES = {
         "_sequences_gpu",
     ),
     "robustness": ("_robustness",),
+    "latent": ("_latent", "_latent_prior", "_latent_koopman"),
 }
 BUDGETS = ("full", "quick")
 RESULTS = Path("results")
