@@ -12,7 +12,7 @@ from .._errors import ConfigError, DataError, ShapeError
 from ._dmd import checked, times
 
 
-_ILL = 1e6  # condition of the harmonics beyond which they are not told apart
+_ILL = 1e3  # condition of the harmonics beyond which they are not told apart
 
 
 def persistence(y0: ArrayLike, steps: int) -> Float[np.ndarray, "*batch step m"]:

@@ -251,7 +251,7 @@ def series(
     if len({one.shape[1] for one in parts}) > 1:
         sizes = [one.shape[1] for one in parts]
         raise ShapeError(f"series of {sizes} numbers a snapshot; expected equal ones.")
-    if all((one == one[0]).all() for one in parts):
+    if max(len(one) for one in parts) > 1 and all((o == o[0]).all() for o in parts):
         raise DataError(
             "all snapshots are the same: there is no motion to learn. Check the file "
             "and the channel."

@@ -360,8 +360,15 @@ def _loss(
         model = eqx.combine(weights, _joined(rest, running))
         model = eqx.nn.inference_mode(model, value=False)
         inputs, targets = batch
-        keys = jax.random.split(key, len(inputs))
-        over = jax.vmap(model.traced, out_axes=(0, None), axis_name="batch")
+        keys = None
+        if model.dropout is not None:
+            keys = jax.random.split(key, len(inputs))
+        over = jax.vmap(
+            model.traced,
+            in_axes=(0, None if keys is None else 0),
+            out_axes=(0, None),
+            axis_name="batch",
+        )
         found, after = over(inputs, keys)
         return jnp.mean((found - targets) ** 2 @ share), after
 
