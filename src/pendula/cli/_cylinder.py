@@ -36,6 +36,9 @@ def cylinder(
     num: Annotated[int | None, Parameter(help="Snapshots.")] = None,
     spacing: Annotated[float, Parameter(help="Time between two, in D/U.")] = 0.2,
     start: Annotated[float | None, Parameter(help="Time of the first, in D/U.")] = None,
+    trigger: Annotated[
+        float | None, Parameter(help="Speed of the push that starts the shedding.")
+    ] = None,
     coarsen: Annotated[
         int, Parameter(help="Keep every how many-th node of the grid.")
     ] = 1,
@@ -71,6 +74,7 @@ def cylinder(
         num=num,
         spacing=spacing,
         start=start,
+        trigger=trigger,
         coarsen=coarsen,
     )
     given = {"num_radial": radial, "num_angular": angular, "dt": dt}

@@ -14,7 +14,7 @@ from ._cylinder_modes import ModeSolver, mode_solver
 
 
 RAMP = 0.3  # D/U in which the stream and the rotation come up
-TRIGGER, TRIGGER_END = 0.3, 4.0  # U and D/U: the stream from below that starts shedding
+TRIGGER_END = 4.0  # D/U
 BLOCK = 100  # steps whose insides a gradient computes again
 
 
@@ -40,13 +40,13 @@ class CylinderFlow(eqx.Module):
     with $\xi = \ln(r/a)$, $u_r = \psi_\theta / r$, $u_\theta = -\psi_\xi / r$.
     Advection by the step's last two values, diffusion by the new one (SBDF2, the first
     step Euler's). The stream comes up as $1 - e^{-(t/0.3)^2}$, with it the rotation;
-    for 0 < t < 4 a stream 0.3 sin(pi t / 4) from below starts the shedding.
+    for 0 < t < 4 a stream from below, a sine, starts the shedding.
 
     **Shapes and units**: lengths in diameters D, speeds in the stream's U, density 1.
     **Arguments:** `mesh`; `nu`: 1 / Re, a number or a JAX value (then everything can be
     differentiated with respect to it); `dt`: step (default: the mesh's); `rotation`:
     rate of the cylinder [U/D], the surface moves at half of it, counterclockwise;
-    `trigger`: whether the shedding is started.
+    `trigger`: largest speed of the stream from below [U].
     **Behaviour / good values:** made, and used, in float64 (`jax.enable_x64`); what
     users need is `simulate_cylinder`. Gradients through many steps keep one state for
     every hundred.
@@ -71,7 +71,7 @@ class CylinderFlow(eqx.Module):
         *,
         dt: float | None = None,
         rotation: Any = 0.0,
-        trigger: bool = True,
+        trigger: Any = 0.3,
     ) -> None:
         step = mesh.dt if dt is None else dt
         on_device = lambda tree: jax.tree.map(jnp.asarray, tree)
@@ -82,7 +82,7 @@ class CylinderFlow(eqx.Module):
         self.nu = jnp.asarray(nu, jnp.float64)
         self.dt = jnp.asarray(step, jnp.float64)
         self.rotation = jnp.asarray(rotation, jnp.float64)
-        self.trigger = jnp.asarray(TRIGGER if trigger else 0.0, jnp.float64)
+        self.trigger = jnp.asarray(trigger, jnp.float64)
         self.num_angular = mesh.num_angular
 
     def start(self) -> FlowState:

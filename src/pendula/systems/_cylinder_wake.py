@@ -81,7 +81,11 @@ def simulate_cylinder(
     config.warn()
     with precision(np.float64):
         flow = CylinderFlow(
-            config.resolution, config.nu, dt=config.dt, rotation=config.rotation
+            config.resolution,
+            config.nu,
+            dt=config.dt,
+            rotation=config.rotation,
+            trigger=config.push,
         )
         pace = _Pace(config, tell or (lambda t, drag, lift: None))
         kept = list(_snapshots(flow, config, pace))
@@ -234,6 +238,7 @@ def _attrs(run: CylinderRun) -> dict[str, Any]:
         "Re": float(config.re),
         "rotation": float(config.rotation),
         "phase": config.phase,
+        "trigger": float(config.push),
         "preset": config.preset if config.mesh is None else "own mesh",
         "dt": config.dt,
         "num_radial": mesh.num_radial,
@@ -242,7 +247,7 @@ def _attrs(run: CylinderRun) -> dict[str, Any]:
         "pendula": version("pendula"),
         "revision": revision() or "unknown",
     }
-    if len(run.ts) > 1:
+    if config.phase == "periodic" and len(run.ts) > 1:
         found = run.numbers()
         about |= {
             "St": found.strouhal,
