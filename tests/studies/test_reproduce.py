@@ -300,7 +300,7 @@ def test_every_study_has_a_table_of_its_own():
             "absent",
         ],
         "heartbeats",
-        *["lyapunov", "koopman"],
+        *["lyapunov", "koopman", "sst"],
     ]
 
 

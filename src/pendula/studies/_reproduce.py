@@ -132,7 +132,15 @@ _MODULES = {
         "_sequences_gpu",
     ),
     "robustness": ("_robustness",),
-    "latent": ("_latent", "_latent_prior", "_latent_koopman"),
+    "wake": (
+        "_wake",
+        "_wake_grid",
+        "_wake_periodic",
+        "_wake_steady",
+        "_wake_family",
+        "_wake_speed",
+    ),
+    "latent": ("_latent", "_latent_prior", "_latent_koopman", "_latent_sst"),
 }
 BUDGETS = ("full", "quick")
 RESULTS = Path("results")
