@@ -228,7 +228,7 @@ def test_every_study_has_a_table_of_its_own():
     found = studies()
     first = {"spine", "real_data", "families", "slinky"}
     later = {"continuity", "depth", "curvature", "pinns", "sequences", "robustness"}
-    later |= {"latent"}
+    later |= {"latent", "wake"}
     assert set(found) == first | later
     for name, one in found.items():
         assert one.about.endswith(".")
@@ -300,7 +300,8 @@ def test_every_study_has_a_table_of_its_own():
             "absent",
         ],
         "heartbeats",
-        *["lyapunov", "koopman", "sst"],
+        *["grid", "periodic", "steady", "family", "speed"],
+        *["lyapunov", "koopman", "sst", "sensors"],
     ]
 
 

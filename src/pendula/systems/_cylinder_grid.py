@@ -75,7 +75,8 @@ class CylinderMesh:
     Nodes $r = a e^{\xi}$ with $\xi$ at Chebyshev's N + 1 points up to $\ln(R/a)$,
     angles equally spaced; of their modes two thirds are kept, so that products of two
     fields are exact. A sponge $\sigma = s ((r - r_s) / (R - r_s))^2$ takes the wake out
-    before it meets the outer edge.
+    before it meets the outer edge, and before it reaches radii where nodes and angles
+    lie further apart than its vortices are wide.
     """
 
     num_radial: int
@@ -87,9 +88,9 @@ class CylinderMesh:
     steps blow up."""
     outer: float = 40.0
     """R [D]."""
-    sponge_start: float = 22.0
+    sponge_start: float = 12.0
     """r_s [D], below R."""
-    sponge_rate: float = 0.5
+    sponge_rate: float = 1.0
     """s [U/D], at least 0."""
 
     @property
