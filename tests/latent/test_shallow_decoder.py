@@ -156,7 +156,7 @@ def test_the_settings_are_the_published_ones():
 def _first_update(config, grad, at):
     """Of a weight 1, by constant gradients."""
     weight = jnp.ones(())
-    transform = config.transform(jnp.ones(()))
+    transform = config.transform()
     state = transform.init(weight)
     with jax.numpy_dtype_promotion("standard"):
         update = jax.jit(transform.update)

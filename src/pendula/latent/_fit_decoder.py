@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -26,6 +27,7 @@ from ..train import (
     AbstractCallback,
     Checkpoint,
     MetricsLog,
+    Step,
     Tell,
     TrainState,
     check_same,
@@ -104,9 +106,9 @@ class DecoderFitConfig:
                 "at least 0."
             )
 
-    def transform(self, factors: Any) -> optax.GradientTransformation:
-        """The optimiser: decay (times a factor a weight) added to the gradient, then
-        Adam."""
+    def transform(self) -> optax.GradientTransformation:
+        """The optimiser: decay added to the gradient, then Adam. The decay of every
+        weight has a factor, which is in the state, at first 1."""
 
         def falling(first: float, fall: float) -> optax.Schedule:
             return optax.exponential_decay(
@@ -115,15 +117,25 @@ class DecoderFitConfig:
 
         rate = falling(self.weight_decay, self.decay_fall)
 
-        def start(params: Any) -> Array:
-            return jnp.zeros((), jnp.int32)
+        def start(params: Any) -> _Decay:
+            return _Decay(
+                jnp.zeros((), jnp.int32), jax.tree.map(lambda x: jnp.ones(()), params)
+            )
 
-        def add(updates: Any, count: Array, params: Any = None) -> tuple[Any, Array]:
-            one = lambda g, w, f: g + rate(count) * f * w
-            return jax.tree.map(one, updates, params, factors), count + 1
+        def add(updates: Any, state: _Decay, params: Any = None) -> tuple[Any, _Decay]:
+            one = lambda g, w, f: g + rate(state.done) * f * w
+            out = jax.tree.map(one, updates, params, state.factors)
+            return out, _Decay(state.done + 1, state.factors)
 
-        decay = optax.GradientTransformation(start, add)  # type: ignore[arg-type]  # arrays are states
+        decay = optax.GradientTransformation(start, add)  # type: ignore[arg-type]  # a named tuple is a state
         return optax.chain(decay, optax.adam(falling(self.lr, self.rate_fall)))
+
+
+class _Decay(NamedTuple):
+    """Updates done, and what the decay of every weight is multiplied by."""
+
+    done: Array
+    factors: Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -262,36 +274,32 @@ def fit_decoder(
     targets = targets / spread
     share = jnp.asarray(spread**2 / np.sum(spread**2))
     key, noise = jax.random.split(jax.random.key(config.seed))
-    model = ShallowDecoder(
-        len(at),
-        codec.size,
-        widths=config.widths,
-        norm=config.norm,
-        dropout=config.dropout,
-        key=key,
-    )
+    model = _model(config, (len(at), codec.size), key)
     place = None if folder is None else Path(folder)
     if place is not None:
         told = json.dumps(dataclasses.asdict(config))
         check_same(place, {"told": told, "data": _digest(inputs, targets)})
     weights, rest = split_trainable(model)
     rest, running = _apart(rest)
-    transform = config.transform(_factors(weights, len(codec.mean) * share))
-    state = TrainState.start((weights, running), transform.init(weights), noise)
+    inner = next(k for k in (_INNER, 10, 5, 2, 1) if config.epochs % k == 0)
+    step, transform = _program(config, model.sizes, inner)
+    opt = transform.init(weights)
+    factors = _factors(weights, len(codec.mean) * share)
+    opt = eqx.tree_at(lambda o: o[0].factors, opt, factors)
+    state = TrainState.start((weights, (running, share)), opt, noise)
     history, before, ended = [], 0.0, None
     if place is not None:
         found = resume(place, 0, state)
         state, ended = (state, None) if found is None else found
         history, before = logged(place)
         history = [row for row in history if row["step"] <= int(state.step)]
-    inner = next(k for k in (_INNER, 10, 5, 2, 1) if config.epochs % k == 0)
     if ended is None:
         callbacks: list[AbstractCallback] = [Tell(history.append), Tell(tell)]
         if place is not None:
             callbacks.append(MetricsLog(place, "fit", int(state.step)))
             callbacks.append(Checkpoint(place, 0, seconds))
         state, ended = run(
-            gradient_step(_loss(rest, share), transform, inner=inner, statistics=True),
+            step,
             state,
             (jnp.asarray(inputs), jnp.asarray(targets)),
             callbacks,
@@ -299,7 +307,7 @@ def fit_decoder(
             log_every=5 * inner,
             inner=inner,
         )
-    weights, running = finish(state)
+    weights, (running, _) = finish(state)
     return FittedDecoder(
         eqx.combine(weights, _joined(rest, running)),
         codec,
@@ -348,15 +356,49 @@ def _factors(weights: ShallowDecoder, last: Array) -> Any:
     return eqx.tree_at(at, ones, (last[:, None], last))
 
 
-def _loss(
-    rest: ShallowDecoder, share: Float[Array, " r"]
-) -> Callable[..., tuple[Array, Any]]:
+def _program(
+    config: DecoderFitConfig, sizes: tuple[int, ...], inner: int
+) -> tuple[Step, optax.GradientTransformation]:
+    """The compiled step and its optimiser: one for all trainings of the same kind."""
+    return _compiled(dataclasses.replace(config, seed=0, epochs=0), sizes, inner)
+
+
+@functools.lru_cache(maxsize=16)
+def _compiled(
+    config: DecoderFitConfig, sizes: tuple[int, ...], inner: int
+) -> tuple[Step, optax.GradientTransformation]:
+    shape = eqx.filter_eval_shape(_model, config, sizes, jax.random.key(0))
+    # the only array that is not trained, nor a running statistic, is the dropout's
+    fill = lambda x: x if isinstance(x, bool) else jnp.full(x.shape, config.dropout)
+    blank = jax.tree.map(fill, shape)
+    rest, _ = _apart(split_trainable(blank)[1])
+    transform = config.transform()
+    return gradient_step(
+        _loss(rest), transform, inner=inner, statistics=True
+    ), transform
+
+
+def _model(
+    config: DecoderFitConfig, sizes: tuple[int, ...], key: PRNGKeyArray
+) -> ShallowDecoder:
+    """As it starts."""
+    return ShallowDecoder(
+        sizes[0],
+        sizes[-1],
+        widths=config.widths,
+        norm=config.norm,
+        dropout=config.dropout,
+        key=key,
+    )
+
+
+def _loss(rest: ShallowDecoder) -> Callable[..., tuple[Array, Any]]:
     """Mean over snapshots of the squared gaps, each coordinate by its share."""
 
     def loss(
         params: tuple[Any, Any], batch: tuple[Array, Array], key: PRNGKeyArray
     ) -> tuple[Array, Any]:
-        weights, running = params
+        weights, (running, share) = params
         model = eqx.combine(weights, _joined(rest, running))
         model = eqx.nn.inference_mode(model, value=False)
         inputs, targets = batch
@@ -370,7 +412,7 @@ def _loss(
             axis_name="batch",
         )
         found, after = over(inputs, keys)
-        return jnp.mean((found - targets) ** 2 @ share), after
+        return jnp.mean((found - targets) ** 2 @ share), (after, share)
 
     return loss
 

@@ -140,7 +140,13 @@ _MODULES = {
         "_wake_family",
         "_wake_speed",
     ),
-    "latent": ("_latent", "_latent_prior", "_latent_koopman", "_latent_sst"),
+    "latent": (
+        "_latent",
+        "_latent_prior",
+        "_latent_koopman",
+        "_latent_sst",
+        "_latent_sensors",
+    ),
 }
 BUDGETS = ("full", "quick")
 RESULTS = Path("results")
