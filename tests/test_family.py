@@ -74,6 +74,7 @@ from pendula.dynamics._constants import PriorWidth
 from pendula.dynamics._family import SavedFamily
 from pendula.dynamics._fitted import Saved
 from pendula.dynamics._stochastic import Belief, Uncertain
+from pendula.latent import ShallowDecoder
 from pendula.nn import (
     MLP,
     BatchNorm,
@@ -518,6 +519,9 @@ def others():
         **in_depth(),
         **recurrent(),
         "NeuralSDE": NeuralSDE.make(2, width=3, key=jax.random.key(0)),
+        "ShallowDecoder": ShallowDecoder(
+            2, 3, widths=(2, 2), dropout=0.1, key=jax.random.key(0)
+        ),
         "StateFrame": NeuralSDE.make(2, width=3, key=jax.random.key(0)).frame,
         "Saved": Saved(jax.tree.map(lambda x: x[None], model), np.ones((1, 2, 2))),
     }
