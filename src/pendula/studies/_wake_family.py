@@ -37,7 +37,7 @@ def _rows() -> Iterator[Row]:
         "wake.family.period_change",
         "Longest less shortest period over their mean, the worst of the family.",
         target=1e-2,
-        tried="Flows from rest to t = 170.",
+        tried="Flows from rest to t = 130.",
     )
     for name, rate in TURNS.items():
         for re in RES:
@@ -60,7 +60,7 @@ def _rows() -> Iterator[Row]:
 @wake.part(
     "family",
     tuple(_rows()),
-    full={"mesh": preset("fast"), "until": 170.0, "window": 40.0},
+    full={"mesh": preset("fast"), "until": 130.0, "window": 35.0},
     quick={"mesh": small(), "until": 1.5, "window": 1.0},
 )
 def family(run: Run) -> Iterator[Claim]:

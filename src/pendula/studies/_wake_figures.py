@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .._files import replacing
 from ..data import Snapshots
 from ._figures import COLOURS, figure, sheet
 
@@ -83,6 +84,29 @@ def vorticity_figure(path: Path, data: Snapshots) -> None:
         for ax in axes[::2]:
             ax.set_ylabel("y [D]")
         fig.colorbar(image, ax=axes, shrink=0.8, label="vorticity [U/D]", extend="both")
+
+
+def wake_film(path: Path, data: Snapshots) -> None:
+    """One period as a short file that loops, every other node."""
+    from matplotlib import colormaps
+    from PIL import Image
+
+    frames = round(1.0 / float(data.attrs.get("St", 0.165)) / data.dt)
+    paint = colormaps["RdBu_r"]
+    pictures = []
+    for values in data.values[:frames, ::2, ::2, 0]:
+        shown = paint(np.clip(values.T[::-1] / 10.0 + 0.5, 0.0, 1.0))[..., :3]
+        shown[~data.mask[::2, ::2].T[::-1]] = 0.6
+        pictures.append(Image.fromarray(np.uint8(255.0 * shown)))
+    with replacing(path) as temporary:
+        pictures[0].save(
+            temporary,
+            save_all=True,
+            append_images=pictures[1:],
+            duration=80,
+            loop=0,
+            quality=60,
+        )
 
 
 def family_figure(

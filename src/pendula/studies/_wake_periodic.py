@@ -13,7 +13,7 @@ from ._claim import Claim
 from ._row import Row
 from ._study import Run
 from ._wake import LITERATURE, flow, preset, small, wake
-from ._wake_figures import histories_figure, vorticity_figure
+from ._wake_figures import histories_figure, vorticity_figure, wake_film
 
 
 _TRIED = "The default as the convergence study chose it."
@@ -118,6 +118,7 @@ def periodic(run: Run) -> Iterator[Claim]:
     yield run.row("wake.periodic.third").measured(sizes[2] / sizes[0])
     yield run.row("wake.periodic.megabytes").measured(data.values.nbytes / 1e6)
     vorticity_figure(run.figures / "vorticity.png", data)
+    wake_film(run.figures / "wake.webp", data)
     histories_figure(run.figures / "forces.svg", found.ts, found.drag, found.lift)
 
 

@@ -77,7 +77,7 @@ def _told(mesh: CylinderMesh) -> str:
         "default": _told(CYLINDER_PRESETS["fast"]),
         "reference": _told(CYLINDER_PRESETS["reference"]),
         "cells": 20,
-        "until": 100.0,
+        "until": 80.0,
         "window": 30.0,
         "turns": 5,
         "units": 8.0,
