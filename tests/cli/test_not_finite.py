@@ -3,6 +3,7 @@ same."""
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from pendula.data import write
 from pendula.dynamics import Law, known_law
@@ -21,6 +22,7 @@ known_law(
 )
 
 
+@pytest.mark.slow
 def test_status_1_and_a_page_that_says_why(pendula, tmp_path):
     y0 = np.array([[0.3, 0.0], [0.9, 0.0], [0.35, 0.0], [0.4, 0.0]])
     made = simulate("harmonic", num=4, duration=6.0, dt=0.1, y0=y0, observe="q", seed=0)

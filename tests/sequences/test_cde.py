@@ -55,6 +55,7 @@ def test_the_state_goes_to_that_of_the_smooth_path():
         assert_allclose(-np.diff(np.log2(errors)), 2.0, atol=0.2)
 
 
+@pytest.mark.slow
 def test_windows_with_areas_are_better_than_windows_without():
     """Straight lines over windows against lines and the areas swept within."""
     with precision(np.float64):

@@ -181,7 +181,7 @@ def test_counts_of_parameters_are_the_published_ones():
     assert num_parameters(OrthogonalCell(1, 10, key=KEY)) == 45 + 10 + 10
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", WALK)
 def test_scan_loop_jit_vmap_and_chunks_agree(name):
     cell = made(name, 2, 3)
     us = jnp.asarray(np.random.default_rng(0).normal(size=(2, 11, 2)), jnp.float32)
@@ -293,9 +293,13 @@ def order_of(errors):
 @pytest.mark.parametrize(
     ("name", "order", "extra"),
     [
-        ("lipschitz", 1, {"scheme": "euler", "init_std": 3.0}),
+        pytest.param(
+            "lipschitz", 1, {"scheme": "euler", "init_std": 3.0}, marks=pytest.mark.slow
+        ),
         ("lipschitz", 2, {"scheme": "rk2", "init_std": 3.0}),
-        ("cornn", 1, {"gamma": 2.0, "epsilon": 0.5}),
+        pytest.param(
+            "cornn", 1, {"gamma": 2.0, "epsilon": 0.5}, marks=pytest.mark.slow
+        ),
         ("lem", 1, {}),
     ],
 )
@@ -355,6 +359,7 @@ def test_noise_has_the_spread_of_the_ornstein_uhlenbeck_process():
     assert float(jnp.var(states)) == pytest.approx(wanted, rel=0.05)
 
 
+@pytest.mark.slow
 def test_euler_and_maruyama_has_strong_order_one_half():
     """Multiplicative noise on dh = -gamma h dt + eps (sigma1 - sigma2 gamma h) dB,
     with the same path of B at every step length."""
@@ -485,6 +490,7 @@ def test_bad_input_is_refused():
         model(jnp.ones((5, 3)))
 
 
+@pytest.mark.slow
 def test_long_sequences_keep_few_states():
     """The gradient over 10 000 samples of 50 sequences, N = 128, in less than 4 GB, by
     what the compiler sets aside."""

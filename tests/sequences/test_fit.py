@@ -133,6 +133,7 @@ def test_the_slow_part_of_an_orthogonal_cell_moves_slowly():
     assert moved(lambda m: m.cell.input) == pytest.approx(1e-2, rel=0.02)
 
 
+@pytest.mark.slow
 def test_a_source_of_fresh_batches_ends_at_its_error():
     task = Adding(8, 64, per_epoch=50)
     model = recurrent_model("lem", 2, 12, 1, key=KEY)

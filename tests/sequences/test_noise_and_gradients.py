@@ -40,6 +40,7 @@ def loss(y):
     return jnp.sum(jnp.cosh(y - 0.3))
 
 
+@pytest.mark.slow
 def test_small_noise_adds_the_regulariser_to_the_mean_loss():
     """Monte Carlo with opposite draws, whose odd orders cancel."""
     with precision(np.float64):

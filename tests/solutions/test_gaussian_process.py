@@ -62,7 +62,11 @@ def wiggly(waves, **more):
 
 
 @pytest.mark.parametrize(
-    ("spectrum", "nodes", "most"), [("gauss", 64, 1e-4), ("student", 192, 1e-3)]
+    ("spectrum", "nodes", "most"),
+    [
+        ("gauss", 64, 1e-4),
+        pytest.param("student", 192, 1e-3, marks=pytest.mark.slow),
+    ],
 )
 def test_high_frequencies_on_few_nodes(spectrum, nodes, most):
     # three nodes a wave; neurons of the fast path would need far more. Student's
@@ -85,6 +89,7 @@ def test_high_frequencies_on_few_nodes(spectrum, nodes, most):
         assert found.report.estimate["overall"] == pytest.approx(off, abs=2.0 * most)
 
 
+@pytest.mark.slow
 def test_nonlinear_in_time_on_a_circle():
     problem = Problem(
         lambda u, x, t, p: u.t + p.c * u.x + u() ** 2 - (jnp.sin(x - p.c * t)) ** 2,
@@ -98,6 +103,7 @@ def test_nonlinear_in_time_on_a_circle():
     assert_allclose(found(x, t), np.sin(x - 2.0 * t), atol=2e-3)
 
 
+@pytest.mark.slow
 def test_two_dimensions():
     box = Box(Interval(0.0, 1.0), Interval(-1.0, 1.0, name="y"))
     form = lambda x, y: jnp.sin(3.0 * x) * jnp.cos(2.0 * y)

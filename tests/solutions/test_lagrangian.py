@@ -34,6 +34,7 @@ def test_constant_speed_is_exact():
     assert_allclose(view.stretch(T), 1.0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_variable_speed():
     problem = lagrangian(
         lambda u, x, t, p: p.c / (4.0 - jnp.cos(x)),

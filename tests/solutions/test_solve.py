@@ -112,7 +112,11 @@ def test_a_budget_gives_the_best_so_far():
 
 
 @pytest.mark.parametrize(
-    ("strategy", "most"), [(InWindows(0.5), 1e-3), (Curriculum("beta", (1, 3)), 1e-2)]
+    ("strategy", "most"),
+    [
+        (InWindows(0.5), 1e-3),
+        pytest.param(Curriculum("beta", (1, 3)), 1e-2, marks=pytest.mark.slow),
+    ],
 )
 def test_a_trained_network_solves_it_too(strategy, most):
     method = Network(
@@ -122,6 +126,7 @@ def test_a_trained_network_solves_it_too(strategy, most):
     assert error(found, "convection", beta=3.0) < most
 
 
+@pytest.mark.slow
 def test_soft_conditions_hand_on_from_window_to_window():
     config = NetworkConfig(
         width=10,
