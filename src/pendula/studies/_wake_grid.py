@@ -17,8 +17,12 @@ from ._wake_figures import convergence_figure
 VARIANTS: dict[str, tuple[str, dict[str, float]]] = {
     "default": ("the default", {}),
     "finer": (
-        "1.5 times finer in both directions and in time",
+        "the preset reference, 1.5 times finer in both directions and in time",
         {"num_radial": 1.5, "num_angular": 1.5, "dt": 1 / 1.5},
+    ),
+    "check": (
+        "the preset check, 1.2 times finer in both directions and in time",
+        {"num_radial": 1.2, "num_angular": 1.2, "dt": 0.8},
     ),
     "radial": ("1.25 times as many radial nodes", {"num_radial": 1.25}),
     "angular": (

@@ -18,7 +18,7 @@ from ._cylinder_grid import RADIUS, CylinderMesh
 CYLINDER_PRESETS = {
     "fast": CylinderMesh(80, 160, 0.00625),
     "check": CylinderMesh(96, 192, 0.005),
-    "reference": CylinderMesh(120, 240, 0.004),
+    "reference": CylinderMesh(120, 240, 0.2 / 48),
 }
 """Meshes by name; docs/wake.md says what each gives."""
 
