@@ -40,8 +40,8 @@ class CylinderConfig:
     ```python
     >>> from pendula.systems import CylinderConfig
     >>> config = CylinderConfig(re=60, phase="transient", spacing=0.5, num=101)
-    >>> config.times[0], config.times[-1], len(config.x), len(config.y)
-    (10.0, 60.0, 449, 199)
+    >>> config.times[[0, -1]].tolist(), len(config.x), len(config.y)
+    ([10.0, 60.0], 449, 199)
 
     ```
     """

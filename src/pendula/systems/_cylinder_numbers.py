@@ -49,7 +49,7 @@ def wake_numbers(
     >>> lift = 0.3 * np.sin(2 * np.pi * 0.16 * t)
     >>> found = wake_numbers(t, 1.3 + 0.1 * lift**2, lift)
     >>> round(found.strouhal, 6), round(found.lift_amplitude, 4), found.num_periods
-    (0.16, 0.3, 6)
+    (0.16, 0.3, 5)
 
     ```
     """

@@ -72,7 +72,7 @@ def simulate_cylinder(
     >>> mesh = CylinderMesh(24, 32, 0.02, outer=20.0, sponge_start=12.0)
     >>> config = CylinderConfig(re=20, mesh=mesh, start=0.0, num=11)
     >>> run = simulate_cylinder(config)
-    >>> run.omega.shape, run.ts[-1], bool(2 < run.drag[-1] < 4)
+    >>> run.omega.shape, float(run.ts[-1]), bool(2 < run.drag[-1] < 4)
     ((11, 2, 11, 25), 2.0, True)
 
     ```
