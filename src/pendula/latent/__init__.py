@@ -25,6 +25,7 @@ from ._fit_latent import (
     LatentFitConfig as LatentFitConfig,
     consistency as consistency,
     fit_latent as fit_latent,
+    fit_latents as fit_latents,
     window_loss as window_loss,
 )
 from ._gappy_pod import (

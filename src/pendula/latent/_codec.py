@@ -17,7 +17,7 @@ from ..data import Snapshots
 POD_FROM = 2000
 """With more numbers a snapshot than that networks work in POD coordinates."""
 _BLOCK = 1 << 22  # numbers of a block of cells: what is held in float64 at once
-_SMALLEST = 1e-6  # singular values below that, relative to the first, are rounding
+_SMALLEST = 1e-7  # singular values below that, relative to the first, are rounding
 
 
 def pod(

@@ -36,6 +36,7 @@ class LinearForecast:
     - `delays`: snapshots that a forecast begins with.
     - `amplitudes` `"r"` at the time `start`, of fits to all times at once, else None.
     - `is_determined`: whether one snapshot tells the amplitudes of all modes.
+    - `reader`: F `"r r"`, of fits that leave a residual, else None: $z_0 = F U^+ y_0$.
     """
 
     basis: np.ndarray
@@ -47,6 +48,7 @@ class LinearForecast:
     amplitudes: np.ndarray | None = None
     start: float = 0.0
     is_determined: bool = True
+    reader: np.ndarray | None = None
 
     @classmethod
     def of(
@@ -97,6 +99,8 @@ class LinearForecast:
             raise DataError("the start of the forecast has values that are not finite.")
         batch = start.shape[: start.ndim - len(expected)]
         z = start.reshape(*batch, -1) @ self.basis.conj()
+        if self.reader is not None:
+            z = z @ self.reader.T
         newest = self.basis[len(self.basis) - self.size :]
         out = np.empty((*batch, steps, self.size))
         for k in range(steps):

@@ -17,7 +17,7 @@ from .._registry import register
 from .._source import Source
 
 
-_SLOW = 5.0  # a_i = -5 at the start: a radius of 0.9933
+_SLOW = 8.0  # a_i = -8 at the start: a radius of 0.99966
 
 
 class AbstractLinearMap(eqx.Module):
@@ -132,7 +132,7 @@ class RotationDynamics(AbstractLinearMap):
     decoder. A power costs n numbers, r^k and k phi.
     **Arguments:** `size`: n. `angles`: phi_i at the start [radian a step], n // 2 of
     them; default evenly over (0, pi/2), those of a DMD are a better guess.
-    **Behaviour:** a_i = -5 at the start: r = 0.9933. phi is known up to multiples of
+    **Behaviour:** a_i = -8 at the start: r = 0.99966. phi is known up to multiples of
     2 pi: a frequency above half of the sampling's appears as a lower one.
     **Source:** Erichson, Muehlebach, Mahoney 2019 for the aim; the map is ours.
 

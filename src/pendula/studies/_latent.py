@@ -3,6 +3,7 @@ methods."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from .._tree import num_parameters
@@ -11,7 +12,7 @@ from ..latent import (
     FieldCodec,
     FittedLatent,
     LatentFitConfig,
-    fit_latent,
+    fit_latents,
 )
 from ._study import Run, study
 
@@ -35,8 +36,23 @@ def trained_latent(
     config: LatentFitConfig,
 ) -> FittedLatent:
     """A training whose result outlives a kill."""
-    path = run.scratch / f"{name}.safetensors"
-    if not path.exists():
-        run.progress(f"training {name}, {num_parameters(model)} parameters")
-        fit_latent(model, data, codec, config).save(path)
-    return FittedLatent.load(path)
+    return trained_latents(run, name, [model], [data], [codec], config)[0]
+
+
+def trained_latents(
+    run: Run,
+    name: str,
+    models: Sequence[AbstractLatentModel],
+    data: Sequence[Any],
+    codecs: Sequence[FieldCodec],
+    config: LatentFitConfig,
+) -> list[FittedLatent]:
+    """The same of several at once."""
+    paths = [run.scratch / f"{name}_{k}.safetensors" for k in range(len(models))]
+    if not all(path.exists() for path in paths):
+        count = num_parameters(models[0])
+        run.progress(f"training {name}, {len(models)} of {count} parameters")
+        fitted = fit_latents(models, data, codecs, config)
+        for one, path in zip(fitted, paths, strict=True):
+            one.save(path)
+    return [FittedLatent.load(path) for path in paths]

@@ -46,6 +46,7 @@ def gradient_step(
     *,
     estimator: Estimator = plain_gradient,
     members: int | None = None,
+    apart: bool = False,
     inner: int = 1,
     lowest: bool = False,
     statistics: bool = False,
@@ -57,6 +58,7 @@ def gradient_step(
     - `estimator`: gives value and gradient (plain, sharpness-aware, ...).
     - `members`: size of the ensemble on the leading axis of `params`, trained
       together by `vmap` and apart in everything else; None for a single model.
+    - `apart`: each member has a batch of its own, on a leading axis of `batch`.
     - `inner`: updates per call, scanned (saves dispatch on small models).
     - `lowest`: keep the parameters of the lowest loss as the best ones, each loss
       taken as its score; for a single model, one update per call.
@@ -99,7 +101,7 @@ def gradient_step(
         else:
             keys = jax.random.split(sub, members)
             params, opt, bad, value, norm = jax.vmap(
-                update, in_axes=(0, 0, 0, None, 0)
+                update, in_axes=(0, 0, 0, 0 if apart else None, 0)
             )(params, opt, bad, batch, keys)
         return (params, opt, bad, key, step + 1), (value, norm)
 
