@@ -1,5 +1,7 @@
 """Dynamic mode decompositions: exact on linear systems, and what noise does to them."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -205,6 +207,27 @@ def test_a_high_rank_on_noise_stays_finite():
     found = OptimizedDMD(20, pod=20, iterations=30).fit(t, noisy)
     assert np.isfinite(found.at(t)).all()
     assert error(found.at(t), noisy) < error(OptimizedDMD(7).fit(t, noisy).at(t), noisy)
+
+
+def test_forecasts_from_noisy_snapshots_stay_small():
+    """Two modes of nearly the same shape: a projection would see the noise of one
+    snapshot as large opposite amplitudes."""
+    rng = np.random.default_rng(0)
+    t, shape = 0.1 * np.arange(120), rng.normal(size=(2, 30))
+    second = shape + 0.02 * rng.normal(size=(2, 30))
+    angle = np.multiply.outer([2.0, 3.1], t)
+    clean = sum(
+        np.outer(np.cos(a), s[0]) + np.outer(np.sin(a), s[1])
+        for a, s in zip(angle, (shape, second), strict=True)
+    )
+    noisy = clean + 0.1 * rng.normal(size=clean.shape)
+    found = OptimizedDMD(4, stable=True).fit(t, noisy)
+    size = np.linalg.norm(clean, axis=1).max()
+    ahead = np.linalg.norm(found.predict(noisy, 60), axis=-1)
+    assert ahead.max() < 1.5 * size
+    plain = dataclasses.replace(found, reader=None)
+    assert np.linalg.norm(plain.predict(noisy, 60), axis=-1).max() > 2 * size
+    assert error(found.at(t), clean) < 0.05
 
 
 @pytest.mark.parametrize(
