@@ -88,8 +88,8 @@ class GappyPOD:
       fields and S their readings, ridge `5e-8`. Both are of the **training** set; the
       published code makes that of the test from test data. For sensors that read cells
       of the field this P is that of `"modes"`, so that only the ridge differs.
-    - `"regression"`: a = W s with W fitted to the training set (ridge in units of the
-      readings' variance): the best linear map.
+    - `"regression"`: a = W s with W fitted to the training set, no ridge: the linear
+      map of least training error (a ridge is in units of the readings' squares).
 
     **Arguments:** `rank`: r; None: as many as sensors.
     **Raises:** `ConfigError` for settings that cannot be.
@@ -111,7 +111,7 @@ class GappyPOD:
     rank: int | None = None
     way: str = "modes"
     ridge: float | None = None
-    """None: 0 for `"modes"`, 5e-8 for the others."""
+    """None: 5e-8 for `"training"`, 0 for the others."""
 
     def __post_init__(self) -> None:
         if self.way not in WAYS:
@@ -160,7 +160,7 @@ class GappyPOD:
         states = (given - codec.mean).astype(np.float64) @ modes
         ridge = self.ridge
         if ridge is None:
-            ridge = 0.0 if self.way == "modes" else PLUS
+            ridge = PLUS if self.way == "training" else 0.0
         if self.way == "regression":
             unit = ridge * float(np.square(readings).sum())
             matrix = _ridge(readings, states, unit).T
