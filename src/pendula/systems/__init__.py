@@ -1,5 +1,19 @@
 """Worlds we know: simulators with ground truth, and how they are observed."""
 
+from ._body_flow import (
+    BodyFlowRun as BodyFlowRun,
+    body_wake as body_wake,
+    simulate_body_flow as simulate_body_flow,
+)
+from ._body_flow_config import BodyFlowConfig as BodyFlowConfig
+from ._body_shapes import (
+    AbstractBody as AbstractBody,
+    EllipseBody as EllipseBody,
+    SquareBody as SquareBody,
+    StarBody as StarBody,
+    outline as outline,
+    smooth_mask as smooth_mask,
+)
 from ._brusselator import Brusselator as Brusselator
 from ._calibrate import Calibration as Calibration, calibrate as calibrate
 from ._cell_energy import Cells as Cells, cell_energy as cell_energy
@@ -63,6 +77,7 @@ from ._pde_truths import (
     truth_grid as truth_grid,
     truth_horizon as truth_horizon,
 )
+from ._penalised_flow import PenalisedFlow as PenalisedFlow
 from ._pendulum import Pendulum as Pendulum
 from ._rod_bending import BendingLaw as BendingLaw
 from ._rod_contact import Contact as Contact, barrier as barrier
