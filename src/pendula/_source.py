@@ -32,8 +32,6 @@ WORKS: dict[str, str] = {
     "Amos2017": "Amos, Xu, Kolter 2017, Input convex neural networks, arXiv:1609.07152",
     "Andersson2007": "Andersson, Soderberg, Bjorklund 2007, Tribology International "
     "40, 580-587",
-    "Askham2018": "Askham, Kutz 2018, Variable projection methods for an optimized "
-    "dynamic mode decomposition, arXiv:1704.02343",
     "Azencot2020": "Azencot, Erichson, Lin, Mahoney 2020, Forecasting sequential data "
     "using consistent Koopman autoencoders, arXiv:2003.02236",
     "Barber2021": "Barber, Candes, Ramdas, Tibshirani 2021, Predictive inference with "
