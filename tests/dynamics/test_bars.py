@@ -68,13 +68,27 @@ def moved(u, angle, shift):
 
 def test_the_published_network_has_15937_parameters_and_a_distilled_one_1761():
     sizes = [
-        sum(x.size for x in jax.tree.leaves(ShortcutNet(6, w, d, key=_key)))
+        sum(
+            x.size
+            for x in jax.tree.leaves(
+                eqx.filter_eval_shape(ShortcutNet, 6, w, d, key=_key)
+            )
+            if hasattr(x, "size")
+        )
         for w, d in ((32, 5), (16, 3))
     ]
     assert sizes == [15937, 1761]
 
 
-@pytest.mark.parametrize("group", ["order4", "order8", "helix", "none"])
+@pytest.mark.parametrize(
+    "group",
+    [
+        pytest.param("order4", marks=pytest.mark.slow),
+        "order8",
+        "helix",
+        pytest.param("none", marks=pytest.mark.slow),
+    ],
+)
 def test_an_energy_is_that_of_every_copy_of_its_group(group):
     from pendula.dynamics._bars import copies
 
@@ -107,7 +121,9 @@ def test_coordinates_of_a_pair_do_not_see_motions_of_the_plane(angle, x, y):
     np.testing.assert_allclose(after, before, atol=1e-14)
 
 
-@pytest.mark.parametrize("rule", ["conservative", "middle"])
+@pytest.mark.parametrize(
+    "rule", ["conservative", pytest.param("middle", marks=pytest.mark.slow)]
+)
 def test_forces_turn_with_the_chain(rule):
     chain = BarChain(energy(), BarWorld.of(), rule=rule)
     u, angle = shape(), 0.7

@@ -92,6 +92,7 @@ def test_what_nothing_holds_falls_in_any_coordinates():
         code_path(code, chain, np.zeros((2, 2)), np.zeros((2, 3)), ts)
 
 
+@pytest.mark.slow
 def test_a_code_learns_where_cycles_are():
     """Rings that are only put somewhere: a few updates lower the error."""
     ring = 2.0 * np.pi * np.arange(17) / 16
@@ -99,5 +100,9 @@ def test_a_code_learns_where_cycles_are():
     code, told = fit_code(shape[None], 3, width=8, steps=100)
     assert code.decoder.out_size == 51
     assert np.isfinite(told["loss"])
+
+
+def test_a_code_of_no_numbers_is_refused():
+    shape = np.zeros((17, 3))
     with pytest.raises(ConfigError, match="size is 0"):
         fit_code(shape[None], 0)

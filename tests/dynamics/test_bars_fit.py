@@ -70,6 +70,7 @@ def test_the_classical_law_is_found_again(fitted):
     ]
 
 
+@pytest.mark.slow
 def test_a_network_stands_for_any_number_of_bars_and_keeps_its_energy(fitted, record):
     chain = fitted.model().field.force
     ts, u, v = bars_of(record)
@@ -89,6 +90,7 @@ def test_a_saved_one_says_the_same(fitted, tmp_path):
     np.testing.assert_array_equal(other.predict(y), fitted.predict(y))
 
 
+@pytest.mark.slow
 def test_a_killed_training_resumes_to_the_same_bits(record, fitted, tmp_path):
     class Killed(Exception):
         pass
@@ -110,6 +112,7 @@ def test_a_killed_training_resumes_to_the_same_bits(record, fitted, tmp_path):
             fit_bars(record, world, config, last=False, out=tmp_path, resume=True)
 
 
+@pytest.mark.slow
 def test_a_folder_may_be_used_again(record, tmp_path):
     quick = dataclasses.replace(SMALL, start="none", steps=2)
     for steps in (2, 3):

@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import pytest
 
 from pendula.dynamics import (
     BarWorld,
@@ -35,6 +36,7 @@ def test_the_network_follows_the_record_that_it_learned_from():
     assert gap < 0.003  # of a drop of 0.47 m
 
 
+@pytest.mark.slow
 def test_a_hanging_slinky_rests_where_the_formula_of_springs_in_a_row_says():
     slinky = Slinky(cycles=20)
     chain = slinky_network().model().field.force

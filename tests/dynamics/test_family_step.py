@@ -26,6 +26,7 @@ def decays():
     return Trajectories.from_arrays([T] * 3, ys, names=("u", "v"), origin=made)
 
 
+@pytest.mark.slow
 def test_a_law_that_counts_on_its_step_is_trained_on_with_finer_ones(tmp_path):
     """Half the step changes less than it did, the file keeps the finer one, and a run
     that is killed between the steps comes to the same bits."""
@@ -63,6 +64,7 @@ def test_a_law_that_counts_on_its_step_is_trained_on_with_finer_ones(tmp_path):
     assert_array_equal(resumed.etas, found.etas)
 
 
+@pytest.mark.slow
 def test_a_law_that_holds_says_nothing():
     family = meta_fit(
         decays(), FamilyConfig(ModelConfig("force", width=4, depth=1), steps=8)

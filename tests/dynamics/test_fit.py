@@ -80,6 +80,7 @@ def test_constants_lie_in_their_own_intervals(swing):
         assert found[name]["unit"] in ("1/s2", "1/s")
 
 
+@pytest.mark.slow
 def test_intervals_hold_as_often_as_they_say():
     """12 records of other noise, two constants each: 90 % of 24 is 21.6 +- 1.5; fewer
     than 17 would be three standard deviations off."""
@@ -341,7 +342,15 @@ def whole(tmp_path_factory):
     return done
 
 
-@pytest.mark.parametrize("at", [(0, 3), (1, 5), (2, 1), (99, 2)])
+@pytest.mark.parametrize(
+    "at",
+    [
+        pytest.param((0, 3), marks=pytest.mark.slow),
+        (1, 5),
+        pytest.param((2, 1), marks=pytest.mark.slow),
+        (99, 2),
+    ],
+)
 def test_interrupted_and_resumed_is_uninterrupted(whole, tmp_path, at):
     """In each phase, in the refit too: weights, covariance and log to the same bits;
     a finished fit that is resumed is the same once more."""

@@ -106,6 +106,7 @@ def test_free_runs_see_the_input_as_in_training(driven):
     assert roll.status.tolist() == [0]
 
 
+@pytest.mark.slow
 def test_the_convergence_test_runs_under_the_held_out_input():
     """A judged fit keeps a start and what drives it; the test follows both."""
     fitted = fit(None, driven_record(irregular=0.0, missing=0.0), DRIVEN)
@@ -162,7 +163,14 @@ def test_channels_are_found_by_name_in_any_order(driven):
     assert one.names == two.names == ("q", "v")
 
 
-@pytest.mark.parametrize("kind", ["held", "linear", "spline"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param("held", marks=pytest.mark.slow),
+        "linear",
+        pytest.param("spline", marks=pytest.mark.slow),
+    ],
+)
 def test_a_gap_in_time_does_not_change_how_the_input_runs(driven, kind):
     """Times put into a long gap are stepping stones of the solver: the input between
     its samples stays held, straight or on its spline."""
@@ -299,6 +307,7 @@ def test_a_learned_force_beats_standing_still(spring, told):
     assert np.shape(last["clips of 8"]["validation"]) == (2,)
 
 
+@pytest.mark.slow
 def test_shuffled_samples_teach_nothing(spring):
     """The control: the same numbers in another order, the same shapes and steps."""
     data = spring_record()
@@ -317,6 +326,7 @@ def test_float32_stays_float32(spring):
     assert_array_equal(forecast.mean, inside.mean)
 
 
+@pytest.mark.slow
 def test_adam_is_resumed_to_the_same_bits(spring, tmp_path):
     def stop(row):
         if row["index"] == 1 and row["step"] == 100:
@@ -335,6 +345,7 @@ def test_adam_is_resumed_to_the_same_bits(spring, tmp_path):
             assert_array_equal(x, y)
 
 
+@pytest.mark.slow
 def test_a_model_of_ones_own_is_fitted_and_described(spring):
     """The networks of a given model are drawn anew for every member."""
     own = jax.tree.map(lambda x: x[0] if hasattr(x, "ndim") else x, spring.ensemble)

@@ -143,7 +143,9 @@ def test_laplace_pushes_the_covariance_through(exact):
     assert told.names == NAMES
 
 
-@pytest.mark.parametrize("interval", ["laplace", "conformal"])
+@pytest.mark.parametrize(
+    "interval", ["laplace", pytest.param("conformal", marks=pytest.mark.slow)]
+)
 def test_coverage(interval):
     """Calibrated and measured with noisy etas: 90 % intervals cover 80 to 97 %."""
     noise = np.diag([0.03, 0.03]) ** 2

@@ -64,6 +64,7 @@ def test_a_guard_halves_the_step_and_a_resumed_fit_is_the_same(tmp_path):
     jax.tree.map(same, again.ensemble, whole.ensemble)
 
 
+@pytest.mark.slow
 def test_a_guard_leaves_a_good_scheme_alone():
     config = dataclasses.replace(
         CONFIG,

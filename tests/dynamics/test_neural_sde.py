@@ -68,6 +68,7 @@ def test_the_energy_score_finds_the_same():
     assert noise < 0.08
 
 
+@pytest.mark.slow
 def test_noise_that_grows_with_the_state_and_an_input_that_drives():
     """dx = (u - x) dt + 0.4 sqrt(1 + x^2) dW by fine steps of Euler and Maruyama."""
     rng = np.random.default_rng(0)

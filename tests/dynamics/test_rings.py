@@ -280,6 +280,7 @@ def test_the_step_is_of_order_2_and_reversible():
     np.testing.assert_allclose(back.q, begin.q, atol=1e-11)
 
 
+@pytest.mark.slow
 def test_the_step_is_that_of_the_field_with_drag_too():
     chain, y0 = moving()
     chain = dataclasses.replace(chain, world=RingWorld.of(drag=0.3, wire_length=0.2))
@@ -290,6 +291,7 @@ def test_the_step_is_that_of_the_field_with_drag_too():
     np.testing.assert_allclose((ends[1] - ends[0]) / (2 * h), rate, atol=1e-6 * scale)
 
 
+@pytest.mark.slow
 def test_the_energy_does_not_drift_and_drag_takes_it_away():
     for drag in (0.0, 0.05):
         chain, y = moving()
