@@ -66,6 +66,10 @@ def test_bad_states_are_named():
         cell_energy(SLINKY, np.zeros(3))
     with pytest.raises(ConfigError, match="not finite"):
         cell_energy(SLINKY, np.full((1, 3), np.nan))
+
+
+@pytest.mark.slow
+def test_a_rest_that_is_not_found_is_told():
     with pytest.raises(DivergedError, match=r"found no rest: force"):
         cell_energy(SLINKY, AT, tolerance=1e-30)
 

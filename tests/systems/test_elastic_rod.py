@@ -60,6 +60,7 @@ def test_the_strip_bends_in_its_soft_direction_first():
     assert thin.twisting == pytest.approx(0.5 * 1e-12 / 3.0, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_cantilever_bends_as_beams_do(rod):
     """Little weight: w L^4/(8 EI), the clamp in the middle of the first edge."""
     length = 0.1 / (NUMBER - 1.5)
@@ -88,6 +89,7 @@ def test_a_rod_that_is_turned_at_an_end_twists_evenly(rod):
     assert_allclose(torque, SOFT.twisting / (19 * 0.005), rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_free_flight_is_exact(rod):
     """Nothing held: the rod falls as a stone does."""
     run = fall(rod, None)
@@ -107,6 +109,7 @@ def test_energy_is_kept_by_the_midpoint_and_lost_by_euler(rod, clamp):
     assert abs(lost["midpoint"].sum()) < 2e-3 < -lost["backward_euler"].sum()
 
 
+@pytest.mark.slow
 def test_energy_does_not_hang_on_what_is_saved(rod, clamp):
     """Swinging in space: frames are carried along the way, not between saves."""
     v = np.zeros((4, NUMBER))
@@ -120,6 +123,7 @@ def test_energy_does_not_hang_on_what_is_saved(rod, clamp):
         assert_allclose(totals[1][key], fine[::5], rtol=1e-12, atol=1e-18)
 
 
+@pytest.mark.slow
 def test_a_motion_that_is_turned_with_its_world_is_the_same_motion(rod, clamp):
     from scipy.spatial.transform import Rotation
 

@@ -26,6 +26,17 @@ def world(request) -> AbstractSystem:
     return system(request.param)
 
 
+# one of each kind: an angle, chaos, invariants, a line of nodes, time in the field
+QUICK = ("pendulum", "lorenz", "kepler", "kpp", "double_gyre")
+WALK = [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in NAMES]
+
+
+@pytest.fixture(params=WALK, scope="module")
+def compiled(request) -> AbstractSystem:
+    """For what compiles: the other systems are slow tests."""
+    return system(request.param)
+
+
 def nearby(world):
     """Constants off the defaults, all of them at work, and a state with them."""
     context = jnp.asarray(1.1 * world.context() + 0.05)
@@ -70,16 +81,16 @@ def test_description_is_complete(world):
     assert registry.lookup("module", cls.__name__) is cls
 
 
-def test_constants_are_traced_never_static(world):
-    static = eqx.partition(world, eqx.is_array)[1]
+def test_constants_are_traced_never_static(compiled):
+    static = eqx.partition(compiled, eqx.is_array)[1]
     assert jax.tree.leaves(static) == []
     counted = eqx.filter_jit(
         eqx.debug.assert_max_traces(lambda w, y: w(0.0, y), max_traces=1)
     )
-    y = world.initial()
-    first = counted(world, y)
-    values = world.context() * np.linspace(1.2, 1.7, len(world.param_names)) + 0.1
-    other = type(world)(**dict(zip(world.param_names, values, strict=True)))
+    y = compiled.initial()
+    first = counted(compiled, y)
+    values = compiled.context() * np.linspace(1.2, 1.7, len(compiled.param_names)) + 0.1
+    other = type(compiled)(**dict(zip(compiled.param_names, values, strict=True)))
     assert np.any(counted(other, y) != first)
 
 
@@ -94,15 +105,15 @@ def test_context_stands_for_the_constants(world):
         world(0.0, y, None, own[:-1])
 
 
-def test_jit_vmap_and_construction_inside_agree_with_a_loop(world):
-    ys = jax.vmap(world.initial)(jax.random.split(jax.random.key(1), 3))
-    contexts = jnp.asarray(np.outer([0.8, 1.0, 1.2], world.context()))
-    build = lambda c: type(world)(**dict(zip(world.param_names, c, strict=True)))
+def test_jit_vmap_and_construction_inside_agree_with_a_loop(compiled):
+    ys = jax.vmap(compiled.initial)(jax.random.split(jax.random.key(1), 3))
+    contexts = jnp.asarray(np.outer([0.8, 1.0, 1.2], compiled.context()))
+    build = lambda c: type(compiled)(**dict(zip(compiled.param_names, c, strict=True)))
     times = jnp.arange(3.0)
     loop = jnp.stack(
-        [world(t, y, None, c) for t, y, c in zip(times, ys, contexts, strict=True)]
+        [compiled(t, y, None, c) for t, y, c in zip(times, ys, contexts, strict=True)]
     )
-    by_context = jax.jit(jax.vmap(lambda t, y, c: world(t, y, None, c)))
+    by_context = jax.jit(jax.vmap(lambda t, y, c: compiled(t, y, None, c)))
     inside = jax.jit(jax.vmap(lambda t, y, c: build(c)(t, y)))
     np.testing.assert_allclose(by_context(times, ys, contexts), loop, rtol=1e-13)
     np.testing.assert_allclose(inside(times, ys, contexts), loop, rtol=1e-13)
@@ -118,9 +129,9 @@ def test_field_is_finite_far_outside_and_keeps_the_dtype(world):
     np.testing.assert_allclose(single, world(0.0, y), rtol=1e-4, atol=1e-4)
 
 
-def test_gradient_reaches_every_constant_and_is_right(world):
-    y, context = nearby(world)
-    value = jax.jit(lambda c: jnp.sum(jnp.sin(world(0.7, y, None, c))))
+def test_gradient_reaches_every_constant_and_is_right(compiled):
+    y, context = nearby(compiled)
+    value = jax.jit(lambda c: jnp.sum(jnp.sin(compiled(0.7, y, None, c))))
     grad = jax.jit(jax.grad(value))(context)
     assert np.all(np.asarray(grad) != 0)
     for i, slope in enumerate(np.asarray(grad)):
@@ -156,16 +167,16 @@ def test_starts_are_random_by_key_and_fixed_without(world):
     np.testing.assert_array_equal(world.initial(), world.initial())
 
 
-def test_simulated_motion_is_finite_moves_and_conserves(world):
-    data = simulate(world, num=2, seed=4)
+def test_simulated_motion_is_finite_moves_and_conserves(compiled):
+    data = simulate(compiled, num=2, seed=4)
     assert np.isfinite(data.ys).all()
     assert np.all(np.ptp(data.ys, axis=1) > 1e-3)
     # a good step resolves the motion: neighbours are close compared with the range
     jumps = np.abs(np.diff(data.ys, axis=1)).max(axis=1)
     assert np.all(jumps < 0.35 * np.ptp(data.ys, axis=1))
-    names = world.invariants(world.initial())
+    names = compiled.invariants(compiled.initial())
     for name in names:
-        along = jax.vmap(jax.vmap(lambda y, n=name: world.invariants(y)[n]))
+        along = jax.vmap(jax.vmap(lambda y, n=name: compiled.invariants(y)[n]))
         values = np.asarray(along(jnp.asarray(data.ys)))
         scale = np.ptp(values) + np.abs(values).max()
         # the data are exact to 1e-8 of their range

@@ -66,6 +66,7 @@ def test_slope_and_curvature_are_those_of_the_energy(touching):
     assert float(jnp.linalg.eigvalsh(safe).min()) > -1e-12 * scale
 
 
+@pytest.mark.slow
 def test_both_solvers_solve_the_wide_system(touching):
     contact, z, lengths = touching
     blocks = contact.curvature(z, lengths, positive=True)

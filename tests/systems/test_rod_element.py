@@ -60,7 +60,9 @@ def element(count=3, seed=0, moved=0.3):
 STIFFNESS = jax.jit(stiffness)
 
 
-@pytest.mark.parametrize("bends", ["linear", "by a law"])
+@pytest.mark.parametrize(
+    "bends", ["linear", pytest.param("by a law", marks=pytest.mark.slow)]
+)
 def test_the_closed_slope_and_curvature_are_derivatives_of_the_energy(bends):
     """Also where the edges have left the directions their frames come from, so that
     the frames turn with them."""
@@ -117,7 +119,14 @@ def test_the_stiffness_of_a_rod_by_node_blocks():
     assert_allclose(blocks.times(v), push, rtol=1e-11, atol=1e-10)
 
 
-@pytest.mark.parametrize("number", [11, 12, 13])
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(11, marks=pytest.mark.slow),
+        pytest.param(12, marks=pytest.mark.slow),
+        13,  # one over
+    ],
+)
 def test_both_solvers_solve(number):
     """Whole blocks of three nodes, and one or two over."""
     rng = np.random.default_rng(number)
