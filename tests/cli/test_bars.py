@@ -222,6 +222,7 @@ def test_the_same_network_on_another_machine(place, tmp_path):
     assert call("report", tmp_path / "other").status == 0
 
 
+@pytest.mark.slow
 def test_score_and_check(place):
     done = call("score", place.run, place.record)
     assert done.status == 0

@@ -16,7 +16,13 @@ from pendula.solve import scheme
 LOCAL = {"euler": 2, "midpoint": 2, "heun": 2, "rk4": 4, "rk4_38": 4}
 
 
-@pytest.mark.parametrize("name", EMBEDDED)
+@pytest.mark.parametrize(
+    "name",
+    [
+        n if n in ("heun", "rk4") else pytest.param(n, marks=pytest.mark.slow)
+        for n in EMBEDDED
+    ],
+)
 def test_the_pair_is_of_the_right_order(name, key):
     """Its weights sum to zero, and a step cut in two adds an error smaller by the
     power of its order."""

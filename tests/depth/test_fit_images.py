@@ -76,7 +76,14 @@ class Stop(Exception):
     pass
 
 
-@pytest.mark.parametrize("after", [1, 2, 3])
+@pytest.mark.parametrize(
+    "after",
+    [
+        pytest.param(1, marks=pytest.mark.slow),
+        2,
+        pytest.param(3, marks=pytest.mark.slow),
+    ],
+)
 def test_a_killed_training_goes_on_to_the_same_bits(fitted, tmp_path, after):
     """Killed before, at and after the refinement."""
 
@@ -190,6 +197,7 @@ def test_settings_that_cannot_be(settings, text):
         ImageFitConfig(**settings)
 
 
+@pytest.mark.slow
 def test_short_activations_with_batches_made_ahead(monkeypatch):
     """As on a GPU: activations in bfloat16, weights and statistics in float32."""
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")

@@ -88,8 +88,15 @@ def test_changes_reach_every_block(key):
         small(key, kind="residual").refine()
 
 
-@pytest.mark.parametrize("order", ["pre", "post"])
-@pytest.mark.parametrize("norm", ["group", "layer"])
+@pytest.mark.parametrize(
+    ("order", "norm"),
+    [
+        ("pre", "group"),
+        ("post", "layer"),
+        pytest.param("pre", "layer", marks=pytest.mark.slow),
+        pytest.param("post", "group", marks=pytest.mark.slow),
+    ],
+)
 def test_orders_and_norms(order, norm, key):
     net = small(key, order=order, norm=norm, skip_init=True)
     assert net.initial_state() is None
@@ -102,7 +109,9 @@ def block_of(key, mode, basis, number, scheme="euler", **settings):
     return OdeBlock(unit, basis, number, scheme, state_mode=mode, key=key, **settings)
 
 
-@pytest.mark.parametrize("mode", ["nodes", "projected", "stages"])
+@pytest.mark.parametrize(
+    "mode", [pytest.param("nodes", marks=pytest.mark.slow), "projected", "stages"]
+)
 def test_statistics_are_functions_of_depth(mode, key):
     """Constants in all modes: each node has seen its own stage once, so that its
     state is a tenth of that stage's statistics."""
@@ -208,7 +217,14 @@ def test_variances_stay_positive_on_hat_functions(key):
     assert float(moved.variance().min()) > 1e-3
 
 
-@pytest.mark.parametrize("basis", ["piecewise_constant", "linear", "piecewise_linear"])
+@pytest.mark.parametrize(
+    "basis",
+    [
+        pytest.param("piecewise_constant", marks=pytest.mark.slow),
+        "linear",
+        pytest.param("piecewise_linear", marks=pytest.mark.slow),
+    ],
+)
 def test_a_refined_state_is_the_same_function(basis, key):
     block = block_of(key, "projected", basis, 2, "midpoint", n_steps=4)
     xs = jax.random.normal(key, (4, 4, 4, 2))

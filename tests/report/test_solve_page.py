@@ -277,12 +277,13 @@ def line():
             (1, 1, 2000),
             {"solution", "residual"},
         ),
-        (
+        pytest.param(
             lambda: plane("helmholtz"),
             "helmholtz",
             {},
             (1, 1, 128, 128),
             {"solution", "residual"},
+            marks=pytest.mark.slow,
         ),
         pytest.param(
             lambda: plane("flow_mixing"),

@@ -118,6 +118,7 @@ def test_stationary_with_sides():
     assert family.converged.all()
 
 
+@pytest.mark.slow
 def test_what_does_not_converge_is_solved_alone(monkeypatch):
     monkeypatch.setattr(_family_plan, "_LEVELS", 0)  # no more neurons
     # two windows are not enough for the fast set, and more are not allowed

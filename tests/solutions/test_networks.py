@@ -32,6 +32,11 @@ CASES = {
     "pirate": {"width": 6, "depth": 2, "fourier_scale": 0.7, **EVERYTHING},
     "gaussian": {"width": 6, "depth": 2, "gaussians": 9, "features": 4, **EVERYTHING},
 }
+# what compiles for long: the richest kind, the others are slow tests
+WALK = [
+    kind if kind == "pirate" else pytest.param(kind, marks=pytest.mark.slow)
+    for kind in CASES
+]
 run = eqx.filter_jit(lambda net, points: net(points))
 
 
@@ -133,7 +138,7 @@ def test_rows_are_points_and_one_axis_is_periodic(kind):
     assert_allclose(run(net, points + period), whole, atol=1e-12)
 
 
-@pytest.mark.parametrize("kind", CASES)
+@pytest.mark.parametrize("kind", WALK)
 def test_jets_and_slopes_of_slopes_agree(kind):
     """Orders 1 to 4 along a line that is askew to both axes."""
     net, points = make(kind, depth=1), some_points(3)
@@ -187,7 +192,7 @@ def test_every_activation_has_jets():
             assert_allclose(found, 1.3**4 * np.sin(1.3 * x), rtol=1e-12)
 
 
-@pytest.mark.parametrize("kind", CASES)
+@pytest.mark.parametrize("kind", WALK)
 def test_gradient_through_a_jet_equals_differences(kind):
     """Mean square of u_t + u_xx, along a random direction of all parameters; and no
     parameter is without influence."""
@@ -371,7 +376,7 @@ def test_the_last_layer_is_fitted_exactly_where_it_can_be(dtype):
     assert_array_equal(fitted.last.factor.s, other.last.factor.s)
 
 
-@pytest.mark.parametrize("kind", CASES)
+@pytest.mark.parametrize("kind", WALK)
 def test_the_fit_of_the_last_layer_is_the_best_one(kind):
     """What is left over is orthogonal to every feature."""
     net, points = make(kind), np.asarray(some_points(40))

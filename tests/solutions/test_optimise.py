@@ -370,7 +370,7 @@ def gradients(kind, bend, sign=1.0):
 
 
 @pytest.mark.parametrize("kind", ["bfgs", "ssbroyden"])
-@pytest.mark.parametrize("bend", [0.0, 1.0])
+@pytest.mark.parametrize("bend", [pytest.param(0.0, marks=pytest.mark.slow), 1.0])
 def test_convergence_is_superlinear(kind, bend):
     norms, state = gradients(kind, bend)
     assert_allclose(state.params, 1.0, atol=1e-8)
@@ -560,7 +560,14 @@ def test_points_that_stay_wrong_count_more():
         assert_allclose(points[1:], 1.1, rtol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["grad_norm", "ntk", "self_adaptive"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param("grad_norm", marks=pytest.mark.slow),
+        "ntk",
+        pytest.param("self_adaptive", marks=pytest.mark.slow),
+    ],
+)
 def test_balanced_trainings_learn(kind):
     own, theta = soft() if kind == "ntk" else two()
     balance = Balancing(kind, every=20)

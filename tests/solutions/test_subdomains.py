@@ -65,7 +65,7 @@ def error(found, name, exact, count=100):
     "terms",
     [
         ("value", "flux"),
-        ("average", "flux"),
+        pytest.param(("average", "flux"), marks=pytest.mark.slow),
         TERMS,
     ],
 )
@@ -214,6 +214,7 @@ def test_points_and_normals_instead_of_a_side():
     assert error(found, "l", lambda x: 0.75 * x) < 1e-9
 
 
+@pytest.mark.slow
 def test_terms_are_selected_by_what_they_bring():
     """Only sets that hold the flux, and the value or its average, solve the rods."""
 
