@@ -22,8 +22,11 @@ def shrunk(config: Any) -> Any:
     )
 
 
-def use(monkeypatch: Any) -> None:
-    """Until the test ends, everything that fits does so at the small size."""
+def use(monkeypatch: Any, **train: Any) -> None:
+    """Until the test ends, everything that fits does so at the small size; `train` are
+    settings of the training that make it smaller still."""
+    small_train = {**PRESETS["small"]["train"], **train}
+    monkeypatch.setitem(PRESETS["small"], "train", small_train)
     fit = pendula.fit
     small = lambda model, data, config=None, **rest: fit(
         model, data, shrunk(config), **rest
