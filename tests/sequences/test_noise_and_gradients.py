@@ -121,7 +121,7 @@ def test_at_a_fixed_number_of_steps_the_terms_shrink_with_the_step():
         implicit_regulariser(recurrent_model("lem", 1, 2, 1, key=KEY), us, loss)
 
 
-QUICK = ("lipschitz", "lem", "lru")
+QUICK = ("lipschitz", "lem")
 
 
 @pytest.mark.parametrize(

@@ -94,11 +94,11 @@ def points_of(problem, count=40):
     ("name", "params"),
     [
         ("convection", {"beta": 7.0}),
-        ("advection_fast", {}),
-        ("reaction", {"rho": 3.0}),
-        ("helmholtz", {"a1": 2.0}),
+        pytest.param("advection_fast", {}, marks=pytest.mark.slow),
+        pytest.param("reaction", {"rho": 3.0}, marks=pytest.mark.slow),
+        pytest.param("helmholtz", {"a1": 2.0}, marks=pytest.mark.slow),
         ("klein_gordon", {"k": 3.0}),
-        ("flow_mixing", {"largest": 0.5}),
+        pytest.param("flow_mixing", {"largest": 0.5}, marks=pytest.mark.slow),
         ("poisson", {"kind": "growing"}),
         pytest.param("poisson", {"plane": True}, marks=pytest.mark.slow),
         ("allen_cahn_steady", {}),
@@ -139,11 +139,11 @@ def test_vortices_that_decay_in_place_solve_the_flow_on_a_torus():
 @pytest.mark.parametrize(
     ("name", "t", "step"),
     [
-        ("reaction_diffusion", 0.05, 1e-4),
+        pytest.param("reaction_diffusion", 0.05, 1e-4, marks=pytest.mark.slow),
         ("burgers", 0.2, 1e-3),
-        ("allen_cahn", 0.1, 1e-3),
+        pytest.param("allen_cahn", 0.1, 1e-3, marks=pytest.mark.slow),
         ("ks_regular", 0.1, 2e-4),
-        ("ks_chaotic", 0.05, 2e-4),
+        pytest.param("ks_chaotic", 0.05, 2e-4, marks=pytest.mark.slow),
     ],
 )
 def test_a_computed_truth_solves_its_problem(problems, name, t, step):
@@ -173,7 +173,14 @@ def test_lorenz_truth_solves_its_problem(problems):
     assert np.abs(found).max() < 1e-3
 
 
-@pytest.mark.parametrize("name", [n for n in PROBLEMS if named_problem(n).time])
+STEADY = ("helmholtz", "poisson", "allen_cahn_steady")
+
+
+def test_the_steady_problems_are_those_without_a_time(problems):
+    assert {name for name, p in problems.items() if p.time is None} == {*STEADY}
+
+
+@pytest.mark.parametrize("name", [n for n in PROBLEMS if n not in STEADY])
 def test_a_problem_starts_and_ends_where_its_truth_does(problems, name):
     problem = problems[name]
     if name == "lorenz":
