@@ -162,7 +162,7 @@ def studies() -> dict[str, Study]:
     ```python
     >>> from pendula.studies import studies
     >>> sorted(studies())[:5]
-    ['continuity', 'curvature', 'depth', 'families', 'pinns']
+    ['continuity', 'curvature', 'depth', 'families', 'latent']
 
     ```
     """
