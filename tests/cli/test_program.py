@@ -213,6 +213,7 @@ def test_report_makes_the_page_again(pendula, tmp_path):
     assert (tmp_path / "img" / "growth.png").exists()
 
 
+@pytest.mark.slow
 def test_check_says_it_by_the_status(pendula, tmp_path):
     run = run_example.write(tmp_path / "good", arrays={}, metrics=[])
     done = pendula("check", run)

@@ -79,6 +79,7 @@ def test_a_file_is_checked(pendula, decay, tmp_path):
     assert "Solved to 1e-6" in checked.out
 
 
+@pytest.mark.slow
 def test_a_budget_that_ends_early_is_status_1_and_a_page(pendula, tmp_path):
     options = ["--set", "end=5,sigma=9", "--method.features", "30", "--no-check"]
     done = pendula("solve", "lorenz", *options, "--budget", "0.001")

@@ -40,7 +40,15 @@ def test_what_is_told_is_reached_and_nothing_can_be_spared():
     assert better.modes * better.steps > found.modes * found.steps
 
 
-@pytest.mark.parametrize("name", ["reaction", "burgers", "lorenz", "ns_torus"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "reaction",
+        pytest.param("burgers", marks=pytest.mark.slow),
+        "lorenz",
+        pytest.param("ns_torus", marks=pytest.mark.slow),
+    ],
+)
 def test_every_kind_of_solver(name):
     x, t = truth_grid(name)
     params = {"ns_torus": {"modes": 48, "dt": 0.05, "nu": 0.05}}.get(name, {})
