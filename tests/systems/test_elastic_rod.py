@@ -89,7 +89,6 @@ def test_a_rod_that_is_turned_at_an_end_twists_evenly(rod):
     assert_allclose(torque, SOFT.twisting / (19 * 0.005), rtol=1e-9)
 
 
-@pytest.mark.slow
 def test_free_flight_is_exact(rod):
     """Nothing held: the rod falls as a stone does."""
     run = fall(rod, None)
@@ -98,6 +97,7 @@ def test_free_flight_is_exact(rod):
     assert_allclose(run.v[-1, 2], -9.81 * 0.05, rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_energy_is_kept_by_the_midpoint_and_lost_by_euler(rod, clamp):
     gravity = (0.0, 0.0, -9.81)
     lost = {}
