@@ -143,7 +143,6 @@ _MODULES = {
     "latent": (
         "_latent",
         "_latent_prior",
-        "_latent_wake",
         "_latent_koopman",
         "_latent_sst",
         "_latent_sensors",
