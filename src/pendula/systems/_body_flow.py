@@ -66,7 +66,7 @@ def simulate_body_flow(config: BodyFlowConfig | None = None) -> BodyFlowRun:
     >>> from pendula.systems import BodyFlowConfig, simulate_body_flow
     >>> config = BodyFlowConfig(cells=6, dt=0.025, start=0.0, num=11)
     >>> run = simulate_body_flow(config)
-    >>> run.vorticity.shape, run.ts[-1], bool(1 < run.drag[-1] < 4)
+    >>> run.vorticity.shape, float(run.ts[-1]), bool(1 < run.drag[-1] < 4)
     ((11, 49, 25), 2.0, True)
 
     ```
