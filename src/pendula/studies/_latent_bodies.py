@@ -64,9 +64,9 @@ _SCORES = {
 _WHERE = "x 1.25 to 5 D, two bodies that were not in training, one period each"
 _TRIED = (
     "Ten training bodies, 16 common modes, a field of 48 neurons twice on clips of two "
-    "periods. Gauss-Newton on a field of 16 neurons fits one period as well, and leaves "
-    "the cycle after five; clips of one period: Strouhal numbers off by 1 to 2 %. What "
-    "is left of the error over one period is mostly what the common modes miss "
+    "periods. Gauss-Newton on a field of 16 neurons fits one period as well, and "
+    "leaves the cycle after five; clips of one period: Strouhal numbers off by 1 to 2 "
+    "%. What is left of the error over one period is mostly what the common modes miss "
     "(latent.bodies.floor_field), the same for all but DMD and persistence; the "
     "coordinates tell much of the body by themselves, so that the nearest training "
     "body's model follows it, too."
