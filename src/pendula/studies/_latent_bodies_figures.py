@@ -62,7 +62,7 @@ def eta_map(
     places = np.concatenate([etas, found]) - centre
     places = places @ plane
     reach = np.ptp(places, axis=0).max() / 12.0 + 1e-9
-    with sheet(path, (6.0, 4.6), (1, 1), 8.0) as (_, (ax,)):
+    with sheet(path, (6.5, 3.9), (1, 1), 8.0) as (_, (ax,)):
         for at, (body, place) in enumerate(zip([*known, *new], places, strict=True)):
             points = place + reach * outline(body, 200)
             is_new = at >= len(known)
@@ -74,11 +74,14 @@ def eta_map(
                 linewidth=1.2,
                 alpha=0.8,
             )
+            gaps = np.abs(places[:at] - place) / reach
+            above = bool(np.any((gaps[:, 0] < 3.0) & (gaps[:, 1] < 0.9)))
+            side = 0.65 * reach * (1.0 if above else -1.0)  # of the label
             ax.annotate(
                 body.label(),
-                place - [0.0, 0.62 * reach],
+                (place[0], place[1] + side),
                 ha="center",
-                va="top",
+                va="bottom" if above else "top",
                 fontsize=6.5,
             )
         ax.set_aspect("equal")
