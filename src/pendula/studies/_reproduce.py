@@ -146,6 +146,7 @@ _MODULES = {
         "_latent_koopman",
         "_latent_sst",
         "_latent_sensors",
+        "_latent_bodies",
     ),
 }
 BUDGETS = ("full", "quick")
