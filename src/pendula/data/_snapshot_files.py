@@ -87,19 +87,17 @@ def _about(data: Snapshots) -> dict[str, Any]:
 
 
 def _write_npz(data: Snapshots, path: Path) -> Path:
-    arrays = {f"axis_{k}": x for k, x in enumerate(data.axes.values())}
-    about = np.array(json.dumps(_about(data), default=str))
+    arrays = {
+        _OWN: np.array(FORMAT),
+        "ts": data.ts,
+        "values": data.values,
+        "mask": data.mask,
+        "about": np.array(json.dumps(_about(data), default=str)),
+    }
+    arrays |= {f"axis_{k}": x for k, x in enumerate(data.axes.values())}
     try:
         with replacing(path) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(
-                file,
-                **{_OWN: np.array(FORMAT)},
-                ts=data.ts,
-                values=data.values,
-                mask=data.mask,
-                about=about,
-                **arrays,
-            )
+            np.savez_compressed(file, allow_pickle=False, **arrays)
     except OSError as error:
         raise unwritable(path, error) from None
     return path
@@ -272,7 +270,7 @@ def _domain(values: np.ndarray, names: list[str], gaps: str, place: str) -> np.n
             f"and {int(some.sum())} cells lack some of their values. Fill them, or "
             'leave such cells out with gaps="mask".'
         )
-    return ~(never | some)
+    return np.logical_not(never | some)
 
 
 def _times(variable: Any, place: str) -> tuple[np.ndarray, str, str | None]:
