@@ -9,9 +9,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from .._errors import ConfigError
 from ._console import EVERY, Console
-from ._options import TALK, Talk, names
+from ._options import TALK, Talk, check_free, names
 
 
 def cylinder(
@@ -56,15 +55,11 @@ def cylinder(
 ) -> int:
     """Compute the wake of a cylinder, once, and write its snapshots."""
     console = Console(talk)
-    if out.exists() and not force:
-        raise ConfigError(
-            f"{out} exists already. Choose another --out, or add --force."
-        )
-    if out.suffix not in (".nc", ".npz"):
-        raise ConfigError(f"--out {out}: snapshots are written as .nc or .npz files.")
-    from ..data import write_snapshots
+    check_free(out, force)
+    from ..data import check_snapshots_file, write_snapshots
     from ..systems import CylinderConfig, cylinder_wake
 
+    check_snapshots_file(out)
     config = CylinderConfig(
         re=re,
         rotation=rotation,

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from .._errors import ConfigError
 from ._console import Console
 from ._forecast_bars import check_out, forecast_bars, is_chain
-from ._options import READING, TALK, Reading, Talk
+from ._options import READING, TALK, Reading, Talk, check_free
 from ._reading import load_data
 
 
@@ -62,10 +62,8 @@ def forecast(
     """Roll out from measured beginnings; with a 90 % band."""
     console = Console(talk)
     _check_beginning(from_, case)
-    if out is not None and out.is_file() and not force:
-        raise ConfigError(
-            f"{out} exists already. Choose another --out, or add --force."
-        )
+    if out is not None and out.is_file():
+        check_free(out, force)
     data = load_data(from_, reading, console) if from_ else None
     console.say(f"loading {run}")
     from .. import load

@@ -6,6 +6,7 @@ import dataclasses
 import math
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Group, Parameter
@@ -75,6 +76,14 @@ class Reading:
 
 
 TALK, READING = Talk(), Reading()
+
+
+def check_free(out: Path, force: bool) -> None:
+    """**Raises:** `ConfigError` where a file would be lost."""
+    if out.exists() and not force:
+        raise ConfigError(
+            f"{out} exists already. Choose another --out, or add --force."
+        )
 
 
 def names(given: Sequence[str]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from .._errors import ConfigError
 from ._case import changed_case
 from ._console import Console
-from ._options import TALK, Talk, names, pairs, real
+from ._options import TALK, Talk, check_free, names, pairs, real
 
 
 if TYPE_CHECKING:
@@ -65,10 +65,7 @@ def simulate(
 ) -> int:
     """Make a data set from a known system."""
     console = Console(talk)
-    if out.exists() and not force:
-        raise ConfigError(
-            f"{out} exists already. Choose another --out, or add --force."
-        )
+    check_free(out, force)
     from ..data import check_writable
     from ..systems import Observation, simulate as make, system as find, words
 

@@ -67,10 +67,11 @@ from ._sequences import (
     sequences_in_order as sequences_in_order,
 )
 from ._snapshot_files import (
+    check_snapshots_file as check_snapshots_file,
     read_snapshots as read_snapshots,
     write_snapshots as write_snapshots,
 )
-from ._snapshots import Snapshots as Snapshots
+from ._snapshots import Snapshots as Snapshots, even_step as even_step
 from ._split import part as part, split as split
 from ._summary import summary as summary
 from ._trajectories import Trajectories as Trajectories

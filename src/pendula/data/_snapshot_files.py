@@ -26,6 +26,17 @@ _TIMES = ("time", "t", "ts")
 _ABOUT = ("licence", "time_unit")
 
 
+def check_snapshots_file(path: str | Path) -> Path:
+    """A file that snapshots are to be written to, before they are made.
+
+    **Raises:** `ConfigError` for an ending that is not written.
+    """
+    path = Path(path)
+    if path.suffix not in (".nc", ".npz"):
+        raise ConfigError(f"{path}: snapshots are written as .nc or .npz files.")
+    return path
+
+
 def write_snapshots(data: Snapshots, path: str | Path) -> Path:
     """Write a set as NetCDF 4 (`.nc`, deflated, needs the extra `netcdf`) or `.npz`.
 
@@ -35,7 +46,7 @@ def write_snapshots(data: Snapshots, path: str | Path) -> Path:
     **Raises:** `ConfigError` for another ending or a channel that is named as an axis;
     `DataError` when the file cannot be written; `MissingExtra`.
     """
-    path = Path(path)
+    path = check_snapshots_file(path)
     taken = {"time", _MASK, *data.axes} & set(data.names)
     if taken:
         raise ConfigError(
@@ -43,8 +54,6 @@ def write_snapshots(data: Snapshots, path: str | Path) -> Path:
         )
     if path.suffix == ".npz":
         return _write_npz(data, path)
-    if path.suffix != ".nc":
-        raise ConfigError(f"{path.name}: snapshots are written as .nc or .npz files.")
     xarray = extra("xarray", "netcdf", "write .nc files")
     extra("h5netcdf", "netcdf", "write .nc files")
     dims = ("time", *data.axes)

@@ -16,6 +16,7 @@ from .._errors import ConfigError, DataError, ShapeError
 KELVIN = ("k", "kelvin", "degk", "degree_kelvin", "degrees_kelvin")
 CELSIUS = ("c", "celsius", "degc", "°c", "degree_celsius", "degrees_celsius")
 ICE = 273.15  # kelvin at 0 degrees Celsius
+_EVEN = 1e-6  # steps that differ by less than that share are equal
 _NORTH = ("lat", "latitude")
 
 
@@ -173,15 +174,15 @@ class Snapshots:
         equally spaced, or only one."""
         if len(self) < 2:
             raise DataError("one snapshot has no spacing in time. Give at least two.")
-        steps = np.diff(self.ts)
-        mean = float(np.mean(steps))
-        if np.max(np.abs(steps - mean)) > 1e-6 * mean + 1e-12 * np.max(np.abs(self.ts)):
+        step = even_step(self.ts)
+        if step is None:
+            steps = np.diff(self.ts)
             raise DataError(
                 f"the snapshots are not equally spaced: steps of {steps.min():g} to "
                 f"{steps.max():g}. Resample them (`every`, interpolation), or use "
                 "OptimizedDMD, which takes any times."
             )
-        return mean
+        return step
 
     def select(self, *names: str) -> Snapshots:
         """Some of the channels. **Raises:** `ConfigError` for one that is not there."""
@@ -254,3 +255,23 @@ class Snapshots:
             for unit, k in zip(self.units, kelvin, strict=True)
         )
         return dataclasses.replace(self, values=self.values - shift, units=units)
+
+
+def even_step(ts: ArrayLike) -> float | None:
+    """The step of equally spaced times `"time"`, to a millionth of it, else None; of
+    one time it is 1.
+
+    ```python
+    >>> from pendula.data import even_step
+    >>> even_step([0.0, 0.5, 1.0]), even_step([0.0, 0.5, 1.1])
+    (0.5, None)
+
+    ```
+    """
+    times = np.asarray(ts, np.float64)
+    steps = np.diff(times)
+    if not len(steps):
+        return 1.0
+    mean = float(steps.mean())
+    limit = _EVEN * mean + 1e-12 * float(np.abs(times).max())
+    return mean if np.abs(steps - mean).max() <= limit else None

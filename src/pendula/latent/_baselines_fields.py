@@ -9,7 +9,7 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from .._errors import ConfigError, DataError, ShapeError
-from ._dmd import checked, times
+from ._series import checked, times
 
 
 _ILL = 1e3  # condition of the harmonics beyond which they are not told apart

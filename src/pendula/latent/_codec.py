@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from .._errors import ConfigError, DataError, ShapeError
 from .._types import AnyArray
 from ..data import Snapshots
+from ._series import check_finite
 
 
 POD_FROM = 2000
@@ -136,12 +137,7 @@ class FieldCodec:
                 f"snapshots of shape {rows.shape}; expected (time, m) with at least 2 "
                 "of them."
             )
-        bad = np.argwhere(~np.isfinite(rows))
-        if len(bad):
-            raise DataError(
-                f"snapshot {bad[0][0]}, number {bad[0][1]}, is not finite. Mask the "
-                "cell, or fill it."
-            )
+        check_finite(rows)
         if scaling not in ("spread", "range", "none"):
             raise ConfigError(
                 f'scaling is "{scaling}"; expected "spread", "range" or "none".'

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import json
 import time
 from collections.abc import Callable
@@ -21,32 +20,25 @@ from numpy.typing import ArrayLike
 
 from .._errors import ConfigError, ShapeError
 from .._precision import to_device
-from .._tree import split_trainable
+from .._tree import digest, split_trainable
 from ..data import Snapshots
 from ..train import (
-    AbstractCallback,
-    Checkpoint,
-    MetricsLog,
     Step,
-    Tell,
     TrainState,
     check_same,
     finish,
     gradient_step,
     load_tree,
-    logged,
-    resume,
-    run,
     save_tree,
 )
-from ._codec import FieldCodec
+from ._codec import POD_FROM, FieldCodec
 from ._gappy_pod import ReconstructionErrors, reconstruction_errors
 from ._sensors import checked_sensors
 from ._shallow_decoder import ShallowDecoder
+from ._updates import run_updates, updates_a_call
 
 
 Info = dict[str, Any]
-_INNER = 20  # updates a call: a call of its own costs as much as an update
 
 
 @dataclasses.dataclass(frozen=True)
@@ -262,7 +254,7 @@ def fit_decoder(
     """
     began = time.perf_counter()
     rows = data.flat() if isinstance(data, Snapshots) else np.asarray(data)
-    codec = _codec(data, config) if codec is None else codec
+    codec = _codec(data, rows.shape[-1], config) if codec is None else codec
     at = checked_sensors(sensors, len(codec.mean))
     readings = rows[:, at]
     targets = codec.encode(rows).astype(np.float32)
@@ -278,36 +270,25 @@ def fit_decoder(
     place = None if folder is None else Path(folder)
     if place is not None:
         told = json.dumps(dataclasses.asdict(config))
-        check_same(place, {"told": told, "data": _digest(inputs, targets)})
+        check_same(place, {"told": told, "data": digest((inputs, targets))})
     weights, rest = split_trainable(model)
     rest, running = _apart(rest)
-    inner = next(k for k in (_INNER, 10, 5, 2, 1) if config.epochs % k == 0)
+    inner = updates_a_call(config.epochs)
     step, transform = _program(config, model.sizes, inner)
     opt = transform.init(weights)
     factors = _factors(weights, len(codec.mean) * share)
     opt = eqx.tree_at(lambda o: o[0].factors, opt, factors)
     state = TrainState.start((weights, (running, share)), opt, noise)
-    history, before, ended = [], 0.0, None
-    if place is not None:
-        found = resume(place, 0, state)
-        state, ended = (state, None) if found is None else found
-        history, before = logged(place)
-        history = [row for row in history if row["step"] <= int(state.step)]
-    if ended is None:
-        callbacks: list[AbstractCallback] = [Tell(history.append), Tell(tell)]
-        if place is not None:
-            callbacks.append(MetricsLog(place, "fit", int(state.step)))
-            callbacks.append(Checkpoint(place, 0, seconds))
-        state, ended = run(
-            step,
-            state,
-            (jnp.asarray(inputs), jnp.asarray(targets)),
-            callbacks,
-            num_steps=config.epochs,
-            log_every=5 * inner,
-            inner=inner,
-        )
-    weights, (running, _) = finish(state)
+    done = run_updates(
+        lambda: step,
+        state,
+        (jnp.asarray(inputs), jnp.asarray(targets)),
+        config.epochs,
+        folder=place,
+        seconds=seconds,
+        tell=tell,
+    )
+    weights, (running, _) = finish(done.state)
     return FittedDecoder(
         eqx.combine(weights, _joined(rest, running)),
         codec,
@@ -315,23 +296,24 @@ def fit_decoder(
         unit,
         spread,
         config,
-        history,
-        before + time.perf_counter() - began,
-        ended,
+        done.history,
+        done.before + time.perf_counter() - began,
+        done.reason,
     )
 
 
-def _codec(data: Snapshots | ArrayLike, config: DecoderFitConfig) -> FieldCodec:
+def _codec(
+    data: Snapshots | ArrayLike, size: int, config: DecoderFitConfig
+) -> FieldCodec:
     """In POD coordinates scaled, on cells as they are."""
-    plain = FieldCodec.fit(data, reduced=False, scaling="none")
     reduced = config.reduced
     if reduced is None:
-        reduced = len(plain.mean) > 2000 or config.rank is not None
-    if not reduced:
-        if config.rank is not None:
-            raise ConfigError("rank needs POD coordinates. Set reduced to True.")
-        return plain
-    return FieldCodec.fit(data, reduced=True, rank=config.rank)
+        reduced = size > POD_FROM or config.rank is not None
+    if reduced:
+        return FieldCodec.fit(data, reduced=True, rank=config.rank)
+    if config.rank is not None:
+        raise ConfigError("rank needs POD coordinates. Set reduced to True.")
+    return FieldCodec.fit(data, reduced=False, scaling="none")
 
 
 def _apart(rest: ShallowDecoder) -> tuple[ShallowDecoder, Any]:
@@ -415,10 +397,3 @@ def _loss(rest: ShallowDecoder) -> Callable[..., tuple[Array, Any]]:
         return jnp.mean((found - targets) ** 2 @ share), (after, share)
 
     return loss
-
-
-def _digest(*arrays: np.ndarray) -> str:
-    found = hashlib.sha256()
-    for array in arrays:
-        found.update(array.tobytes())
-    return found.hexdigest()

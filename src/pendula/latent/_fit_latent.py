@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
+import functools
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -20,31 +20,25 @@ from numpy.typing import ArrayLike
 
 from .._errors import ConfigError, DataError, ShapeError
 from .._precision import to_device
-from .._tree import split_trainable
+from .._tree import digest, split_trainable
 from ..data import Snapshots
 from ..train import (
-    AbstractCallback,
-    Checkpoint,
-    MetricsLog,
-    Tell,
     TrainState,
     check_same,
     finish,
     gradient_step,
     init_opt,
     load_tree,
-    logged,
-    resume,
-    run,
     save_tree,
 )
 from ._codec import FieldCodec
 from ._models import AbstractLatentModel, LatentLinear, predict_latent
+from ._series import Series, check_finite, parts_of
 from ._stein import lyapunov_prior
+from ._updates import run_updates, updates_a_call
 
 
 Info = dict[str, Any]
-_INNER = 20  # updates a call: a call of its own costs as much as an update
 
 
 @dataclasses.dataclass(frozen=True)
@@ -333,7 +327,7 @@ def _predicted(
 
 def fit_latent(
     model: AbstractLatentModel,
-    data: Snapshots | ArrayLike | Sequence[ArrayLike],
+    data: Series,
     codec: FieldCodec | None = None,
     config: LatentFitConfig = LatentFitConfig(),
     *,
@@ -385,7 +379,7 @@ def fit_latent(
 
 def fit_latents(
     models: Sequence[AbstractLatentModel],
-    data: Sequence[Snapshots | ArrayLike | Sequence[ArrayLike]],
+    data: Sequence[Series],
     codecs: Sequence[FieldCodec] | None = None,
     config: LatentFitConfig = LatentFitConfig(),
     *,
@@ -394,8 +388,8 @@ def fit_latents(
     seconds: float = 30.0,
     tell: Callable[[Info], None] = lambda row: None,
 ) -> list[FittedLatent]:
-    """Train several models of one kind at once, each on data of its own: together they
-    take little longer than one.
+    """Train several models of one kind at once, each on data of its own, in one
+    program.
 
     **Arguments:** as of `fit_latent`, one each a model: the models differ in their
     weights alone, the data (the same ones may be given to all) in their values. The
@@ -411,7 +405,7 @@ def fit_latents(
             "at least one."
         )
     step = first.dt if isinstance(first, Snapshots) else 1.0 if dt is None else dt
-    parts = [_series(one) for one in data]
+    parts = [parts_of(one) for one in data]
     if codecs is None:
         codecs = [FieldCodec.fit(np.concatenate(one)) for one in parts]
     found = [
@@ -431,7 +425,7 @@ def fit_latents(
     place = None if folder is None else Path(folder)
     if place is not None:
         told = json.dumps(dataclasses.asdict(config))
-        check_same(place, {"told": told, "model": _digest((weights, rest, batch))})
+        check_same(place, {"told": told, "model": digest((weights, rest, batch))})
     transform = config.transform()
     state = TrainState.start(
         weights,
@@ -439,35 +433,25 @@ def fit_latents(
         jax.random.key(config.seed),
         count,
     )
-    history, before, ended = [], 0.0, None
-    if place is not None:
-        kept = resume(place, 0, state)
-        state, ended = (state, None) if kept is None else kept
-        history, before = logged(place)
-        history = [row for row in history if row["step"] <= int(state.step)]
-    inner = next(k for k in (_INNER, 10, 5, 2, 1) if config.updates % k == 0)
-    if ended is None:
-        callbacks: list[AbstractCallback] = [Tell(history.append), Tell(tell)]
-        if place is not None:
-            callbacks.append(MetricsLog(place, "fit", int(state.step)))
-            callbacks.append(Checkpoint(place, 0, seconds))
-        state, ended = run(
-            gradient_step(
-                _loss(rest, config),
-                transform,
-                members=count,
-                apart=not single,
-                inner=inner,
-            ),
-            state,
-            batch,
-            callbacks,
-            num_steps=config.updates,
-            log_every=5 * inner,
-            inner=inner,
-        )
-    took = before + time.perf_counter() - began
-    ends = finish(state)
+    step_of = functools.partial(
+        gradient_step,
+        _loss(rest, config),
+        transform,
+        members=count,
+        apart=not single,
+        inner=updates_a_call(config.updates),
+    )
+    done = run_updates(
+        step_of,
+        state,
+        batch,
+        config.updates,
+        folder=place,
+        seconds=seconds,
+        tell=tell,
+    )
+    took = done.before + time.perf_counter() - began
+    ends = finish(done.state)
     return [
         FittedLatent(
             eqx.combine(
@@ -476,9 +460,9 @@ def fit_latents(
             codec,
             config,
             float(step),
-            history if single else [_of(row, k) for row in history],
+            done.history if single else [_of(row, k) for row in done.history],
             took,
-            ended,
+            done.reason,
         )
         for k, codec in enumerate(codecs)
     ]
@@ -510,15 +494,6 @@ def _check_alike(
         )
 
 
-def _series(data: Snapshots | ArrayLike | Sequence[ArrayLike]) -> list[np.ndarray]:
-    """The series of a data set, as rows."""
-    if isinstance(data, Snapshots):
-        return [data.flat()]
-    if isinstance(data, list | tuple) and np.ndim(data[0]) == 2:
-        return [np.asarray(one) for one in data]
-    return [np.asarray(data)]
-
-
 def _windows(
     parts: list[np.ndarray], steps: int
 ) -> tuple[Float[np.ndarray, "time r"], np.ndarray]:
@@ -533,12 +508,7 @@ def _windows(
         starts.append(at + np.arange(len(one) - steps))
         at += len(one)
     rows = np.concatenate(parts)
-    bad = np.argwhere(~np.isfinite(rows))
-    if len(bad):
-        raise DataError(
-            f"snapshot {bad[0][0]} has a value that is not finite. Mask the cell, or "
-            "fill it."
-        )
+    check_finite(rows)
     return rows, np.concatenate(starts).astype(np.int32)
 
 
@@ -554,11 +524,3 @@ def _check(model: AbstractLatentModel, codec: FieldCodec, rows: np.ndarray) -> N
             f"{n} latent numbers for {len(rows)} snapshots; they span {len(rows) - 1} "
             "directions at the most. Take fewer."
         )
-
-
-def _digest(tree: Any) -> str:
-    """Tells models and data apart by their structure and all of their numbers."""
-    found = hashlib.sha256(str(jax.tree.structure(tree)).encode())
-    for leaf in jax.tree.leaves(tree):
-        found.update(np.asarray(leaf).tobytes())
-    return found.hexdigest()

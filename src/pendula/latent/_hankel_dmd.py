@@ -9,7 +9,8 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from .._errors import ConfigError
-from ._dmd import LinearForecast, Series, check_rank, projected_map, series
+from ._dmd import LinearForecast, check_rank, projected_map
+from ._series import Series, series
 
 
 @dataclasses.dataclass(frozen=True)

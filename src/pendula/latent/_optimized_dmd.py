@@ -12,17 +12,10 @@ from numpy.typing import ArrayLike
 from scipy.interpolate import CubicSpline
 
 from .._errors import ConfigError, DataError
-from ..data import Snapshots
-from ._dmd import (
-    LinearForecast,
-    check_rank,
-    checked,
-    ordered,
-    projected_map,
-    spacing,
-    times,
-)
+from ..data import Snapshots, even_step
+from ._dmd import LinearForecast, check_rank, ordered, projected_map
 from ._hankel_dmd import windows
+from ._series import checked, times
 from ._variable_projection import (
     AbstractRates,
     FreeRates,
@@ -155,7 +148,7 @@ def _starts(
     t: Float[np.ndarray, " time"], rows: Float[np.ndarray, "time k"], rank: int
 ) -> Iterator[Complex[np.ndarray, " r"]]:
     """Rates to start from, as many as can be had."""
-    dt = spacing(t)
+    dt = even_step(t)
     reduced = rows[:, :rank]
     if dt is None:
         # (y' - y) / h = A (y' + y) / 2 at every pair of times
@@ -207,7 +200,7 @@ def _forecast(
     move. The reader is the best linear guess of the noiseless snapshot, given how the
     fitted series is spread; forecasts are then no larger than the fit goes on to be.
     """
-    dt = spacing(ts)
+    dt = even_step(ts)
     dt = float(np.median(np.diff(ts))) if dt is None else dt
     order = ordered(np.exp(rates * dt))
     rates, modes = rates[order].astype(complex), modes[:, order].astype(complex)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import time
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._errors import ConfigError, ShapeError
 from .._precision import to_device
-from .._tree import split_trainable
+from .._tree import digest, split_trainable
 from ..data import SequenceBatch, SequenceBatches, Sequences, sequences_in_order
 from ..diagnostics import cross_entropy
 from ..train import (
@@ -281,7 +280,7 @@ def fit_sequences(
     place = None if folder is None else Path(folder)
     if place is not None:
         told = json.dumps(dataclasses.asdict(config))
-        check_same(place, {"told": told, "model": _digest(model)})
+        check_same(place, {"told": told, "model": digest(model)})
     weights, rest = split_trainable(model)
     per = batches.per_epoch
     transform = config.transform(per, weights)
@@ -427,14 +426,6 @@ def _grown(model: RecurrentModel, batch: SequenceBatch) -> str:
         f" A state grew to {large:.3g}, beyond {LARGEST_STATE:g}: the step dt = "
         f"{float(model.cell.dt):g} is too long for this cell. Shorten dt."
     )
-
-
-def _digest(model: RecurrentModel) -> str:
-    """Tells models apart by their structure and all of their numbers."""
-    found = hashlib.sha256(str(jax.tree.structure(model)).encode())
-    for leaf in jax.tree.leaves(model):
-        found.update(np.asarray(leaf).tobytes())
-    return found.hexdigest()
 
 
 def _check(

@@ -20,6 +20,7 @@ from ..systems import (
     SquareBody,
     StarBody,
     body_wake,
+    wake_numbers,
 )
 from ._claim import Claim
 from ._latent import latent
@@ -241,13 +242,10 @@ def trained(
 
 
 def strouhal(z: np.ndarray, dt: float) -> float:
-    """Frequency of the first coordinate, from where it passes its middle upwards; NaN
-    for fewer than two of these."""
+    """Frequency of the first coordinate; NaN where it does not oscillate."""
     with np.errstate(all="ignore"):
-        a = z[:, 0] - 0.5 * (np.max(z[:, 0]) + np.min(z[:, 0]))
-        up = np.flatnonzero((a[:-1] < 0.0) & (a[1:] >= 0.0))
-        at = up - a[up] / (a[up + 1] - a[up])
-    return float((len(at) - 1) / (at[-1] - at[0]) / dt) if len(at) > 1 else np.nan
+        swing = z[:, 0].astype(np.float64)
+        return wake_numbers(dt * np.arange(len(z)), swing, swing).strouhal
 
 
 @dataclasses.dataclass(frozen=True)

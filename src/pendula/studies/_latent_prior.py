@@ -21,6 +21,7 @@ from ._study import Run
 
 
 _SIZES = (8, 15, 24)
+_MODULI = (1.01, 1.03, 1.05, 1.1, 1.3)
 _MOST = 20  # latent numbers up to which the n^2 equations are solved, too
 
 _ROWS = (
@@ -63,7 +64,7 @@ _ROWS = (
             f"The prior rho of one eigenvalue of modulus {w}, gamma = 4.",
             source=PAE,
         )
-        for w in (1.01, 1.03, 1.05, 1.1, 1.3)
+        for w in _MODULI
     ),
 )
 
@@ -134,6 +135,6 @@ def lyapunov(run: Run) -> Iterator[Claim]:
         for way, seconds in found.items():
             row = run.row(f"latent.lyapunov.{way}_{n}")
             yield row.measured(1e3 * np.array(seconds))
-    for w in (1.01, 1.03, 1.05, 1.1, 1.3):
+    for w in _MODULI:
         value = float(lyapunov_prior(jnp.full((1, 1), w)))
         yield run.row(f"latent.lyapunov.rho_{round(100 * w)}").measured(value)

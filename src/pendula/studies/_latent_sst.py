@@ -87,8 +87,8 @@ _TRIED = {
     for key in ("tropics", "nino3")
 }
 _TRIED["daily"] = (
-    "Linear and curved coders, 1 to 30 delays, 4 to 24 latent numbers, windows of 14 "
-    "and 30 steps; one year has too few anomalies to learn more than their decay."
+    "Linear and curved coders, 1, 2 and 7 delays, 4 to 24 latent numbers, windows of "
+    "14 and 30 steps; one year has too few anomalies to learn more than their decay."
 )
 
 
@@ -112,7 +112,7 @@ def _rows() -> Iterator[Row]:
             )
 
 
-def _opened(run: Run, key: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _opened(key: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Times in years, temperatures `"time m"` in degrees Celsius, weights `"m"`."""
     sea = _SEAS[key]
     path = stored_file("sst", sea.file)
@@ -204,7 +204,7 @@ def sst(run: Run) -> Iterator[Claim]:
     """A set after the other; the season and all scales are those of training years."""
     curves = {}
     for key, sea in _SEAS.items():
-        years, rows, weights = _opened(run, key)
+        years, rows, weights = _opened(key)
         forecasts = _forecasts(run, key, years, rows)
         starts = np.arange(sea.train - 1, len(rows) - 1)
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from .._errors import DataError, DivergedError
-from .._machine import revision
+from .._errors import DivergedError
 from .._precision import precision
-from ..data import Snapshots, cache_folder, read_snapshots, write_snapshots
+from ..data import Snapshots
 from ._body_flow_config import BodyFlowConfig
 from ._body_shapes import smooth_mask
-from ._cylinder_numbers import WakeNumbers, wake_numbers
+from ._cylinder_numbers import WakeNumbers
+from ._kept_wake import kept_snapshots, stretch_numbers, wake_attrs
 from ._penalised_flow import PenalisedFlow, march
 
 
@@ -44,15 +43,7 @@ class BodyFlowRun:
 
         **Raises:** `DataError` for a stretch without steps.
         """
-        low = self.ts[0] if start is None else start
-        high = self.ts[-1] if end is None else end
-        seen = (self.step_ts >= low - 1e-9) & (self.step_ts <= high + 1e-9)
-        if seen.sum() < 2:
-            raise DataError(
-                f"fewer than two steps lie from {low:g} to {high:g}; the run goes from "
-                f"0 to {self.step_ts[-1]:g}. Take a longer stretch."
-            )
-        return wake_numbers(self.step_ts[seen], self.drag[seen], self.lift[seen])
+        return stretch_numbers(self, start, end)
 
 
 def simulate_body_flow(config: BodyFlowConfig | None = None) -> BodyFlowRun:
@@ -114,13 +105,8 @@ def body_wake(
     ```
     """
     config = BodyFlowConfig() if config is None else config
-    path = cache_folder() / "bodies" / f"{config.key()}.npz"
-    if path.exists() and not again:
-        return read_snapshots(path)
-    data = _snapshots(simulate_body_flow(config))
-    with contextlib.suppress(DataError):  # a cache that cannot be written is no harm
-        write_snapshots(data, path)
-    return data
+    make = lambda: _snapshots(simulate_body_flow(config))
+    return kept_snapshots("bodies", config.key(), again, make)
 
 
 def _check(forces: np.ndarray, t: float, config: BodyFlowConfig) -> None:
@@ -163,10 +149,8 @@ def _snapshots(run: BodyFlowRun) -> Snapshots:
 
 def _attrs(run: BodyFlowRun) -> dict[str, Any]:
     """What is known of the set, as numbers and words that a file can hold."""
-    from importlib.metadata import version
-
     config = run.config
-    about: dict[str, Any] = {
+    settings: dict[str, Any] = {
         "body": "none" if config.body is None else config.body.label(),
         "Re": float(config.re),
         "cells": config.cells,
@@ -174,15 +158,6 @@ def _attrs(run: BodyFlowRun) -> dict[str, Any]:
         "width": float(config.width),
         "penalty": float(config.penalty),
         "dt": config.step,
-        "pendula": version("pendula"),
-        "revision": revision() or "unknown",
     }
-    if len(run.ts) > 1:
-        found = run.numbers()
-        about |= {
-            "St": found.strouhal,
-            "C_D": found.drag,
-            "C_L amplitude": found.lift_amplitude,
-            "period change": found.period_change,
-        }
-    return {k: v for k, v in about.items() if not (isinstance(v, float) and v != v)}
+    found = run.numbers() if len(run.ts) > 1 else None
+    return wake_attrs(settings, found)

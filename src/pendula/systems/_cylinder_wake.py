@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,14 +10,14 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Float
 
-from .._errors import DataError, DivergedError
-from .._machine import revision
+from .._errors import DivergedError
 from .._precision import precision, to_host
-from ..data import Snapshots, cache_folder, read_snapshots, write_snapshots
+from ..data import Snapshots
 from ._cylinder_config import CHANNELS, CylinderConfig
 from ._cylinder_flow import CylinderFlow, FlowState
-from ._cylinder_numbers import WakeNumbers, step_limit, wake_numbers
+from ._cylinder_numbers import WakeNumbers, step_limit
 from ._cylinder_sample import WakeSampler
+from ._kept_wake import kept_snapshots, stretch_numbers, wake_attrs
 
 
 LARGEST_DRAG = 10.0
@@ -46,15 +45,7 @@ class CylinderRun:
         self, start: float | None = None, end: float | None = None
     ) -> WakeNumbers:
         """Frequency and forces from `start` to `end` (default: the snapshots')."""
-        low = self.ts[0] if start is None else start
-        high = self.ts[-1] if end is None else end
-        seen = (self.step_ts >= low - 1e-9) & (self.step_ts <= high + 1e-9)
-        if seen.sum() < 2:
-            raise DataError(
-                f"fewer than two steps lie from {low:g} to {high:g}; the run ends at "
-                f"{self.step_ts[-1]:g}. Take a longer stretch, or more snapshots."
-            )
-        return wake_numbers(self.step_ts[seen], self.drag[seen], self.lift[seen])
+        return stretch_numbers(self, start, end)
 
 
 def simulate_cylinder(
@@ -79,6 +70,10 @@ def simulate_cylinder(
     """
     config = CylinderConfig() if config is None else config
     config.warn()
+    return _simulated(config, tell)
+
+
+def _simulated(config: CylinderConfig, tell: Tell | None) -> CylinderRun:
     with precision(np.float64):
         flow = CylinderFlow(
             config.resolution,
@@ -189,14 +184,9 @@ def cylinder_wake(
     ```
     """
     config = CylinderConfig() if config is None else config
-    path = cache_folder() / "cylinder" / f"{config.key()}.npz"
-    if path.exists() and not again:
-        config.warn()
-        return read_snapshots(path)
-    data = wake_snapshots(simulate_cylinder(config, tell=tell))
-    with contextlib.suppress(DataError):  # a cache that cannot be written is no harm
-        write_snapshots(data, path)
-    return data
+    config.warn()
+    make = lambda: wake_snapshots(_simulated(config, tell))
+    return kept_snapshots("cylinder", config.key(), again, make)
 
 
 def wake_snapshots(run: CylinderRun) -> Snapshots:
@@ -231,10 +221,8 @@ def wake_snapshots(run: CylinderRun) -> Snapshots:
 
 def _attrs(run: CylinderRun) -> dict[str, Any]:
     """What is known of the set, as numbers and words that a file can hold."""
-    from importlib.metadata import version
-
     config, mesh = run.config, run.config.resolution
-    about: dict[str, Any] = {
+    settings: dict[str, Any] = {
         "Re": float(config.re),
         "rotation": float(config.rotation),
         "phase": config.phase,
@@ -244,15 +232,6 @@ def _attrs(run: CylinderRun) -> dict[str, Any]:
         "num_radial": mesh.num_radial,
         "num_angular": mesh.num_angular,
         "outer": float(mesh.outer),
-        "pendula": version("pendula"),
-        "revision": revision() or "unknown",
     }
-    if config.phase == "periodic" and len(run.ts) > 1:
-        found = run.numbers()
-        about |= {
-            "St": found.strouhal,
-            "C_D": found.drag,
-            "C_L amplitude": found.lift_amplitude,
-            "period change": found.period_change,
-        }
-    return {k: v for k, v in about.items() if not (isinstance(v, float) and v != v)}
+    found = run.numbers() if config.phase == "periodic" and len(run.ts) > 1 else None
+    return wake_attrs(settings, found)

@@ -1,0 +1,78 @@
+"""What the wakes of cylinders and other bodies share: their forces, files and cache."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from typing import Any, Protocol
+
+import numpy as np
+
+from .._errors import DataError
+from .._machine import revision
+from ..data import Snapshots, cache_folder, read_snapshots, write_snapshots
+from ._cylinder_numbers import WakeNumbers, wake_numbers
+
+
+class Forces(Protocol):
+    """A computed wake: times of its snapshots, and the forces at those of its steps."""
+
+    @property
+    def ts(self) -> np.ndarray: ...
+    @property
+    def step_ts(self) -> np.ndarray: ...
+    @property
+    def drag(self) -> np.ndarray: ...
+    @property
+    def lift(self) -> np.ndarray: ...
+
+
+def stretch_numbers(
+    run: Forces, start: float | None = None, end: float | None = None
+) -> WakeNumbers:
+    """Frequency and forces from `start` to `end` (default: the snapshots').
+
+    **Raises:** `DataError` for a stretch without steps.
+    """
+    low = run.ts[0] if start is None else start
+    high = run.ts[-1] if end is None else end
+    seen = (run.step_ts >= low - 1e-9) & (run.step_ts <= high + 1e-9)
+    if seen.sum() < 2:
+        ends = [f"{t:g}" for t in run.step_ts[[0, -1]]] if len(run.step_ts) else []
+        raise DataError(
+            f"fewer than two steps lie from {low:g} to {high:g}; those of the run go "
+            f"from {' to '.join(ends) or 'nowhere'}. Take a longer stretch, or more "
+            "snapshots."
+        )
+    return wake_numbers(run.step_ts[seen], run.drag[seen], run.lift[seen])
+
+
+def wake_attrs(
+    settings: Mapping[str, Any], found: WakeNumbers | None
+) -> dict[str, Any]:
+    """What is known of a set, as numbers and words that a file can hold; numbers that
+    are not known are left out."""
+    about = {**settings, "pendula": version("pendula")}
+    about["revision"] = revision() or "unknown"
+    if found is not None:
+        about |= {
+            "St": found.strouhal,
+            "C_D": found.drag,
+            "C_L amplitude": found.lift_amplitude,
+            "period change": found.period_change,
+        }
+    return {k: v for k, v in about.items() if not (isinstance(v, float) and v != v)}
+
+
+def kept_snapshots(
+    name: str, key: str, again: bool, make: Callable[[], Snapshots]
+) -> Snapshots:
+    """Snapshots from the cache's folder `name`, or made and written there."""
+    path = cache_folder() / name / f"{key}.npz"
+    if path.exists() and not again:
+        return read_snapshots(path)
+    data = make()
+    with contextlib.suppress(DataError):  # a cache that cannot be written is no harm
+        write_snapshots(data, path)
+    return data
