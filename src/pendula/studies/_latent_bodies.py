@@ -498,13 +498,11 @@ def _draw(run: Run, wakes: Wakes, found: dict[str, np.ndarray]) -> None:
     s = run.settings
     at = len(s["unseen"]) - 1
     data = wakes.unseen[at]
-    x, y = data.axes["x"], data.axes["y"]
-    ends = float(x[0]), float(x[-1]), float(y[0]), float(y[-1])
     error = float(found["adapted"][at][2])
     field_figure(
         run.figures / "bodies_fields.svg",
         found["fields"][at],
-        ends,
+        (data.axes["x"], data.axes["y"]),
         f"{UNSEEN[s['unseen'][at]].label()}, fifth period, mean error {error:.2g}",
     )
     known = [TRAINING[k] for k in s["training"]]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ..systems import AbstractBody, outline
+from ._field_figures import field_sheet
 from ._figures import COLOURS, sheet
 
 
@@ -16,33 +16,23 @@ _RANGE = 3.0  # U/D
 
 
 def field_figure(
-    path: Path, fields: np.ndarray, ends: tuple[float, float, float, float], words: str
+    path: Path,
+    fields: np.ndarray,
+    axes: tuple[np.ndarray, np.ndarray],
+    words: str,
 ) -> None:
     """Phases of a period beside each other, computed above forecast.
 
-    **Arguments:** `fields` `"2 phase x y"`, NaN inside of the body; `ends`: least and
-    largest x, then y.
+    **Arguments:** `fields` `"2 phase x y"`, NaN inside of the body; `axes`: x and y.
     """
     count = fields.shape[1]
-    image: Any = None
-    with sheet(path, (2.1 * count, 4.0), (2, count), 8.0) as (fig, axes):
-        for ax, shown in zip(axes, fields.reshape(-1, *fields.shape[2:]), strict=True):
-            image = ax.imshow(
-                shown.T,
-                origin="lower",
-                extent=ends,
-                cmap="RdBu_r",
-                vmin=-_RANGE,
-                vmax=_RANGE,
-                aspect="equal",
-            )
-        for k, ax in enumerate(axes[:count]):
+    shown = list(fields.reshape(-1, *fields.shape[2:]))
+    size, grid = (2.1 * count, 4.0), (2, count)
+    with field_sheet(path, size, grid, shown, axes, _RANGE) as (fig, panels):
+        for k, ax in enumerate(panels[:count]):
             ax.set_title(f"phase {k}/{count}", fontsize=8)
-        for ax, word in zip(axes[::count], ("computed", "forecast"), strict=True):
+        for ax, word in zip(panels[::count], ("computed", "forecast"), strict=True):
             ax.set_ylabel(f"{word}\ny [D]")
-        for ax in axes[count:]:
-            ax.set_xlabel("x [D]")
-        fig.colorbar(image, ax=axes, shrink=0.7, label="vorticity [U/D]", extend="both")
         fig.suptitle(words, fontsize=8)
 
 

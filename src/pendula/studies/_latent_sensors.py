@@ -20,6 +20,7 @@ from ..latent import (
 )
 from ..systems import cylinder_wake
 from ._claim import Claim
+from ._field_figures import field_sheet
 from ._figures import COLOURS, sheet
 from ._latent import latent
 from ._row import Row
@@ -368,28 +369,12 @@ def _fields(
     """Fields below each other with the sensors, one scale of colour."""
     x, y = data.axes.values()
     cells = np.argwhere(data.mask)[places]
-    ends = (x[0], x[-1], y[0], y[-1])
     limit = float(np.quantile(np.abs(panels["computed"]), 0.99))
-    with sheet(path, (7.0, 4.4), (2, 2), 8.0) as (fig, axes):
-        image = None
-        for ax, (title, row) in zip(axes, panels.items(), strict=True):
-            image = ax.imshow(
-                data.unflat(row)[::2, ::2, 0].T,
-                origin="lower",
-                extent=ends,
-                cmap="RdBu_r",
-                vmin=-limit,
-                vmax=limit,
-                aspect="equal",
-            )
+    fields = [data.unflat(row)[::2, ::2, 0] for row in panels.values()]
+    with field_sheet(path, (7.0, 4.4), (2, 2), fields, (x, y), limit) as (_, axes):
+        for ax, title in zip(axes, panels, strict=True):
             ax.plot(x[cells[:, 0]], y[cells[:, 1]], "k.", markersize=4)
             ax.set_title(title, fontsize=8)
-        for ax in axes[2:]:
-            ax.set_xlabel("x [D]")
-        for ax in axes[::2]:
-            ax.set_ylabel("y [D]")
-        assert image is not None
-        fig.colorbar(image, ax=axes, label="vorticity [U/D]", shrink=0.7)
 
 
 def _by_count(path: Any, errors: dict[tuple[str, str], list[list[float]]]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -24,6 +24,7 @@ from ..systems import CylinderConfig, CylinderMesh, cylinder_wake
 from ._claim import Claim
 from ._latent import KAE, PAE, latent, trained_latent, trained_latents
 from ._latent_wake_figures import draw_wake
+from ._latent_wake_lem import SEEN, lem_forecasts
 from ._row import Row
 from ._study import Run
 from ._wake import small
@@ -40,6 +41,7 @@ _WORDS = {
     "agnostic": "physics-agnostic, re-encoded",
     "agnostic_decay": "physics-agnostic with weight decay, re-encoded",
     "ode": "latent neural ODE, K = 8, latent term 0.1",
+    "lem": f"LEM in POD coordinates, begun with {SEEN} snapshots",
     "dmd9": "exact DMD, rank 9",
     "dmd15": "exact DMD, rank 15",
     "dmd25": "exact DMD, rank 25",
@@ -214,14 +216,16 @@ class _Wake:
         noise = rng.standard_normal(self.rows.shape, np.float32)
         return self.rows + np.float32(sigma) * noise
 
-    def errors(self, predict: Any, seen: np.ndarray, steps: int) -> dict[str, Any]:
-        """Mean over the starts of the relative errors after 1..`steps` steps, `all` of
-        the field and `behind` x = 1; a start after the other, so that few fields are
-        in memory."""
+    def errors(
+        self, predict: Callable[[int], np.ndarray], steps: int
+    ) -> dict[str, Any]:
+        """Mean over the starts of the relative errors after 1..`steps` steps of what
+        `predict` gives for a start, `all` of the field and `behind` x = 1; a start
+        after the other, so that few fields are in memory."""
         found = {"all": np.zeros(steps), "behind": np.zeros(steps)}
-        for b in self.begin:
+        for k, b in enumerate(self.begin):
             true = self.rows[b + 1 : b + 1 + steps]
-            told = predict(seen[b], steps)
+            told = predict(k)
             found["all"] += relative_errors(told, true) / len(self.begin)
             part = relative_errors(told, true, self.behind)
             found["behind"] += part / len(self.begin)
@@ -291,22 +295,39 @@ def _measured(
             seen = wake.noisy(_NOISES[noise], seed)
             rank = min(int(name[3:]), count - 1)
             fitted = ExactDMD(rank).fit(seen[wake.train - count : wake.train])
-            curves.append(wake.errors(fitted.predict, seen, steps))
+            told = lambda k, f=fitted, y=seen: f.predict(y[wake.begin[k]], steps)
+            curves.append(wake.errors(told, steps))
         return _stacked(curves)
+    if name == "lem":
+        return _lem(run, wake, count, steps)
     seeds = s["many"] if (name, noise) == ("one_step", "clean") else s["seeds"]
     trained = _trained(run, wake, name, noise, seeds, count)
     mode = "re-encode" if name.startswith("agnostic") else "latent"
     curves = []
     for seed, fitted in enumerate(trained):
         seen = wake.noisy(_NOISES[noise], seed)
-        told = lambda y, k, f=fitted: f.predict(y, k, mode)
-        curves.append(wake.errors(told, seen, steps))
+        codec = fitted.codec
+        every = fitted.coordinates(seen[wake.begin], steps, mode)
+        told = lambda k, c=codec, z=every: c.decode(z[k])
+        curves.append(wake.errors(told, steps))
     found = _stacked(curves)
     found["seconds"] = np.array([one.seconds for one in trained])
     if name != "ode":
         radii = [spectral_radius(one.model.dynamics) for one in trained]  # type: ignore[attr-defined]  # all but the ODE are linear
         found["radius"] = np.array(radii)
     return found
+
+
+def _lem(run: Run, wake: _Wake, count: int, steps: int) -> dict[str, Any]:
+    rows = slice(wake.train - count, wake.train)
+    codec = FieldCodec.fit(wake.rows[rows], reduced=True, rank=count - 2)
+    every = codec.encode(wake.rows[: wake.begin[-1] + 1])
+    curves, seconds = [], []
+    for seed in range(run.settings["seeds"]):
+        told, took = lem_forecasts(run, "lem", every, rows, wake.begin, steps, seed)
+        curves.append(wake.errors(lambda k, z=told: codec.decode(z[k]), steps))
+        seconds.append(took)
+    return {**_stacked(curves), "seconds": np.array(seconds)}
 
 
 def _stacked(curves: list[dict[str, Any]]) -> dict[str, np.ndarray]:
@@ -421,7 +442,7 @@ def _promises(run: Run, wake: _Wake, found: dict[Any, Any]) -> Iterator[Claim]:
 def _transient(run: Run) -> Iterator[Claim]:
     """From t = 30, learned from t = 10 to 50: what cannot grow fails."""
     s = run.settings
-    num = 251 if s["num"] == 251 else s["num"]
+    num = s["num"]
     data = _snapshots(run, "transient", num)
     train, begin = int(0.8 * num), int(0.4 * num)
     rows = data.flat()

@@ -3,19 +3,19 @@ prior, and a film of the wake with its forecast."""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
-from .._files import replacing
 from ..latent import ExactDMD, FittedLatent, eigenvalues, lyapunov_prior
+from ._field_figures import field_film, field_sheet
 from ._figures import COLOURS, sheet
 from ._study import Run
 
 
 _SHOWN = ("rotation", "free", "two_step", "one_step", "agnostic", "dmd15")
-_LIMIT = 5.0  # vorticity at the ends of the colours [U/D]
 
 
 def draw_wake(
@@ -80,62 +80,27 @@ def _fields(run: Run, wake: Any, best: FittedLatent) -> None:
     told = best.predict(wake.rows[b], ks[-1])
     rank = min(15, wake.train - 1)
     dmd = ExactDMD(rank).fit(wake.rows[: wake.train]).predict(wake.rows[b], ks[-1])
-    x, y = wake.data.axes["x"], wake.data.axes["y"]
-    path = run.figures / "fields.png"
-    with sheet(path, (9.0, 4.5), (3, len(ks)), 8.0) as (_, axes):
-        for column, k in enumerate(ks):
-            for row, (name, rows) in enumerate(
-                (
-                    ("truth", wake.rows[b + k]),
-                    ("rotations", told[k - 1]),
-                    ("DMD, rank 15", dmd[k - 1]),
-                )
-            ):
-                ax = axes[row * len(ks) + column]
-                field = wake.data.unflat(rows)[..., 0].T
-                ax.pcolormesh(
-                    x,
-                    y,
-                    field,
-                    cmap="RdBu_r",
-                    vmin=-_LIMIT,
-                    vmax=_LIMIT,
-                    shading="auto",
-                )
-                ax.set_aspect("equal")
-                if row == 0:
-                    ax.set_title(f"{k} snapshots ahead", size=8)
-                if column == 0:
-                    ax.set_ylabel(f"{name}\ny [D]")
-                if row == 2:
-                    ax.set_xlabel("x [D]")
+    every = {"truth": wake.rows[b + 1 :], "rotations": told, "DMD, rank 15": dmd}
+    fields = [
+        wake.data.unflat(rows[k - 1])[..., 0] for rows in every.values() for k in ks
+    ]
+    axes = tuple(wake.data.axes.values())
+    size, grid = (9.0, 4.5), (3, len(ks))
+    with field_sheet(run.figures / "fields.png", size, grid, fields, axes) as (
+        _,
+        found,
+    ):
+        for ax, k in zip(found, ks, strict=False):
+            ax.set_title(f"{k} snapshots ahead", fontsize=8)
+        for ax, name in zip(found[:: len(ks)], every, strict=True):
+            ax.set_ylabel(f"{name}\ny [D]")
 
 
 def _film(run: Run, wake: Any, best: FittedLatent) -> None:
     """One period: the truth above, the forecast below."""
-    import matplotlib as mpl
-    from PIL import Image, features
-
     b = int(wake.begin[0])
     steps = min(30, len(wake.rows) - 1 - b)
-    told = best.predict(wake.rows[b], steps)
-    colours = mpl.colormaps["RdBu_r"].with_extremes(bad="0.7")
-    frames = []
-    for k in range(steps):
-        two = []
-        for rows in (wake.rows[b + 1 + k], told[k]):
-            field = wake.data.unflat(rows)[..., 0].T[::-1]
-            two.append(colours(np.clip(field / (2 * _LIMIT) + 0.5, 0, 1)))
-        gap = np.ones((4, two[0].shape[1], 4))
-        picture = np.concatenate([two[0], gap, two[1]])
-        frames.append(Image.fromarray((255 * picture[..., :3]).astype(np.uint8)))
-    kind = "webp" if features.check("webp") else "gif"
-    with replacing(run.figures / f"forecast.{kind}") as temporary:
-        frames[0].save(
-            temporary,
-            format=kind.upper(),
-            save_all=True,
-            append_images=frames[1:],
-            duration=80,
-            loop=0,
-        )
+    true = wake.data[b + 1 : b + 1 + steps]
+    values = true.unflat(best.predict(wake.rows[b], steps), 0.0)
+    told = dataclasses.replace(true, values=values)
+    field_film(run.figures / "forecast.webp", true, told)

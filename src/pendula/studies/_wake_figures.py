@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .._files import replacing
 from ..data import Snapshots
+from ._field_figures import field_film, field_sheet
 from ._figures import COLOURS, figure, sheet
 
 
@@ -62,51 +62,17 @@ def vorticity_figure(path: Path, data: Snapshots) -> None:
     """Four snapshots of one period."""
     period = 1.0 / float(data.attrs.get("St", 0.165)) / data.dt
     picks = [min(round(k * period / 4), len(data) - 1) for k in range(4)]
-    x, y = data.axes["x"], data.axes["y"]
-    ends = (x[0], x[-1], y[0], y[-1])
-    image: Any = None
-    with sheet(path, (8.0, 4.3), (2, 2), 8.0) as (fig, axes):
-        for ax, k in zip(axes, picks, strict=True):
-            shown = np.where(data.mask, data.values[k, ..., 0], np.nan)
-            image = ax.imshow(
-                shown.T,
-                origin="lower",
-                extent=ends,
-                cmap="RdBu_r",
-                vmin=-5.0,
-                vmax=5.0,
-                aspect="equal",
-            )
-            ax.set_facecolor("0.6")
+    fields = [np.where(data.mask, data.values[k, ..., 0], np.nan) for k in picks]
+    axes = tuple(data.axes.values())
+    with field_sheet(path, (8.0, 4.3), (2, 2), fields, axes) as (_, panels):
+        for ax, k in zip(panels, picks, strict=True):
             ax.set_title(f"t = {data.ts[k]:.1f}", fontsize=8)
-        for ax in axes[2:]:
-            ax.set_xlabel("x [D]")
-        for ax in axes[::2]:
-            ax.set_ylabel("y [D]")
-        fig.colorbar(image, ax=axes, shrink=0.8, label="vorticity [U/D]", extend="both")
 
 
 def wake_film(path: Path, data: Snapshots) -> None:
-    """One period as a short file that loops."""
-    from matplotlib import colormaps
-    from PIL import Image
-
+    """One period."""
     frames = round(1.0 / float(data.attrs.get("St", 0.165)) / data.dt)
-    paint = colormaps["RdBu_r"]
-    pictures = []
-    for values in data.values[:frames, ..., 0]:
-        shown = paint(np.clip(values.T[::-1] / 10.0 + 0.5, 0.0, 1.0))[..., :3]
-        shown[~data.mask.T[::-1]] = 0.6
-        pictures.append(Image.fromarray(np.uint8(255.0 * shown)))
-    with replacing(path) as temporary:
-        pictures[0].save(
-            temporary,
-            save_all=True,
-            append_images=pictures[1:],
-            duration=80,
-            loop=0,
-            quality=75,
-        )
+    field_film(path, data[:frames])
 
 
 def family_figure(
