@@ -45,11 +45,12 @@ install: $(VENV)/.test  ## make .venv with everything that demo and test need
 demo: $(VENV)/.test  ## the main job end to end: writes runs/demo/report.html
 	@$(BIN)/pendula demo --out $(RUN)
 
-# Compile time is most of the time of the fast tests: XLA's optimisations cost more
-# than they give there.
+# Compile time is most of the time of the fast tests: XLA's optimisations, its fusion
+# emitters above all, cost more than they give there.
 PYTEST = $(BIN)/python -m pytest
+FAST = JAX_DISABLE_MOST_OPTIMIZATIONS=1 XLA_FLAGS="$$(.ci/fast-flags $(BIN)/python)"
 test: $(VENV)/.test  ## the fast tests
-	@JAX_DISABLE_MOST_OPTIMIZATIONS=1 $(PYTEST) -q -m "not slow and not gpu" -n 2 --dist loadfile
+	@$(FAST) $(PYTEST) -q -m "not slow and not gpu" -n 2 --dist loadfile
 
 test-slow: $(VENV)/.test  ## the slow tests, least recently run first, cut at 7 minutes
 	@$(PYTEST) -q -m slow --cut 420 || [ $$? -eq 5 ]

@@ -301,7 +301,8 @@ def test_every_study_has_a_table_of_its_own():
         ],
         "heartbeats",
         *["grid", "periodic", "steady", "family", "speed"],
-        *["lyapunov", "koopman", "sst", "sensors", "bodies"],
+        *["lyapunov", "koopman", "pendulums", "sst", "sensors", "bodies"],
+        "autoencoder",
     ]
 
 

@@ -31,7 +31,7 @@ _DT = 0.1
 _TRAIN = 600
 _NOISES = (0.0, 0.03, 0.08)
 _STARTS = {"nonlinear": 2.4, "near_linear": 0.8}
-_WORDS = {
+WORDS = {
     "plain": "Koopman autoencoder without a map back",
     "consistent": "consistent Koopman autoencoder",
     "rotation": "rotations, K = 8 and the latent term, otherwise the same",
@@ -52,7 +52,7 @@ def _rows() -> Iterator[Row]:
         for noise in _NOISES:
             key = _key(start, noise)
             where = f"{_SETTING}, theta_0 = {theta}, noise {noise}"
-            for name, words in _WORDS.items():
+            for name, words in WORDS.items():
                 yield Row(
                     f"latent.koopman.{key}_{name}",
                     f"Mean relative error over 1000 steps: {words}; {where}.",
@@ -97,7 +97,7 @@ def lifted(theta: float, noise: float, count: int, seed: int) -> Any:
     return (seen @ lift.T).astype(np.float32), (clean @ lift.T).astype(np.float32)
 
 
-def _config(name: str, updates: int) -> LatentFitConfig:
+def koopman_config(name: str, updates: int) -> LatentFitConfig:
     """The published training: 600 epochs of ten batches, falls at epochs 30, 200, 400
     and 500, gradients of at most 0.05, the identity times the steps."""
     at = tuple(sorted({max(1, updates * k // 600) for k in (30, 200, 400, 500)}))
@@ -114,13 +114,14 @@ def _config(name: str, updates: int) -> LatentFitConfig:
     return LatentFitConfig.published("koopman", **how)
 
 
-def _model(name: str, seed: int) -> Any:
+def koopman_model(name: str, size: int, seed: int) -> Any:
+    """Of the published sizes, for snapshots of `size` numbers."""
     key = jax.random.key(seed)
     if name == "ode":
-        return latent_ode(64, (16, 16), 6, width=32, key=key)
+        return latent_ode(size, (16, 16), 6, width=32, key=key)
     kind = "rotation" if name == "rotation" else "dense"
     back = "inverse" if name == "consistent" else None
-    return latent_linear(64, (16, 16), 6, kind, consistent=back, last="tanh", key=key)
+    return latent_linear(size, (16, 16), 6, kind, consistent=back, last="tanh", key=key)
 
 
 def _seeds(run: Run, name: str, start: str) -> int:
@@ -148,10 +149,10 @@ def _curves(run: Run, name: str, start: str, noise: float) -> dict[str, np.ndarr
         fitted = trained_latents(
             run,
             f"{_key(start, noise)}_{name}",
-            [_model(name, k) for k in range(count)],
+            [koopman_model(name, 64, k) for k in range(count)],
             known,
             [FieldCodec.fit(one, scaling="range") for one in known],
-            _config(name, s["updates"]),
+            koopman_config(name, s["updates"]),
         )
         found = [
             one.predict(seen[begin], horizon)
@@ -181,12 +182,12 @@ def koopman(run: Run) -> Iterator[Claim]:
     for start in _STARTS:
         for noise in _NOISES:
             key = _key(start, noise)
-            ids = [f"latent.koopman.{key}_{name}" for name in _WORDS]
+            ids = [f"latent.koopman.{key}_{name}" for name in WORDS]
             found = {}
-            for name in _WORDS:
+            for name in WORDS:
                 curves = functools.partial(_curves, run, name, start, noise)
                 found[name] = run.keep(f"{key}_{name}", curves)["errors"]
-            for name, row in zip(_WORDS, ids, strict=True):
+            for name, row in zip(WORDS, ids, strict=True):
                 means = found[name].reshape(_seeds(run, name, start), -1).mean(axis=1)
                 yield run.row(row).measured(means)
             plain, consistent = found["plain"], found["consistent"]

@@ -144,9 +144,11 @@ _MODULES = {
         "_latent",
         "_latent_prior",
         "_latent_koopman",
+        "_latent_pendulums",
         "_latent_sst",
         "_latent_sensors",
         "_latent_bodies",
+        "_latent_wake",
     ),
 }
 BUDGETS = ("full", "quick")

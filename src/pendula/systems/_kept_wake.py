@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -15,17 +15,29 @@ from ..data import Snapshots, cache_folder, read_snapshots, write_snapshots
 from ._cylinder_numbers import WakeNumbers, wake_numbers
 
 
+@runtime_checkable
 class Forces(Protocol):
     """A computed wake: times of its snapshots, and the forces at those of its steps."""
 
     @property
-    def ts(self) -> np.ndarray: ...
+    def ts(self) -> np.ndarray:
+        """Of the snapshots."""
+        ...
+
     @property
-    def step_ts(self) -> np.ndarray: ...
+    def step_ts(self) -> np.ndarray:
+        """Of the steps."""
+        ...
+
     @property
-    def drag(self) -> np.ndarray: ...
+    def drag(self) -> np.ndarray:
+        """C_D."""
+        ...
+
     @property
-    def lift(self) -> np.ndarray: ...
+    def lift(self) -> np.ndarray:
+        """C_L."""
+        ...
 
 
 def stretch_numbers(
