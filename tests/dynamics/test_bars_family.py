@@ -72,6 +72,7 @@ def family(tmp_path_factory):
     return fit_bar_family(data, WORLD, SMALL, support=0.15, last=False, out=out)
 
 
+@pytest.mark.slow
 def test_eta_of_a_new_material_is_found_where_it_is_known():
     etas = 5.0 * np.log(SCALES)[:, None]
     chain = BarChain(Scaled(law(1.0)), WORLD, last=False)

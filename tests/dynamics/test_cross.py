@@ -51,6 +51,7 @@ def start(springs):
     return cross_fit(field(), springs, config)
 
 
+@pytest.mark.slow
 def test_meta_training_gains(start):
     assert np.mean(start.losses[-10:]) < 0.5 * float(start.losses[0])
 

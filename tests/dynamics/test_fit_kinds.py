@@ -214,6 +214,7 @@ def prey() -> Fitted:
     return fit(None, prey_record(), PREY, judged=False)
 
 
+@pytest.mark.slow
 def test_populations_of_first_order(prey):
     assert prey.about["method"] == "levenberg"
     assert prey.about["state"] == ["prey", "predator"]
@@ -296,6 +297,7 @@ def unseen_errors(fitted):
     return np.mean(ours), np.mean(still)
 
 
+@pytest.mark.slow
 def test_a_learned_force_beats_standing_still(spring, told):
     assert spring.dtype == np.float32
     assert spring.covariance is None

@@ -237,6 +237,7 @@ def fitted():
     return data, fit_stochastic(data, config=quick)
 
 
+@pytest.mark.slow
 def test_forecasts_know_only_their_past_and_end_in_the_climatology(fitted):
     data, fit = fitted
     end = float(data.ts[0, 100])

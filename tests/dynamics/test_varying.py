@@ -78,6 +78,7 @@ def test_members_get_constants_of_their_own_and_share_the_others(family):
     assert_allclose(moved, np.diff(STIFFNESS), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_new_member_is_read_off_a_short_clip(family, tmp_path):
     new = swings([3.7], [(0.6, 0.4)]).between(0.0, 1.0)
     again = load_family(family.save(tmp_path / "family.safetensors"))

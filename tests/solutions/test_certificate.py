@@ -251,6 +251,7 @@ def test_linear_systems_have_the_logarithmic_norm():
     assert found["mu_max"] == pytest.approx(np.linalg.eigvalsh((a + a.T) / 2)[-1])
 
 
+@pytest.mark.slow
 def test_boundary_values_that_are_met_let_no_error_in():
     """Heat between two ends, in the hard form; the outflow of a wave needs none."""
     truth = lambda x, t: jnp.exp(-t) * jnp.sin(jnp.pi * x) + x

@@ -45,6 +45,7 @@ def problems():
     return {name: named_problem(name) for name in PROBLEMS}
 
 
+@pytest.mark.slow
 def test_every_problem_uses_the_derivatives_of_its_equation(problems):
     assert {name: set(p.law.names()) for name, p in problems.items()} == NAMES
     for name, problem in problems.items():

@@ -137,6 +137,7 @@ def test_two_boxes_with_another_conductivity():
         assert error(found, name, want) < 1e-4, name
 
 
+@pytest.mark.slow
 def test_an_inclusion_in_a_plate():
     """A disc of conductivity 3 in a uniform field: Maxwell's solution."""
     inside, outside, r = 3.0, 1.0, 0.6

@@ -60,6 +60,7 @@ def test_a_third_arm_that_weighs_nothing_is_not_there():
         assert_allclose(model_of(three, 3).field(0.0, tall, None, None)[3:5], pair)
 
 
+@pytest.mark.slow
 def test_an_arm_is_read_off_its_swing():
     ts = np.linspace(0.0, 3.0, 151)
     inertia, friction = 0.15, 0.01

@@ -89,6 +89,7 @@ def test_a_rod_that_is_turned_at_an_end_twists_evenly(rod):
     assert_allclose(torque, SOFT.twisting / (19 * 0.005), rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_free_flight_is_exact(rod):
     """Nothing held: the rod falls as a stone does."""
     run = fall(rod, None)

@@ -121,6 +121,7 @@ def test_what_is_no_slinky_is_refused():
         to_bars(np.zeros((18, 3)))
 
 
+@pytest.mark.slow
 def test_the_energy_of_the_cycles_is_that_of_the_rod():
     slinky = Slinky(3)
     rod = slinky.rod(0.02)

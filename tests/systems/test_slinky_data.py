@@ -96,6 +96,7 @@ def test_cases_and_intervals_that_do_not_go_are_refused():
         slinky_case("case9")
 
 
+@pytest.mark.slow
 def test_the_program_writes_a_record_and_refuses_what_does_not_apply(tmp_path, capsys):
     out = tmp_path / "slinky.csv"
     words = ["simulate", "slinky", "--set", "cycles=3", "--duration", "0.02"]
