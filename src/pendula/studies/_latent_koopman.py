@@ -226,7 +226,7 @@ def _draw(run: Run, bands: dict[str, dict[str, np.ndarray]]) -> None:
                 ax.plot(t[every], mean[every], color=colour, lw=1.0, label=name)
             start, noise = key.rsplit("_", 1)
             ax.set_title(f"{start.replace('_', ' ')}, noise {int(noise) / 100}", size=8)
-            ax.set_ylim(0, 2.0)
+            ax.set_ylim(0, 1.0)
             ax.margins(x=0)
         for ax in axes[-len(_NOISES) :]:
             ax.set_xlabel("time [s]")

@@ -91,7 +91,7 @@ def _fields(run: Run, wake: Any, best: FittedLatent) -> None:
         found,
     ):
         for ax, k in zip(found, ks, strict=False):
-            ax.set_title(f"{k} snapshots ahead", fontsize=8)
+            ax.set_title(f"{k} snapshot{'s' * (k > 1)} ahead", fontsize=8)
         for ax, name in zip(found[:: len(ks)], every, strict=True):
             ax.set_ylabel(f"{name}\ny [D]")
 
