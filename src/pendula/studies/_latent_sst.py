@@ -242,4 +242,4 @@ def sst(run: Run) -> Iterator[Claim]:
             top = 2.5 * max(lines["climatology"])
             ax.set_ylim(0, top)
         axes[0].set_ylabel("relative error")
-        axes[0].legend(frameon=False)
+        axes[0].legend(frameon=False, ncols=2, loc="lower right")
