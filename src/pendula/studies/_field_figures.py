@@ -85,4 +85,5 @@ def _painted(data: Snapshots, k: int) -> np.ndarray:
     shown = np.clip(values / (2.0 * LIMIT) + 0.5, 0.0, 1.0)
     picture = colormaps["RdBu_r"](shown)[..., :3]
     picture[~data.mask.T[::-1]] = 0.6
-    return picture
+    x, y = (np.ptp(one) / (len(one) - 1) for one in data.axes.values())
+    return np.repeat(picture, max(1, round(x / y)), axis=1)  # as long as it is

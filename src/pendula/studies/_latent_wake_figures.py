@@ -45,7 +45,7 @@ def _errors(run: Run, curves: dict[str, np.ndarray]) -> None:
             ax.semilogy(k, lines.mean(axis=0), color=colour, lw=1.0, label=words)
         ax.set_xlabel("snapshots ahead, 30 a period")
         ax.set_ylabel("relative error")
-        ax.legend(frameon=False, ncols=2, loc="center right")
+        ax.legend(frameon=False, ncols=3, loc="center", bbox_to_anchor=(0.6, 0.7))
 
 
 def _spectra(run: Run, best: FittedLatent, prior: FittedLatent) -> None:
