@@ -27,7 +27,7 @@ def field_sheet(
     size: tuple[float, float],
     grid: tuple[int, int],
     fields: Sequence[Float[np.ndarray, "x y"]],
-    axes: Sequence[Float[np.ndarray, " cell"]],
+    axes: tuple[np.ndarray, ...],
     limit: float = LIMIT,
 ) -> Iterator[tuple[Any, list[Axes]]]:
     """A figure and its panels, one a field of vorticity, NaN where there is none;
