@@ -435,7 +435,7 @@ def _promises(run: Run, wake: _Wake, found: dict[Any, Any]) -> Iterator[Claim]:
         out = fitted.coordinates(wake.rows[wake.train], 1000)
         every = [fitted.codec.decode(out[k : k + 50]) for k in range(0, 1000, 50)]
         norms = [np.linalg.norm(one, axis=1).max() for one in every]
-        ratios.append(max(norms) / largest)
+        ratios.append(float(max(norms) / largest))
     yield at("bounded").measured(ratios)
     bounds = [certify(one.model).transient for one in trained]  # type: ignore[arg-type]  # rotations are linear
     yield at("transient_bound").measured(bounds)
