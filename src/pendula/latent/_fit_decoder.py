@@ -254,7 +254,7 @@ def fit_decoder(
     """
     began = time.perf_counter()
     rows = data.flat() if isinstance(data, Snapshots) else np.asarray(data)
-    codec = _codec(data, rows.shape[-1:], config) if codec is None else codec
+    codec = _codec(data, rows.shape[-1], config) if codec is None else codec
     at = checked_sensors(sensors, len(codec.mean))
     readings = rows[:, at]
     targets = codec.encode(rows).astype(np.float32)
@@ -303,12 +303,12 @@ def fit_decoder(
 
 
 def _codec(
-    data: Snapshots | ArrayLike, size: tuple[int, ...], config: DecoderFitConfig
+    data: Snapshots | ArrayLike, size: int, config: DecoderFitConfig
 ) -> FieldCodec:
     """In POD coordinates scaled, on cells as they are."""
     reduced = config.reduced
     if reduced is None:
-        reduced = size > (POD_FROM,) or config.rank is not None
+        reduced = size > POD_FROM or config.rank is not None
     if reduced:
         return FieldCodec.fit(data, reduced=True, rank=config.rank)
     if config.rank is not None:

@@ -22,7 +22,6 @@ from ..latent import (
 from ._claim import Claim
 from ._figures import COLOURS, sheet
 from ._latent import KAE, latent, trained_latents
-from ._latent_recurrent import SEEN, recurrent_forecasts
 from ._row import Row
 from ._study import Run
 
@@ -37,7 +36,6 @@ WORDS = {
     "consistent": "consistent Koopman autoencoder",
     "rotation": "rotations, K = 8 and the latent term, otherwise the same",
     "ode": "latent neural ODE, K = 8 and the latent term",
-    "lstm": f"LSTM, begun with {SEEN} snapshots",
     "dmd": "DMD on 20 delays, rank 6",
     "persistence": "the last snapshot",
 }
@@ -147,16 +145,6 @@ def _curves(run: Run, name: str, start: str, noise: float) -> dict[str, np.ndarr
             HankelDMD(_DELAYS, 6).fit(one, dt=_DT).predict(seen[past], horizon)
             for one, (seen, _) in zip(known, sets, strict=True)
         ]
-    elif name == "lstm":
-        found = []
-        for k, (seen, _) in enumerate(sets):
-            codec = FieldCodec.fit(known[k], scaling="range")
-            rows = codec.encode(seen[: begin[-1] + 1])
-            label = f"{_key(start, noise)}_lstm"
-            told, _ = recurrent_forecasts(
-                run, label, "lstm", rows, slice(0, _TRAIN), begin, horizon, k
-            )
-            found.append(codec.decode(told))
     else:
         fitted = trained_latents(
             run,

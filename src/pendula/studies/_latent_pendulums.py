@@ -21,7 +21,6 @@ from ._study import Run
 _EVERY = 10  # samples of 4 ms
 _DT = 0.04
 _DELAYS = 20
-_NAMES = {name: words for name, words in WORDS.items() if name != "lstm"}
 _HORIZONS = {"half": 12, "two": 50}  # steps: 0.48 s and 2 s
 
 
@@ -45,7 +44,7 @@ SETS = {
 def _rows() -> Iterator[Row]:
     for key, arms in SETS.items():
         for horizon, steps in _HORIZONS.items():
-            for name, words in _NAMES.items():
+            for name, words in WORDS.items():
                 yield Row(
                     f"latent.pendulums.{key}_{horizon}_{name}",
                     f"Mean error of the angles over {steps * _DT:g} s, over their root "
@@ -112,7 +111,7 @@ def pendulums(run: Run) -> Iterator[Claim]:
     for key in SETS:
         angles = _opened(key)
         found = {}
-        for name in _NAMES:
+        for name in WORDS:
             curves = functools.partial(_curves, run, key, name, angles)
             found[name] = run.keep(f"{key}_{name}", curves)["errors"]
             seeds = 1 if name in ("dmd", "persistence") else run.settings["seeds"]
@@ -137,6 +136,4 @@ def _draw(run: Run, bands: dict[str, dict[str, np.ndarray]]) -> None:
             ax.margins(x=0)
             ax.set_xlabel("time ahead [s]")
         axes[0].set_ylabel("error of the angles / their rms")
-        axes[0].legend(
-            frameon=False, ncols=3, loc="upper center", columnspacing=1, fontsize=7
-        )
+        axes[0].legend(frameon=False, ncols=3, loc="upper center")

@@ -24,8 +24,8 @@ from ..latent import (
 from ..systems import CylinderConfig, CylinderMesh, cylinder_wake
 from ._claim import Claim
 from ._latent import KAE, PAE, latent, trained_latent, trained_latents
-from ._latent_recurrent import SEEN, recurrent_forecasts
 from ._latent_wake_figures import draw_wake
+from ._latent_wake_lem import SEEN, lem_forecasts
 from ._row import Row
 from ._study import Run
 from ._wake import small
@@ -333,9 +333,7 @@ def _lem(run: Run, wake: _Wake, count: int, steps: int) -> dict[str, Any]:
     every = codec.encode(wake.rows[: wake.begin[-1] + 1])
     curves, seconds = [], []
     for seed in range(run.settings["seeds"]):
-        told, took = recurrent_forecasts(
-            run, "lem", "lem", every, rows, wake.begin, steps, seed
-        )
+        told, took = lem_forecasts(run, "lem", every, rows, wake.begin, steps, seed)
         curves.append(wake.errors(lambda k, z=told: codec.decode(z[k]), steps))
         seconds.append(took)
     return {**_stacked(curves), "seconds": np.array(seconds)}

@@ -1,4 +1,4 @@
-"""Recurrent networks that are fed with what they foretold: rivals without a map."""
+"""A recurrent network in the POD coordinates of a wake: a rival without a map."""
 
 from __future__ import annotations
 
@@ -21,20 +21,19 @@ SEEN = 8
 _BATCH = 32
 
 
-def recurrent_forecasts(
+def lem_forecasts(
     run: Run,
     label: str,
-    cell: str,
     rows: Float[np.ndarray, "time r"],
     train: slice,
     begin: Int[np.ndarray, " start"],
     steps: int,
     seed: int,
 ) -> tuple[Float[np.ndarray, "start step r"], float]:
-    """Forecasts of coordinates from the `SEEN` snapshots up to each of `begin`: the
-    network learns the next snapshot of windows of the rows of `train`, and is fed with
-    what it foretold. Also the seconds of the training."""
-    fitted = _trained(run, label, cell, rows[train], seed)
+    """Forecasts of coordinates from the `SEEN` snapshots up to each of `begin`: LEM
+    learns the next snapshot of windows of the rows of `train`, and is fed with what it
+    foretold. Also the seconds of the training."""
+    fitted = _trained(run, label, rows[train], seed)
     window = np.stack([rows[b - SEEN + 1 : b + 1] for b in begin])
     out = np.empty((len(begin), steps, rows.shape[1]), rows.dtype)
     for k in range(steps):
@@ -43,16 +42,14 @@ def recurrent_forecasts(
     return out, fitted.seconds
 
 
-def _trained(
-    run: Run, label: str, cell: str, rows: np.ndarray, seed: int
-) -> FittedSequences:
+def _trained(run: Run, label: str, rows: np.ndarray, seed: int) -> FittedSequences:
     path = run.scratch / f"{label}_{seed}.safetensors"
     if not path.exists():
         run.progress(f"training {label}_{seed}")
         seen = np.lib.stride_tricks.sliding_window_view(rows[:-1], SEEN, axis=0)
         data = Sequences.of(np.swapaxes(seen, 1, 2).copy(), rows[SEEN:])
         size = rows.shape[1]
-        model = recurrent_model(cell, size, 64, size, key=jax.random.key(seed))
+        model = recurrent_model("lem", size, 64, size, key=jax.random.key(seed))
         per = max(1, len(data) // _BATCH)
         epochs = max(1, run.settings["updates"] // per)
         config = SequenceFitConfig(
