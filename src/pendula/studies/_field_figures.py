@@ -74,7 +74,7 @@ def field_film(path: Path, *sets: Snapshots) -> None:
             append_images=pictures[1:],
             duration=80,
             loop=0,
-            quality=75,
+            quality=50,
         )
 
 

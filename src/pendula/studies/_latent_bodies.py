@@ -500,7 +500,7 @@ def _draw(run: Run, wakes: Wakes, found: dict[str, np.ndarray]) -> None:
     data = wakes.unseen[at]
     error = float(found["adapted"][at][2])
     field_figure(
-        run.figures / "bodies_fields.svg",
+        run.figures / "bodies_fields.png",
         found["fields"][at],
         (data.axes["x"], data.axes["y"]),
         f"{UNSEEN[s['unseen'][at]].label()}, fifth period, mean error {error:.2g}",

@@ -211,7 +211,7 @@ def _width(errors: np.ndarray) -> float:
 def _draw(run: Run, bands: dict[str, dict[str, np.ndarray]]) -> None:
     """Mean and 5-95 % band over the steps, a panel for each pendulum and noise."""
     names = ("plain", "consistent", "rotation", "dmd")
-    path = run.figures / "koopman.svg"
+    path = run.figures / "koopman.png"
     with sheet(path, (9.0, 5.0), (len(_STARTS), len(_NOISES)), 8.0) as (_, axes):
         for ax, (key, found) in zip(axes, bands.items(), strict=True):
             for colour, name in zip(COLOURS, names, strict=False):

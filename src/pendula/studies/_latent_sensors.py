@@ -329,7 +329,7 @@ class _Bench:
                 "regression_shown"
             ],
         }
-        path = self.run.figures / "sensors_fields.svg"
+        path = self.run.figures / "sensors_fields.png"
         _fields(path, self.data, panels, found["places"])
         errors = {}
         for key in ("decoder", *LINEAR):
