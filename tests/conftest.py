@@ -142,22 +142,37 @@ class _Clock:
     passed: ClassVar[list[str]] = []
 
 
+def _left(item: pytest.Item) -> float | None:
+    """Seconds that are left of `--cut`; None without it."""
+    cut = item.config.getoption("--cut")
+    return None if cut is None else cut - (time.monotonic() - _Clock.start)
+
+
+def _used_up(item: pytest.Item) -> str:
+    cut = item.config.getoption("--cut")
+    return f"not finished: the {cut:g} s of this run were used up"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Once the time is used up no fixture is made either: some train models."""
+    left = _left(item)
+    if left is not None and left <= 0:
+        pytest.skip(_used_up(item))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item):
     """Cut a test at the end of the time given by `--cut`; it counts as skipped."""
-    cut = item.config.getoption("--cut")
-    if cut is None:
+    left = _left(item)
+    if left is None:
         return (yield)
-    left = cut - (time.monotonic() - _Clock.start)
-    message = f"not finished: the {cut:g} s of this run were used up"
-    if left <= 0:
-        pytest.skip(message)
 
     def stop(_signal, _frame):
-        pytest.skip(message)
+        pytest.skip(_used_up(item))
 
     before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, left)
+    signal.setitimer(signal.ITIMER_REAL, max(left, 1e-3))
     try:
         result = yield
     finally:
