@@ -34,7 +34,7 @@ from ._gappy_pod import (
     ReconstructionErrors as ReconstructionErrors,
     reconstruction_errors as reconstruction_errors,
 )
-from ._hankel_dmd import HankelDMD as HankelDMD
+from ._hankel_dmd import HankelDMD as HankelDMD, delay_windows as delay_windows
 from ._linear_maps import (
     AbstractLinearMap as AbstractLinearMap,
     DenseDynamics as DenseDynamics,

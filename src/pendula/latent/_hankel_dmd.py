@@ -63,16 +63,26 @@ class HankelDMD:
                 f"{short} snapshots; they give {max(pairs, 0)} pairs of windows, and "
                 "as many are needed as the rank. Lower both, or give more snapshots."
             )
-        rows = [windows(one, self.delays) for one in parts]
+        rows = [delay_windows(one, self.delays) for one in parts]
         before = np.concatenate([one[:-1] for one in rows])
         after = np.concatenate([one[1:] for one in rows])
         basis, operator = projected_map(before, after, self.rank)
         return LinearForecast.of(basis, operator, step, self.delays)
 
 
-def windows(
+def delay_windows(
     rows: Float[np.ndarray, "time m"], delays: int
 ) -> Float[np.ndarray, "window d"]:
-    """Every window of `delays` rows as one row, oldest first."""
+    """Every window of `delays` rows as one row of `d = delays * m` numbers, oldest
+    first.
+
+    ```python
+    >>> import numpy as np
+    >>> from pendula.latent import delay_windows
+    >>> delay_windows(np.array([[1.0], [2.0], [3.0]]), 2).tolist()
+    [[1.0, 2.0], [2.0, 3.0]]
+
+    ```
+    """
     seen = np.lib.stride_tricks.sliding_window_view(rows, delays, axis=0)
     return np.swapaxes(seen, 1, 2).reshape(len(seen), -1)

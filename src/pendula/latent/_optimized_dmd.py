@@ -14,7 +14,7 @@ from scipy.interpolate import CubicSpline
 from .._errors import ConfigError, DataError
 from ..data import Snapshots, even_step
 from ._dmd import LinearForecast, check_rank, ordered, projected_map
-from ._hankel_dmd import windows
+from ._hankel_dmd import delay_windows
 from ._series import checked, times
 from ._variable_projection import (
     AbstractRates,
@@ -165,7 +165,7 @@ def _starts(
     room = len(t) - rank
     lengths = {min(math.ceil(2 * rank / k), room), min(len(t) // 3, _WIDE // k, room)}
     for delays in sorted(d for d in lengths if d >= max(2, least)):
-        seen = windows(reduced, delays)
+        seen = delay_windows(reduced, delays)
         yield from _rates_of(seen[:-1], seen[1:], rank, dt)
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..latent import FieldCodec, HankelDMD, persistence
+from ..latent import FieldCodec, HankelDMD, delay_windows, persistence
 from ._claim import Claim
 from ._figures import COLOURS, sheet
 from ._latent import KAE, latent, trained_latents
@@ -55,12 +55,6 @@ def _rows() -> Iterator[Row]:
                 )
 
 
-def windows_of(angles: np.ndarray) -> np.ndarray:
-    """Row t: the angles of the last samples, oldest first, `"time delays*angle"`."""
-    seen = np.lib.stride_tricks.sliding_window_view(angles, _DELAYS, axis=0)
-    return np.swapaxes(seen, 1, 2).reshape(len(seen), -1).astype(np.float32)
-
-
 def _opened(key: str) -> np.ndarray:
     """Angles from the hanging position, `"time angle"` [rad]."""
     arms = SETS[key]
@@ -72,7 +66,8 @@ def _opened(key: str) -> np.ndarray:
 def _curves(run: Run, key: str, name: str, angles: np.ndarray) -> dict[str, np.ndarray]:
     """Errors `"run step"` of the newest angles, all seeds and starts."""
     s = run.settings
-    rows, train = windows_of(angles), min(SETS[key].train, s["train"])
+    rows = delay_windows(angles, _DELAYS).astype(np.float32)
+    train = min(SETS[key].train, s["train"])
     last, horizon = angles.shape[1], max(_HORIZONS.values())
     begin = np.linspace(train, len(rows) - horizon - 1, s["starts"]).astype(int)
     if name == "persistence":

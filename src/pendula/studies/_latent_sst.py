@@ -16,6 +16,7 @@ from ..latent import (
     HankelDMD,
     LatentFitConfig,
     climatology,
+    delay_windows,
     latent_linear,
     relative_errors,
 )
@@ -133,7 +134,7 @@ def _header(path: Any) -> int:
 def _windows(rows: np.ndarray, delays: int) -> np.ndarray:
     """Row t: the snapshots up to t, oldest first; the first `delays - 1` repeat."""
     padded = np.concatenate([np.repeat(rows[:1], delays - 1, axis=0), rows])
-    return np.concatenate([padded[k : k + len(rows)] for k in range(delays)], axis=1)
+    return delay_windows(padded, delays)
 
 
 def _forecasts(

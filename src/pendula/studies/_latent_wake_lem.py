@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ..data import Sequences
+from ..latent import delay_windows
 from ..sequences import (
     FittedSequences,
     SequenceFitConfig,
@@ -46,9 +47,9 @@ def _trained(run: Run, label: str, rows: np.ndarray, seed: int) -> FittedSequenc
     path = run.scratch / f"{label}_{seed}.safetensors"
     if not path.exists():
         run.progress(f"training {label}_{seed}")
-        seen = np.lib.stride_tricks.sliding_window_view(rows[:-1], SEEN, axis=0)
-        data = Sequences.of(np.swapaxes(seen, 1, 2).copy(), rows[SEEN:])
         size = rows.shape[1]
+        seen = delay_windows(rows[:-1], SEEN).reshape(-1, SEEN, size)
+        data = Sequences.of(seen, rows[SEEN:])
         model = recurrent_model("lem", size, 64, size, key=jax.random.key(seed))
         per = max(1, len(data) // _BATCH)
         epochs = max(1, run.settings["updates"] // per)
