@@ -59,14 +59,16 @@ def sheet(
 
 
 def _save_small(fig: Any, path: Path) -> None:
-    """As PNG of 128 colours: pictures of fields are a third as large."""
+    """As PNG of 256 colours: pictures of fields become much smaller."""
     import io
 
     from PIL import Image
 
     whole = io.BytesIO()
     fig.savefig(whole, format="png")
-    picture = Image.open(whole).convert("RGB").quantize(128)
+    # rare colours count as much as others: a bar of colours stays smooth
+    even = Image.Quantize.MAXCOVERAGE
+    picture = Image.open(whole).convert("RGB").quantize(256, method=even)
     picture.save(path, format="PNG", optimize=True)
 
 
