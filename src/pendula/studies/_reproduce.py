@@ -150,6 +150,31 @@ _MODULES = {
         "_latent_bodies",
         "_latent_wake",
     ),
+    "analog": (
+        "_analog",
+        "_analog_mnist",
+        "_analog_devices",
+        "_analog_range",
+        "_analog_dynamics",
+        "_analog_speed",
+        "_analog_cifar",
+    ),
+    "flat_minima": (
+        "_flat_minima",
+        "_flat_minima_theory",
+        "_flat_minima_picture",
+        "_flat_minima_order",
+        "_flat_minima_second",
+    ),
+    "physical": (
+        "_physical",
+        "_physical_aware",
+        "_physical_local",
+        "_physical_equilibrium",
+        "_physical_quantised",
+        "_physical_reservoir",
+        "_physical_vowels",
+    ),
 }
 BUDGETS = ("full", "quick")
 RESULTS = Path("results")
@@ -164,7 +189,7 @@ def studies() -> dict[str, Study]:
     ```python
     >>> from pendula.studies import studies
     >>> sorted(studies())[:5]
-    ['continuity', 'curvature', 'depth', 'families', 'latent']
+    ['analog', 'continuity', 'curvature', 'depth', 'families']
 
     ```
     """

@@ -1,0 +1,1 @@
+"""Networks on physical devices: analog memories, training for them and with them."""

@@ -1,0 +1,1 @@
+"""Part `cifar` of study `analog`."""

@@ -1,0 +1,1 @@
+"""Part `devices` of study `analog`."""

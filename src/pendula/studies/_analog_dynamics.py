@@ -1,0 +1,1 @@
+"""Part `dynamics` of study `analog`."""

@@ -1,0 +1,1 @@
+"""Part `mnist` of study `analog`."""

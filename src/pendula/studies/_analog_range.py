@@ -1,0 +1,1 @@
+"""Part `range` of study `analog`."""

@@ -1,0 +1,1 @@
+"""Part `speed` of study `analog`."""

@@ -1,0 +1,1 @@
+"""Part `order` of study `flat_minima`."""

@@ -1,0 +1,1 @@
+"""Part `picture` of study `flat_minima`."""

@@ -1,0 +1,1 @@
+"""Part `second_order` of study `flat_minima`."""

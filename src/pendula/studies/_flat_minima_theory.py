@@ -1,0 +1,1 @@
+"""Part `theory` of study `flat_minima`."""

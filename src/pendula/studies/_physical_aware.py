@@ -1,0 +1,1 @@
+"""Part `aware` of study `physical`."""

@@ -1,0 +1,1 @@
+"""Part `equilibrium` of study `physical`."""

@@ -1,0 +1,1 @@
+"""Part `local` of study `physical`."""

@@ -1,0 +1,1 @@
+"""Part `quantised` of study `physical`."""

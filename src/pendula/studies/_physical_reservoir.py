@@ -1,0 +1,1 @@
+"""Part `reservoir` of study `physical`."""

@@ -1,0 +1,1 @@
+"""Part `vowels` of study `physical`."""
