@@ -1,1 +1,39 @@
 """Networks on physical devices: analog memories, training for them and with them."""
+
+from ._component import (
+    Component as Component,
+    Piece as Piece,
+    register_analog as register_analog,
+)
+from ._convert import to_analog as to_analog
+from ._device import (
+    AbstractDevice as AbstractDevice,
+    RangeNoise as RangeNoise,
+)
+from ._memories import (
+    DAY as DAY,
+    PCM as PCM,
+    SONOS as SONOS,
+    ReRAM as ReRAM,
+)
+from ._noise import (
+    AbstractNoise as AbstractNoise,
+    Gaussian as Gaussian,
+    NoiseLevel as NoiseLevel,
+    Sampler as Sampler,
+    StudentT as StudentT,
+    Truncated as Truncated,
+    Uniform as Uniform,
+)
+from ._norms import fold_norms as fold_norms
+from ._pairs import AbstractPair as AbstractPair, TwinCell as TwinCell
+from ._relaxing import (
+    CTT as CTT,
+    CTT_TIMES as CTT_TIMES,
+    HOUR as HOUR,
+    GlobalDriftCompensation as GlobalDriftCompensation,
+    Relaxing as Relaxing,
+)
+from ._twin import AnalogTwin as AnalogTwin, AnalogWarning as AnalogWarning
+from ._unfold import Unfolded as Unfolded
+from ._write_verify import WriteVerify as WriteVerify

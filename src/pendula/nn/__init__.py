@@ -32,3 +32,4 @@ from ._symmetric import (
     adjoint_weight as adjoint_weight,
     symmetric_mix as symmetric_mix,
 )
+from ._wire import Draw as Draw, Shortcut as Shortcut

@@ -1,0 +1,369 @@
+"""From a model to its analog twin."""
+
+from __future__ import annotations
+
+import fnmatch
+import math
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, get_args
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from .._errors import ConfigError, DataError, nearest
+from .._tree import Fixed
+from ..nn import Convolution, Shortcut
+from ._component import (
+    Component,
+    Piece,
+    check_kind,
+    joined,
+    name_of,
+    paths_of,
+    rule_for,
+)
+from ._device import AbstractDevice, RangeNoise
+from ._norms import NORMS, fold_norms, norms_of, statistics
+from ._twin import AnalogTwin, AnalogWarning, Settings
+from ._unfold import Unfolded
+
+
+Norms = Literal["conv1x1", "fold", "digital"]
+Biases = Literal["match", "digital", "own_die", "shared"]
+Where = Callable[[str, Any], bool] | str | Sequence[str] | None
+
+
+def to_analog(
+    model: Any,
+    device: AbstractDevice | None = None,
+    *,
+    state: Any = None,
+    where: Where = None,
+    die: Mapping[str, str] | None = None,
+    unfold: bool | str = False,
+    batchnorm: str = "conv1x1",
+    shortcut: bool = True,
+    bias: str | float = "match",
+    bias_rows: int = 1,
+) -> AnalogTwin:
+    r"""The analog twin of any model: its weights are devices, and
+    `twin.sample(key)` is one simulated chip, again a model of the same call.
+
+    $$ y = (W + \nu)\, x + b', \qquad \nu_{ij} \sim \eta\, \mathrm{range}(W)\, \xi_{ij} $$
+
+    Linear layers, convolutions, recurrent cells, batch norms and shortcuts are known
+    by their class (`register_analog` adds others); an array elsewhere is one component
+    where it has two axes or more. `print(twin)` shows the table of components and what
+    stays digital.
+
+    **Arguments:**
+    - `model`: any pytree of Equinox modules; `device`: `RangeNoise()` without.
+    - `state`: of its batch norms.
+    - `where`: which arrays are devices: a function of path and array, or paths with
+      wildcards; all that can be without.
+    - `die`: path with wildcards -> name of a die; components of one die share the
+      largest of their ranges. Without, each layer has its own.
+    - `unfold`: `"exact"` or `"marginal"`, every output place of a convolution has its
+      own copy of the kernel (`True` is `"exact"`).
+    - `batchnorm`: `"conv1x1"`, devices of their own for $\gamma/\sqrt{\sigma^2+\epsilon}$
+      and the offset; `"fold"`, merged into the layer before; `"digital"`.
+    - `shortcut`: whether `pendula.nn.Shortcut` modules have errors.
+    - `bias`: $y = [W\ b/s]\,[x; s]$ with `"match"`, s = range(b) / range(W), for which
+      the noise of every output is least; `"shared"`, s = 1, or a number s;
+      `"own_die"`; `"digital"`. `bias_rows`: devices that share a bias.
+
+    **Returns:** an `AnalogTwin`.
+    **Raises:** `ConfigError` for options that are unknown or select nothing;
+    `DataError` for weights that are not finite, with their path.
+    **Source:** Wang 2023, section 2.3.2. That s = range(b)/range(W) is best for every
+    input is ours: below it the noise falls with s, above it grows.
+
+    ```python
+    >>> import equinox as eqx, jax, jax.numpy as jnp
+    >>> from pendula.hardware import RangeNoise, to_analog
+    >>> net = eqx.nn.MLP(2, 1, 8, 1, key=jax.random.key(0))
+    >>> twin = to_analog(net, RangeNoise())
+    >>> chip = twin.sample(jax.random.key(1), level=0.05)
+    >>> type(chip).__name__, chip(jnp.ones(2)).shape, len(twin.components)
+    ('MLP', (1,), 4)
+
+    ```
+    """
+    device = RangeNoise() if device is None else device
+    _check_options(device, batchnorm, bias, bias_rows)
+    if batchnorm == "fold":
+        model = fold_norms(model, state)
+    if unfold:
+        mode = "exact" if unfold is True else str(unfold)
+        model = _unfolded(model, mode)
+    walk = _Walk(model, where, batchnorm, shortcut, bias)
+    components = _on_dies(walk.components(), die)
+    if not components:
+        raise ConfigError(
+            "no array of the model becomes a device: "
+            + ("where selects none." if where is not None else "it has no weights.")
+            + " Paths: "
+            + (", ".join(path for path, _ in walk.arrays) or "none")
+            + "."
+        )
+    _check_weights(components, walk.leaves, device)
+    norms = batchnorm == "conv1x1" and any(c.norm is not None for c in components)
+    running = statistics(model, state) if norms else ()
+    number = bias if isinstance(bias, str) and bias != "shared" else 1.0
+    number = float(bias) if not isinstance(bias, str) else number
+    return AnalogTwin(
+        model,
+        device,
+        running,
+        tuple(components),
+        tuple(walk.digital),
+        Settings(number, bias_rows),
+    )
+
+
+class _Walk:
+    """Finds components: module by module, then the arrays that are left."""
+
+    def __init__(
+        self, model: Any, where: Where, batchnorm: str, shortcut: bool, bias: Any
+    ) -> None:
+        self.model, self.batchnorm, self.shortcut = model, batchnorm, shortcut
+        self.bias = bias
+        found = paths_of(model)
+        self.place = {path: k for k, (path, _) in enumerate(found)}
+        self.leaves = [leaf for _, leaf in found]
+        self.arrays = [(p, x) for p, x in found if eqx.is_inexact_array(x)]
+        self.wanted = _selector(where)
+        self.explicit = where is not None
+        self.seen: dict[int, int] = {}  # the same array again -> its component
+        self.digital: list[tuple[str, str]] = []
+        self.done: set[str] = set()
+        self.out: list[Component] = []
+        self.norms = {name_of(path): k for k, (path, _) in enumerate(norms_of(model))}
+
+    def components(self) -> list[Component]:
+        """All of them, in tree order of their modules."""
+        self._visit("", self.model)
+        for path, leaf in self.arrays:
+            if path not in self.done:
+                self._bare(path, leaf)
+        return self.out
+
+    def _visit(self, path: str, node: Any) -> None:
+        if isinstance(node, Fixed):
+            self._exact(path, node, "fixed")
+            return
+        rule = rule_for(node) if isinstance(node, eqx.Module) else None
+        if rule is not None:
+            self._module(path, node, rule(node))
+            return
+        children, _ = jax.tree_util.tree_flatten_with_path(
+            node, is_leaf=lambda n: n is not node
+        )
+        for step, child in children:
+            if child is not None and not eqx.is_array(child) and step:
+                self._visit(_below(path, step), child)
+
+    def _module(self, path: str, node: Any, pieces: tuple[Piece, ...]) -> None:
+        placed: dict[str, int] = {}
+        for piece in pieces:
+            full = joined(path, piece.name)
+            if full not in self.place or self.leaves[self.place[full]] is None:
+                continue
+            if not eqx.is_inexact_array(self.leaves[self.place[full]]):
+                continue
+            self._piece(path, node, piece, full, placed)
+        self._exact(path, node, type(node).__name__)
+
+    def _piece(
+        self, path: str, node: Any, piece: Piece, full: str, placed: dict[str, int]
+    ) -> None:
+        leaf = self.leaves[self.place[full]]
+        reason = self._refused(piece, node)
+        if reason is None and not self.wanted(full, leaf):
+            reason = "not selected"
+        self.done.add(full)
+        if reason is not None:
+            self.digital.append((full, reason))
+            return
+        again = self.seen.get(id(leaf))
+        if again is not None and piece.role == "plain":
+            old = self.out[again]
+            copies = (*old.copies, self.place[full])
+            self.out[again] = Component(**{**old.__dict__, "copies": copies})
+            placed[piece.name] = again
+            return
+        assert piece.kind is not None
+        check_kind(piece.kind)
+        of = None if piece.of is None else self.place.get(joined(path, piece.of))
+        if of is not None and self.leaves[of] is None:
+            return  # a bias that is not there
+        partner = placed.get(piece.bias_of or "")
+        shape = leaf.shape if of is None else self.leaves[of].shape
+        self.seen[id(leaf)] = len(self.out)
+        placed[piece.name] = len(self.out)
+        self.out.append(
+            Component(
+                full,
+                piece.kind,
+                self.place[full],
+                (),
+                piece.stack,
+                shape,
+                full if partner is None else self.out[partner].die,
+                _devices(leaf, piece, shape),
+                partner,
+                piece.role,
+                self.norms.get(path or "model") if piece.role in _NORM_ROLES else None,
+                of,
+            )
+        )
+        if piece.role == "draw":
+            self.done |= {full, full.removesuffix("sigma") + "seed"}
+
+    def _refused(self, piece: Piece, node: Any) -> str | None:
+        """Why an array stays digital; None for one that does not."""
+        if piece.kind is None or (piece.kind == "embedding" and not self.explicit):
+            return type(node).__name__
+        if piece.kind == "bias" and self.bias == "digital":
+            return "bias"
+        if isinstance(node, NORMS) and self.batchnorm == "digital":
+            return "batch norm"
+        if isinstance(node, Shortcut) and not self.shortcut:
+            return "shortcut"
+        if isinstance(node, Unfolded) and not piece.name.endswith("sigma"):
+            return "unfolded"
+        return None
+
+    def _bare(self, path: str, leaf: Any) -> None:
+        self.done.add(path)
+        chosen = self.wanted(path, leaf) if self.explicit else leaf.ndim >= 2
+        real = np.issubdtype(leaf.dtype, np.floating) or leaf.dtype == "bfloat16"
+        if not chosen or not real:
+            why = "complex" if not real else "fewer than two axes"
+            self.digital.append((path, "not selected" if self.explicit else why))
+            return
+        again = self.seen.get(id(leaf))
+        if again is not None:
+            old = self.out[again]
+            copies = (*old.copies, self.place[path])
+            self.out[again] = Component(**{**old.__dict__, "copies": copies})
+            return
+        self.seen[id(leaf)] = len(self.out)
+        devices = _devices(leaf, Piece(path, "array"), leaf.shape)
+        self.out.append(
+            Component(path, "array", self.place[path], (), 0, leaf.shape, path, devices)
+        )
+
+    def _exact(self, path: str, node: Any, reason: str) -> None:
+        """Arrays of a module that no piece named."""
+        for name, leaf in paths_of(node):
+            full = path if name == "model" else joined(path, name)
+            if eqx.is_inexact_array(leaf) and full not in self.done:
+                self.done.add(full)
+                self.digital.append((full, reason))
+
+
+_NORM_ROLES = ("scale", "offset")
+
+
+def _below(path: str, step: Any) -> str:
+    name = jax.tree_util.keystr(step)
+    return (path + name).lstrip(".")
+
+
+def _devices(leaf: Any, piece: Piece, shape: tuple[int, ...]) -> int:
+    """How many; a bias that is 0 everywhere needs none."""
+    if piece.role == "plain" and not np.any(np.asarray(leaf, np.float32)):
+        return 0
+    return math.prod(shape)
+
+
+def _selector(where: Where) -> Callable[[str, Any], bool]:
+    if where is None:
+        return lambda path, leaf: True
+    if callable(where):
+        return where
+    patterns = [where] if isinstance(where, str) else list(where)
+    return lambda path, leaf: any(fnmatch.fnmatchcase(path, p) for p in patterns)
+
+
+def _on_dies(
+    components: list[Component], die: Mapping[str, str] | None
+) -> list[Component]:
+    """Components with the dies that the user named."""
+    for pattern, name in (die or {}).items():
+        hit = [c.path for c in components if fnmatch.fnmatchcase(c.path, pattern)]
+        if not hit:
+            paths = [c.path for c in components]
+            raise ConfigError(
+                f'die: no component has the path "{pattern}".{nearest(pattern, paths)}'
+                f" Components: {', '.join(paths)}."
+            )
+        components = [
+            Component(**{**c.__dict__, "die": name}) if c.path in hit else c
+            for c in components
+        ]
+    return [
+        c
+        if c.partner is None
+        else Component(**{**c.__dict__, "die": components[c.partner].die})
+        for c in components
+    ]
+
+
+def _check_weights(
+    components: list[Component], leaves: list[Any], device: AbstractDevice
+) -> None:
+    """Weights must be finite; equal ones have no span."""
+    for c in components:
+        w = np.asarray(leaves[c.leaf], np.float32)
+        if not np.isfinite(w).all():
+            raise DataError(
+                f'the weights at "{c.path}" are not finite ({np.sum(~np.isfinite(w))} '
+                f"of {w.size}): they cannot be programmed. Look at the training."
+            )
+        flat = c.role == "plain" and w.size > 1 and w.max() == w.min() != 0.0
+        if flat and isinstance(device, RangeNoise) and device.range == "span":
+            warnings.warn(
+                f'all weights at "{c.path}" are equal: they have no span, and 2 max|w| '
+                "is taken for their range.",
+                AnalogWarning,
+                stacklevel=3,
+            )
+
+
+def _unfolded(model: Any, mode: str) -> Any:
+    """Every convolution with a kernel for each place."""
+    kinds = (eqx.nn.Conv, Convolution, eqx.nn.ConvTranspose, Unfolded)
+
+    def one(node: Any) -> Any:
+        if isinstance(node, eqx.nn.Conv | Convolution):
+            return Unfolded(node, mode)
+        return node
+
+    return jax.tree.map(one, model, is_leaf=lambda n: isinstance(n, kinds))
+
+
+def _check_options(
+    device: Any, batchnorm: str, bias: str | float, bias_rows: int
+) -> None:
+    if not isinstance(device, AbstractDevice):
+        raise ConfigError(
+            f"device is {device!r}; expected a device such as RangeNoise() or PCM()."
+        )
+    for name, value, known in (
+        ("batchnorm", batchnorm, get_args(Norms)),
+        ("bias", bias, get_args(Biases)),
+    ):
+        if isinstance(value, str) and value not in known:
+            raise ConfigError(
+                f'{name} "{value}" is unknown.{nearest(value, known)} Allowed: '
+                f"{', '.join(known)}."
+            )
+    if not isinstance(bias, str) and not (math.isfinite(bias) and bias > 0.0):
+        raise ConfigError(f"bias is {bias}; the number s must be above 0.")
+    if bias_rows < 1:
+        raise ConfigError(f"bias_rows is {bias_rows}; a bias needs a row.")

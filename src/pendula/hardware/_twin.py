@@ -1,0 +1,411 @@
+"""The analog twin of a model: which of its arrays are devices, and chips drawn from it."""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import math
+import warnings
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PRNGKeyArray
+
+from .._errors import ConfigError, PendulaWarning, nearest
+from ..nn import Draw
+from ._component import KINDS, Component
+from ._device import AbstractDevice, RangeNoise, Scalar
+from ._noise import NoiseLevel
+from ._norms import Statistics, statistics
+
+
+Level = Any
+"""A number or array, a `NoiseLevel`, or a dict of such by kind or path."""
+
+
+class AnalogWarning(PendulaWarning):
+    """A conversion, or a level, that was accepted but deserves a look."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How a twin was made: `bias` (a name, or the number s), `bias_rows`."""
+
+    bias: str | float
+    bias_rows: int
+
+
+class AnalogTwin(eqx.Module):
+    """A model whose weights are devices. `sample` gives one chip: a model of the same
+    classes and the same call, with other numbers in it.
+
+    `model`: the digital one; `device`; `components`: the table, which `print` shows;
+    `digital`: path and reason of every array that stays exact; `settings`.
+    Made by `to_analog`.
+    """
+
+    model: Any
+    device: AbstractDevice
+    running: Statistics
+    components: tuple[Component, ...] = eqx.field(static=True)
+    digital: tuple[tuple[str, str], ...] = eqx.field(static=True)
+    settings: Settings = eqx.field(static=True)
+
+    def sample(
+        self, key: PRNGKeyArray, level: Level = None, t: Scalar | None = None
+    ) -> Any:
+        """One chip, `t` seconds after it was programmed (0 without).
+
+        **Arguments:** `key`: one key is one chip, whatever level and time; `level`: a
+        number, an array of one, a `NoiseLevel`, or a dict of such by kind
+        (`"linear"`, `"bias"`...) or by path with wildcards, of which later ones win; of
+        the device's own size without.
+        **Raises:** `ConfigError` for a negative or unknown level.
+        """
+        return self.perturbed(self.model, key, level, t, self.running)
+
+    def perturbed(
+        self,
+        params: Any,
+        key: PRNGKeyArray,
+        level: Level = None,
+        t: Scalar | None = None,
+        running: Statistics | None = None,
+    ) -> Any:
+        """The same errors on arrays that stand where the model's do (the trained ones
+        alone, say, others being None). Their range is their own."""
+        leaves, structure = jax.tree.flatten(params, is_leaf=lambda x: x is None)
+        running = self.running if running is None else running
+        weights = self._weights(leaves, running)
+        scales = self._scales(weights)
+        t = 0.0 if t is None else t
+        made: list[Array | None] = []
+        levels = levels_of(self, level)
+        for c, w, scale, eta in zip(
+            self.components, weights, scales, levels, strict=True
+        ):
+            if w is None:
+                made.append(None)
+                continue
+            mine = jax.random.fold_in(key, zlib.crc32(c.path.encode()))
+            if c.role == "draw":
+                made.append(self._drawn(w, scale, eta))
+                leaves[c.leaf + 1] = Draw.seeded(mine)
+            else:
+                made.append(self._programmed(c, mine, w, scale, eta, t))
+        self._put(leaves, made, running)
+        return jax.tree.unflatten(structure, leaves)
+
+    def scales(self) -> list[Array | None]:
+        """The range of each component, as its errors go by it."""
+        leaves = jax.tree.leaves(self.model, is_leaf=lambda x: x is None)
+        return self._scales(self._weights(leaves, self.running))
+
+    def sigmas(self, level: Level = None) -> Any:
+        """Standard deviation of the error of every weight just after programming, a
+        tree like the model (0 where it is digital), for `diagnostics.flatness`.
+
+        **Raises:** `ConfigError` for batch norms (errors of their two numbers are
+        correlated) and errors drawn at the call."""
+        leaves, structure = jax.tree.flatten(self.model, is_leaf=lambda x: x is None)
+        out = [
+            jnp.zeros(x.shape, x.dtype) if eqx.is_inexact_array(x) else None
+            for x in leaves
+        ]
+        weights = self._weights(leaves, self.running)
+        levels = levels_of(self, level)
+        for c, w, scale, eta in zip(
+            self.components, weights, self._scales(weights), levels, strict=True
+        ):
+            if c.role != "plain":
+                raise ConfigError(
+                    f'the errors at "{c.path}" ({c.kind}) do not belong to one array '
+                    "each: there is no standard deviation of it. Leave them digital."
+                )
+            assert w is not None
+            size = self.device.sigma(w, eta, scale=scale)
+            rows = self.settings.bias_rows if c.kind == "bias" else 1
+            out[c.leaf] = size / math.sqrt(rows)
+        return jax.tree.unflatten(structure, out)
+
+    def statistics_of(self, state: Any) -> Statistics:
+        """Running statistics of another state, as `perturbed` takes them."""
+        return statistics(self.model, state)
+
+    def __str__(self) -> str:
+        return table_text(self)
+
+    def _weights(self, leaves: list[Any], running: Statistics) -> list[Array | None]:
+        """What the devices of each component are programmed to; None for arrays that
+        are not there."""
+        out: list[Array | None] = []
+        for c in self.components:
+            w = leaves[c.leaf]
+            if w is None:
+                out.append(None)
+            elif c.role == "draw":
+                reference = None if c.of is None else leaves[c.of]
+                out.append(jnp.ones(()) if reference is None else reference)
+            elif c.role == "scale":
+                assert c.norm is not None
+                out.append(w * running[c.norm][1].astype(w.dtype))
+            elif c.role == "offset":
+                assert c.norm is not None and c.partner is not None
+                gain = out[c.partner]
+                assert gain is not None
+                out.append(w - running[c.norm][0].astype(w.dtype) * gain)
+            else:
+                out.append(w)
+        return out
+
+    def _scales(self, weights: list[Array | None]) -> list[Array | None]:
+        """The range that each component's errors go by: that of its die, and of a bias
+        that of the inputs which it is multiplied with."""
+        own = [
+            None if w is None else jax.lax.stop_gradient(self._own(c, w))
+            for c, w in zip(self.components, weights, strict=True)
+        ]
+        dies = self._dies(weights, own)
+        out: list[Array | None] = []
+        for k, c in enumerate(self.components):
+            mine = own[k]
+            if mine is None or c.kind == "shortcut":
+                out.append(mine)
+            elif c.partner is None or self.settings.bias == "own_die":
+                out.append(dies.get(k, mine))
+            else:
+                out.append(self._of_bias(k, own, dies))
+        return out
+
+    def _own(self, c: Component, w: Array) -> Array:
+        if c.kind == "shortcut":
+            return jnp.full(w.shape, self.device.mirror_scale(), w.dtype)
+        return self.device.scale(w, c.stack)
+
+    def _of_bias(
+        self, k: int, own: list[Array | None], dies: dict[int, Array]
+    ) -> Array:
+        """s times the range of the die: the range of the bias itself, where s is the
+        matched one and the die belongs to the layer."""
+        c, mine = self.components[k], own[k]
+        assert mine is not None and c.partner is not None
+        whole = own[c.partner]
+        if whole is None or c.role == "draw":
+            return mine
+        whole = whole.reshape(mine.shape)
+        die = dies.get(c.partner, whole).reshape(mine.shape)
+        if self.settings.bias == "match":
+            safe = jnp.where(whole > 0, whole, 1.0)
+            return jnp.where(whole > 0, mine / safe * die, mine)
+        assert isinstance(self.settings.bias, float)
+        return self.settings.bias * die
+
+    def _dies(
+        self, weights: list[Array | None], own: list[Array | None]
+    ) -> dict[int, Array]:
+        """Ranges of weights that share theirs: with other layers, or with a bias that
+        is not matched."""
+        s = self.settings.bias
+        found: dict[int, Array] = {}
+        for k, c in enumerate(self.components):
+            bias = self._bias(k)
+            if bias is not None and isinstance(s, float) and own[k] is not None:
+                w, b = weights[k], weights[bias]
+                if w is not None and b is not None:
+                    found[k] = jax.lax.stop_gradient(
+                        _union(self.device, w, b / s, c.stack)
+                    )
+        names = [c.die for c in self.components]
+        for die in dict.fromkeys(names):
+            members = [
+                k
+                for k, c in enumerate(self.components)
+                if c.die == die and c.partner is None and own[k] is not None
+            ]
+            if len(members) > 1:
+                tops = [jnp.max(_there(found.get(k, own[k]))) for k in members]
+                top = jnp.max(jnp.stack([t.astype(tops[0].dtype) for t in tops]))
+                for k in members:
+                    mine = _there(own[k])
+                    found[k] = jnp.full(mine.shape, 1.0, mine.dtype) * top.astype(
+                        mine.dtype
+                    )
+        return found
+
+    def _bias(self, k: int) -> int | None:
+        """Place of the bias of a weight."""
+        for j, c in enumerate(self.components):
+            if c.partner == k:
+                return j
+        return None
+
+    def _programmed(
+        self,
+        c: Component,
+        key: PRNGKeyArray,
+        w: Array,
+        scale: Array | None,
+        eta: Scalar,
+        t: Scalar,
+    ) -> Array:
+        one = lambda k: self.device.program(k, w, eta, t, scale=scale)
+        rows = self.settings.bias_rows
+        if c.kind != "bias" or rows == 1:
+            return one(key)
+        made = jax.lax.map(one, jax.random.split(key, rows))
+        return jnp.mean(made, axis=0)
+
+    def _drawn(self, w: Array, scale: Array | None, eta: Scalar) -> Array:
+        """sigma of an error that is drawn at the call."""
+        size = self.device.sigma(w, eta, scale=scale)
+        return jnp.max(size).astype(jnp.float32)
+
+    def _put(
+        self, leaves: list[Any], made: list[Array | None], running: Statistics
+    ) -> None:
+        """Devices back into the arrays of the model, copies too."""
+        for k, c in enumerate(self.components):
+            value = made[k]
+            if value is None:
+                continue
+            if c.role == "scale":
+                assert c.norm is not None
+                value = value / running[c.norm][1].astype(value.dtype)
+            elif c.role == "offset":
+                assert c.norm is not None and c.partner is not None
+                gain = made[c.partner]
+                assert gain is not None
+                value = value + running[c.norm][0].astype(value.dtype) * gain
+            for leaf in (c.leaf, *c.copies):
+                if leaves[leaf] is not None:
+                    leaves[leaf] = value
+
+
+def _there(x: Array | None) -> Array:
+    assert x is not None
+    return x
+
+
+def _union(device: AbstractDevice, w: Array, b: Array, stack: int) -> Array:
+    """The range of weights and biases together."""
+    layers = w.shape[:stack]
+    flat = jnp.concatenate([w.reshape(*layers, -1), b.reshape(*layers, -1)], axis=-1)
+    return device.scale(flat, stack).reshape(layers + (1,) * (w.ndim - stack))
+
+
+def levels_of(twin: AnalogTwin, level: Level) -> list[Scalar]:
+    """The level of each component.
+
+    **Raises:** `ConfigError`.
+    """
+    if level is None:
+        level = twin.device.default_level
+    if not isinstance(level, Mapping):
+        return [checked(level)] * len(twin.components)
+    out: list[Scalar] = [twin.device.default_level] * len(twin.components)
+    paths = [c.path for c in twin.components]
+    for name, value in level.items():
+        value = checked(value, name)
+        hit = [
+            k
+            for k, c in enumerate(twin.components)
+            if c.kind == name or fnmatch.fnmatchcase(c.path, name)
+        ]
+        if not hit and name not in KINDS:
+            raise ConfigError(
+                f'level "{name}" is neither a kind of component nor a path of one.'
+                f"{nearest(name, (*KINDS, *paths))} Kinds: {', '.join(KINDS)}."
+            )
+        for k in hit:
+            out[k] = value
+    return out
+
+
+def checked(level: Any, name: str = "level") -> Scalar:
+    """A level as a number; where it is known already, it must make sense.
+
+    **Raises:** `ConfigError`.
+    """
+    if isinstance(level, NoiseLevel):
+        level = level.eta
+    try:
+        value = np.asarray(level)
+    except jax.errors.TracerArrayConversionError:
+        return level  # known only when the program runs
+    if value.size != 1 or not np.issubdtype(value.dtype, np.number):
+        raise ConfigError(
+            f"{name} is {level!r}; expected one number, at least 0 (or a dict of "
+            "numbers by kind or path)."
+        )
+    plain = float(value.reshape(()))
+    if not (math.isfinite(plain) and plain >= 0.0):
+        raise ConfigError(
+            f"{name} is {plain}; a level of noise is finite and at least 0."
+        )
+    if plain > 0.5 and not isinstance(level, bool):
+        warnings.warn(
+            f"{name} is {plain:g}: errors above half of the range. Levels are shares "
+            "of the range, 0.05 is 5 %.",
+            AnalogWarning,
+            stacklevel=2,
+        )
+    return jnp.asarray(level).reshape(()) if eqx.is_array(level) else plain
+
+
+def table_text(twin: AnalogTwin) -> str:
+    """Components, what is digital, and both conventions of the level."""
+    rows = [("path", "kind", "shape", "devices", "range", "s", "die", "sigma at 0.05")]
+    rows.extend(table_rows(twin))
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    line = lambda row: "  ".join(
+        cell.ljust(width) for cell, width in zip(row, widths, strict=True)
+    ).rstrip()
+    lines = [line(row) for row in rows]
+    total = sum(c.devices for c in twin.components)
+    lines.append(f"{total} devices ({type(twin.device).__name__})")
+    if twin.digital:
+        lines.append("digital: " + "; ".join(f"{p} ({r})" for p, r in twin.digital))
+    if not any(c.kind == "shortcut" for c in twin.components):
+        lines.append("no shortcut modules found")
+    if isinstance(twin.device, RangeNoise):
+        lines.append(f"default level: {NoiseLevel(twin.device.default_level)}")
+        lines.extend(_clipped(twin, twin.device))
+    return "\n".join(lines)
+
+
+def _clipped(twin: AnalogTwin, device: RangeNoise) -> list[str]:
+    """What a fixed full scale cuts off."""
+    if isinstance(device.range, str):
+        return []
+    leaves = jax.tree.leaves(twin.model, is_leaf=lambda x: x is None)
+    cut = total = 0
+    for c in twin.components:
+        if c.role == "plain":
+            w = np.asarray(leaves[c.leaf])
+            cut += int(np.sum(np.abs(w) > 0.5 * device.range))
+            total += w.size
+    return [f"beyond the full scale: {100.0 * cut / max(total, 1):.3g} % of the weights"]
+
+
+def table_rows(twin: AnalogTwin) -> list[tuple[str, ...]]:
+    """The cells of the table, as text."""
+    scales = twin.scales()
+    shown: list[tuple[str, ...]] = []
+    for c, scale in zip(twin.components, scales, strict=True):
+        sizes = np.asarray(_there(scale), np.float64)
+        top = f"{sizes.max():.4g}"
+        s = ""
+        if c.partner is not None and c.kind == "bias":
+            whole = np.asarray(_there(scales[c.partner]), np.float64).reshape(-1)
+            safe = np.where(whole > 0, whole, np.inf)
+            s = f"{np.max(sizes.reshape(-1) / safe):.3g}"
+        shape = "x".join(map(str, c.shape)) or "1"
+        shown.append(
+            (c.path, c.kind, shape, str(c.devices), top, s, c.die, f"{0.05 * sizes.max():.3g}")
+        )
+    return shown
