@@ -16,6 +16,11 @@ from ._memories import (
     SONOS as SONOS,
     ReRAM as ReRAM,
 )
+from ._monte_carlo import (
+    LEVELS as LEVELS,
+    is_right as is_right,
+    monte_carlo as monte_carlo,
+)
 from ._noise import (
     AbstractNoise as AbstractNoise,
     Gaussian as Gaussian,
@@ -25,6 +30,7 @@ from ._noise import (
     Truncated as Truncated,
     Uniform as Uniform,
 )
+from ._noise_report import NoiseReport as NoiseReport
 from ._norms import fold_norms as fold_norms
 from ._pairs import AbstractPair as AbstractPair, TwinCell as TwinCell
 from ._relaxing import (
@@ -33,6 +39,11 @@ from ._relaxing import (
     HOUR as HOUR,
     GlobalDriftCompensation as GlobalDriftCompensation,
     Relaxing as Relaxing,
+)
+from ._retention import (
+    Retention as Retention,
+    refresh as refresh,
+    time_to_failure as time_to_failure,
 )
 from ._twin import AnalogTwin as AnalogTwin, AnalogWarning as AnalogWarning
 from ._unfold import Unfolded as Unfolded

@@ -37,7 +37,7 @@ Where = Callable[[str, Any], bool] | str | Sequence[str] | None
 
 def to_analog(
     model: Any,
-    device: AbstractDevice | None = None,
+    device: Any = None,
     *,
     state: Any = None,
     where: Where = None,
@@ -51,7 +51,8 @@ def to_analog(
     r"""The analog twin of any model: its weights are devices, and
     `twin.sample(key)` is one simulated chip, again a model of the same call.
 
-    $$ y = (W + \nu)\, x + b', \qquad \nu_{ij} \sim \eta\, \mathrm{range}(W)\, \xi_{ij} $$
+    $$ y = (W + \nu)\, x + b', \qquad
+       \nu_{ij} = \eta\, \mathrm{range}(W)\, \xi_{ij} $$
 
     Linear layers, convolutions, recurrent cells, batch norms and shortcuts are known
     by their class (`register_analog` adds others); an array elsewhere is one component
@@ -67,8 +68,9 @@ def to_analog(
       largest of their ranges. Without, each layer has its own.
     - `unfold`: `"exact"` or `"marginal"`, every output place of a convolution has its
       own copy of the kernel (`True` is `"exact"`).
-    - `batchnorm`: `"conv1x1"`, devices of their own for $\gamma/\sqrt{\sigma^2+\epsilon}$
-      and the offset; `"fold"`, merged into the layer before; `"digital"`.
+    - `batchnorm`: `"conv1x1"`, devices of their own for the factor
+      $\gamma/\sqrt{\sigma^2+\epsilon}$ and the offset; `"fold"`, merged into the layer
+      before; `"digital"`.
     - `shortcut`: whether `pendula.nn.Shortcut` modules have errors.
     - `bias`: $y = [W\ b/s]\,[x; s]$ with `"match"`, s = range(b) / range(W), for which
       the noise of every output is least; `"shared"`, s = 1, or a number s;
@@ -276,9 +278,11 @@ def _below(path: str, step: Any) -> str:
 
 def _devices(leaf: Any, piece: Piece, shape: tuple[int, ...]) -> int:
     """How many; a bias that is 0 everywhere needs none."""
-    if piece.role == "plain" and not np.any(np.asarray(leaf, np.float32)):
-        return 0
-    return math.prod(shape)
+    try:
+        none = piece.role == "plain" and not np.any(np.asarray(leaf, np.float32))
+    except jax.errors.TracerArrayConversionError:
+        none = False
+    return 0 if none else math.prod(shape)
 
 
 def _selector(where: Where) -> Callable[[str, Any], bool]:
@@ -319,7 +323,10 @@ def _check_weights(
 ) -> None:
     """Weights must be finite; equal ones have no span."""
     for c in components:
-        w = np.asarray(leaves[c.leaf], np.float32)
+        try:
+            w = np.asarray(leaves[c.leaf], np.float32)
+        except jax.errors.TracerArrayConversionError:
+            continue  # within a compiled program
         if not np.isfinite(w).all():
             raise DataError(
                 f'the weights at "{c.path}" are not finite ({np.sum(~np.isfinite(w))} '

@@ -64,9 +64,9 @@ class PCM(AbstractPair):
     """Largest conductance, uS."""
     read: bool = eqx.field(static=True, default=True)
     """Whether read noise is drawn."""
-    split: str = eqx.field(static=True, default="one_sided")
+    split: str = eqx.field(static=True, kw_only=True, default="one_sided")
     """How a weight is shared between the cells."""
-    default_level: float = eqx.field(static=True, default=1.0)
+    default_level: float = eqx.field(static=True, kw_only=True, default=1.0)
     """1: errors as measured."""
 
     def __check_init__(self) -> None:
@@ -138,9 +138,9 @@ class ReRAM(AbstractPair):
 
     g_max: float = eqx.field(static=True, default=40.0)
     """Largest conductance, uS."""
-    split: str = eqx.field(static=True, default="one_sided")
+    split: str = eqx.field(static=True, kw_only=True, default="one_sided")
     """How a weight is shared between the cells."""
-    default_level: float = eqx.field(static=True, default=1.0)
+    default_level: float = eqx.field(static=True, kw_only=True, default=1.0)
     """1: errors as measured."""
 
     def __check_init__(self) -> None:
@@ -204,9 +204,9 @@ class SONOS(AbstractPair):
     """Largest current, nA."""
     read: bool = eqx.field(static=True, default=True)
     """Whether read noise is drawn."""
-    split: str = eqx.field(static=True, default="one_sided")
+    split: str = eqx.field(static=True, kw_only=True, default="one_sided")
     """How a weight is shared between the cells."""
-    default_level: float = eqx.field(static=True, default=1.0)
+    default_level: float = eqx.field(static=True, kw_only=True, default=1.0)
     """1: errors as measured."""
 
     def __check_init__(self) -> None:

@@ -78,7 +78,10 @@ def fold_norms(model: Any, state: Any) -> Any:
 
     **Raises:** `ConfigError` for a norm that stands elsewhere, with its path.
     """
-    pairs = {id(n): s for (_, n), s in zip(norms_of(model), statistics(model, state), strict=True)}
+    pairs = {
+        id(n): s
+        for (_, n), s in zip(norms_of(model), statistics(model, state), strict=True)
+    }
 
     def fold(node: Any) -> Any:
         if not isinstance(node, eqx.nn.Sequential):

@@ -143,7 +143,7 @@ class TwinCell(AbstractPair):
     ```
     """
 
-    split: str = eqx.field(static=True, default="one_sided")
+    split: str = eqx.field(static=True, kw_only=True, default="one_sided")
     """How a weight is shared between the cells."""
     clip: bool = eqx.field(static=True, default=True)
     """Whether conductances stay at or above 0."""
@@ -151,7 +151,7 @@ class TwinCell(AbstractPair):
     """Largest conductance, or current in A."""
     dist: AbstractNoise = eqx.field(default_factory=Gaussian)
     """Law of the errors."""
-    default_level: float = eqx.field(static=True, default=0.05)
+    default_level: float = eqx.field(static=True, kw_only=True, default=0.05)
     """Level where none is given."""
 
     def __check_init__(self) -> None:

@@ -137,7 +137,7 @@ class Relaxing(AbstractDevice):
 
 
 @register("device", "ctt")
-def CTT() -> Relaxing:  # noqa: N802 - the device's name
+def CTT() -> Relaxing:
     r"""A charge-trap transistor: 600 nA, over-programmed for 20 hours.
 
     Errors over weights that fill their range have a standard deviation of 4.05 % of

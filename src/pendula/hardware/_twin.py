@@ -1,4 +1,4 @@
-"""The analog twin of a model: which of its arrays are devices, and chips drawn from it."""
+"""The analog twin of a model: which arrays are devices, and chips drawn from it."""
 
 from __future__ import annotations
 
@@ -155,7 +155,8 @@ class AnalogTwin(eqx.Module):
                 assert c.norm is not None
                 out.append(w * running[c.norm][1].astype(w.dtype))
             elif c.role == "offset":
-                assert c.norm is not None and c.partner is not None
+                assert c.norm is not None
+                assert c.partner is not None
                 gain = out[c.partner]
                 assert gain is not None
                 out.append(w - running[c.norm][0].astype(w.dtype) * gain)
@@ -193,7 +194,8 @@ class AnalogTwin(eqx.Module):
         """s times the range of the die: the range of the bias itself, where s is the
         matched one and the die belongs to the layer."""
         c, mine = self.components[k], own[k]
-        assert mine is not None and c.partner is not None
+        assert mine is not None
+        assert c.partner is not None
         whole = own[c.partner]
         if whole is None or c.role == "draw":
             return mine
@@ -277,7 +279,8 @@ class AnalogTwin(eqx.Module):
                 assert c.norm is not None
                 value = value / running[c.norm][1].astype(value.dtype)
             elif c.role == "offset":
-                assert c.norm is not None and c.partner is not None
+                assert c.norm is not None
+                assert c.partner is not None
                 gain = made[c.partner]
                 assert gain is not None
                 value = value + running[c.norm][0].astype(value.dtype) * gain
@@ -389,7 +392,9 @@ def _clipped(twin: AnalogTwin, device: RangeNoise) -> list[str]:
             w = np.asarray(leaves[c.leaf])
             cut += int(np.sum(np.abs(w) > 0.5 * device.range))
             total += w.size
-    return [f"beyond the full scale: {100.0 * cut / max(total, 1):.3g} % of the weights"]
+    return [
+        f"beyond the full scale: {100.0 * cut / max(total, 1):.3g} % of the weights"
+    ]
 
 
 def table_rows(twin: AnalogTwin) -> list[tuple[str, ...]]:
@@ -406,6 +411,15 @@ def table_rows(twin: AnalogTwin) -> list[tuple[str, ...]]:
             s = f"{np.max(sizes.reshape(-1) / safe):.3g}"
         shape = "x".join(map(str, c.shape)) or "1"
         shown.append(
-            (c.path, c.kind, shape, str(c.devices), top, s, c.die, f"{0.05 * sizes.max():.3g}")
+            (
+                c.path,
+                c.kind,
+                shape,
+                str(c.devices),
+                top,
+                s,
+                c.die,
+                f"{0.05 * sizes.max():.3g}",
+            )
         )
     return shown

@@ -114,5 +114,3 @@ class Unfolded(eqx.Module):
             pad = (side - 1) // 2
             return (side, side), (conv.stride,) * 2, ((pad, pad), (pad, pad))
         return tuple(conv.kernel_size), tuple(conv.stride), conv.padding
-
-

@@ -1,5 +1,4 @@
-"""What hardware does in a place that no array of the model stands for: a draw of its own
-made at the call, the same one at every call."""
+"""Errors of hardware where no array of a model stands for them: drawn at the call."""
 
 from __future__ import annotations
 
@@ -50,7 +49,9 @@ class Draw(eqx.Module):
         where sigma is 0."""
         sigma, seed = jax.lax.stop_gradient((self.sigma, self.seed))
         whole = seed.astype(jnp.uint32)
-        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(0), whole[0]), whole[1])
+        key = jax.random.fold_in(
+            jax.random.fold_in(jax.random.key(0), whole[0]), whole[1]
+        )
         draw = lambda: sigma * jax.random.normal(key, shape, sigma.dtype)
         return jax.lax.cond(sigma > 0, draw, lambda: jnp.zeros(shape, sigma.dtype))
 

@@ -1,0 +1,140 @@
+"""A metric against the noise level, with every chip."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .._errors import ConfigError
+from .._files import replacing
+
+
+QUANTILES = (5, 25, 50, 75, 95)
+"""Which quantiles over chips are told, in percent."""
+
+
+@dataclasses.dataclass(frozen=True)
+class NoiseReport:
+    """What `monte_carlo` found.
+
+    `levels`; `values` `"level instance"`: the metric of every chip; `digital`: that of
+    the model without errors; `key`: the key that chips were drawn from; `table`: the
+    components, as `AnalogTwin` prints them; `spread_known`: False where the errors of
+    one chip on different inputs were drawn apart (`unfold="marginal"`), so that only
+    means are those of hardware; `t`: seconds after programming.
+    """
+
+    levels: tuple[Any, ...]
+    values: np.ndarray
+    digital: float
+    key: str
+    table: tuple[tuple[str, ...], ...]
+    spread_known: bool
+    t: float
+
+    @property
+    def n(self) -> int:
+        """Number of chips."""
+        return self.values.shape[1]
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Mean over chips, `"level"`."""
+        return self.values.mean(axis=1)
+
+    @property
+    def std(self) -> np.ndarray:
+        """Standard deviation between chips, `"level"`; NaN for one chip, or where it is
+        not known."""
+        if self.n < 2 or not self.spread_known:
+            return np.full(len(self.levels), np.nan)
+        return self.values.std(axis=1, ddof=1)
+
+    @property
+    def error(self) -> np.ndarray:
+        """Standard error of the mean, `"level"`."""
+        if self.n < 2:
+            return np.full(len(self.levels), np.nan)
+        return self.values.std(axis=1, ddof=1) / np.sqrt(self.n)
+
+    @property
+    def quantiles(self) -> np.ndarray:
+        """5, 25, 50, 75 and 95 % over chips, `"level quantile"`; NaN where they are not
+        known."""
+        if not self.spread_known:
+            return np.full((len(self.levels), len(QUANTILES)), np.nan)
+        return np.percentile(self.values, QUANTILES, axis=1).T
+
+    def at(self, level: float) -> np.ndarray:
+        """The chips at one level, `"instance"`. **Raises:** `ConfigError`."""
+        for k, one in enumerate(self.levels):
+            if isinstance(one, float) and abs(one - level) < 1e-9:
+                return self.values[k]
+        raise ConfigError(
+            f"level {level:g} was not simulated; there are "
+            f"{', '.join(map(str, self.levels))}."
+        )
+
+    def to_csv(self, path: str | Path | None = None) -> str:
+        """One line a level: mean, spread, quantiles, then every chip."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        names = [f"q{q}" for q in QUANTILES]
+        chips = [f"chip{j}" for j in range(self.n)]
+        writer.writerow(["level", "mean", "std", "error", *names, *chips])
+        columns = (self.mean, self.std, self.error)
+        for k, level in enumerate(self.levels):
+            about = [column[k] for column in columns]
+            numbers = [*about, *self.quantiles[k], *self.values[k]]
+            writer.writerow([level, *(f"{float(x):.9g}" for x in numbers)])
+        return _written(text.getvalue(), path)
+
+    def to_json(self, path: str | Path | None = None) -> str:
+        """All of it; numbers that are not known are null."""
+        known = lambda x: None if np.isnan(x).all() else x.tolist()
+        about = {
+            "levels": self.levels,
+            "mean": known(self.mean),
+            "std": known(self.std),
+            "error": known(self.error),
+            "quantiles": known(self.quantiles),
+            "values": self.values.tolist(),
+            "digital": self.digital,
+            "key": self.key,
+            "components": self.table,
+            "seconds after programming": self.t,
+        }
+        return _written(json.dumps(about, indent=1), path)
+
+    def plot(self, ax: Any = None, *, label: str = "", colour: str = "#0072b2") -> Any:
+        """Mean over chips against the level, with bands of 25 to 75 and 5 to 95 %, on
+        matplotlib axes; gives the axes."""
+        if ax is None:
+            from matplotlib import pyplot as plt
+
+            ax = plt.subplots()[1]
+        at = np.arange(len(self.levels), dtype=float)
+        if all(isinstance(level, float) for level in self.levels):
+            at = np.asarray(self.levels)
+        if self.spread_known and self.n > 1:
+            bands = self.quantiles
+            for low, high in ((0, 4), (1, 3)):
+                ax.fill_between(
+                    at, bands[:, low], bands[:, high], color=colour, alpha=0.15, lw=0
+                )
+        ax.plot(at, self.mean, color=colour, marker="o", markersize=3, label=label)
+        ax.set_xlabel("noise level, share of the range")
+        return ax
+
+
+def _written(text: str, path: str | Path | None) -> str:
+    if path is not None:
+        with replacing(Path(path)) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    return text

@@ -1,0 +1,153 @@
+"""How long a chip works, and how often it must be programmed anew."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import PRNGKeyArray
+
+from .._errors import ConfigError
+from ._monte_carlo import Metric, monte_carlo
+from ._relaxing import HOUR
+from ._twin import AnalogTwin, Level
+
+
+TIMES = tuple(float(HOUR * 10.0**p) for p in np.arange(-1.0, 4.01, 0.5))
+"""0.1 to 10 000 hours, in seconds."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Retention:
+    """The metric over time after programming.
+
+    `times` `"time"` in seconds; `values` `"time instance"`; `digital`: without errors;
+    `drop`: what may be lost; `failure`: seconds until the mean over chips has lost so
+    much, linear in the logarithm of time between readings; 0 where it is lost from the
+    start, infinite where it never is.
+    """
+
+    times: np.ndarray
+    values: np.ndarray
+    digital: float
+    drop: float
+    failure: float
+
+
+def time_to_failure(
+    twin: AnalogTwin,
+    metric: Metric,
+    data: Any,
+    drop: float,
+    *,
+    key: PRNGKeyArray,
+    n: int = 20,
+    times: Any = TIMES,
+    level: Level = None,
+    batch_size: int | None = None,
+) -> Retention:
+    """When the metric, larger being better, has lost `drop` against the digital model.
+
+    **Arguments:** `times`: increasing, in seconds, of the readings; the chips are the
+    same at all of them; others as for `monte_carlo`.
+    **Raises:** `ConfigError`.
+
+    ```python
+    >>> import equinox as eqx, jax, jax.numpy as jnp
+    >>> from pendula.hardware import HOUR, RangeNoise, Relaxing, time_to_failure
+    >>> from pendula.hardware import to_analog
+    >>> net = eqx.nn.Linear(1, 1, use_bias=False, key=jax.random.key(0))
+    >>> device = Relaxing(RangeNoise(default_level=0.0), 0.1, 0.0, over_program=False)
+    >>> kept = lambda chip, _: jnp.abs(chip.weight[0, 0] / net.weight[0, 0])
+    >>> found = time_to_failure(to_analog(net, device), kept, None, 0.2,
+    ...                         key=jax.random.key(1), n=2)
+    >>> 1.5 < found.failure / HOUR < 1.8  # two decades of a minute
+    True
+
+    ```
+    """
+    times = np.asarray(times, np.float64)
+    if times.ndim != 1 or times.size < 2 or not (np.diff(times) > 0).all():
+        raise ConfigError("times must be at least two increasing numbers of seconds.")
+    if not drop > 0.0:
+        raise ConfigError(f"drop is {drop}; it must be above 0.")
+    levels = [twin.device.default_level if level is None else level]
+    chips: list[np.ndarray] = []
+    digital = 0.0
+    for t in times:
+        found = monte_carlo(
+            twin, metric, data, key, n, levels, t=float(t), batch_size=batch_size
+        )
+        chips.append(found.values[0])
+        digital = found.digital
+    values = np.stack(chips)
+    failure = _crossing(times, digital - values.mean(axis=1), drop)
+    return Retention(times, values, digital, drop, failure)
+
+
+def _crossing(times: np.ndarray, lost: np.ndarray, drop: float) -> float:
+    """Where a loss first exceeds what may be lost."""
+    over = np.flatnonzero(lost > drop)
+    if not over.size:
+        return float("inf")
+    k = int(over[0])
+    if k == 0:
+        return 0.0
+    share = (drop - lost[k - 1]) / (lost[k] - lost[k - 1])
+    low, high = np.log(max(times[k - 1], 1e-9)), np.log(times[k])
+    return float(np.exp(low + share * (high - low)))
+
+
+def refresh(
+    twin: AnalogTwin,
+    metric: Metric,
+    data: Any,
+    *,
+    key: PRNGKeyArray,
+    periods: Any = TIMES,
+    drop: float = 0.01,
+    cycles: int = 5,
+    n: int = 10,
+    level: Level = None,
+    batch_size: int | None = None,
+    tell: Callable[[str], None] = lambda text: None,
+) -> tuple[float, np.ndarray]:
+    """The longest period of programming anew that keeps the metric within `drop`.
+
+    A chip is programmed every `period` seconds with fresh errors; it is worst just
+    before the next time. The mean over `n` chips and `cycles` periods at that moment is
+    compared with the digital model.
+
+    **Returns:** the period in seconds (0 where none does, the longest given where all
+    do), and the mean loss at each of `periods`.
+    **Raises:** `ConfigError`.
+    """
+    if cycles < 1:
+        raise ConfigError(f"cycles is {cycles}; a chip is programmed at least once.")
+    levels = [twin.device.default_level if level is None else level]
+    lost = []
+    for period in np.asarray(periods, np.float64):
+        means = []
+        for cycle in range(cycles):
+            mine = jax.random.fold_in(key, cycle)
+            found = monte_carlo(
+                twin,
+                metric,
+                data,
+                mine,
+                n,
+                levels,
+                t=float(period),
+                batch_size=batch_size,
+            )
+            means.append(found.digital - found.mean[0])
+        lost.append(float(np.mean(means)))
+        tell(f"every {period:.3g} s: {lost[-1]:.4g} lost")
+    good = np.flatnonzero(np.asarray(lost) <= drop)
+    longest = 0.0
+    if good.size:
+        longest = float(np.asarray(periods, np.float64)[good[-1]])
+    return longest, np.asarray(lost)

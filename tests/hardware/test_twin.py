@@ -1,0 +1,274 @@
+"""From a model to chips: what becomes a device, with which range, drawn by which key."""
+
+import warnings
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from pendula._errors import ConfigError, DataError
+from pendula.hardware import AnalogWarning, RangeNoise, TwinCell, to_analog
+from pendula.nn import MLP, Convolution, Layers, Shortcut
+
+
+KEY = jax.random.key(5)
+
+
+def linear(weight, bias=None):
+    weight = jnp.asarray(weight, jnp.float32)
+    layer = eqx.nn.Linear(*weight.shape[::-1], bias is not None, key=KEY)
+    layer = eqx.tree_at(lambda m: m.weight, layer, weight)
+    if bias is None:
+        return layer
+    return eqx.tree_at(lambda m: m.bias, layer, jnp.asarray(bias, jnp.float32))
+
+
+def draws(twin, x, n=100_000, level=0.05, **named):
+    keys = jax.random.split(jax.random.key(1), n)
+    one = lambda k: twin.sample(k, level, **named)(x)
+    return np.asarray(jax.jit(lambda ks: jax.lax.map(one, ks, batch_size=1000))(keys))
+
+
+W = [[0.5, -1.0, 0.25], [1.0, 0.3, -0.2]]
+X = jnp.asarray([1.0, -2.0, 0.5])
+
+
+def test_a_chip_is_the_same_class_and_level_0_the_same_numbers():
+    net = eqx.nn.MLP(3, 2, 4, 2, key=KEY)
+    twin = to_analog(net)
+    chip = twin.sample(KEY, 0.0)
+    assert type(chip) is type(net)
+    assert_array_equal(chip(X), net(X))
+    assert jax.tree.structure(chip) == jax.tree.structure(net)
+
+
+def test_variance_of_outputs_by_the_formula_of_the_bias():
+    b = [3.0, -1.0]
+    layer = linear(W, b)
+    for s, bias in ((1.0, "shared"), (8.0, 8.0), (4.0 / 2.0, "match")):
+        twin = to_analog(layer, bias=bias)
+        got = draws(twin, X).var(axis=0)
+        union = np.concatenate([np.ravel(W), np.array(b) / s])
+        die = np.ptp(union) if bias != "match" else np.ptp(W)
+        want = (0.05 * die) ** 2 * (float(X @ X) + s**2)
+        assert_allclose(got, want, rtol=0.03)
+
+
+def test_the_matched_s_is_the_best_on_a_grid():
+    layer = linear(W, [3.0, -3.0])
+    best = np.ptp([3.0, -3.0]) / np.ptp(np.ravel(W))
+    device = RangeNoise(range="symmetric")
+    best = 3.0 / 1.0
+    noise = {}
+    for s in (0.5, 1.0, 2.0, best, 4.0, 8.0):
+        twin = to_analog(layer, device, bias=s)
+        w, b = twin.scales()
+        noise[s] = float(w[0, 0]) ** 2 * float(X @ X) + float(b[0]) ** 2
+    assert min(noise, key=noise.get) == best
+
+
+def test_bias_rows_average_the_error():
+    twin = to_analog(linear(np.zeros((1, 1)), [2.0]), bias_rows=4)
+    got = draws(twin, jnp.zeros(1), 20_000).std()
+    assert_allclose(got, 0.05 * 4.0 / 2.0, rtol=0.02)
+
+
+def test_zero_biases_need_no_devices_and_zero_weights_do_no_harm():
+    twin = to_analog(linear(W, [0.0, 0.0]))
+    assert [c.devices for c in twin.components] == [6, 0]
+    assert_array_equal(twin.sample(KEY).bias, [0.0, 0.0])
+    twin = to_analog(linear(np.zeros((2, 3)), [1.0, -1.0]))
+    chip = twin.sample(KEY)
+    assert np.isfinite(chip(X)).all()
+    assert_array_equal(chip.weight, np.zeros((2, 3)))
+
+
+def test_digital_and_own_die_biases():
+    layer = linear(W, [1.0, 2.0])
+    twin = to_analog(layer, bias="digital")
+    assert_array_equal(twin.sample(KEY).bias, layer.bias)
+    assert twin.digital == (("bias", "bias"),)
+    scales = to_analog(layer, bias="own_die").scales()
+    assert float(scales[1][0]) == 1.0
+
+
+def test_keys_belong_to_paths():
+    small, large = [linear(W), linear(W)], [linear(W), linear(W), linear(W)]
+    one, two = to_analog(small).sample(KEY), to_analog(large).sample(KEY)
+    assert_array_equal(one[1].weight, two[1].weight)
+    assert not np.array_equal(one[0].weight, one[1].weight)
+
+
+def test_the_same_errors_at_all_levels():
+    twin = to_analog(linear(W))
+    error = lambda level: np.asarray(twin.sample(KEY, level).weight) - np.asarray(W)
+    assert_allclose(error(0.1), 2.0 * error(0.05), atol=1e-6)
+
+
+def test_levels_by_kind_and_path_the_later_wins():
+    net = [linear(W, [1.0, 2.0]), linear(W, [1.0, 2.0])]
+    twin = to_analog(net)
+    chip = twin.sample(KEY, {"linear": 0.1, "bias": 0.0, "[[]0[]]*": 0.0})
+    assert_array_equal(chip[0].weight, net[0].weight)
+    assert_array_equal(chip[1].bias, net[1].bias)
+    assert not np.array_equal(chip[1].weight, net[1].weight)
+    with pytest.raises(ConfigError, match='Did you mean "linear"'):
+        twin.sample(KEY, {"lienar": 0.1})
+
+
+def test_levels_are_not_compiled_in():
+    twin = to_analog(linear(W))
+    count = 0
+
+    @jax.jit
+    def program(key, level):
+        nonlocal count
+        count += 1
+        return twin.sample(key, level).weight
+
+    for level in (0.0, 0.05, 0.1):
+        program(KEY, jnp.asarray(level))
+    assert count == 1
+
+
+def test_tied_weights_are_drawn_once():
+    w = jnp.asarray(W)
+    twin = to_analog({"a": w, "b": w})
+    chip = twin.sample(KEY)
+    assert len(twin.components) == 1
+    assert_array_equal(chip["a"], chip["b"])
+
+
+def test_layers_of_one_die_share_the_largest_range():
+    net = [linear(np.array(W)), linear(10.0 * np.array(W))]
+    apart = to_analog(net).scales()
+    shared = to_analog(net, die={"*weight": "one"}).scales()
+    assert_allclose(float(shared[0][0, 0]), 10.0 * float(apart[0][0, 0]))
+    assert_allclose(shared[1], apart[1])
+    with pytest.raises(ConfigError, match="no component has the path"):
+        to_analog(net, die={"[2]*": "one"})
+
+
+def test_stacked_layers_have_ranges_of_their_own():
+    net = MLP(3, 2, width=4, depth=3, key=KEY)
+    hidden = net.weight_hidden.at[0].multiply(10.0)
+    net = eqx.tree_at(lambda m: m.weight_hidden, net, hidden)
+    twin = to_analog(net)
+    at = [c.path for c in twin.components].index("weight_hidden")
+    assert_allclose(twin.scales()[at].ravel(), [np.ptp(h) for h in hidden], rtol=1e-6)
+
+
+def test_bare_arrays_and_what_stays_digital():
+    model = {
+        "m": jnp.ones((2, 2)).at[0, 0].set(0.0),
+        "v": jnp.arange(3.0),
+        "n": jnp.arange(3),
+    }
+    twin = to_analog(model)
+    assert [c.path for c in twin.components] == ["['m']"]
+    assert twin.digital == (("['v']", "fewer than two axes"),)
+    all_of_it = to_analog(model, where="*")
+    assert len(all_of_it.components) == 2
+    assert "no shortcut modules found" in str(twin)
+
+
+def test_table_names_every_parameter():
+    net = [
+        eqx.nn.GRUCell(2, 3, key=KEY),
+        eqx.nn.LSTMCell(2, 3, key=KEY),
+        eqx.nn.LayerNorm(3),
+        eqx.nn.Embedding(4, 3, key=KEY),
+        Layers((3, 2), key=KEY),
+        Convolution(1, 2, use_bias=True, key=KEY),
+        eqx.nn.Conv2d(1, 2, 3, key=KEY),
+        Shortcut(),
+        jnp.asarray([1.0j]),
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        twin = to_analog(net)
+    named = {c.path for c in twin.components} | {p for p, _ in twin.digital}
+    from pendula.hardware._component import paths_of
+
+    every = {p for p, x in paths_of(net) if eqx.is_inexact_array(x)}
+    assert every - named == {"[7].error.seed"}  # which numbers are drawn, not a weight
+    assert {c.kind for c in twin.components} == {
+        "recurrent", "bias", "linear", "conv", "shortcut",
+    }  # fmt: skip
+    for path in named:
+        assert path in str(twin)
+
+
+def test_shortcuts_have_mirrors():
+    channel, element = Shortcut(), Shortcut("element")
+    x = jnp.ones((500, 500))
+    for wire, rows in ((channel, 1), (element, 500)):
+        chip = to_analog(wire).sample(KEY, 0.1)
+        error = np.asarray(chip(x)) - 1.0
+        assert len(np.unique(error[:, 0])) == rows
+        assert_allclose(error.std(), 0.1, rtol=0.1 if rows == 1 else 0.01)
+    assert_array_equal(to_analog(channel, where="*").sample(KEY, 0.0)(x), x)
+
+
+def test_arrays_that_were_taken_away_are_left_alone():
+    net = linear(W, [1.0, 2.0])
+    twin = to_analog(net)
+    part = eqx.tree_at(lambda m: m.bias, net, None)
+    made = twin.perturbed(part, KEY, 0.05)
+    assert made.bias is None
+    assert_array_equal(made.weight, twin.sample(KEY, 0.05).weight)
+
+
+def test_sigmas_for_the_theory():
+    net = linear(W, [1.0, 3.0])
+    sigma = to_analog(net).sigmas(0.05)
+    assert_allclose(sigma.weight, np.full((2, 3), 0.1), rtol=1e-6)
+    assert_allclose(sigma.bias, [0.1, 0.1], rtol=1e-6)
+
+
+def test_gradient_in_the_level():
+    twin = to_analog(linear(W), TwinCell(clip=False))
+    total = lambda level: jnp.sum(twin.sample(KEY, level).weight)
+    slope = jax.grad(total)(jnp.asarray(0.05))
+    difference = (total(jnp.asarray(0.06)) - total(jnp.asarray(0.04))) / 0.02
+    assert_allclose(slope, difference, rtol=1e-3)
+
+
+def test_bad_levels():
+    twin = to_analog(linear(W))
+    for bad in (-0.1, np.nan, "much"):
+        with pytest.raises(ConfigError, match="level"):
+            twin.sample(KEY, bad)
+    with pytest.warns(AnalogWarning, match="half of the range"):
+        twin.sample(KEY, 0.6)
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"batchnorm": "folded"}, 'Did you mean "fold"'),
+        ({"bias": "mach"}, 'Did you mean "match"'),
+        ({"bias": 0.0}, "above 0"),
+        ({"bias_rows": 0}, "a row"),
+        ({"where": "nothing"}, "selects none"),
+        ({"unfold": "all"}, "exact, marginal"),
+        ({"device": "pcm"}, "expected a device"),
+    ],
+)
+def test_bad_options(options, words):
+    net = eqx.nn.Conv2d(1, 1, 3, key=KEY)
+    with pytest.raises(ConfigError, match=words):
+        to_analog(net, **options)
+
+
+def test_weights_that_are_not_finite_are_named():
+    with pytest.raises(DataError, match=r"\[1\].weight"):
+        to_analog([linear(W), linear(np.full((2, 2), np.nan))])
+
+
+def test_equal_weights_warn_once():
+    with pytest.warns(AnalogWarning, match="no span"):
+        to_analog(linear(np.ones((2, 2))))
