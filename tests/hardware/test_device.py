@@ -44,7 +44,7 @@ def test_laws_have_mean_0_variance_1_and_their_kurtosis(law):
 
 def test_a_sampler_of_another_size_is_refused():
     double = lambda key, shape, dtype: 2.0 * jax.random.normal(key, shape, dtype)
-    with pytest.raises(ConfigError, match="variance [34]"):
+    with pytest.raises(ConfigError, match=r"variance [34]"):
         RangeNoise(double)
     with pytest.raises(ConfigError, match="expected a law"):
         RangeNoise(3.0)
@@ -52,7 +52,7 @@ def test_a_sampler_of_another_size_is_refused():
 
 
 @pytest.mark.parametrize(
-    "device, scale",
+    ("device", "scale"),
     [
         (RangeNoise(), 4.0),
         (RangeNoise(range="symmetric"), 6.0),
@@ -191,7 +191,7 @@ def test_levels_of_other_conventions():
 
 
 @pytest.mark.parametrize(
-    "make, words",
+    ("make", "words"),
     [
         (lambda: RangeNoise(range="spam"), 'Did you mean "span"'),
         (lambda: RangeNoise(range=-1.0), "above 0"),

@@ -1,4 +1,4 @@
-"""From a model to chips: what becomes a device, with which range, drawn by which key."""
+"""From a model to chips: what becomes a device, its range, the key it is drawn by."""
 
 import warnings
 
@@ -247,7 +247,7 @@ def test_bad_levels():
 
 
 @pytest.mark.parametrize(
-    "options, words",
+    ("options", "words"),
     [
         ({"batchnorm": "folded"}, 'Did you mean "fold"'),
         ({"bias": "mach"}, 'Did you mean "match"'),

@@ -15,7 +15,7 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._errors import ConfigError, FitWarning
-from ..train import AbstractCallback, Info, Smoothed, TrainState, ramp
+from ..train import AbstractCallback, Smoothed, TrainState, ramp
 from ._component import Component
 from ._convert import to_analog
 from ._device import AbstractDevice
@@ -284,7 +284,7 @@ class RangeWatch(AbstractCallback):
         self.first = self._ratios(twin.model)
         self.told: set[str] = set()
 
-    def __call__(self, state: TrainState, row: Info) -> TrainState:
+    def __call__(self, state: TrainState, row: dict[str, Any]) -> TrainState:
         now = self._ratios(self.of(state.params))
         for path, ratio in now.items():
             first = self.first.get(path, math.nan)

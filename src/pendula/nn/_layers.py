@@ -26,7 +26,8 @@ class Layers(eqx.Module):
     `jax.vmap`.
     **Arguments:**
     - `sizes`: widths from the input to the output, at least two.
-    - `activation`: a name of `ACTIVATIONS`; `last`: that of the output, None for none.
+    - `activation`: a name of `ACTIVATIONS`, or `"relu"`; `last`: that of the output,
+      None for none.
     - `key`: random key; weights and biases from U(-1/sqrt(fan), 1/sqrt(fan)).
 
     **Returns:** the output `"out"`.
@@ -81,7 +82,7 @@ class Layers(eqx.Module):
 
     def __call__(self, x: Float[Array, " in"]) -> Float[Array, " out"]:
         """The network's value at one input."""
-        act = activation(self.activation)
+        act = activation(self.activation, kinks=True)
         for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
             x = act(weight @ x + bias)
         x = self.weights[-1] @ x + self.biases[-1]
@@ -98,6 +99,6 @@ class Layers(eqx.Module):
 
 def _check_names(first: str, last: str | None) -> None:
     """Unknown activations are refused before anything is drawn."""
-    activation(first)
+    activation(first, kinks=True)
     if last is not None:
         activation(last)

@@ -30,14 +30,16 @@ ACTIVATIONS: dict[str, Activation] = {
 }
 """Name -> function. Smooth ones only: a field with kinks spoils the order of every
 integrator, and second derivatives are needed for curvature."""
+KINKED: dict[str, Activation] = {"relu": jax.nn.relu}
+"""Those with kinks, for networks that are no fields (classifiers)."""
 
 # From this depth on the hidden layers run under a scan: compile time then no
 # longer grows with depth; below it, unrolled code runs faster.
 _SCAN_FROM = 5
 
 
-def activation(name: str) -> Activation:
-    """The smooth activation of that name.
+def activation(name: str, *, kinks: bool = False) -> Activation:
+    """The smooth activation of that name; with `kinks` also one of `KINKED`.
 
     **Raises:** `ConfigError` with the nearest name.
 
@@ -48,12 +50,13 @@ def activation(name: str) -> Activation:
 
     ```
     """
-    if name not in ACTIVATIONS:
+    allowed = {**ACTIVATIONS, **KINKED} if kinks else ACTIVATIONS
+    if name not in allowed:
         raise ConfigError(
-            f'activation "{name}" is unknown.{nearest(name, ACTIVATIONS)} '
-            f"Allowed: {', '.join(ACTIVATIONS)}."
+            f'activation "{name}" is unknown.{nearest(name, allowed)} '
+            f"Allowed: {', '.join(allowed)}."
         )
-    return ACTIVATIONS[name]
+    return allowed[name]
 
 
 @register("module")

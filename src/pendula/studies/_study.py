@@ -81,6 +81,11 @@ class Run:
         """Whether one of these rows is still to be measured."""
         return any(self.row(key).id not in self.done for key in keys)
 
+    def seconds(self, name: str) -> float:
+        """Seconds that an expensive step took when it was computed."""
+        with np.load(self.scratch / f"{name}.npz", allow_pickle=False) as stored:
+            return float(stored[_SECONDS])
+
     def keep(
         self, name: str, compute: Callable[[], dict[str, Any]]
     ) -> dict[str, np.ndarray]:
