@@ -110,7 +110,7 @@ def test_implicit_gradient_is_that_of_the_solved_problem():
 
     exact = jax.grad(whole)((theta, eta0))
     estimator = implicit(loss, lambda *a: solve(*a, held), held)
-    value, got = estimator(mean_loss(loss), (theta, eta0), (support, query), KEY)
+    (value, _), got = estimator(mean_loss(loss), (theta, eta0), (support, query), KEY)
     assert_allclose(value, whole((theta, eta0)), rtol=1e-12)
     assert_allclose(flat(got), flat(exact), rtol=1e-9, atol=1e-12)
 

@@ -19,7 +19,7 @@ from .._precision import to_host
 from .._registry import register
 from .._tree import split_trainable
 from ..data import Trajectories
-from ..train import load_tree, save_tree
+from ..train import Estimate, load_tree, save_tree
 from ._bar_chain import BarChain, BarWorld
 from ._bars_config import BarsConfig
 from ._bars_records import bar_model, bar_records
@@ -287,10 +287,13 @@ def _meta(
         chain = eqx.combine(theta, static)
         return moved_by(chain, y, step, config.substeps, etas[row])
 
-    def estimate(loss: Any, pair: Any, batch: Any, key: Any) -> tuple[Array, Any]:
+    def estimate(
+        loss: Any, pair: Any, batch: Any, key: Any, step: Any, statistics: Any
+    ) -> Estimate:
         theta, start = pair
         etas = jax.lax.stop_gradient(found(theta, start))
-        value, (slope, towards) = jax.value_and_grad(loss)((theta, etas), batch, key)
+        whole = jax.value_and_grad(loss, has_aux=True)
+        value, (slope, towards) = whole((theta, etas), batch, key)
         return value, (slope, jnp.sum(towards, axis=0))
 
     judge = held_out(static, train, records, config.substeps)

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 from .._tree import prior_residual
 from ..nn import bind
 from ..train import (
+    Estimate,
     Step,
     TrainState,
     adam_cosine,
@@ -148,7 +149,9 @@ def by_gradient(
             return inner(pair, items, key)
         return mean_loss(bound(fixed))(pair, items, key)
 
-    def estimator(loss: Any, pair: Any, batch: Any, key: Any) -> tuple:
+    def estimator(
+        loss: Any, pair: Any, batch: Any, key: Any, step: Any, statistics: Any
+    ) -> Estimate:
         fixed, items = batch
         mine = bound(fixed)
         if mode in ("first_order", "reference"):

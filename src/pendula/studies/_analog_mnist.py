@@ -27,7 +27,7 @@ from ._study import Run
 
 LEVELS = (0.0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.12, 0.14, 0.16, 0.18, 0.2)
 _TRAINED = ("vanilla", "ha05", "ha10", "ha10_ramp", "clip", "ha10_clip", "recipe")
-_HOW = f"{SET}, 4 epochs, {NOISE}"
+_HOW = f"{SET}, 3 epochs, {NOISE}"
 _TARGETS: dict[str, dict[str, Any]] = {
     "vanilla_010": {"better": "within", "target": (0.78, 0.92)},
     "recipe_000": {"better": "higher", "target": 0.97},
@@ -104,7 +104,7 @@ def _rows() -> Iterator[Row]:
 @analog.part(
     "mnist",
     tuple(_rows()),
-    full={"seeds": 3, "train": 60_000, "test": 2000, "epochs": 4, "chips": 20},
+    full={"seeds": 3, "train": 60_000, "test": 2000, "epochs": 3, "chips": 20},
     quick={"seeds": 1, "train": 512, "test": 50, "epochs": 1, "chips": 2},
 )
 def mnist(run: Run) -> Iterator[Claim]:

@@ -1,10 +1,11 @@
 """The one training loop, its steps, callbacks and checkpoints."""
 
+from ._adahessian import adahessian as adahessian
 from ._adam import (
+    GradientStep as GradientStep,
     adam_cosine as adam_cosine,
     gradient_step as gradient_step,
     init_opt as init_opt,
-    plain_gradient as plain_gradient,
 )
 from ._adapt import (
     MU_FIRST as MU_FIRST,
@@ -41,6 +42,14 @@ from ._curriculum import (
     ClipCurriculum as ClipCurriculum,
     clip_loss as clip_loss,
 )
+from ._estimator import (
+    AbstractEstimator as AbstractEstimator,
+    AuxLoss as AuxLoss,
+    Estimate as Estimate,
+    Plain as Plain,
+    Valued as Valued,
+    plain_gradient as plain_gradient,
+)
 from ._lbfgs import (
     Halt as Halt,
     LBFGSState as LBFGSState,
@@ -57,6 +66,7 @@ from ._levenberg import (
     posterior_covariance as posterior_covariance,
     pulled_equations as pulled_equations,
 )
+from ._local_entropy import EntropySGD as EntropySGD
 from ._meta import (
     first_order as first_order,
     implicit as implicit,
@@ -65,6 +75,7 @@ from ._meta import (
     second_order as second_order,
 )
 from ._prefetch import Prefetch as Prefetch
+from ._robust import robust_transform as robust_transform
 from ._run import (
     NOT_FINITE as NOT_FINITE,
     AbstractCallback as AbstractCallback,
@@ -75,4 +86,7 @@ from ._run import (
     run as run,
 )
 from ._serial import load_tree as load_tree, save_tree as save_tree
+from ._sharpness import Asam as Asam, Sam as Sam
+from ._smoothed import Ramp as Ramp, Smoothed as Smoothed, ramp as ramp
 from ._state import TrainState as TrainState
+from ._weight_average import averaged as averaged, swa as swa

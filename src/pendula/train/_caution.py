@@ -41,17 +41,21 @@ def halvable(transform: optax.GradientTransformation) -> optax.GradientTransform
     ```
     """
 
+    whole = optax.with_extra_args_support(transform)
+
     def init(params: Any) -> Any:
         none = jnp.zeros((), jnp.int32)
-        return HalvedState(transform.init(params), none, none, jnp.asarray(jnp.inf))
+        return HalvedState(whole.init(params), none, none, jnp.asarray(jnp.inf))
 
-    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
-        updates, inner = transform.update(updates, state.inner, params)
+    def update(
+        updates: Any, state: Any, params: Any = None, **extra: Any
+    ) -> tuple[Any, Any]:
+        updates, inner = whole.update(updates, state.inner, params, **extra)
         share = lambda u: u * jnp.exp2(-state.halvings.astype(u.dtype))
         new = eqx.tree_at(lambda s: s.inner, state, inner)
         return jax.tree.map(share, updates), new
 
-    return optax.GradientTransformation(init, update)
+    return optax.GradientTransformationExtraArgs(init, update)
 
 
 class Cautious(AbstractCallback):

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from .._errors import ConfigError
-from ._adam import Loss
+from ._estimator import Loss
 
 
 class ClipBatch(NamedTuple):

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ._adam import Estimator, Loss
+from ._estimator import AuxLoss, Estimate, Estimator, Loss
 
 
 # loss(theta, eta, item) -> scalar, of one instance; eta may be any pytree
@@ -99,7 +99,14 @@ def first_order(
     **Source:** Wang 2023, equations 4.5 and 4.6; `late`: code of Li et al. 2023.
     """
 
-    def estimate(_: Loss, pair: Any, items: Any, key: PRNGKeyArray) -> tuple:
+    def estimate(
+        _: AuxLoss,
+        pair: Any,
+        items: Any,
+        key: PRNGKeyArray,
+        step: Any = 0,
+        statistics: Any = None,
+    ) -> Estimate:
         theta, eta0 = pair
         taken = steps - 1 if late else steps  # the last step of `late` is not used
         fit = lambda item: inner_descent(loss, theta, eta0, item, taken, rate)[0]
@@ -113,7 +120,7 @@ def first_order(
         value, (slope, towards) = jax.value_and_grad(total, (0, 1))(theta, etas)
         towards = jax.tree.map(lambda g: jnp.sum(g, 0), towards)
         count = jax.tree.leaves(etas)[0].shape[0]
-        return value / count if late else value, (slope, towards)
+        return (value / count if late else value, None), (slope, towards)
 
     return estimate
 
@@ -160,7 +167,14 @@ def implicit(
     **Source:** Rajeswaran, Finn, Kakade, Levine 2019, arXiv:1909.04630.
     """
 
-    def estimate(_: Loss, pair: Any, batch: Any, key: PRNGKeyArray) -> tuple:
+    def estimate(
+        _: AuxLoss,
+        pair: Any,
+        batch: Any,
+        key: PRNGKeyArray,
+        step: Any = 0,
+        statistics: Any = None,
+    ) -> Estimate:
         theta, eta0 = pair
 
         def one(support: Any, query: Any) -> tuple[Array, tuple]:
@@ -179,6 +193,7 @@ def implicit(
             return value, (total, unravel(proximal * weight))
 
         values, slopes = jax.vmap(one)(*batch)
-        return jnp.mean(values), jax.tree.map(lambda g: jnp.mean(g, 0), slopes)
+        mean = jax.tree.map(lambda g: jnp.mean(g, 0), slopes)
+        return (jnp.mean(values), None), mean
 
     return estimate

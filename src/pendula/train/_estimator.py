@@ -1,0 +1,149 @@
+"""Gradient estimators: what stands where value and gradient of a loss were taken."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+
+Scalar = Float[Array, ""]
+# loss(params, batch, key) -> scalar
+Loss = Callable[[Any, Any, PRNGKeyArray], Scalar]
+# loss(params, batch, key) -> (scalar, auxiliary output), the form of the estimators
+AuxLoss = Callable[[Any, Any, PRNGKeyArray], tuple[Scalar, Any]]
+# ((value, auxiliary output), gradient)
+Estimate = tuple[tuple[Scalar, Any], Any]
+# valued(params, batch, key) -> Estimate, exact
+Valued = Callable[[Any, Any, PRNGKeyArray], Estimate]
+# estimator(loss: AuxLoss, params, batch, key, step, statistics) -> Estimate
+Estimator = Callable[..., Estimate]
+
+
+def plain_gradient(
+    loss: AuxLoss,
+    params: Any,
+    batch: Any,
+    key: PRNGKeyArray,
+    step: Int[Array, ""] | int = 0,
+    statistics: Any = None,
+) -> Estimate:
+    """Value and gradient by reverse mode: the estimator that others replace."""
+    return jax.value_and_grad(loss, has_aux=True)(params, batch, key)
+
+
+class AbstractEstimator(eqx.Module):
+    """A gradient of a loss that is not, or not only, its gradient at the parameters.
+
+    Its numbers are arrays: as an argument of a jitted function another number does not
+    compile again. In the loop of `train.run` it is handed to `gradient_step`, outside
+    of it `around` gives what stands where `jax.value_and_grad` stood.
+    """
+
+    @property
+    @abc.abstractmethod
+    def evaluations(self) -> int:
+        """Gradients of the loss that one step costs."""
+
+    @abc.abstractmethod
+    def gradient(
+        self,
+        valued: Valued,
+        params: Any,
+        batch: Any,
+        key: PRNGKeyArray,
+        step: Int[Array, ""] | int,
+        statistics: Any,
+    ) -> Estimate:
+        """The estimate, of `valued(params, batch, key) -> ((value, aux), gradient)`."""
+
+    def __call__(
+        self,
+        loss: AuxLoss,
+        params: Any,
+        batch: Any,
+        key: PRNGKeyArray,
+        step: Int[Array, ""] | int = 0,
+        statistics: Any = None,
+    ) -> Estimate:
+        """The estimate of a loss: ((value, auxiliary output), gradient).
+
+        **Arguments:**
+        - `loss`: `loss(params, batch, key) -> (scalar, auxiliary output)`.
+        - `key`: that of the loss; draws of the estimator are of streams of their own.
+        - `step`: the number of steps before this one, for schedules.
+        - `statistics`: running statistics that a perturbation may look at; the loss
+          has them already.
+        """
+        valued = jax.value_and_grad(loss, has_aux=True)
+        return self.gradient(valued, params, batch, key, step, statistics)
+
+    def around(self, loss: Callable[..., Any], *, has_aux: bool = False) -> Any:
+        """What stands where `jax.value_and_grad(loss)` was, in any loop.
+
+        **Arguments:** `loss(params, *batch, key=key)` gives a scalar, with `has_aux` a
+        pair (scalar, auxiliary output).
+        **Returns:** `vg(params, key, *batch, step=0, statistics=None)`, which gives
+        ((value, auxiliary output or None), gradient); any Optax transform goes behind.
+        """
+
+        def whole(params: Any, batch: Any, key: PRNGKeyArray) -> tuple[Scalar, Any]:
+            found = loss(params, *fresh(batch), key=key)
+            return found if has_aux else (found, None)
+
+        def valued(
+            params: Any,
+            key: PRNGKeyArray,
+            *batch: Any,
+            step: Int[Array, ""] | int = 0,
+            statistics: Any = None,
+        ) -> Estimate:
+            return self(whole, params, batch, key, step, statistics)
+
+        return valued
+
+
+class Plain(AbstractEstimator):
+    """The gradient itself, as the others give theirs.
+
+    ```python
+    >>> import jax, jax.numpy as jnp
+    >>> from pendula.train import Plain
+    >>> vg = Plain().around(lambda w, x, key: jnp.sum((w - x) ** 2))
+    >>> (value, _), grads = vg(jnp.ones(2), jax.random.key(0), jnp.zeros(2))
+    >>> float(value), grads.tolist()
+    (2.0, [2.0, 2.0])
+
+    ```
+    """
+
+    @property
+    def evaluations(self) -> int:
+        return 1
+
+    def gradient(
+        self,
+        valued: Valued,
+        params: Any,
+        batch: Any,
+        key: PRNGKeyArray,
+        step: Int[Array, ""] | int,
+        statistics: Any,
+    ) -> Estimate:
+        return valued(params, batch, key)
+
+
+def fresh(tree: Any) -> Any:
+    """A copy of the containers: an `eqx.nn.State` may be used once only, an estimator
+    may call its loss several times."""
+    return jax.tree.map(lambda x: x, tree)
+
+
+def as_number(value: Any) -> Any:
+    """Python numbers as arrays, which are traced; anything else as it is."""
+    return jnp.asarray(value, float) if isinstance(value, int | float) else value
