@@ -74,6 +74,14 @@ from pendula.dynamics._constants import PriorWidth
 from pendula.dynamics._family import SavedFamily
 from pendula.dynamics._fitted import Saved
 from pendula.dynamics._stochastic import Belief, Uncertain
+from pendula.hardware import (
+    Diffractive,
+    DigitalModel,
+    LocalLayer,
+    LocalNet,
+    OscillatorChain,
+    UnknownGain,
+)
 from pendula.latent import (
     DenseDynamics,
     OrthogonalDynamics,
@@ -488,6 +496,20 @@ def recurrent():
     }
 
 
+def on_hardware():
+    """Physical layers, and what is built of them."""
+    key = jax.random.key(0)
+    gain = UnknownGain(2, key=key)
+    return {
+        "UnknownGain": gain,
+        "OscillatorChain": OscillatorChain(2, key=key),
+        "Diffractive": Diffractive(2, 3, key=key),
+        "LocalLayer": LocalLayer(2, 3, gain, key=key),
+        "LocalNet": LocalNet((3, 2, 2), 2, (None, gain), key=key),
+        "DigitalModel": DigitalModel(net(4, 2), *map(jnp.ones, (4, 4, 2, 2))),
+    }
+
+
 def in_latent_space():
     """Autoencoders, what they are made of, and the maps inside."""
     key = jax.random.key(0)
@@ -551,6 +573,7 @@ def others():
         **in_depth(),
         **recurrent(),
         **in_latent_space(),
+        **on_hardware(),
         "NeuralSDE": NeuralSDE.make(2, width=3, key=jax.random.key(0)),
         "ShallowDecoder": ShallowDecoder(
             2, 3, widths=(2, 2), dropout=0.1, key=jax.random.key(0)

@@ -89,6 +89,8 @@ WORKS: dict[str, str] = {
     "arXiv:1603.05027",
     "Helfrich2018": "Helfrich, Willmott, Ye 2018, Orthogonal recurrent neural networks "
     "with scaled Cayley transform, arXiv:1707.09520",
+    "Hinton2022": "Hinton 2022, The forward-forward algorithm: some preliminary "
+    "investigations, arXiv:2212.13345",
     "Hochreiter1997": "Hochreiter, Schmidhuber 1997, Long short-term memory, Neural "
     "Computation 9, 1735-1780",
     "Holmes2014": "Holmes, Borum, Moore, Plaut, Dillard 2014, Equilibria and "
@@ -139,6 +141,9 @@ WORKS: dict[str, str] = {
     "MacKay1992": "MacKay 1992, Neural Computation 4, 415-447",
     "Miyato2018": "Miyato, Kataoka, Koyama, Yoshida 2018, Spectral normalization for "
     "generative adversarial networks, arXiv:1802.05957",
+    "Momeni2023": "Momeni, Rahmani, Mallejac, del Hougne, Fleury 2023, "
+    "Backpropagation-free training of deep physical neural networks, Science 382, "
+    "1297-1303",
     "Nandakumar2019": "Nandakumar et al. 2019, Phase-change memory models for deep learning "
     "training and inference, ICECS",
     "Norcliffe2020": "Norcliffe, Bodnar, Day, Simidjievski, Lio 2020, On second order "
@@ -163,6 +168,9 @@ WORKS: dict[str, str] = {
     "Cambridge University Press",
     "Selkov1968": "Selkov 1968, European Journal of Biochemistry 4, 79-86",
     "Shadden2005": "Shadden, Lekien, Marsden 2005, Physica D 212, 271-304",
+    "Spall1992": "Spall 1992, Multivariate stochastic approximation using a "
+    "simultaneous perturbation gradient approximation, IEEE Transactions on Automatic "
+    "Control 37, 332-341",
     "Tancik2020": "Tancik et al. 2020, Fourier features let networks learn high "
     "frequency functions in low dimensional domains, arXiv:2006.10739",
     "Triggs2000": "Triggs, McLauchlan, Hartley, Fitzgibbon 2000, Bundle adjustment: a "
@@ -182,6 +190,8 @@ WORKS: dict[str, str] = {
     "training physics-informed neural networks, arXiv:2308.08468",
     "Wang2024": "Wang, Li, Chen, Perdikaris 2024, PirateNets: physics-informed deep "
     "learning with residual adaptive networks, arXiv:2402.00326",
+    "Wright2022": "Wright, Onodera, Stein, Wang, Schachter, Hu, McMahon 2022, Deep "
+    "physical neural networks trained with backpropagation, Nature 601, 549-555",
     "Wu2018": "Wu, He 2018, Group normalization, arXiv:1803.08494",
     "Yin2021": "Yin et al. 2021, Augmenting physical models with deep networks for "
     "complex dynamics forecasting, arXiv:2010.04456",

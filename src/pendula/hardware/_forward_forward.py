@@ -1,0 +1,391 @@
+"""Local training, without a model of the physical systems or their gradient."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, PRNGKeyArray
+
+from .._errors import ConfigError, DataError, ShapeError, nearest
+from .._precision import to_device
+from .._tree import digest, split_trainable
+from ..train import (
+    NOT_FINITE,
+    AbstractCallback,
+    Checkpoint,
+    MetricsLog,
+    Step,
+    TrainState,
+    check_same,
+    gradient_step,
+    load_tree,
+    logged,
+    resume,
+    run,
+    save_tree,
+)
+from ._forward_only import ForwardOnly
+from ._local_net import LocalNet, local_loss, probe, sum_of
+from ._physical_layer import boundary
+
+
+Info = dict[str, Any]
+Update = Literal["gradient", "forward"]
+
+
+@dataclasses.dataclass(frozen=True)
+class ForwardForwardConfig:
+    """How the layers of a `LocalNet` are trained, each on its own loss, by Adam.
+
+    **Raises:** `ConfigError` for a setting that cannot be.
+
+    ```python
+    >>> from pendula.hardware import ForwardForwardConfig
+    >>> ForwardForwardConfig(loss="contrast", theta=10.0).update
+    'gradient'
+
+    ```
+    """
+
+    epochs: int = 5
+    """Passes over the samples."""
+    batch: int = 64
+    """Samples a step; the rest of an epoch is dropped."""
+    lr: float = 3e-3
+    """Learning rate at the start; it falls to a hundredth on a cosine."""
+    loss: str = "goodness"
+    """`"goodness"` or `"contrast"`."""
+    theta: float = 2.0
+    """Threshold of the goodness, or factor of the cosine."""
+    update: str = "gradient"
+    """`"gradient"` of the local loss, or `"forward"`: directional derivatives."""
+    directions: int = 10
+    """Directions an update, of `"forward"`."""
+    epsilon: float = 1e-3
+    """Length of the step along a direction, of `"forward"`."""
+    drift: float = 0.0
+    """Time that passes in the systems from the first update to the last [s]."""
+    seed: int = 0
+    """Of the order of the samples, the wrong labels and the noise."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("epochs", 0), ("batch", 1), ("directions", 1)):
+            if getattr(self, name) < least:
+                raise ConfigError(
+                    f"{name} is {getattr(self, name)}; it must be at least {least}."
+                )
+        for name in ("lr", "theta", "epsilon"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0.0):
+                raise ConfigError(f"{name} is {value}; it must be above 0.")
+        if not (math.isfinite(self.drift) and self.drift >= 0.0):
+            raise ConfigError(f"drift is {self.drift}; a time must be at least 0.")
+        local_loss(self.loss)
+        if self.update not in get_args(Update):
+            raise ConfigError(
+                f'update "{self.update}" is unknown.'
+                f"{nearest(self.update, get_args(Update))} Allowed: "
+                f"{', '.join(get_args(Update))}."
+            )
+
+    def transform(self, num_steps: int) -> optax.GradientTransformation:
+        """The optimiser: no norm is taken over layers, which know nothing of each
+        other."""
+        return optax.adam(
+            optax.cosine_decay_schedule(self.lr, max(num_steps, 1), alpha=0.01)
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class FittedLocal:
+    """A network that was trained layer by layer, and what is to be known of it.
+
+    `net`, its systems as old as they were at the last update; `config`; `history`: one
+    record an epoch (`step`, `epoch`, `loss` of its last batch, summed over layers,
+    `grad_norm`); `seconds`, compilation included; `reason` why the training ended.
+    """
+
+    net: LocalNet
+    config: ForwardForwardConfig
+    history: list[Info]
+    seconds: float
+    reason: str
+
+    def scores(self, xs: Any, *, batch: int = 500) -> np.ndarray:
+        """How well each label fits each sample: `"sample in"` to `"sample class"`."""
+        xs = _samples(self.net, xs)
+        key = jax.random.fold_in(jax.random.key(self.config.seed), 2)
+        found = []
+        with boundary(self.net):
+            for start in range(0, len(xs), batch):
+                part = xs[start : start + batch]
+                filled = np.concatenate([part, part[-1:].repeat(batch - len(part), 0)])
+                keys = jax.random.split(jax.random.fold_in(key, start), batch)
+                scored = _scores(self.net, filled, keys, self.config.loss)
+                found.append(np.asarray(scored)[: len(part)])
+        return np.concatenate(found)
+
+    def predict(self, xs: Any) -> np.ndarray:
+        """The label that fits best, `"sample"`."""
+        return self.scores(xs).argmax(axis=1)
+
+    def accuracy(self, xs: Any, labels: Any) -> float:
+        """Share of the samples that are given their label."""
+        return float(np.mean(self.predict(xs) == np.asarray(labels)))
+
+    def save(self, path: str | Path) -> None:
+        """Write one safetensors file. **Raises:** `CheckpointError`, for a system that
+        cannot be saved (`External`) too."""
+        about = {
+            "config": dataclasses.asdict(self.config),
+            "history": self.history,
+            "seconds": self.seconds,
+            "reason": self.reason,
+        }
+        save_tree(Path(path), self.net, about)
+
+    @classmethod
+    def load(cls, path: str | Path) -> FittedLocal:
+        """The inverse of `save`. **Raises:** `CheckpointError`."""
+        net, about = load_tree(Path(path))
+        return cls(
+            to_device(net),
+            ForwardForwardConfig(**about["config"]),
+            about["history"],
+            about["seconds"],
+            about["reason"],
+        )
+
+
+@eqx.filter_jit
+def _scores(net: LocalNet, xs: Any, keys: Any, loss: str) -> Array:
+    return jax.vmap(lambda x, key: net.scores(x, key, loss))(jnp.asarray(xs), keys)
+
+
+def fit_forward_forward(
+    net: LocalNet,
+    xs: Any,
+    labels: Any,
+    config: ForwardForwardConfig = ForwardForwardConfig(),
+    *,
+    folder: str | Path | None = None,
+    seconds: float = 30.0,
+    tell: Callable[[Info], None] = lambda row: None,
+) -> FittedLocal:
+    """Train each layer of a network on a loss of its own: the right label is to give
+    another output than a wrong one, which is drawn anew for each sample and step.
+
+    The physical systems are evaluated outside of what is differentiated: a system
+    without a gradient gives the same bits as one that has one.
+
+    **Arguments:**
+    - `net`: as it starts; `xs`: samples `"sample in"`, whose first C numbers the label
+      replaces; `labels`: `"sample"`, below C.
+    - `folder`: of checkpoints, one every `seconds`; the same call goes on where a
+      killed one stopped, to the same bits. Without: none.
+    - `tell`: called with the record of each epoch.
+
+    **Returns:** a `FittedLocal`.
+    **Raises:** `DataError` for empty data, labels that the network has not, inputs that
+    are not finite, and a system that returns what is not finite; `ShapeError`.
+    **Source:** Hinton 2022, arXiv:2212.13345; Momeni et al. 2023, Science 382, 1297.
+
+    ```python
+    >>> import jax, numpy as np
+    >>> from pendula.hardware import (
+    ...     ForwardForwardConfig, LocalNet, UnknownGain, fit_forward_forward)
+    >>> rng = np.random.default_rng(0)
+    >>> labels = rng.integers(0, 2, 400)
+    >>> xs = rng.normal(size=(400, 6)).astype(np.float32)
+    >>> xs[:, 2:] += 3.0 * labels[:, None] - 1.5
+    >>> key = jax.random.key(0)
+    >>> net = LocalNet((6, 16, 16), 2, (None, UnknownGain(16, key=key)), key=key)
+    >>> fitted = fit_forward_forward(net, xs, labels, ForwardForwardConfig(epochs=20))
+    >>> fitted.accuracy(xs, labels) > 0.9
+    True
+
+    ```
+    """
+    began = time.perf_counter()
+    xs, labels = _samples(net, xs), _labels(net, labels, len(xs))
+    batches = _Batches(xs, labels, min(config.batch, len(xs)), config.seed)
+    key = jax.random.fold_in(jax.random.key(config.seed), 1)
+    probe(net, *batches(0), key)
+    place = None if folder is None else Path(folder)
+    if place is not None:
+        told = json.dumps(dataclasses.asdict(config))
+        check_same(place, {"told": told, "net": digest(net), "data": digest([xs])})
+    num_steps = config.epochs * batches.per_epoch
+    parts = [split_trainable(layer) for layer in net.layers]
+    weights = tuple(part for part, _ in parts)
+    whole = functools.partial(_whole, net, tuple(rest for _, rest in parts))
+    transform = config.transform(num_steps)
+    state = TrainState.start(weights, transform.init(weights), key)
+    ended = None
+    if place is not None:
+        found = resume(place, 0, state)
+        state, ended = (state, None) if found is None else found
+    watch = _Epoch(batches.per_epoch, tell, place)
+    if ended is None:
+        callbacks: list[AbstractCallback] = [watch]
+        if place is not None:
+            callbacks.append(MetricsLog(place, "fit", int(state.step)))
+            callbacks.append(Checkpoint(place, 0, seconds))
+        step = _local_step(whole, net.classes, config, transform, num_steps)
+        with boundary(net):
+            state, ended = run(
+                step,
+                state,
+                batches,
+                callbacks,
+                num_steps=num_steps,
+                log_every=batches.per_epoch,
+            )
+    trained = whole(state.params).drifted(config.drift)
+    if ended.startswith(NOT_FINITE):
+        probe(trained, *batches(int(state.step)), key)
+    taken = watch.before + time.perf_counter() - began
+    return FittedLocal(trained, config, watch.history, taken, ended)
+
+
+def _whole(net: LocalNet, rest: tuple, weights: tuple) -> LocalNet:
+    """The network with these weights, one entry a layer."""
+    layers = tuple(eqx.combine(w, r) for w, r in zip(weights, rest, strict=True))
+    return eqx.tree_at(lambda n: n.layers, net, layers)
+
+
+def _local_step(
+    whole: Callable[[tuple], LocalNet],
+    classes: int,
+    config: ForwardForwardConfig,
+    transform: optax.GradientTransformation,
+    num_steps: int,
+) -> Step:
+    """A step for `train.run`: the systems first, then the losses of what follows."""
+    measured = local_loss(config.loss)
+
+    def losses(weights: tuple, features: tuple[Array, ...], key: PRNGKeyArray) -> Array:
+        """Sum of the layers' own: none depends on the weights of another layer."""
+        layers = whole(weights).layers
+        each = []
+        for layer, z in zip(layers, features, strict=True):
+            positive, negative = jnp.split(jax.vmap(layer.read)(z), 2)
+            pairs = jax.vmap(lambda a, b: measured(a, b, config.theta))
+            each.append(jnp.mean(pairs(positive, negative)))
+        return sum_of(each)
+
+    more: dict[str, Any] = {}
+    if config.update == "forward":
+        more["estimator"] = ForwardOnly(config.directions, config.epsilon)
+    inner = gradient_step(losses, transform, **more)
+
+    @jax.jit
+    def step(state: TrainState, batch: tuple[Array, Array]) -> tuple[TrainState, Info]:
+        xs, right = batch
+        # a stream beside that of the loss, which is folded from the same key
+        key = jax.random.fold_in(jax.random.fold_in(state.key, state.step), 1)
+        draw, noise = jax.random.split(key)
+        net = whole(state.params)
+        if config.drift:
+            done = state.step.astype(xs.dtype) / max(num_steps - 1, 1)
+            net = net.drifted(config.drift * done)
+        shift = jax.random.randint(draw, right.shape, 1, classes, right.dtype)
+        given = jnp.concatenate([right, (right + shift) % classes])
+        keys = jax.random.split(noise, len(given))
+        seen = jax.vmap(net.through)(jnp.concatenate([xs, xs]), given, keys)
+        return inner(state, seen.features)
+
+    return step
+
+
+class _Batches:
+    """Samples and labels by the number of the step, each epoch in an order of its
+    own."""
+
+    def __init__(
+        self, xs: np.ndarray, labels: np.ndarray, size: int, seed: int
+    ) -> None:
+        self.xs, self.labels, self.size, self.seed = xs, labels, size, seed
+        self.per_epoch = len(xs) // size
+
+    def __call__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        epoch, index = divmod(step, self.per_epoch)
+        which = self._order(epoch)[index * self.size : (index + 1) * self.size]
+        return self.xs[which], self.labels[which]
+
+    def _order(self, epoch: int) -> np.ndarray:
+        kept = getattr(self, "_kept", None)
+        if kept is None or kept[0] != epoch:
+            rng = np.random.default_rng([self.seed, epoch])
+            kept = self._kept = (epoch, rng.permutation(len(self.xs)))
+        return kept[1]
+
+
+class _Epoch(AbstractCallback):
+    """Keeps and tells the record of each epoch."""
+
+    def __init__(
+        self, per: int, tell: Callable[[Info], None], folder: Path | None
+    ) -> None:
+        self.per, self.tell = per, tell
+        self.history, self.before = ([], 0.0) if folder is None else logged(folder)
+
+    def __call__(self, state: TrainState, row: Info) -> TrainState:
+        row["epoch"] = row["step"] // self.per
+        for name in ("loss", "grad_norm"):
+            row[name] = float(row[name])
+        self.history = [r for r in self.history if r["step"] < row["step"]]
+        self.history.append(dict(row))
+        self.tell(dict(row))
+        return state
+
+
+def _samples(net: LocalNet, xs: Any) -> np.ndarray:
+    """Finite samples of the network's width, of floats."""
+    rows = np.asarray(xs)
+    if not np.issubdtype(rows.dtype, np.floating):
+        rows = rows.astype(np.float32)
+    if rows.ndim != 2 or rows.shape[1] != net.in_size:
+        raise ShapeError(
+            f"samples of the shape {rows.shape} for a network of {net.in_size} inputs; "
+            f"expected (samples, {net.in_size})."
+        )
+    if not len(rows):
+        raise DataError("there are no samples; at least one is needed.")
+    bad = np.argwhere(~np.isfinite(rows))
+    if len(bad):
+        row, column = bad[0]
+        raise DataError(
+            f"sample {row} holds {rows[row, column]} at input {column}. Leave it out, "
+            "or correct it."
+        )
+    return rows
+
+
+def _labels(net: LocalNet, labels: Any, count: int) -> np.ndarray:
+    """One label a sample, below the number of classes."""
+    found = np.asarray(labels)
+    if found.shape != (count,) or not np.issubdtype(found.dtype, np.integer):
+        raise ShapeError(
+            f"labels are {found.dtype} of the shape {found.shape}; expected {count} "
+            "whole numbers, one a sample."
+        )
+    wrong = np.flatnonzero((found < 0) | (found >= net.classes))
+    if wrong.size:
+        raise DataError(
+            f"sample {wrong[0]} has the label {found[wrong[0]]}; the network has "
+            f"{net.classes} classes, 0 to {net.classes - 1}."
+        )
+    return found.astype(np.int32)
