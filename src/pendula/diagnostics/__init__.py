@@ -47,6 +47,7 @@ from ._eigenvalues import (
 )
 from ._equilibria import Equilibrium as Equilibrium, equilibria as equilibria
 from ._finding import Finding as Finding
+from ._flatness import Flatness as Flatness, flatness as flatness
 from ._growth import (
     Growth as Growth,
     ValidTime as ValidTime,
@@ -58,6 +59,7 @@ from ._hessian import (
     AbstractCurvature as AbstractCurvature,
     GaussNewtonOperator as GaussNewtonOperator,
     HessianOperator as HessianOperator,
+    ScaledCurvature as ScaledCurvature,
 )
 from ._intervals import (
     Conformal as Conformal,

@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpy.typing import ArrayLike
 
-from ._products import GaussNewtonTerm, HessianTerm, Products
+from .._errors import ConfigError, ShapeError
+from ._products import GaussNewtonTerm, HessianTerm, Products, ScaledProducts
 
 
 Loss = Callable[[Any, Any], Float[Array, ""]]
@@ -24,7 +25,7 @@ class AbstractCurvature(abc.ABC):
     vector is the flat one of the chosen arrays, in tree order.
     """
 
-    _machine: Products
+    _machine: Products | ScaledProducts
 
     @abc.abstractmethod
     def part(self, where: Where) -> AbstractCurvature:
@@ -196,3 +197,56 @@ class GaussNewtonOperator(AbstractCurvature):
     def part(self, where: Where) -> GaussNewtonOperator:
         """The diagonal block of a part of the parameters."""
         return GaussNewtonOperator(*self._told, dtype=self.dtype, where=where)
+
+
+class ScaledCurvature(AbstractCurvature):
+    r"""A curvature with every parameter measured in a unit of its own.
+
+    $$ A = S H S, \quad S = \mathrm{diag}(s), \quad w = w_0 + S u $$
+
+    is the curvature by u, where u = 0 is the operator's place. With s the standard
+    deviations of a perturbation, half its trace is what that adds to the loss.
+
+    **Arguments:** `op`: the curvature H; `scale`: s `"n"`, at least 0.
+    **Raises:** `ShapeError`; `ConfigError` for a scale that is negative or not finite.
+
+    ```python
+    >>> import jax.numpy as jnp, numpy as np
+    >>> from pendula.diagnostics import HessianOperator, ScaledCurvature, trace
+    >>> loss = lambda w, _: 0.5 * jnp.sum(jnp.asarray([1.0, 4.0]) * w**2)
+    >>> op = HessianOperator(loss, np.ones(2), dtype=np.float64)
+    >>> scaled = ScaledCurvature(op, [2.0, 0.5])
+    >>> print(trace(scaled).value, scaled.gradient)
+    5.0 [2. 2.]
+
+    ```
+    """
+
+    _machine: ScaledProducts
+
+    def __init__(self, op: AbstractCurvature, scale: ArrayLike) -> None:
+        scale = np.asarray(scale, op.dtype)
+        if scale.shape != (op.size,):
+            raise ShapeError(
+                f"the scale has shape {scale.shape}; expected ({op.size},), one entry "
+                "for each parameter."
+            )
+        bad = np.flatnonzero(~(np.isfinite(scale) & (scale >= 0.0)))
+        if bad.size:
+            raise ConfigError(
+                f"entry {bad[0]} of the scale is {scale[bad[0]]}; it must be finite "
+                "and at least 0."
+            )
+        self._op = op
+        self._machine = ScaledProducts(op, scale)
+
+    @property
+    def scale(self) -> np.ndarray:
+        """Units of the parameters, `"n"`."""
+        return self._machine.scale
+
+    def part(self, where: Where) -> ScaledCurvature:
+        """The diagonal block of a part of the parameters."""
+        block = self._op.part(where)
+        own = [self.scale[self._op.slices[name]] for name in block.slices]
+        return ScaledCurvature(block, np.concatenate(own))

@@ -244,6 +244,46 @@ class Products:
         return Form.of(_Value(self._term, self._batches))
 
 
+class _Shifted(eqx.Module):
+    """A loss by u, where w = flat + scale u."""
+
+    loss: Any
+    flat: Any
+    scale: Any
+
+    def __call__(self, u: Array) -> Array:
+        return self.loss(self.flat + self.scale * u)
+
+
+class ScaledProducts:
+    """The machine of another operator with each parameter in a unit of its own, zero
+    at that operator's place."""
+
+    def __init__(self, op: Any, scale: np.ndarray) -> None:
+        self._op, self.scale = op, scale
+        self.dtype, self.size, self.slices = op.dtype, op.size, op.slices
+        self.flat = np.zeros(op.size, op.dtype)
+
+    @property
+    def prepared(self) -> tuple[float, np.ndarray]:
+        """Value and gradient."""
+        return self._op.value, self.scale * self._op.gradient
+
+    def __call__(self, v: ArrayLike) -> np.ndarray:
+        """The product with a vector `"n"`."""
+        v = np.asarray(v, self.dtype)  # another shape is refused by the operator
+        return self.scale * self._op(self.scale * v if v.shape == (self.size,) else v)
+
+    def tree(self, v: ArrayLike) -> Any:
+        """A flat vector as the pytree of the chosen arrays."""
+        return self._op.tree(v)
+
+    def surface(self) -> tuple[Form, list[Any]]:
+        """The loss of u as form and arrays."""
+        form, arrays = self._op.surface()
+        return Form.of(_Shifted(form.join(arrays), self._op.flat, self.scale))
+
+
 def _choose(params: Any, where: Any) -> tuple[Any, Any]:
     """(the arrays that count as parameters, the rest)."""
     params = eqx.nn.inference_mode(params)
