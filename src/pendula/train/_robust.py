@@ -54,19 +54,19 @@ def robust_transform(
     """
     behind = optax.with_extra_args_support(base)
 
-    def init(params: Any) -> RobustState:
+    def init(params: Any) -> Any:
         return RobustState(behind.init(params), jnp.zeros((), jnp.int32))
 
     def update(
         updates: Any,
-        state: RobustState,
+        state: Any,
         params: Any = None,
         *,
         value_and_grad_fn: Callable[[Any], tuple[Array, Any]] | None = None,
         key: PRNGKeyArray | None = None,
         statistics: Any = None,
         **extra: Any,
-    ) -> tuple[Any, RobustState]:
+    ) -> tuple[Any, Any]:
         if value_and_grad_fn is None or key is None or params is None:
             raise ConfigError(
                 "robust_transform: update needs params, value_and_grad_fn and key, "
