@@ -1,0 +1,151 @@
+"""Metrics of many chips: one program for all levels, the same whatever the chunks."""
+
+import csv
+import io
+import json
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from pendula._errors import ConfigError, DataError, ShapeError
+from pendula.hardware import (
+    HOUR,
+    RangeNoise,
+    Relaxing,
+    is_right,
+    monte_carlo,
+    refresh,
+    time_to_failure,
+    to_analog,
+)
+from pendula.nn import Convolution
+
+
+KEY = jax.random.key(8)
+NET = eqx.nn.MLP(3, 4, 8, 1, key=KEY)
+XS = jax.random.normal(jax.random.key(1), (37, 3))
+LABELS = jnp.argmax(jax.vmap(NET)(XS), axis=1)
+DATA = (XS, LABELS)
+TWIN = to_analog(NET)
+
+
+def right(chip, batch):
+    return is_right(jax.vmap(chip)(batch[0]), batch[1])
+
+
+def test_accuracies_are_the_same_bits_for_all_chunks_and_batches():
+    levels = (0.0, 0.1)
+    whole = monte_carlo(TWIN, right, DATA, KEY, 6, levels)
+    for chunk, size in ((4, None), (1, 10), (3, 37)):
+        other = monte_carlo(
+            TWIN, right, DATA, KEY, 6, levels, chunk=chunk, batch_size=size
+        )
+        assert_array_equal(other.values, whole.values)
+    assert_array_equal(whole.values[0], np.ones(6))
+    assert whole.digital == 1.0
+    assert whole.mean[1] < 1.0
+    more = monte_carlo(TWIN, right, DATA, KEY, 9, levels)
+    assert_array_equal(more.values[:, :6], whole.values)
+
+
+def test_one_program_for_all_levels():
+    count = 0
+
+    def counted(chip, batch):
+        nonlocal count
+        count += 1
+        return right(chip, batch)
+
+    monte_carlo(TWIN, counted, DATA, KEY, 2, (0.0, 0.05, 0.1, 0.2))
+    assert count == 2  # chips, and the digital model
+
+
+def test_mean_against_theory_of_a_linear_layer():
+    layer = eqx.nn.Linear(3, 1, use_bias=False, key=KEY)
+    truth = jax.vmap(layer)(XS)
+    error = lambda chip, b: jnp.mean((jax.vmap(chip)(b[0]) - b[1]) ** 2, axis=1)
+    twin = to_analog(layer)
+    found = monte_carlo(twin, error, (XS, truth), KEY, 2000, (0.1,))
+    sigma = 0.1 * float(jnp.ptp(layer.weight))
+    want = sigma**2 * float(jnp.mean(jnp.sum(XS**2, axis=1)))
+    assert abs(found.mean[0] - want) < 4 * found.error[0]
+
+
+def test_levels_as_dicts_and_a_single_number():
+    some = monte_carlo(TWIN, right, DATA, KEY, 2, [{"linear": 0.1, "bias": 0.0}])
+    assert some.levels == ((("linear", 0.1), ("bias", 0.0)),)
+    assert monte_carlo(TWIN, right, DATA, KEY, 2, 0.1).values.shape == (1, 2)
+
+
+def test_report_tells_all(tmp_path):
+    found = monte_carlo(TWIN, right, DATA, KEY, 5, (0.0, 0.1))
+    rows = list(csv.reader(io.StringIO(found.to_csv(tmp_path / "a.csv"))))
+    assert len(rows) == 3
+    assert rows[0][:4] == ["level", "mean", "std", "error"]
+    assert_allclose(float(rows[2][1]), found.mean[1], rtol=1e-6)
+    about = json.loads(found.to_json(tmp_path / "a.json"))
+    assert about["components"][0][0] == "layers[0].weight"
+    assert found.quantiles.shape == (2, 5)
+    assert_array_equal(found.at(0.1), found.values[1])
+    found.plot(label="chips")
+    with pytest.raises(ConfigError, match="not simulated"):
+        found.at(0.3)
+    one = monte_carlo(TWIN, right, DATA, KEY, 1, (0.1,))
+    assert np.isnan(one.std).all()
+
+
+def test_spread_is_not_told_for_marginal_copies():
+    conv = Convolution(1, 2, key=KEY)
+    images = jnp.ones((3, 4, 4, 1))
+    mean = lambda chip, b: jnp.mean(jax.vmap(chip)(b), axis=(1, 2, 3))
+    twin = to_analog(conv, unfold="marginal")
+    found = monte_carlo(twin, mean, images, KEY, 3, (0.1,))
+    assert not found.spread_known
+    assert np.isnan(found.std).all()
+    assert np.isnan(found.quantiles).all()
+    assert np.isfinite(found.error).all()
+
+
+def test_time_to_failure_and_refresh_by_the_law():
+    net = eqx.nn.Linear(1, 1, use_bias=False, key=KEY)
+    device = Relaxing(RangeNoise(default_level=0.0), 0.1, 0.0, over_program=False)
+    twin = to_analog(net, device)
+    kept = lambda chip, _: jnp.abs(chip.weight[0, 0] / net.weight[0, 0])
+    times = [HOUR * 10.0**p for p in np.linspace(-1, 2, 40)]
+    found = time_to_failure(twin, kept, None, 0.2, key=KEY, n=2, times=times)
+    assert_allclose(found.failure, 99 * 60.0, rtol=0.01)  # rho = 0.2 at 10^2 - 1
+    never = time_to_failure(twin, kept, None, 0.9, key=KEY, n=2, times=times)
+    assert never.failure == np.inf
+    period, lost = refresh(
+        twin, kept, None, key=KEY, periods=times, drop=0.2, cycles=1, n=2
+    )
+    assert period == max(t for t in times if t <= 99 * 60.0)
+    assert (np.diff(lost) > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"metric": lambda c, b: jnp.ones((37, 2))}, ShapeError, "one a sample"),
+        ({"metric": lambda c, b: jnp.ones(5)}, ShapeError, "5 numbers for 37"),
+        ({"n": 0}, ConfigError, "at least one chip"),
+        ({"chunk": "all"}, ConfigError, "chunk"),
+        ({"batch_size": 0}, ConfigError, "batch_size"),
+        ({"levels": ()}, ConfigError, "no noise levels"),
+        ({"levels": (-0.1,)}, ConfigError, "at least 0"),
+        ({"levels": [{"lineer": 0.1}]}, ConfigError, "linear"),
+        ({"data": (XS, LABELS[:3])}, DataError, "one leading axis"),
+        ({"data": (XS[:0], LABELS[:0])}, DataError, "at least one sample"),
+    ],
+)
+def test_bad_input(change, error, words):
+    given = {"metric": right, "data": DATA, "n": 2, "levels": (0.1,), **change}
+    metric, data = given.pop("metric"), given.pop("data")
+    with pytest.raises(error, match=words):
+        monte_carlo(
+            TWIN, metric, data, KEY, given.pop("n"), given.pop("levels"), **given
+        )
