@@ -9,11 +9,14 @@ from pathlib import Path
 import numpy as np
 
 
-def told(nets=()):
-    """Options of the program, and the arrays of its case; `nets`: which there are."""
+def told(nets=(), chips=None):
+    """Options of the program, and the arrays of its case; `nets`: which there are;
+    `chips`: how many without the option."""
     parser = argparse.ArgumentParser()
     if nets:
         parser.add_argument("--net", choices=nets, required=True)
+    if chips:
+        parser.add_argument("--chips", type=int, default=chips)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--out", type=Path, required=True)

@@ -195,6 +195,8 @@ WORKS: dict[str, str] = {
     "Wu2018": "Wu, He 2018, Group normalization, arXiv:1803.08494",
     "Yin2021": "Yin et al. 2021, Augmenting physical models with deep networks for "
     "complex dynamics forecasting, arXiv:2010.04456",
+    "Zagoruyko2016": "Zagoruyko, Komodakis 2016, Wide residual networks, "
+    "arXiv:1605.07146",
     "Zhang2019": "Zhang, Yao, Gholami, Keutzer, Gonzalez, Biros, Mahoney 2019, "
     "ANODEV2: a coupled neural ODE evolution framework, arXiv:1906.04596",
     "Zhong2020": "Zhong, Dey, Chakraborty 2020, Dissipative SymODEN, arXiv:2002.08860",

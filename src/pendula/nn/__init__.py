@@ -32,4 +32,5 @@ from ._symmetric import (
     adjoint_weight as adjoint_weight,
     symmetric_mix as symmetric_mix,
 )
+from ._wide_resnet import WideBlock as WideBlock, WideResNet as WideResNet
 from ._wire import Draw as Draw, Shortcut as Shortcut

@@ -1,1 +1,98 @@
-"""Part `speed` of study `analog`."""
+"""Part `speed` of study `analog`: chips a second beside a loop in PyTorch."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from .._files import replacing
+from ._analog import analog
+from ._analog_nets import SIZES, started
+from ._benchmarks import benchmarks, printed
+from ._claim import Claim
+from ._row import Row
+from ._study import Run
+
+
+_PEER = "torch 2.13.0: for each chip normal numbers of every array, then the images"
+_HOW = (
+    "ReLU network 784-256-128-10, 1000 images, noise 0.1 of the span of every array, "
+    "one thread each, after compiling, processes in turn"
+)
+_ROWS = (
+    Row(
+        "analog.speed.ratio",
+        f"Chips a second, Pendula over PyTorch; {_HOW}.",
+        better="higher",
+        target=1.2,
+        source=_PEER,
+        tried="lax.map over chips, weights and images as arguments.",
+    ),
+    Row("analog.speed.ours", f"Pendula: time of a chip; {_HOW}.", "ms"),
+    Row("analog.speed.torch", f"PyTorch: time of a chip; {_HOW}.", "ms"),
+    Row(
+        "analog.speed.accuracy_gap",
+        "The same: difference of both mean accuracies over the chips, absolute.",
+        target=0.02,
+        source=_PEER,
+    ),
+    Row(
+        "analog.speed.aihwkit",
+        "Chips a second against aihwkit.",
+        source="aihwkit",
+    ),
+)
+
+
+@analog.part(
+    "speed",
+    _ROWS,
+    full={"turns": 5, "chips": 200, "rounds": 5},
+    quick={"turns": 1, "chips": 4, "rounds": 1},
+)
+def speed(run: Run) -> Iterator[Claim]:
+    """Programs in processes of their own; nothing else should run meanwhile."""
+    yield run.row("analog.speed.aihwkit").not_run(
+        "aihwkit has no wheel for this Python and does not build on this machine."
+    )
+    folder = benchmarks("_chips_torch.py", ("torch",))
+    s = run.settings
+    data = run.scratch / "chips.npz"
+    if not data.exists():
+        with replacing(data) as out:
+            np.savez(out, allow_pickle=False, **arrays())
+    found: dict[str, list[dict[str, Any]]] = {"ours": [], "torch": []}
+    for turn in range(s["turns"]):
+        for side, done in found.items():
+            path = run.scratch / f"{side}_{turn}.json"
+            if not path.exists():
+                run.progress(f"running {path.stem}")
+                with replacing(path) as out:
+                    command = [sys.executable, str(folder / f"_chips_{side}.py")]
+                    command += ["--rounds", str(s["rounds"]), "--data", str(data)]
+                    command += ["--out", str(out), "--chips", str(s["chips"])]
+                    printed(command, folder)
+            done.append(json.loads(path.read_text(encoding="utf-8")))
+    of = lambda side, what: np.array([one[what] for one in found[side]], float)
+    ours, theirs = of("ours", "seconds"), of("torch", "seconds")
+    yield run.row("analog.speed.ratio").measured(theirs / ours)
+    yield run.row("analog.speed.ours").measured(1e3 * ours)
+    yield run.row("analog.speed.torch").measured(1e3 * theirs)
+    gap = abs(of("ours", "accuracy").mean() - of("torch", "accuracy").mean())
+    yield run.row("analog.speed.accuracy_gap").measured(float(gap))
+
+
+def arrays() -> dict[str, np.ndarray]:
+    """A network, images of random numbers, and the labels that it gives them."""
+    net = started(SIZES, 0)
+    x = np.random.default_rng(0).normal(size=(1000, SIZES[0])).astype(np.float32)
+    labels = np.asarray(jax.vmap(net)(x)).argmax(axis=1)
+    found = {"x": x, "y": labels.astype(np.int64)}
+    for k, (w, b) in enumerate(zip(net.weights, net.biases, strict=True)):
+        found |= {f"w{k}": np.asarray(w), f"b{k}": np.asarray(b) + 0.01}
+    return found
