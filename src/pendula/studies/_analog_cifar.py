@@ -1,4 +1,4 @@
-"""Part `cifar` of study `analog`: wide residual networks on coloured images, on a GPU."""
+"""Part `cifar` of study `analog`: wide residual networks on a GPU."""
 
 from __future__ import annotations
 
