@@ -101,8 +101,11 @@ from pendula.nn import (
     MonotoneMLP,
     NormState,
     ReferenceMLP,
+    Shortcut,
     ShortcutNet,
     SymmetricMix,
+    WideBlock,
+    WideResNet,
     bind,
     conditioned,
 )
@@ -502,6 +505,9 @@ def on_hardware():
     gain = UnknownGain(2, key=key)
     return {
         "UnknownGain": gain,
+        "Shortcut": Shortcut(),
+        "WideBlock": WideBlock(2, 2, key=key),
+        "WideResNet": WideResNet(10, 1, 2, base=2, key=key),
         "OscillatorChain": OscillatorChain(2, key=key),
         "Diffractive": Diffractive(2, 3, key=key),
         "LocalLayer": LocalLayer(2, 3, gain, key=key),

@@ -228,7 +228,7 @@ def test_every_study_has_a_table_of_its_own():
     found = studies()
     first = {"spine", "real_data", "families", "slinky"}
     later = {"continuity", "depth", "curvature", "pinns", "sequences", "robustness"}
-    later |= {"latent", "wake"}
+    later |= {"latent", "wake", "analog", "flat_minima", "physical"}
     assert set(found) == first | later
     for name, one in found.items():
         assert one.about.endswith(".")

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from .._errors import ConfigError, DataError, ShapeError
 from ._device import Scalar
 from ._noise_report import NoiseReport
-from ._twin import AnalogTwin, checked, table_rows
+from ._twin import AnalogTwin, checked, levels_of
 from ._unfold import Unfolded
 
 
@@ -73,7 +73,7 @@ def monte_carlo(
     ```
     """
     _check(metric, n, chunk, batch_size)
-    table = _levels(levels)
+    table = _levels(levels, twin)
     size = _samples(data)
     width = _width(chunk)
     keys = jax.vmap(lambda j: jax.random.fold_in(key, j))(jnp.arange(n))
@@ -96,7 +96,7 @@ def monte_carlo(
         np.stack(values).astype(np.float64),
         digital,
         str(jax.random.key_data(key).tolist()),
-        tuple(table_rows(twin)),
+        tuple(twin.table()),
         not independent,
         float(t),
     )
@@ -158,12 +158,13 @@ def _total(found: Any, size: int | None) -> Array:
     return jnp.sum(found) if size is not None else jnp.mean(found)
 
 
-def _levels(levels: Any) -> list[Any]:
-    """Levels as arrays, so that none is compiled in."""
+def _levels(levels: Any, twin: AnalogTwin) -> list[Any]:
+    """Levels as arrays, so that none is compiled in; checked before that."""
     if isinstance(levels, Mapping) or np.ndim(levels) == 0:
         levels = [levels]
     found: list[Any] = []
     for level in levels:
+        levels_of(twin, level)
         if isinstance(level, Mapping):
             one = {k: jnp.asarray(checked(v, k), jnp.float32) for k, v in level.items()}
         else:

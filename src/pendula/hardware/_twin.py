@@ -137,6 +137,11 @@ class AnalogTwin(eqx.Module):
         """Running statistics of another state, as `perturbed` takes them."""
         return statistics(self.model, state)
 
+    def table(self) -> list[tuple[str, ...]]:
+        """The rows of the table of components, as text: path, kind, shape, devices,
+        range, s, die, sigma at level 0.05."""
+        return table_rows(self)
+
     def __str__(self) -> str:
         return table_text(self)
 
@@ -309,11 +314,11 @@ def levels_of(twin: AnalogTwin, level: Level) -> list[Scalar]:
     if level is None:
         level = twin.device.default_level
     if not isinstance(level, Mapping):
-        return [checked(level)] * len(twin.components)
+        return [_told(twin, checked(level))] * len(twin.components)
     out: list[Scalar] = [twin.device.default_level] * len(twin.components)
     paths = [c.path for c in twin.components]
     for name, value in level.items():
-        value = checked(value, name)
+        value = _told(twin, checked(value, name))
         hit = [
             k
             for k, c in enumerate(twin.components)
@@ -350,14 +355,21 @@ def checked(level: Any, name: str = "level") -> Scalar:
         raise ConfigError(
             f"{name} is {plain}; a level of noise is finite and at least 0."
         )
-    if plain > 0.5 and not isinstance(level, bool):
-        warnings.warn(
-            f"{name} is {plain:g}: errors above half of the range. Levels are shares "
-            "of the range, 0.05 is 5 %.",
-            AnalogWarning,
-            stacklevel=2,
-        )
     return jnp.asarray(level).reshape(()) if eqx.is_array(level) else plain
+
+
+def _told(twin: AnalogTwin, level: Scalar) -> Scalar:
+    """The level, with a warning where it cannot be meant: of devices whose level is a
+    share of the range, above half of it."""
+    share = twin.device.default_level <= 0.5
+    if share and isinstance(level, float) and level > 0.5:
+        warnings.warn(
+            f"the level is {level:g}: errors above half of the range. Levels are "
+            "shares of the range, 0.05 is 5 %.",
+            AnalogWarning,
+            stacklevel=4,
+        )
+    return level
 
 
 def table_text(twin: AnalogTwin) -> str:

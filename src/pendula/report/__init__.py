@@ -15,6 +15,7 @@ from ._blocks import (
     Text as Text,
     Verdict as Verdict,
 )
+from ._chips_page import chips_page as chips_page
 from ._choice import (
     Choice as Choice,
     choose as choose,

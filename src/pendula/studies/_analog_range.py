@@ -55,6 +55,7 @@ def _rows() -> Iterator[Row]:
         "points",
         better="higher",
         target=5.0,
+        tried="Both on the same chips.",
         source=f"ours, after {THESIS}, figure 2.5",
     )
     for decay in _DECAYS:
@@ -72,6 +73,7 @@ def _rows() -> Iterator[Row]:
         "noise 0.10, accuracy.",
         better="higher",
         target=0.0,
+        tried="Two epochs each.",
         source=f"ours, after {THESIS}, figure 2.8b",
     )
     for key, sizes in _NETS.items():
@@ -88,6 +90,7 @@ def _rows() -> Iterator[Row]:
         "The same: the large network less the small one, accuracy.",
         better="higher",
         target=0.0,
+        tried="Two epochs each.",
         source=f"ours, after {THESIS}, figure 2.8a",
     )
     for key in _SAMPLES:

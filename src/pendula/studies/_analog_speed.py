@@ -40,6 +40,7 @@ _ROWS = (
         "The same: difference of both mean accuracies over the chips, absolute.",
         target=0.02,
         source=_PEER,
+        tried="The same noise.",
     ),
     Row(
         "analog.speed.aihwkit",
