@@ -85,6 +85,10 @@ from ._run import (
     finish as finish,
     run as run,
 )
+from ._second_order import (
+    TracePenalty as TracePenalty,
+    ha_precond as ha_precond,
+)
 from ._serial import load_tree as load_tree, save_tree as save_tree
 from ._sharpness import Asam as Asam, Sam as Sam
 from ._smoothed import Ramp as Ramp, Smoothed as Smoothed, ramp as ramp

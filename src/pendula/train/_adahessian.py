@@ -15,6 +15,9 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from .._errors import ConfigError
 
 
+_STREAM = 0x4E03  # draws are of a stream of their own
+
+
 class CurvatureState(eqx.Module):
     """Moments of the gradient and of the diagonal, and the steps done."""
 
@@ -113,19 +116,24 @@ def _diagonal(
     value_and_grad_fn: Callable[[Any], Any], params: Any, key: PRNGKeyArray
 ) -> Any:
     """z * (H z) for random signs z."""
-    leaves, structure = jax.tree.flatten(params)
-    signs = [
-        jax.random.rademacher(jax.random.fold_in(key, 0x4E03 + k), x.shape, x.dtype)
-        for k, x in enumerate(leaves)
-    ]
-    z = jax.tree.unflatten(structure, signs)
+    z = signs(jax.random.fold_in(key, _STREAM), params)
     _, product = jax.jvp(lambda p: value_and_grad_fn(p)[1], (params,), (z,))
     return jax.tree.map(jnp.multiply, z, product)
 
 
+def signs(key: PRNGKeyArray, tree: Any) -> Any:
+    """Independent numbers -1 or 1, a tree of the same shapes."""
+    leaves, structure = jax.tree.flatten(tree)
+    made = [
+        jax.random.rademacher(jax.random.fold_in(key, k), x.shape, x.dtype)
+        for k, x in enumerate(leaves)
+    ]
+    return jax.tree.unflatten(structure, made)
+
+
 def _spatial(d: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Mean size over the last axis of a matrix, over the window of a kernel (all axes
-    but the two that are largest in number, the first two)."""
+    """Mean size over the last axis of a matrix, over the window of a kernel, which are
+    all axes behind its first two."""
     size = jnp.abs(d)
     if d.ndim == 2:
         return jnp.broadcast_to(size.mean(-1, keepdims=True), d.shape)

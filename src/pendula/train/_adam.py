@@ -137,7 +137,7 @@ def gradient_step(
         if extra:
             value_fn = lambda p: exact(p)[0]
             more = {"value": value, "grad": grads, "value_fn": value_fn, "key": key}
-            more["value_and_grad_fn"] = exact
+            more |= {"value_and_grad_fn": exact, "statistics": fresh(running)}
         # Optax mixes its int32 counter with Python floats.
         with jax.numpy_dtype_promotion("standard"):
             updates, new_opt = transform.update(grads, opt, params, **more)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import equinox as eqx
@@ -11,8 +12,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from .._errors import ConfigError
+
 
 Scalar = Float[Array, ""]
+Number = float | int | Scalar
 # loss(params, batch, key) -> scalar
 Loss = Callable[[Any, Any, PRNGKeyArray], Scalar]
 # loss(params, batch, key) -> (scalar, auxiliary output), the form of the estimators
@@ -145,5 +149,60 @@ def fresh(tree: Any) -> Any:
 
 
 def as_number(value: Any) -> Any:
-    """Python numbers as arrays, which are traced; anything else as it is."""
-    return jnp.asarray(value, float) if isinstance(value, int | float) else value
+    """Python numbers (and what says to be one) as arrays, which are traced; arrays,
+    schedules and the rest as they are."""
+    if eqx.is_array(value) or callable(value) or not hasattr(value, "__float__"):
+        return value
+    return jnp.asarray(float(value), float)
+
+
+def number(
+    value: Any, owner: str, name: str, low: float = 0.0, below: float = math.inf
+) -> Any:
+    """A number as an array, refused outside [low, below) where it is known already.
+
+    **Raises:** `ConfigError`.
+    """
+    found = as_number(value)
+    if not eqx.is_array(found) or found.shape != ():
+        raise ConfigError(f"{owner}: {name} is {value!r}; expected a number.")
+    try:
+        known = float(found)
+    except jax.errors.ConcretizationTypeError:
+        return found  # known only when the program runs
+    if not (math.isfinite(known) and low <= known < below):
+        top = "" if math.isinf(below) else f" and below {below:g}"
+        raise ConfigError(
+            f"{owner}: {name} is {value}; it must be finite and at least {low:g}{top}."
+        )
+    return found
+
+
+def whole(value: int, owner: str, name: str, low: int = 1) -> int:
+    """A count. **Raises:** `ConfigError`."""
+    if value < low:
+        raise ConfigError(f"{owner}: {name} is {value}; it must be at least {low}.")
+    return value
+
+
+def levelled(level: Any, owner: str) -> Any:
+    """A level of noise: a number, a schedule of the step, or numbers by name.
+
+    **Raises:** `ConfigError` for a negative one.
+    """
+    if callable(level):
+        return level
+    if isinstance(level, Mapping):
+        return {k: number(v, owner, f'level "{k}"') for k, v in level.items()}
+    return number(level, owner, "level")
+
+
+def at_step(level: Any, step: Int[Array, ""] | int) -> Any:
+    """A level, or that of a schedule."""
+    return level(step) if callable(level) else level
+
+
+def average(x: Array) -> Array:
+    """Mean over the first axis, of several passes; of whole numbers and switches the
+    last one."""
+    return jnp.mean(x, axis=0) if jnp.issubdtype(x.dtype, jnp.inexact) else x[-1]

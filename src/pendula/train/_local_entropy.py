@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import equinox as eqx
@@ -10,8 +9,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from .._errors import ConfigError
-from ._estimator import AbstractEstimator, Estimate, Valued, as_number
+from .._errors import ShapeError
+from ._estimator import (
+    AbstractEstimator,
+    Estimate,
+    Number,
+    Valued,
+    average,
+    number,
+    whole,
+)
 
 
 _STREAM = 0x4E02
@@ -22,7 +29,7 @@ class EntropySGD(AbstractEstimator):
     r"""The gradient of the local entropy of a loss, by L steps of Langevin dynamics.
 
     $$ x \leftarrow x - \eta' [\nabla J(x) + \gamma (x - w)]
-         + \sqrt{\eta'}\, \epsilon\, N(0, I), \quad
+         + \sqrt{2 \eta'}\, \epsilon\, N(0, I), \quad
        \mu \leftarrow \alpha \mu + (1 - \alpha) x, \qquad g = w - \mu $$
 
     from $x = \mu = w$, with Nesterov's momentum 0.9 within and
@@ -34,9 +41,11 @@ class EntropySGD(AbstractEstimator):
     `gamma0`: 1e-4 (MNIST), 0.03 (CIFAR-10); `scoping`: s; `eps`; `inner_lr`: $\eta'$;
     `alpha`. `apart`: the batch has a leading axis of L, one for each inner step; else
     all are of the same batch.
-    **Raises:** `ConfigError`.
+    **Returns:** the value is that at w, of the first inner step; auxiliary output the
+    mean over all.
+    **Raises:** `ConfigError`; `ShapeError` for a batch of another first axis.
     **Source:** Chaudhari et al. 2017, arXiv:1611.01838, algorithm 1; Wang 2023,
-    equation 2.8.
+    equation 2.8. The published code leaves the pull to w out of the momentum.
 
     ```python
     >>> import jax, jax.numpy as jnp
@@ -63,29 +72,19 @@ class EntropySGD(AbstractEstimator):
     def __init__(
         self,
         steps: int = 20,
-        gamma0: float = 1e-4,
-        scoping: float = 1e-3,
-        eps: float = 1e-4,
-        inner_lr: float = 0.1,
-        alpha: float = 0.75,
+        gamma0: Number = 1e-4,
+        scoping: Number = 1e-3,
+        eps: Number = 1e-4,
+        inner_lr: Number = 0.1,
+        alpha: Number = 0.75,
         *,
         apart: bool = False,
     ) -> None:
-        given = {"gamma0": gamma0, "scoping": scoping, "eps": eps, "alpha": alpha}
-        for name, value in {**given, "inner_lr": inner_lr}.items():
-            if not (math.isfinite(value) and value >= 0.0):
-                raise ConfigError(
-                    f"EntropySGD: {name} is {value}; it must be finite and at least 0."
-                )
-        if steps < 1 or alpha >= 1.0 or inner_lr == 0.0:
-            raise ConfigError(
-                f"EntropySGD: steps is {steps}, alpha {alpha}, inner_lr {inner_lr}; "
-                "there is at least one step, alpha lies in [0, 1), inner_lr above 0."
-            )
-        self.gamma0, self.scoping = as_number(float(gamma0)), as_number(float(scoping))
-        self.eps, self.inner_lr = as_number(float(eps)), as_number(float(inner_lr))
-        self.alpha = as_number(float(alpha))
-        self.steps, self.apart = steps, apart
+        for name, value in {"gamma0": gamma0, "scoping": scoping, "eps": eps}.items():
+            setattr(self, name, number(value, "EntropySGD", name))
+        self.inner_lr = number(inner_lr, "EntropySGD", "inner_lr", low=1e-12)
+        self.alpha = number(alpha, "EntropySGD", "alpha", below=1.0)
+        self.steps, self.apart = whole(steps, "EntropySGD", "steps"), apart
 
     @property
     def evaluations(self) -> int:
@@ -100,10 +99,12 @@ class EntropySGD(AbstractEstimator):
         step: Int[Array, ""] | int,
         statistics: Any,
     ) -> Estimate:
+        if self.apart:
+            _check_batches(batch, self.steps)
         count = jnp.asarray(step).astype(self.gamma0.dtype)
         gamma = self.gamma0 * (1.0 + self.scoping) ** count
         own = jax.random.fold_in(key, _STREAM)
-        width = jnp.sqrt(self.inner_lr) * self.eps
+        width = jnp.sqrt(2.0 * self.inner_lr) * self.eps
 
         def inner(carry: tuple, k: Array) -> tuple[tuple, tuple]:
             x, mean, speed = carry
@@ -134,8 +135,18 @@ class EntropySGD(AbstractEstimator):
         start = (params, params, jax.tree.map(jnp.zeros_like, params))
         (_, mean, _), told = jax.lax.scan(inner, start, jnp.arange(self.steps))
         values, aux = told
-        last = jax.tree.map(lambda a: a[-1], aux)
-        return (jnp.mean(values), last), jax.tree.map(jnp.subtract, params, mean)
+        after = jax.tree.map(average, aux)
+        return (values[0], after), jax.tree.map(jnp.subtract, params, mean)
+
+
+def _check_batches(batch: Any, steps: int) -> None:
+    """An index beyond the last batch would be that of the last one, silently."""
+    shapes = [jnp.shape(x) for x in jax.tree.leaves(batch)]
+    if not shapes or any(shape[:1] != (steps,) for shape in shapes):
+        raise ShapeError(
+            f"EntropySGD with apart=True: the batch has arrays of shapes {shapes}; "
+            f"expected {steps} on the first axis, one batch for each inner step."
+        )
 
 
 def _normal(key: PRNGKeyArray, tree: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import jax
@@ -10,8 +9,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from .._errors import ConfigError
-from ._estimator import AbstractEstimator, Estimate, Valued, as_number
+from ._estimator import AbstractEstimator, Estimate, Number, Valued, number
 
 
 _TINY = 1e-12
@@ -43,8 +41,8 @@ class Sam(AbstractEstimator):
 
     rho: Float[Array, ""]
 
-    def __init__(self, rho: float = 0.05) -> None:
-        self.rho = as_number(_radius("Sam", rho))
+    def __init__(self, rho: Number = 0.05) -> None:
+        self.rho = number(rho, "Sam", "rho")
 
     @property
     def evaluations(self) -> int:
@@ -91,11 +89,9 @@ class Asam(AbstractEstimator):
     rho: Float[Array, ""]
     eta: Float[Array, ""]
 
-    def __init__(self, rho: float = 0.5, eta: float = 0.01) -> None:
-        self.rho = as_number(_radius("Asam", rho))
-        if not (math.isfinite(eta) and eta >= 0.0):
-            raise ConfigError(f"Asam: eta is {eta}; it must be at least 0.")
-        self.eta = as_number(float(eta))
+    def __init__(self, rho: Number = 0.5, eta: Number = 0.01) -> None:
+        self.rho = number(rho, "Asam", "rho")
+        self.eta = number(eta, "Asam", "eta")
 
     @property
     def evaluations(self) -> int:
@@ -121,9 +117,3 @@ class Asam(AbstractEstimator):
             once,
         )
         return found, valued(worst, batch, key)[1]
-
-
-def _radius(kind: str, rho: float) -> float:
-    if not (math.isfinite(rho) and rho >= 0.0):
-        raise ConfigError(f"{kind}: rho is {rho}; the radius must be at least 0.")
-    return float(rho)

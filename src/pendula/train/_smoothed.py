@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +11,19 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from .._errors import ConfigError
-from ._estimator import AbstractEstimator, Estimate, Valued, as_number, fresh
+from ._estimator import (
+    AbstractEstimator,
+    Estimate,
+    Number,
+    Valued,
+    as_number,
+    at_step,
+    average,
+    fresh,
+    levelled,
+    number,
+    whole,
+)
 
 
 # perturb(params, key, level, statistics) -> disturbed params
@@ -35,8 +46,8 @@ class Ramp(eqx.Module):
         return self.level * jnp.minimum(share, 1.0)
 
 
-def ramp(level: float, fraction: float, num_steps: int) -> Ramp:
-    """A level that is reached after a share of all steps.
+def ramp(level: Number, fraction: float, num_steps: int) -> Ramp:
+    """A level that is reached after a share of all steps, `fraction` of `num_steps`.
 
     **Raises:** `ConfigError` for a share outside (0, 1] or a negative level.
 
@@ -48,12 +59,11 @@ def ramp(level: float, fraction: float, num_steps: int) -> Ramp:
 
     ```
     """
-    if not 0.0 < fraction <= 1.0 or not (math.isfinite(level) and level >= 0.0):
-        raise ConfigError(
-            f"ramp: level is {level}, fraction {fraction}; the level is at least 0, "
-            "the fraction within (0, 1]."
-        )
-    return Ramp(as_number(level), as_number(max(1.0, fraction * num_steps)))
+    if not 0.0 < fraction <= 1.0:
+        raise ConfigError(f"ramp: fraction is {fraction}; it must lie in (0, 1].")
+    whole(num_steps, "ramp", "num_steps")
+    level = number(level, "ramp", "level")
+    return Ramp(level, as_number(max(1.0, fraction * num_steps)))
 
 
 class Smoothed(AbstractEstimator):
@@ -66,11 +76,13 @@ class Smoothed(AbstractEstimator):
     $m \nabla J(w) + (1 - m)\, g$.
 
     **Arguments:**
-    - `perturb`: `perturb(params, key, level, statistics)` gives disturbed parameters;
-      at level 0 they must be the parameters themselves.
-    - `level`: a number, or a schedule of the step.
+    - `perturb`: `perturb(params, key, level, statistics)` gives disturbed parameters,
+      arrays of the same shapes; `statistics` are the running ones, or None.
+    - `level`: a number, a schedule of the step, or what else `perturb` takes for one.
+      At the number 0 nothing is drawn, and the gradient is the plain one to the bit.
     - `samples`: L, at least 1; even with `antithetic`. They are taken one by one on a
-      CPU, at once elsewhere, to the same result.
+      CPU, at once elsewhere, to the same result. The loss has the same key in all of
+      them: what it draws itself (dropout) does not differ.
 
     **Returns:** the value is the mean over the disturbed losses, auxiliary output their
     mean.
@@ -107,21 +119,19 @@ class Smoothed(AbstractEstimator):
         samples: int = 1,
         *,
         antithetic: bool = False,
-        mix: float = 0.0,
+        mix: Number = 0.0,
     ) -> None:
-        if samples < 1 or (antithetic and samples % 2):
+        if antithetic and samples % 2:
             raise ConfigError(
-                f"Smoothed: samples is {samples}; there must be at least one"
-                + (", and an even number with antithetic=True." if antithetic else ".")
+                f"Smoothed: samples is {samples}; with antithetic=True errors come in "
+                "pairs. Give an even number."
             )
-        if not 0.0 <= mix < 1.0:
-            raise ConfigError(f"Smoothed: mix is {mix}; it must lie in [0, 1).")
-        if isinstance(level, int | float) and not (math.isfinite(level) and level >= 0):
-            raise ConfigError(
-                f"Smoothed: level is {level}; it must be finite and at least 0."
-            )
-        self.perturb, self.level, self.mix = perturb, as_number(level), as_number(mix)
-        self.samples, self.antithetic, self.mixed = samples, antithetic, mix > 0.0
+        self.perturb, self.level = perturb, levelled(level, "Smoothed")
+        self.samples = whole(samples, "Smoothed", "samples")
+        self.mix = number(mix, "Smoothed", "mix", below=1.0)
+        self.antithetic = antithetic
+        # a share that is not known yet may be above 0
+        self.mixed = not (isinstance(mix, float | int) and mix == 0.0)
 
     @property
     def evaluations(self) -> int:
@@ -136,42 +146,59 @@ class Smoothed(AbstractEstimator):
         step: Int[Array, ""] | int,
         statistics: Any,
     ) -> Estimate:
-        level = self.level(step) if callable(self.level) else self.level
+        level = at_step(self.level, step)
         own = jax.random.fold_in(key, _STREAM)
+        clean = _is_zero(level)
 
         def one(k: Array) -> Estimate:
             drawn = k // 2 if self.antithetic else k
             mine = jax.random.fold_in(own, drawn)
-            there = self.perturb(params, mine, level, fresh(statistics))
-            if self.antithetic:
-                turned = k % 2 == 1
-                there = jax.tree.map(
-                    lambda a, b: jnp.where(turned, a + a - b, b), params, there
-                )
-            return valued(there, batch, key)
+
+            def there() -> Any:
+                moved = self.perturb(params, mine, level, fresh(statistics))
+                moved = jax.tree.map(_as, params, moved)
+                if self.antithetic:
+                    turned = k % 2 == 1
+                    turn = lambda a, b: jnp.where(turned, a + a - b, b)
+                    moved = jax.tree.map(turn, params, moved)
+                return moved
+
+            # a branch, so that the gradient's program is the plain one's
+            at = jax.lax.cond(clean, lambda: params, there)
+            return valued(at, batch, key)
 
         if self.samples == 1:
             found = one(jnp.asarray(0))
         else:
             several = jnp.arange(self.samples)
             each = jax.lax.map if jax.default_backend() == "cpu" else _at_once
-            found = jax.tree.map(_mean, each(one, several))
+            found = jax.tree.map(lambda x: _mean(x, clean), each(one, several))
         if not self.mixed:
             return found
         (value, aux), grads = found
-        _, clean = valued(params, batch, key)
-        blend = lambda a, b: (
-            self.mix.astype(a.dtype) * a + (1.0 - self.mix).astype(a.dtype) * b
-        )
-        return (value, aux), jax.tree.map(blend, clean, grads)
+        _, exact = valued(params, batch, key)
+
+        def blend(a: Array, b: Array) -> Array:
+            share = self.mix.astype(a.dtype)
+            return jnp.where(clean, a, share * a + (1.0 - share) * b)
+
+        return (value, aux), jax.tree.map(blend, exact, grads)
+
+
+def _is_zero(level: Any) -> Any:
+    """Whether there is no noise at all: only of a plain number it is known here."""
+    return jnp.all(level == 0) if eqx.is_array(level) else jnp.asarray(False)
+
+
+def _as(like: Array, x: Any) -> Array:
+    """In the precision of the parameters, whatever that of the errors."""
+    return jnp.asarray(x, like.dtype)
 
 
 def _at_once(function: Any, several: Array) -> Any:
     return jax.vmap(function)(several)
 
 
-def _mean(x: Array) -> Array:
-    """Over the samples; of whole numbers and switches the last one."""
-    if jnp.issubdtype(x.dtype, jnp.inexact):
-        return jnp.mean(x, axis=0)
-    return x[-1]
+def _mean(x: Array, clean: Array) -> Array:
+    """Over the samples; where all are the same, the first of them to the bit."""
+    return jnp.where(clean, x[0], average(x))
