@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -74,11 +75,6 @@ def _rows() -> Iterator[Row]:
             f"analog.mnist.{key}_spread_010",
             f"The same, level 0.1: deviation between chips, {WAYS[key].words}.",
         )
-        yield Row(
-            f"analog.mnist.{key}_seconds",
-            f"The same: time of the training, {WAYS[key].words}.",
-            "s",
-        )
     for name, ahead in _AHEAD.items():
         yield Row(
             f"analog.mnist.ahead_{name}",
@@ -89,13 +85,6 @@ def _rows() -> Iterator[Row]:
             tried=_TRIED,
             source="ours, after Wang 2023, figure 2.9",
         )
-    yield Row(
-        "analog.mnist.cost",
-        "Time of a training with HA-SGD, L = 1, over that without noise, on a CPU (the "
-        "normal numbers).",
-        target=3.0,
-        tried="The normal numbers of JAX's default generator.",
-    )
     for name, words, value in _THESIS:
         yield Row(
             f"analog.thesis.{name}",
@@ -122,18 +111,15 @@ def mnist(run: Run) -> Iterator[Claim]:
     s = run.settings
     train, test = digits("train", s["train"]), digits("test", s["test"])
     means: dict[str, list[np.ndarray]] = {}
-    times: dict[str, list[float]] = {}
     drawn: dict[str, NoiseReport] = {}
     for key in _TRAINED:
-        means[key], times[key], spread = [], [], []
+        means[key], spread = [], []
         for seed in range(s["seeds"]):
-            name = f"{key}-{seed}"
             net = kept(
                 run,
-                name,
+                f"{key}-{seed}",
                 lambda key=key, seed=seed: trained(WAYS[key], train, s["epochs"], seed),
             )
-            times[key].append(run.seconds(name))
             found = curve(net, test, LEVELS, s["chips"], seed)
             drawn.setdefault(key, found)
             means[key].append(found.mean)
@@ -143,20 +129,15 @@ def mnist(run: Run) -> Iterator[Claim]:
             row = run.row(f"analog.mnist.{key}_{level_name(level)}")
             yield _mean(row, column)
         yield run.row(f"analog.mnist.{key}_spread_010").measured(spread)
-        yield run.row(f"analog.mnist.{key}_seconds").measured(times[key])
     for name in _AHEAD:
         at = LEVELS.index(float(f"0.{name[1:]}"))
         gap = np.stack(means["ha05"])[:, at] - np.stack(means["vanilla"])[:, at]
         yield _mean(run.row(f"analog.mnist.ahead_{name}"), gap)
-    ratio = np.asarray(times["ha05"]) / np.asarray(times["vanilla"])
-    yield run.row("analog.mnist.cost").measured(ratio)
     _draw(run, drawn)
 
 
 def _mean(row: Row, values: np.ndarray) -> Claim:
     """The mean over seeds, as the acceptance asks, with the spread of the seeds."""
-    import dataclasses
-
     claim = row.measured(values)
     mean = float(f"{np.mean(values):.6g}")
     return dataclasses.replace(claim, value=mean)

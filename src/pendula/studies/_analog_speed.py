@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import jax
 import numpy as np
+import optax
 
 from .._files import replacing
+from ..hardware import RangeNoise, to_analog
+from ..train import TrainState, gradient_step
 from ._analog import analog
-from ._analog_nets import SIZES, started
+from ._analog_nets import SIZES, WAYS, mean_loss, started
 from ._benchmarks import benchmarks, printed
 from ._claim import Claim
 from ._row import Row
@@ -43,6 +47,14 @@ _ROWS = (
         tried="The same noise.",
     ),
     Row(
+        "analog.speed.ha_step",
+        "Time of a training step with HA-SGD, L = 1, over that of a plain one; network "
+        "784-256-128-10, batch 128, steps in turn, one process.",
+        target=3.0,
+        source="ours",
+        tried="The normal numbers of JAX's default generator.",
+    ),
+    Row(
         "analog.speed.aihwkit",
         "Chips a second against aihwkit.",
         source="aihwkit",
@@ -53,16 +65,18 @@ _ROWS = (
 @analog.part(
     "speed",
     _ROWS,
-    full={"turns": 5, "chips": 200, "rounds": 5},
-    quick={"turns": 1, "chips": 4, "rounds": 1},
+    full={"turns": 5, "chips": 200, "rounds": 5, "steps": 200},
+    quick={"turns": 1, "chips": 4, "rounds": 1, "steps": 2},
 )
 def speed(run: Run) -> Iterator[Claim]:
     """Programs in processes of their own; nothing else should run meanwhile."""
     yield run.row("analog.speed.aihwkit").not_run(
         "aihwkit has no wheel for this Python and does not build on this machine."
     )
-    folder = benchmarks("_chips_torch.py", ("torch",))
     s = run.settings
+    row = run.row("analog.speed.ha_step")
+    yield row.measured(_steps(s["steps"], s["turns"]))
+    folder = benchmarks("_chips_torch.py", ("torch",))
     data = run.scratch / "chips.npz"
     if not data.exists():
         with replacing(data) as out:
@@ -86,6 +100,36 @@ def speed(run: Run) -> Iterator[Claim]:
     yield run.row("analog.speed.torch").measured(1e3 * theirs)
     gap = abs(of("ours", "accuracy").mean() - of("torch", "accuracy").mean())
     yield run.row("analog.speed.accuracy_gap").measured(float(gap))
+
+
+def _steps(count: int, turns: int) -> list[float]:
+    """Ratios of times of some steps, both ways in turn."""
+    rng = np.random.default_rng(0)
+    batch = (
+        rng.normal(size=(128, SIZES[0])).astype(np.float32),
+        rng.integers(0, 10, size=128).astype(np.int32),
+    )
+    net = started(SIZES, 0)
+    twin = to_analog(net, RangeNoise())
+    sides = []
+    for way in ("vanilla", "ha05"):
+        base = optax.sgd(0.01, momentum=0.9)
+        estimator, transform = WAYS[way].make(twin, count, base)
+        loss = lambda net, batch, key: mean_loss(net, batch)
+        step = gradient_step(loss, transform, estimator=estimator)
+        state = TrainState.start(net, transform.init(net), jax.random.key(0))
+        sides.append((step, jax.block_until_ready(step(state, batch)[0])))
+    ratios = []
+    for _ in range(turns):
+        took = []
+        for step, state in sides:
+            began = time.perf_counter()
+            for _ in range(count):
+                state, info = step(state, batch)
+            jax.block_until_ready((state.params, info))
+            took.append(time.perf_counter() - began)
+        ratios.append(took[1] / took[0])
+    return ratios
 
 
 def arrays() -> dict[str, np.ndarray]:
