@@ -59,9 +59,8 @@ class Sam(AbstractEstimator):
     ) -> Estimate:
         found, slope = valued(params, batch, key)
         length = optax.tree_utils.tree_norm(slope) + _TINY
-        worst = jax.tree.map(
-            lambda w, g: w + (self.rho / length).astype(w.dtype) * g, params, slope
-        )
+        share = self.rho.astype(length.dtype) / length
+        worst = jax.tree.map(lambda w, g: w + share.astype(w.dtype) * g, params, slope)
         return found, valued(worst, batch, key)[1]
 
 
@@ -110,8 +109,9 @@ class Asam(AbstractEstimator):
         size = jax.tree.map(lambda w: jnp.abs(w) + self.eta.astype(w.dtype), params)
         once = jax.tree.map(jnp.multiply, size, slope)
         length = optax.tree_utils.tree_norm(once) + _TINY
+        share = self.rho.astype(length.dtype) / length
         worst = jax.tree.map(
-            lambda w, t, g: w + (self.rho / length).astype(w.dtype) * t * g,
+            lambda w, t, g: w + share.astype(w.dtype) * t * g,
             params,
             size,
             once,
