@@ -1,0 +1,183 @@
+"""Gradients under the noise of devices, and what keeps ranges small."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from pendula._errors import ConfigError, FitWarning
+from pendula.hardware import (
+    PCM,
+    ForecastError,
+    HardenConfig,
+    RangeNoise,
+    RangeWatch,
+    clip_weights,
+    ha_sgd,
+    harden,
+    hardware_aware,
+    monte_carlo,
+    range_penalty,
+    robust_recipe,
+    to_analog,
+)
+from pendula.nn import MLP
+from pendula.train import TrainState, gradient_step, plain_gradient, run
+
+
+KEY = jax.random.key(6)
+H = jnp.asarray([[2.0, 0.5], [0.5, 1.0]])
+W = jnp.asarray([[1.0, -2.0]])
+
+
+def quadratic(w, *batch, key=None):
+    return 0.5 * jnp.sum((w @ H) * w)
+
+
+@pytest.mark.parametrize("samples", [1, 4])
+def test_gradient_of_a_quadratic_in_mean_and_spread(samples):
+    twin = to_analog(W, RangeNoise())
+    vg = ha_sgd(quadratic, twin, 0.1, samples)
+    keys = jax.random.split(KEY, 4000)
+    found = np.asarray(jax.jit(jax.vmap(lambda k: vg(W, k)[1]))(keys))[:, 0]
+    exact = np.asarray(W @ H)[0]
+    sigma = 0.1 * 3.0
+    noise = sigma**2 * np.asarray(H @ H) / samples
+    error = np.sqrt(np.diag(noise) / len(found))
+    assert (np.abs(found.mean(axis=0) - exact) < 4 * error).all()
+    assert_allclose(np.cov(found.T), noise, rtol=0.15, atol=0.02 * noise.max())
+
+
+def test_a_device_serves_without_a_twin_and_pcm_is_in_the_loop():
+    vg = ha_sgd(quadratic, PCM(), 1.0)
+    (value, aux), g = jax.jit(lambda w, k: vg(w, k))(W, KEY)
+    assert aux is None
+    assert np.isfinite(value)
+    assert not np.allclose(g, W @ H)
+
+
+def test_level_0_is_plain_descent_bit_for_bit():
+    net = eqx.nn.MLP(2, 1, 4, 1, key=KEY)
+    params, rest = eqx.partition(net, eqx.is_inexact_array)
+    x = jax.random.normal(KEY, (8, 2))
+
+    def loss(p, batch, key):
+        return jnp.mean(jax.vmap(eqx.combine(p, rest))(batch) ** 2)
+
+    twin, made = to_analog(net), {}
+    for name, estimator in (
+        ("plain", plain_gradient),
+        ("none", hardware_aware(twin, 0.0)),
+        ("some", hardware_aware(twin, 0.1)),
+    ):
+        transform = optax.sgd(0.1, momentum=0.9)
+        step = gradient_step(loss, transform, estimator=estimator)
+        state = TrainState.start(params, transform.init(params), KEY)
+        made[name] = run(step, state, x, num_steps=3)[0].params
+    for a, b in zip(
+        *(jax.tree.leaves(made[k]) for k in ("plain", "none")), strict=True
+    ):
+        assert_array_equal(a, b)
+    other = jax.tree.leaves(made["some"])
+    assert not np.array_equal(other[0], jax.tree.leaves(made["plain"])[0])
+
+
+def test_weights_are_cut_off_about_their_mean():
+    w = {"w": jnp.asarray([[1.0, -1.0, 1.0, -1.0, 30.0]]), "gain": jnp.ones(3)}
+    twin = to_analog(w, where="*w*")
+    cut = clip_weights(twin, 1.0)
+    steps, _ = cut.update(jax.tree.map(jnp.zeros_like, w), cut.init(w), w)
+    new = jax.tree.map(jnp.add, w, steps)
+    assert_allclose(new["w"].max(), 6.0 + np.std(np.asarray(w["w"])), rtol=1e-5)
+    assert_array_equal(new["gain"], w["gain"])
+    with pytest.raises(ConfigError, match="above 0"):
+        clip_weights(twin, 0.0)
+
+
+def test_penalty_is_the_range():
+    twin = to_analog(W)
+    assert float(range_penalty(twin, W, 0.5)) == pytest.approx(0.5 * 9.0)
+    eight = (1.0 + 2.0**8) ** (1 / 8)
+    assert float(range_penalty(twin, W, 1.0, p=8.0)) == pytest.approx(eight**2)
+    slope = jax.grad(lambda w: range_penalty(twin, w, 1.0, p=8.0))(W)
+    assert (np.asarray(slope) != 0).all()
+    with pytest.raises(ConfigError, match="at least"):
+        range_penalty(twin, W, -1.0)
+
+
+def test_runaway_is_told_once():
+    net = {"a": jax.random.normal(KEY, (60, 60))}
+    watch = RangeWatch(to_analog(net))
+    wide = {"a": net["a"].at[0, 0].set(1e4)}
+    state = TrainState.start(wide, None, KEY)
+    with pytest.warns(FitWarning, match="range runaway"):
+        watch(state, {})
+    watch(state, {})  # silent the second time
+
+
+def test_recipe_ramps_clips_and_counts():
+    twin = to_analog(W)
+    estimator, transform = robust_recipe(twin, 0.2, 10, optax.sgd(0.1), samples=4)
+    assert estimator.evaluations == 4
+    assert float(estimator.level(0)) == 0.0
+    assert float(estimator.level(9)) == pytest.approx(0.2)
+    transform.init(W)
+
+
+class Swing(eqx.Module):
+    """A learned frequency."""
+
+    net: MLP
+
+    def field(self, t, y, u, context):
+        return jnp.stack([y[1], self.net(y)[0]])
+
+
+def records():
+    ts = np.arange(21) * 0.1
+    amplitude = np.linspace(0.5, 1.5, 4)[:, None]
+    ys = np.stack([amplitude * np.cos(ts), -amplitude * np.sin(ts)], axis=-1)
+    return ts, ys.astype(np.float32)
+
+
+def test_forecast_error_of_the_true_field_is_nothing():
+    ts, ys = records()
+    error = ForecastError.of(ys, ts)
+    truth = lambda t, y, u, context: jnp.stack([y[1], -y[0]])
+    assert float(error(truth, jnp.asarray(ys)).max()) < 1e-4
+    away = lambda t, y, u, context: y * 1e6
+    assert_array_equal(error(away, jnp.asarray(ys)), np.full(4, 10.0))
+
+
+@pytest.mark.slow
+def test_hardened_models_forecast_better_on_chips():
+    ts, ys = records()
+    first = Swing(MLP(2, 1, width=16, depth=1, key=KEY))
+    twin = to_analog(first)
+    common = {"longest": 10, "batch": 8, "lr": 1e-2}
+    plain = harden(
+        first, ys, ts, twin, HardenConfig(0.0, clip=None, steps=600, **common)
+    )
+    hard = harden(
+        plain, ys, ts, twin, HardenConfig(0.1, samples=2, clip=1.5, steps=600, **common)
+    )
+    error = ForecastError.of(ys, ts)
+    found = [
+        np.median(
+            monte_carlo(to_analog(m), error, jnp.asarray(ys), KEY, 20, (0.1,)).values
+        )
+        for m in (plain, hard)
+    ]
+    assert found[1] < 0.8 * found[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [({"steps": 0}, "steps"), ({"level": -1.0}, "level"), ({"lr": 0.0}, "lr")],
+)
+def test_bad_settings(change, words):
+    with pytest.raises(ConfigError, match=words):
+        HardenConfig(**change)
