@@ -152,6 +152,7 @@ def _kink_rows() -> Iterator[Row]:
         "seeds": 3,
         "train": 60_000,
         "samples": 1000,
+        "sizes": SIZES,
     },
     quick={
         "quadratics": 1,
@@ -161,6 +162,7 @@ def _kink_rows() -> Iterator[Row]:
         "seeds": 1,
         "train": 256,
         "samples": 20,
+        "sizes": (784, 16, 8, 10),
     },
 )
 def theory(run: Run) -> Iterator[Claim]:
@@ -342,7 +344,7 @@ def _net(
 ) -> Layers:
     """Weights of variance 2 / fan for rectifiers, 1 / fan for tanh."""
     gain = 2.0 if activation == "relu" else 1.0
-    start = started(SIZES, seed, activation, gain)
+    start = started(tuple(run.settings["sizes"]), seed, activation, gain)
     make = lambda: trained(WAYS[way], train, 2, seed, net=start)
     return kept(run, f"{activation}-{way}-{seed}", make)
 
