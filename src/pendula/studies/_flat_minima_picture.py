@@ -139,41 +139,38 @@ def picture(run: Run) -> Iterator[Claim]:
     ):
         lowest = float(w[np.argmin(values)])
         yield run.row(f"{_P}.lowest_{name}").measured(round(lowest, 3))
-    _draw(run.figures / "smoothing.svg", w, curves, truth, where, slopes, weights)
+    _draw(run.figures / "smoothing.svg", w, curves, truth, slopes, weights)
 
 
 def _jax_loss(w: Array, key: Any) -> Array:
     return loss(w, jnp)
 
 
-def _gradients(estimator: Any, points: np.ndarray, count: int) -> Any:
+def _bowl(w: Array, key: Any) -> Array:
+    """Its slope is w itself."""
+    return 0.5 * w**2
+
+
+def _gradients(
+    estimator: Any, points: np.ndarray, count: int, of: Any = _jax_loss
+) -> np.ndarray:
     """Gradients `"point sample"` by an estimator, each with its own key."""
-    vg: Callable[..., Any] = estimator.around(_jax_loss)
-
-    def one(w: Array, key: Any) -> Array:
-        return vg(w, key)[1]
-
-    def at(w: Array, keys: Any) -> Array:
-        return jax.vmap(lambda key: one(w, key))(keys)
-
+    vg: Callable[..., Any] = estimator.around(of)
+    at = lambda w, keys: jax.vmap(lambda key: vg(w, key)[1])(keys)
     keys = jax.random.split(jax.random.key(0), (len(points), count))
-    return jax.jit(jax.vmap(at))(jnp.asarray(points, jnp.float32), keys)
+    found = jax.jit(jax.vmap(at))(jnp.asarray(points, jnp.float32), keys)
+    return np.asarray(found, np.float64)
 
 
 def _samples(points: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Disturbed weights and the slopes there, `"point sample"`: those of `Smoothed`,
-    whose errors are read off a loss of slope w."""
+    """Disturbed weights and the slopes there, `"point sample"`: those of `Smoothed`."""
 
     def perturb(w: Array, key: Any, level: Array, statistics: Any) -> Array:
         return w + level * jax.random.normal(key, w.shape)
 
     estimator = Smoothed(perturb, _WIDTH)
-    slopes = _gradients(estimator, points, count)
-    vg: Callable[..., Any] = estimator.around(lambda w, key: 0.5 * w**2)
-    keys = jax.random.split(jax.random.key(0), (len(points), count))
-    at = lambda w, own: jax.vmap(lambda key: vg(w, key)[1])(own)
-    where = jax.jit(jax.vmap(at))(jnp.asarray(points, jnp.float32), keys)
-    return np.asarray(where, np.float64), np.asarray(slopes, np.float64)
+    where = _gradients(estimator, points, count, _bowl)
+    return where, _gradients(estimator, points, count)
 
 
 def _walked(points: np.ndarray, count: int, steps: int) -> np.ndarray:
@@ -183,8 +180,7 @@ def _walked(points: np.ndarray, count: int, steps: int) -> np.ndarray:
     estimator = EntropySGD(
         steps, gamma0=gamma, scoping=0.0, eps=_EPS, inner_lr=0.3 / steps, alpha=0.0
     )
-    found = np.asarray(_gradients(estimator, points, count), np.float64)
-    return gamma * found.mean(axis=1)
+    return gamma * _gradients(estimator, points, count).mean(axis=1)
 
 
 def _draw(
@@ -192,7 +188,6 @@ def _draw(
     w: np.ndarray,
     curves: Integrals,
     truth: Integrals,
-    where: np.ndarray,
     slopes: np.ndarray,
     weights: np.ndarray,
 ) -> None:
