@@ -139,7 +139,9 @@ def net_of(key, box=None):
     return LocalNet((11, 12, 12), 3, (None, box), key=key)
 
 
-@pytest.mark.parametrize("box", [None, *BOXES])
+@pytest.mark.parametrize(
+    "box", [None, "chain", "light", pytest.param("gain", marks=pytest.mark.slow)]
+)
 def test_it_learns_around_any_box_and_not_from_shuffled_labels(key, box):
     xs, labels = blobs()
     net = net_of(key, BOXES[box](key) if box else None)
@@ -193,8 +195,15 @@ class Raising(AbstractPhysicalLayer):
         return eqx.tree_at(lambda b: b.box, self, self.box.drift(t))
 
 
-@pytest.mark.parametrize("box", ["chain", "gain"])
-@pytest.mark.parametrize("update", ["gradient", "forward"])
+@pytest.mark.parametrize(
+    ("box", "update"),
+    [
+        ("chain", "gradient"),
+        ("gain", "forward"),
+        pytest.param("chain", "forward", marks=pytest.mark.slow),
+        pytest.param("gain", "gradient", marks=pytest.mark.slow),
+    ],
+)
 def test_a_box_whose_derivative_raises_gives_the_same_bits(key, box, update):
     xs, labels = blobs(60)
     config = dataclasses.replace(CONFIG, epochs=2, drift=1.0, update=update)

@@ -126,12 +126,12 @@ def test_a_fitted_model_predicts_a_layer_and_its_slope(key):
     assert fitted.error < 0.1
     assert fitted.reason == "done"
     point = (jnp.asarray([0.1, 0.0]), jnp.asarray([0.4, -0.2]))
-    slopes = jax.jacobian(fitted.model, (0, 1))(*point)
-    exact = jax.jacobian(lambda p, x: layer.forward(p, x, key), (0, 1))(*point)
+    slope = lambda f: jax.jit(jax.jacobian(f, (0, 1)))(*point)
+    slopes, exact = slope(fitted.model), slope(lambda *a: layer.forward(*a, key))
     jax.tree.map(lambda a, b: assert_allclose(a, b, atol=0.15), slopes, exact)
     # its error is that on other pairs
     ys = measure(layer, xs, 0.3 * params, key=key)
-    wrong = np.asarray(jax.vmap(fitted.model)(0.3 * params, xs)) - ys
+    wrong = np.asarray(jax.jit(jax.vmap(fitted.model))(0.3 * params, xs)) - ys
     assert 0.3 < np.sqrt(np.mean(wrong**2)) / ys.std() / fitted.error < 3.0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 import math
 import time
@@ -226,11 +225,11 @@ def fit_forward_forward(
     place = None if folder is None else Path(folder)
     if place is not None:
         told = json.dumps(dataclasses.asdict(config))
-        check_same(place, {"told": told, "net": digest(net), "data": digest([xs])})
+        check_same(place, {"told": told, "net": digest(net), "data": digest([xs, labels])})
     num_steps = config.epochs * batches.per_epoch
     parts = [split_trainable(layer) for layer in net.layers]
     weights = tuple(part for part, _ in parts)
-    whole = functools.partial(_whole, net, tuple(rest for _, rest in parts))
+    whole = _Whole(net, tuple(rest for _, rest in parts))
     transform = config.transform(num_steps)
     state = TrainState.start(weights, transform.init(weights), key)
     ended = None
@@ -260,14 +259,21 @@ def fit_forward_forward(
     return FittedLocal(trained, config, watch.history, taken, ended)
 
 
-def _whole(net: LocalNet, rest: tuple, weights: tuple) -> LocalNet:
-    """The network with these weights, one entry a layer."""
-    layers = tuple(eqx.combine(w, r) for w, r in zip(weights, rest, strict=True))
-    return eqx.tree_at(lambda n: n.layers, net, layers)
+class _Whole(eqx.Module):
+    """The network with the weights that it is called with, one entry a layer."""
+
+    net: LocalNet
+    rest: tuple
+
+    def __call__(self, weights: tuple) -> LocalNet:
+        layers = tuple(
+            eqx.combine(w, r) for w, r in zip(weights, self.rest, strict=True)
+        )
+        return eqx.tree_at(lambda n: n.layers, self.net, layers)
 
 
 def _local_step(
-    whole: Callable[[tuple], LocalNet],
+    whole: _Whole,
     classes: int,
     config: ForwardForwardConfig,
     transform: optax.GradientTransformation,
@@ -290,24 +296,27 @@ def _local_step(
     if config.update == "forward":
         more["estimator"] = ForwardOnly(config.directions, config.epsilon)
     inner = gradient_step(losses, transform, **more)
+    # as arguments: as constants they would be folded into the program
+    systems, fixed = eqx.partition(whole, eqx.is_array)
 
     @jax.jit
-    def step(state: TrainState, batch: tuple[Array, Array]) -> tuple[TrainState, Info]:
+    def program(
+        systems: Any, drift: Array, state: TrainState, batch: tuple[Array, Array]
+    ) -> tuple[TrainState, Info]:
         xs, right = batch
         # a stream beside that of the loss, which is folded from the same key
         key = jax.random.fold_in(jax.random.fold_in(state.key, state.step), 1)
         draw, noise = jax.random.split(key)
-        net = whole(state.params)
-        if config.drift:
-            done = state.step.astype(xs.dtype) / max(num_steps - 1, 1)
-            net = net.drifted(config.drift * done)
+        done = state.step.astype(xs.dtype) / max(num_steps - 1, 1)
+        net = eqx.combine(systems, fixed)(state.params).drifted(drift * done)
         shift = jax.random.randint(draw, right.shape, 1, classes, right.dtype)
         given = jnp.concatenate([right, (right + shift) % classes])
         keys = jax.random.split(noise, len(given))
         seen = jax.vmap(net.through)(jnp.concatenate([xs, xs]), given, keys)
         return inner(state, seen.features)
 
-    return step
+    drift = jnp.asarray(config.drift)
+    return lambda state, batch: program(systems, drift, state, batch)
 
 
 class _Batches:

@@ -74,12 +74,11 @@ class FittedModel:
     """A digital model and how good it is.
 
     `model`; `error`: root of the mean square error on pairs that were held out, over
-    that of their mean; `loss`: of a batch at the end; `seconds`; `reason` why it ended.
+    that of their mean; `seconds` that the fit took; `reason` why it ended.
     """
 
     model: DigitalModel
     error: float
-    loss: float
     seconds: float
     reason: str
 
@@ -146,18 +145,21 @@ def fit_model(
 
     transform = adam_cosine(lr, num_steps)
     state = TrainState.start(weights, transform.init(weights), loop)
-    state, reason = run(
-        gradient_step(loss, transform), state, data, num_steps=num_steps
-    )
+    step = gradient_step(loss, transform)
+    state, reason = run(step, state, data, num_steps=num_steps)
     net = eqx.combine(state.params, rest)
     arrays = [jnp.asarray(v) for v in (m, d, mu, s)]
-    found = np.asarray(jax.vmap(net)(data[0][jnp.asarray(held)]))
+    found = np.asarray(_mapped(net, data[0][jnp.asarray(held)]))
     wrong = (found * s + mu) - outs[held]
     spread = outs[held] - outs[held].mean(axis=0)
     error = float(np.sqrt(np.sum(wrong**2) / max(np.sum(spread**2), 1e-30)))
-    final = float(loss(state.params, data, loop))
     seconds = time.perf_counter() - began
-    return FittedModel(DigitalModel(net, *arrays), error, final, seconds, reason)
+    return FittedModel(DigitalModel(net, *arrays), error, seconds, reason)
+
+
+@eqx.filter_jit
+def _mapped(net: MLP, ins: Array) -> Array:
+    return jax.vmap(net)(ins)
 
 
 def _joined(layer: AbstractPhysicalLayer, xs: np.ndarray, params: Any) -> np.ndarray:

@@ -41,12 +41,15 @@ BOXES: dict[str, str] = {
     "gain": "saturating gains",
 }
 """The simulated systems, in words."""
-_SIZE, _INPUTS = 8, 4
+_SIZE, _INPUTS = 16, 5
 _TASK = (
-    "three layers of 8 with linear maps between, sin(2 x1 x2) of 4 inputs with noise "
-    "0.3, 256 samples, 1500 steps of Adam"
+    "two layers of 16, linear maps before them and after, sin 2x1 + cos 2x2 of four "
+    "inputs and a constant, noise 0.3, 1024 samples, 600 steps of Adam"
 )
-_TRIED = "Rate 0.01 falling on a cosine, the same start and batch for each way; nothing else."
+_TRIED = (
+    "Three layers and 256 samples, where all ways fit the noise; then these. Rate 0.02 "
+    "on a cosine, the same start and batch for each way."
+)
 _WAYS = {"exact": "the system", "aware": "physics-aware", "silico": "the model alone"}
 
 
@@ -54,8 +57,8 @@ def _rows() -> Iterator[Row]:
     for box, words in BOXES.items():
         yield Row(
             f"{_P}.gradient_{box}",
-            f"{words}, model = system: largest difference of the physics-aware gradient "
-            "from the exact one, over the largest entry.",
+            f"{words}, model = system: largest difference of the physics-aware "
+            "gradient from the exact one, over the largest entry.",
             target=1e-5,
             source=WRIGHT,
             tried=_TRIED,
@@ -98,8 +101,8 @@ def _rows() -> Iterator[Row]:
     )
     yield Row(
         f"{_P}.twin_error",
-        "Network fitted to 4000 measured pairs of each Duffing chain: error on held-out "
-        "pairs over their spread, mean of three.",
+        "Network fitted to 4000 measured pairs of each Duffing chain: error on pairs "
+        "held out over their spread, mean of two.",
         source=WRIGHT,
     )
     yield Row(
@@ -119,7 +122,7 @@ def _rows() -> Iterator[Row]:
 def box_of(name: str, key: PRNGKeyArray, size: int = _SIZE) -> AbstractPhysicalLayer:
     """A simulated system of one of `BOXES`."""
     if name == "chain":
-        return OscillatorChain(size, key=key)
+        return OscillatorChain(size, steps=8, key=key)
     if name == "light":
         return Diffractive(size, size, key=key)
     return UnknownGain(size, gain=1.5, key=key)
@@ -168,20 +171,20 @@ class _OnSystem(AbstractCallback):
 
 def _start(key: PRNGKeyArray) -> tuple:
     """Linear maps, params, readout, offset."""
-    keys = jax.random.split(key, 4)
-    widths = (_INPUTS, _SIZE, _SIZE)
+    keys = jax.random.split(key, 3)
+    widths = (_INPUTS, _SIZE)
     mixes = [
         jax.random.normal(k, (_SIZE, n)) / n**0.5
         for k, n in zip(keys, widths, strict=False)
     ]
-    readout = 0.1 * jax.random.normal(keys[3], (_SIZE,))
-    return mixes, [jnp.zeros(_SIZE)] * 3, readout, jnp.zeros(())
+    readout = 0.1 * jax.random.normal(keys[2], (_SIZE,))
+    return mixes, [jnp.zeros(_SIZE)] * 2, readout, jnp.zeros(())
 
 
 def _data(key: PRNGKeyArray) -> tuple[Array, Array]:
     draw, noise = jax.random.split(key)
-    xs = jax.random.normal(draw, (256, _INPUTS))
-    ys = jnp.sin(2.0 * xs[:, 0] * xs[:, 1])
+    xs = jax.random.normal(draw, (1024, _INPUTS)).at[:, -1].set(1.0)
+    ys = jnp.sin(2.0 * xs[:, 0]) + jnp.cos(2.0 * xs[:, 1])
     return xs, ys + 0.3 * jax.random.normal(noise, ys.shape)
 
 
@@ -192,7 +195,7 @@ def _trained(
     begin, sample = jax.random.split(key)
     batch, weights = _data(sample), _start(begin)
     through, on_system = _network(calls), _network(real)
-    transform = adam_cosine(0.01, num_steps)
+    transform = adam_cosine(0.02, num_steps)
     state = TrainState.start(weights, transform.init(weights), key)
     watch = _OnSystem(lambda weights: on_system(weights, batch))
     step = gradient_step(lambda w, batch, key: through(w, batch), transform)
@@ -204,9 +207,9 @@ def _trained(
 def _compared(name: str, seed: int, num_steps: int) -> dict[str, Any]:
     """One system: gradients at the start, and the three trainings."""
     key = jax.random.fold_in(jax.random.key(seed), 1)
-    keys = jax.random.split(key, 6)
-    boxes = [box_of(name, k) for k in keys[:3]]
-    models = [_wrong(box, k) for box, k in zip(boxes, keys[3:], strict=True)]
+    keys = jax.random.split(key, 4)
+    boxes = [box_of(name, k) for k in keys[:2]]
+    models = [_wrong(box, k) for box, k in zip(boxes, keys[2:], strict=True)]
     pairs = list(zip(boxes, models, strict=True))
     real = [box.forward for box in boxes]
     calls = {
@@ -236,13 +239,13 @@ def _flat(tree: Any) -> np.ndarray:
 def _with_twins(seed: int, num_steps: int, pairs: int) -> dict[str, Any]:
     """Duffing chains whose models are fitted networks."""
     key = jax.random.fold_in(jax.random.key(seed), 1)
-    boxes = [box_of("chain", k) for k in jax.random.split(key, 6)[:3]]
+    boxes = [box_of("chain", k) for k in jax.random.split(key, 4)[:2]]
     fits = []
     for index, box in enumerate(boxes):
         draw, other, fit = jax.random.split(jax.random.fold_in(key, 7 + index), 3)
         xs = 1.5 * jax.random.normal(draw, (pairs, _SIZE))
-        params = 0.3 * jax.random.normal(other, (pairs, _SIZE))
-        fits.append(fit_model(box, xs, params, num_steps=2 * num_steps, key=fit))
+        params = 0.5 * jax.random.normal(other, (pairs, _SIZE))
+        fits.append(fit_model(box, xs, params, num_steps=5 * num_steps, key=fit))
     real = [box.forward for box in boxes]
     models = [f.model for f in fits]
     aware = [physics_aware(b, m) for b, m in zip(boxes, models, strict=True)]
@@ -258,15 +261,14 @@ def _linear(seed: int) -> float:
     """Mean square error of linear regression on the samples of a seed."""
     key = jax.random.fold_in(jax.random.key(seed), 1)
     xs, ys = (np.asarray(v, np.float64) for v in _data(jax.random.split(key)[1]))
-    design = np.concatenate([xs, np.ones((len(xs), 1))], axis=1)
-    found = np.linalg.lstsq(design, ys, rcond=None)[0]
-    return float(np.mean((design @ found - ys) ** 2))
+    found = np.linalg.lstsq(xs, ys, rcond=None)[0]
+    return float(np.mean((xs @ found - ys) ** 2))
 
 
 @physical.part(
     "aware",
     tuple(_rows()),
-    full={"seeds": 3, "steps": 1500, "pairs": 4000},
+    full={"seeds": 3, "steps": 600, "pairs": 4000},
     quick={"seeds": 1, "steps": 20, "pairs": 50},
 )
 def aware(run: Run) -> Iterator[Claim]:
