@@ -303,6 +303,9 @@ def test_every_study_has_a_table_of_its_own():
         *["grid", "periodic", "steady", "family", "speed"],
         *["lyapunov", "koopman", "pendulums", "sst", "sensors", "bodies"],
         "autoencoder",
+        *["mnist", "devices", "range", "dynamics", "speed", "cifar"],
+        *["theory", "picture", "order"],
+        *["aware", "local"],
     ]
 
 

@@ -66,7 +66,7 @@ def register_analog(cls: type) -> Callable[[Rule], Rule]:
     >>> @register_analog(Gain)
     ... def gain(module):
     ...     return (Piece("value", "array"),)
-    >>> [c.path for c in to_analog(Gain(jnp.ones(3)), RangeNoise()).components]
+    >>> [c.path for c in to_analog(Gain(jnp.arange(3.0)), RangeNoise()).components]
     ['value']
 
     ```

@@ -35,7 +35,7 @@ class WriteVerify(AbstractDevice):
     ```python
     >>> import jax, jax.numpy as jnp
     >>> from pendula.hardware import RangeNoise, WriteVerify
-    >>> device = WriteVerify(RangeNoise(range=2.0), tolerance=0.02, pulses=20)
+    >>> device = WriteVerify(RangeNoise(range=2.0), tolerance=0.02, pulses=60)
     >>> made = device.program(jax.random.key(0), jnp.zeros(1000), 0.05)
     >>> float(jnp.abs(made).max()) <= 0.04
     True

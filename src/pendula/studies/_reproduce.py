@@ -164,16 +164,11 @@ _MODULES = {
         "_flat_minima_theory",
         "_flat_minima_picture",
         "_flat_minima_order",
-        "_flat_minima_second",
     ),
     "physical": (
         "_physical",
         "_physical_aware",
         "_physical_local",
-        "_physical_equilibrium",
-        "_physical_quantised",
-        "_physical_reservoir",
-        "_physical_vowels",
     ),
 }
 BUDGETS = ("full", "quick")

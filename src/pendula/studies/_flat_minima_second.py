@@ -1,1 +1,0 @@
-"""Part `second_order` of study `flat_minima`."""

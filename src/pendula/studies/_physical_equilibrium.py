@@ -1,1 +1,0 @@
-"""Part `equilibrium` of study `physical`."""

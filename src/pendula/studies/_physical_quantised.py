@@ -1,1 +1,0 @@
-"""Part `quantised` of study `physical`."""

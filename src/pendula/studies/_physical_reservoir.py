@@ -1,1 +1,0 @@
-"""Part `reservoir` of study `physical`."""

@@ -1,1 +1,0 @@
-"""Part `vowels` of study `physical`."""
