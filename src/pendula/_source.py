@@ -29,8 +29,8 @@ class Source:
 
 
 WORKS: dict[str, str] = {
-    "Agrawal2022": "Agrawal et al. 2022, Subthreshold operation of SONOS analog memory to "
-    "enable accurate low-power neural network inference, IEDM",
+    "Agrawal2022": "Agrawal et al. 2022, Subthreshold operation of SONOS analog memory "
+    "to enable accurate low-power neural network inference, IEDM",
     "Amos2017": "Amos, Xu, Kolter 2017, Input convex neural networks, arXiv:1609.07152",
     "Andersson2007": "Andersson, Soderberg, Bjorklund 2007, Tribology International "
     "40, 580-587",
@@ -144,8 +144,8 @@ WORKS: dict[str, str] = {
     "Momeni2023": "Momeni, Rahmani, Mallejac, del Hougne, Fleury 2023, "
     "Backpropagation-free training of deep physical neural networks, Science 382, "
     "1297-1303",
-    "Nandakumar2019": "Nandakumar et al. 2019, Phase-change memory models for deep learning "
-    "training and inference, ICECS",
+    "Nandakumar2019": "Nandakumar et al. 2019, Phase-change memory models for deep "
+    "learning training and inference, ICECS",
     "Norcliffe2020": "Norcliffe, Bodnar, Day, Simidjievski, Lio 2020, On second order "
     "behaviour in augmented neural ODEs, arXiv:2006.07220",
     "Ortiz2023": "Ortiz, Guttag, Dalca 2023, Magnitude invariant parametrizations "
@@ -179,8 +179,8 @@ WORKS: dict[str, str] = {
     "VanDerSchaft2014": "Van der Schaft, Jeltsema 2014, Port-Hamiltonian systems "
     "theory: an introductory overview, Foundations and Trends in Systems and Control 1",
     "Volterra1926": "Volterra 1926, Nature 118, 558-560",
-    "Wan2022": "Wan et al. 2022, A compute-in-memory chip based on resistive random-access "
-    "memory, Nature 608, 504-512",
+    "Wan2022": "Wan et al. 2022, A compute-in-memory chip based on resistive random-"
+    "access memory, Nature 608, 504-512",
     "Wang2021": "Wang, Teng, Perdikaris 2021, Understanding and mitigating gradient "
     "flow pathologies in physics-informed neural networks, arXiv:2001.04536",
     "Wang2022": "Wang, Wang, Seidman, Perdikaris 2022, Random weight factorization "

@@ -25,7 +25,6 @@ from ..train import (
     AbstractCallback,
     Checkpoint,
     MetricsLog,
-    Step,
     TrainState,
     check_same,
     gradient_step,
@@ -225,7 +224,9 @@ def fit_forward_forward(
     place = None if folder is None else Path(folder)
     if place is not None:
         told = json.dumps(dataclasses.asdict(config))
-        check_same(place, {"told": told, "net": digest(net), "data": digest([xs, labels])})
+        check_same(
+            place, {"told": told, "net": digest(net), "data": digest([xs, labels])}
+        )
     num_steps = config.epochs * batches.per_epoch
     parts = [split_trainable(layer) for layer in net.layers]
     weights = tuple(part for part, _ in parts)
@@ -242,7 +243,9 @@ def fit_forward_forward(
         if place is not None:
             callbacks.append(MetricsLog(place, "fit", int(state.step)))
             callbacks.append(Checkpoint(place, 0, seconds))
-        step = _local_step(whole, net.classes, config, transform, num_steps)
+        same = dataclasses.replace(config, seed=0, drift=0.0)
+        drift = jnp.asarray(config.drift)
+        step = lambda state, batch: _update(whole, same, num_steps, drift, state, batch)
         with boundary(net):
             state, ended = run(
                 step,
@@ -272,21 +275,33 @@ class _Whole(eqx.Module):
         return eqx.tree_at(lambda n: n.layers, self.net, layers)
 
 
-def _local_step(
+@eqx.filter_jit
+def _update(
     whole: _Whole,
-    classes: int,
     config: ForwardForwardConfig,
-    transform: optax.GradientTransformation,
     num_steps: int,
-) -> Step:
-    """A step for `train.run`: the systems first, then the losses of what follows."""
+    drift: Array,
+    state: TrainState,
+    batch: tuple[Any, Any],
+) -> tuple[TrainState, Info]:
+    """One step: the systems first, then the losses of what follows. Networks of the
+    same kind share its program: their numbers are arguments."""
+    xs, right = jnp.asarray(batch[0]), jnp.asarray(batch[1])
+    # a stream beside that of the loss, which is folded from the same key
+    key = jax.random.fold_in(jax.random.fold_in(state.key, state.step), 1)
+    draw, noise = jax.random.split(key)
+    done = state.step.astype(xs.dtype) / max(num_steps - 1, 1)
+    net = whole(state.params).drifted(drift.astype(xs.dtype) * done)
+    shift = jax.random.randint(draw, right.shape, 1, net.classes, right.dtype)
+    given = jnp.concatenate([right, (right + shift) % net.classes])
+    keys = jax.random.split(noise, len(given))
+    seen = jax.vmap(net.through)(jnp.concatenate([xs, xs]), given, keys)
     measured = local_loss(config.loss)
 
     def losses(weights: tuple, features: tuple[Array, ...], key: PRNGKeyArray) -> Array:
         """Sum of the layers' own: none depends on the weights of another layer."""
-        layers = whole(weights).layers
         each = []
-        for layer, z in zip(layers, features, strict=True):
+        for layer, z in zip(whole(weights).layers, features, strict=True):
             positive, negative = jnp.split(jax.vmap(layer.read)(z), 2)
             pairs = jax.vmap(lambda a, b: measured(a, b, config.theta))
             each.append(jnp.mean(pairs(positive, negative)))
@@ -295,28 +310,8 @@ def _local_step(
     more: dict[str, Any] = {}
     if config.update == "forward":
         more["estimator"] = ForwardOnly(config.directions, config.epsilon)
-    inner = gradient_step(losses, transform, **more)
-    # as arguments: as constants they would be folded into the program
-    systems, fixed = eqx.partition(whole, eqx.is_array)
-
-    @jax.jit
-    def program(
-        systems: Any, drift: Array, state: TrainState, batch: tuple[Array, Array]
-    ) -> tuple[TrainState, Info]:
-        xs, right = batch
-        # a stream beside that of the loss, which is folded from the same key
-        key = jax.random.fold_in(jax.random.fold_in(state.key, state.step), 1)
-        draw, noise = jax.random.split(key)
-        done = state.step.astype(xs.dtype) / max(num_steps - 1, 1)
-        net = eqx.combine(systems, fixed)(state.params).drifted(drift * done)
-        shift = jax.random.randint(draw, right.shape, 1, classes, right.dtype)
-        given = jnp.concatenate([right, (right + shift) % classes])
-        keys = jax.random.split(noise, len(given))
-        seen = jax.vmap(net.through)(jnp.concatenate([xs, xs]), given, keys)
-        return inner(state, seen.features)
-
-    drift = jnp.asarray(config.drift)
-    return lambda state, batch: program(systems, drift, state, batch)
+    step = gradient_step(losses, config.transform(num_steps), **more)
+    return step(state, seen.features)
 
 
 class _Batches:

@@ -145,6 +145,7 @@ def _rows() -> Iterator[Row]:
         better="equal",
         target=1,
         source=MOMENI,
+        tried="No derivative of the box is asked for.",
     )
     for key, words in (
         ("gradient", "forward-forward"),
@@ -388,7 +389,7 @@ def _others(run: Run, work: _Digits) -> Iterator[Claim]:
         refusing = _Refusing(box=box, in_size=n, out_size=n, n_params=n)
         around = eqx.tree_at(lambda n: n.layers[1].box, usual, refusing)
         one, other = (
-            split_trainable(work.fitted(net, 0, s["bits"], drift=1.0).net)[0]
+            split_trainable(work.fitted(net, 0, s["bits"], drift=2.0).net)[0]
             for net in (usual, around)
         )
         pairs = list(zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True))
