@@ -77,9 +77,13 @@ from pendula.dynamics._stochastic import Belief, Uncertain
 from pendula.hardware import (
     Diffractive,
     DigitalModel,
+    EchoState,
+    LinearReadout,
+    LiquidStateMachine,
     LocalLayer,
     LocalNet,
     OscillatorChain,
+    ProjectionPair,
     UnknownGain,
 )
 from pendula.latent import (
@@ -511,8 +515,22 @@ def on_hardware():
         "OscillatorChain": OscillatorChain(2, key=key),
         "Diffractive": Diffractive(2, 3, key=key),
         "LocalLayer": LocalLayer(2, 3, gain, key=key),
+        **reservoirs(key),
         "LocalNet": LocalNet((3, 2, 2), 2, (None, gain), key=key),
         "DigitalModel": DigitalModel(net(4, 2), *map(jnp.ones, (4, 4, 2, 2))),
+    }
+
+
+def reservoirs(key):
+    """Chips of random device pairs, and what is trained on their features."""
+    chip = LiquidStateMachine.draw(2, 3, key=key)
+    return {
+        "Crossbar": chip.inputs,
+        "LIF": chip.neuron,
+        "LiquidStateMachine": chip,
+        "EchoState": EchoState.draw(1, 3, key=key),
+        "LinearReadout": LinearReadout(jnp.ones((2, 3)), jnp.ones(2)),
+        "ProjectionPair": ProjectionPair(*map(jnp.ones, ((2, 3), (2, 4), 3, 4))),
     }
 
 

@@ -70,6 +70,8 @@ WORKS: dict[str, str] = {
     "Freedman1983": "Freedman, Lane 1983, A nonstochastic interpretation of reported "
     "significance levels, Journal of Business & Economic Statistics 1, 292-298",
     "Gardiner2009": "Gardiner 2009, Stochastic Methods, 4th ed., Springer",
+    "Gerstner2014": "Gerstner, Kistler, Naud, Paninski 2014, Neuronal Dynamics, "
+    "Cambridge University Press",
     "Gneiting2007": "Gneiting, Raftery 2007, Strictly proper scoring rules, "
     "prediction, and estimation, J. Am. Stat. Assoc. 102, 359-378",
     "Goodfellow2016": "Goodfellow, Bengio, Courville 2016, Deep Learning, MIT Press",
@@ -99,6 +101,8 @@ WORKS: dict[str, str] = {
     "Immer2021": "Immer, Korzepa, Bauer 2021, Improving predictions of Bayesian neural "
     "nets via local linearization, arXiv:2008.08400",
     "Ioffe2015": "Ioffe, Szegedy 2015, Batch normalization, arXiv:1502.03167",
+    "Jaeger2001": "Jaeger 2001, The 'echo state' approach to analysing and training "
+    "recurrent neural networks, GMD report 148",
     "Jagtap2020": "Jagtap, Kawaguchi, Karniadakis 2020, Adaptive activation functions "
     "accelerate convergence in deep and physics-informed neural networks, "
     "arXiv:1906.01170",
@@ -120,6 +124,8 @@ WORKS: dict[str, str] = {
     "arXiv:2109.01050",
     "Kvaerno2004": "Kvaerno 2004, Singly diagonally implicit Runge-Kutta methods with "
     "an explicit first stage, BIT 44, 489-502",
+    "Laborieux2024": "Laborieux, Zenke 2024, Improving equilibrium propagation without "
+    "weight symmetry through Jacobian homeostasis, arXiv:2309.02214",
     "Landau1976": "Landau, Lifshitz 1976, Mechanics, 3rd ed., Butterworth-Heinemann",
     "LeVeque2007": "LeVeque 2007, Finite Difference Methods for Ordinary and Partial "
     "Differential Equations, SIAM",
@@ -133,11 +139,15 @@ WORKS: dict[str, str] = {
     "067301, arXiv:2301.00957",
     "Lim2021": "Lim, Erichson, Hodgkinson, Mahoney 2021, Noisy recurrent neural "
     "networks, arXiv:2102.04877",
+    "Lin2023": "Lin, Wang, Li et al. 2023, Resistive memory-based zero-shot liquid state "
+    "machine for multimodal event data learning, arXiv:2307.00771",
     "Lorenz1963": "Lorenz 1963, Journal of the Atmospheric Sciences 20, 130-141",
     "Lutter2019": "Lutter, Ritter, Peters 2019, Deep Lagrangian networks, "
     "arXiv:1907.04490",
     "Ma2023": "Ma, Chen, Deng, Tenenbaum, Du, Gan, Matusik 2023, Learning neural "
     "constitutive laws from motion observations, arXiv:2304.14369",
+    "Maass2002": "Maass, Natschlager, Markram 2002, Real-time computing without stable "
+    "states, Neural Computation 14, 2531-2560",
     "MacKay1992": "MacKay 1992, Neural Computation 4, 415-447",
     "Miyato2018": "Miyato, Kataoka, Koyama, Yoshida 2018, Spectral normalization for "
     "generative adversarial networks, arXiv:1802.05957",

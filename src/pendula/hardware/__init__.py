@@ -6,9 +6,32 @@ from ._component import (
     register_analog as register_analog,
 )
 from ._convert import to_analog as to_analog
+from ._crossbar import (
+    Crossbar as Crossbar,
+    RandomPairs as RandomPairs,
+    spectral_radius as spectral_radius,
+)
 from ._device import (
     AbstractDevice as AbstractDevice,
     RangeNoise as RangeNoise,
+)
+from ._equilibrium_fit import (
+    FittedEquilibrium as FittedEquilibrium,
+    fit_equilibrium as fit_equilibrium,
+)
+from ._equilibrium_net import (
+    HOLOMORPHIC as HOLOMORPHIC,
+    EquilibriumNet as EquilibriumNet,
+    Relaxed as Relaxed,
+)
+from ._equilibrium_propagation import (
+    AbstractRule as AbstractRule,
+    Implicit as Implicit,
+    Nudged as Nudged,
+    Oscillating as Oscillating,
+    Settled as Settled,
+    Watched as Watched,
+    equilibrium_loss as equilibrium_loss,
 )
 from ._forward_forward import (
     FittedLocal as FittedLocal,
@@ -16,6 +39,7 @@ from ._forward_forward import (
     fit_forward_forward as fit_forward_forward,
 )
 from ._forward_only import ForwardOnly as ForwardOnly
+from ._homeostasis import asymmetry as asymmetry, homeostasis as homeostasis
 from ._local_net import (
     LocalLayer as LocalLayer,
     LocalNet as LocalNet,
@@ -71,12 +95,30 @@ from ._physics_aware import (
     fit_model as fit_model,
     physics_aware as physics_aware,
 )
+from ._projection import (
+    ProjectionPair as ProjectionPair,
+    fit_projections as fit_projections,
+    pair_loss as pair_loss,
+)
+from ._readout import (
+    RIDGES as RIDGES,
+    LinearReadout as LinearReadout,
+    fit_classes as fit_classes,
+    fit_ridge as fit_ridge,
+    fit_softmax as fit_softmax,
+)
 from ._relaxing import (
     CTT as CTT,
     CTT_TIMES as CTT_TIMES,
     HOUR as HOUR,
     GlobalDriftCompensation as GlobalDriftCompensation,
     Relaxing as Relaxing,
+)
+from ._reservoir import (
+    AbstractReservoir as AbstractReservoir,
+    EchoState as EchoState,
+    LiquidStateMachine as LiquidStateMachine,
+    reservoir_states as reservoir_states,
 )
 from ._resilient import (
     Perturbation as Perturbation,
@@ -92,6 +134,18 @@ from ._retention import (
     Retention as Retention,
     refresh as refresh,
     time_to_failure as time_to_failure,
+)
+from ._spikes import (
+    LIF as LIF,
+    LIFState as LIFState,
+    latency_code as latency_code,
+)
+from ._stream_tasks import (
+    BitStream as BitStream,
+    MemoryCapacity as MemoryCapacity,
+    bits_accuracy as bits_accuracy,
+    delayed_xor as delayed_xor,
+    memory_capacity as memory_capacity,
 )
 from ._twin import AnalogTwin as AnalogTwin, AnalogWarning as AnalogWarning
 from ._unfold import Unfolded as Unfolded
