@@ -74,8 +74,21 @@ from ._snapshot_files import (
 from ._snapshots import Snapshots as Snapshots, even_step as even_step
 from ._split import part as part, split as split
 from ._summary import summary as summary
+from ._synthetic_vowels import synthetic_vowels as synthetic_vowels
 from ._trajectories import Trajectories as Trajectories
 from ._ts import read_ts as read_ts
+from ._vowel_files import (
+    read_deterding as read_deterding,
+    read_vowels as read_vowels,
+)
+from ._vowels import (
+    SEVEN_VOWELS as SEVEN_VOWELS,
+    Vowels as Vowels,
+    VowelTask as VowelTask,
+    formant_measures as formant_measures,
+    standardised as standardised,
+    vowel_task as vowel_task,
+)
 from ._write import check_writable as check_writable, write as write
 from ._write_csv import write_csv as write_csv
 from ._zarr import read_zarr as read_zarr, write_zarr as write_zarr
