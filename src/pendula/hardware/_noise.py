@@ -203,7 +203,8 @@ def as_noise(dist: Any) -> AbstractNoise:
             f"dist is {dist!r}; expected a law such as Gaussian(), or a callable "
             "(key, shape, dtype) of mean 0 and variance 1."
         )
-    return Sampler(dist)
+    draw: Any = dist
+    return Sampler(draw)
 
 
 @dataclasses.dataclass(frozen=True)

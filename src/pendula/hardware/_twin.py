@@ -374,7 +374,9 @@ def _told(twin: AnalogTwin, level: Scalar) -> Scalar:
 
 def table_text(twin: AnalogTwin) -> str:
     """Components, what is digital, and both conventions of the level."""
-    rows = [("path", "kind", "shape", "devices", "range", "s", "die", "sigma at 0.05")]
+    rows: list[tuple[str, ...]] = [
+        ("path", "kind", "shape", "devices", "range", "s", "die", "sigma at 0.05")
+    ]
     rows.extend(table_rows(twin))
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     line = lambda row: "  ".join(
