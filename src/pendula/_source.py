@@ -139,8 +139,8 @@ WORKS: dict[str, str] = {
     "067301, arXiv:2301.00957",
     "Lim2021": "Lim, Erichson, Hodgkinson, Mahoney 2021, Noisy recurrent neural "
     "networks, arXiv:2102.04877",
-    "Lin2023": "Lin, Wang, Li et al. 2023, Resistive memory-based zero-shot liquid state "
-    "machine for multimodal event data learning, arXiv:2307.00771",
+    "Lin2023": "Lin, Wang, Li et al. 2023, Resistive memory-based zero-shot liquid "
+    "state machine for multimodal event data learning, arXiv:2307.00771",
     "Lorenz1963": "Lorenz 1963, Journal of the Atmospheric Sciences 20, 130-141",
     "Lutter2019": "Lutter, Ritter, Peters 2019, Deep Lagrangian networks, "
     "arXiv:1907.04490",

@@ -276,7 +276,7 @@ def test_xor_of_bits_is_the_stream_and_no_linear_map_sees_it(key):
     assert_array_equal(stream.us[::2], np.eye(2)[stream.bits])
     assert_array_equal(stream.us[1::2], np.eye(2)[stream.bits])
     assert_array_equal(stream.targets[2:], stream.bits[2:] ^ stream.bits[:-2])
-    # zero but for the sampling error of a correlation; its sign has at most 3 of 4 right
+    # zero but for the sampling error of a correlation: at most 3 of 4 signs are right
     aims = 2.0 * stream.targets[:, None] - 1.0
     fitted = fit_ridge(stream.window()[2:], aims[2:], ridge=1e-3)
     assert np.std(fitted.scores(stream.window()[2:])) < 4.0 * np.sqrt(3 / 3000)
