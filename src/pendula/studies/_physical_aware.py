@@ -50,7 +50,11 @@ _TRIED = (
     "Three layers and 256 samples, where all ways fit the noise; then these. Rate 0.02 "
     "on a cosine, the same start and batch for each way."
 )
-_WAYS = {"exact": "the system", "aware": "physics-aware", "silico": "the model alone"}
+_WAYS = {
+    "exact": "gradient of the system",
+    "aware": "physics-aware",
+    "silico": "in the model alone",
+}
 
 
 def _rows() -> Iterator[Row]:
@@ -318,7 +322,7 @@ def _draw(run: Run, curves: dict[str, dict[str, np.ndarray]], steps: int) -> Non
             for colour, (way, label) in zip(COLOURS, _WAYS.items(), strict=False):
                 curve = curves[box][way]
                 at = np.linspace(steps / len(curve), steps, len(curve))
-                ax.plot(at, curve, color=colour, label=f"trained by {label}")
+                ax.plot(at, curve, color=colour, label=label)
             ax.set_yscale("log")
             ax.set_ylabel(f"{words}: error")
         axes[0].legend(frameon=False, fontsize=8)
