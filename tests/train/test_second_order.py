@@ -165,7 +165,7 @@ def test_errors_show_the_diagonal_of_a_dense_curvature():
     q = rng.normal(size=(3, 3))
     dense = q @ q.T + 2.0 * np.eye(3)
     loss = lambda w: 0.5 * w @ jnp.asarray(dense) @ w
-    transform = ha_precond(perturb, 1e-6, 1.0, (0.0, 0.999), eps=0.0)
+    transform = ha_precond(perturb, 1e-6, 1.0, (0.0, 0.999), 0.0, 1.0)
     w = jnp.asarray(W)
 
     def once(state, key):
@@ -178,6 +178,18 @@ def test_errors_show_the_diagonal_of_a_dense_curvature():
     expected = -(dense @ W) * diag.mean() / diag
     assert_allclose(moves[-1], expected, rtol=0.15)  # 4 / sqrt(2000) of the mix
     assert np.max(np.abs(np.asarray(moves[0]) / expected - 1.0)) > 0.15
+
+
+def test_products_and_squares_are_averaged_over_rows():
+    rng = np.random.default_rng(2)
+    bend, w = rng.uniform(1.0, 4.0, (2, 3)), rng.normal(size=(2, 3))
+    loss = lambda w: 0.5 * jnp.sum(jnp.asarray(bend) * w**2)
+    transform = ha_precond(perturb, 1e-6, 1.0, (0.0, 0.999), 0.0, 1.0)
+    moves, _ = update(transform, jnp.asarray(w), loss=loss)
+    d = perturb(np.zeros((2, 3)), jax.random.fold_in(KEY, 0x4E05), 1e-6)
+    size = (bend * d * d).mean(1) / (d * d).mean(1)
+    expected = -bend * w / (size / size.mean())[:, None]
+    assert_allclose(moves, expected, rtol=1e-4)
 
 
 def test_without_power_or_noise_the_scale_is_that_of_descent():

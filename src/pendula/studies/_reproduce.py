@@ -164,6 +164,7 @@ _MODULES = {
         "_flat_minima_theory",
         "_flat_minima_picture",
         "_flat_minima_order",
+        "_flat_minima_second",
     ),
     "physical": (
         "_physical",

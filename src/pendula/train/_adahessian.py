@@ -93,7 +93,8 @@ def adahessian(
                 "gradient_step."
             )
         bend = _diagonal(value_and_grad_fn, params, key)
-        bend = jax.tree.map(_spatial if spatial else jnp.abs, bend)
+        bend = jax.tree.map(jnp.abs, bend)
+        bend = jax.tree.map(spatial_mean, bend) if spatial else bend
         count = state.count + 1
         a, b = betas
         first = jax.tree.map(lambda m, g: a * m + (1 - a) * g, state.first, updates)
@@ -131,13 +132,10 @@ def signs(key: PRNGKeyArray, tree: Any) -> Any:
     return jax.tree.unflatten(structure, made)
 
 
-def _spatial(d: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Mean size over the last axis of a matrix, over the window of a kernel, which are
-    all axes behind its first two."""
-    size = jnp.abs(d)
-    if d.ndim == 2:
-        return jnp.broadcast_to(size.mean(-1, keepdims=True), d.shape)
-    if d.ndim > 2:
-        axes = tuple(range(2, d.ndim))
-        return jnp.broadcast_to(size.mean(axes, keepdims=True), d.shape)
-    return size
+def spatial_mean(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Mean over the last axis of a matrix, over the window of a kernel, which are all
+    axes behind its first two; of the same shape."""
+    if x.ndim < 2:
+        return x
+    axes = tuple(range(2, x.ndim)) or (1,)
+    return jnp.broadcast_to(x.mean(axes, keepdims=True), x.shape)

@@ -12,7 +12,7 @@ import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from .._errors import ConfigError
-from ._adahessian import signs
+from ._adahessian import signs, spatial_mean
 from ._estimator import (
     AbstractEstimator,
     Estimate,
@@ -121,10 +121,12 @@ class ScaleState(eqx.Module):
 def ha_precond(
     perturb: Callable[..., Any],
     level: Any,
-    lr: float | Callable[[Any], Any] = 0.05,
+    lr: float | Callable[[Any], Any] = 0.1,
     betas: tuple[float, float] = (0.9, 0.999),
     eps: float = 1e-2,
-    power: float = 1.0,
+    power: float = 0.5,
+    *,
+    spatial: bool = True,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Descent along the gradient under errors, scaled by the curvature that they show.
 
@@ -134,16 +136,18 @@ def ha_precond(
 
     m is the running mean of the disturbed gradients, that of HA-SGD; the means over
     D's products and squares run too, and errors that are independent of each other
-    leave the diagonal of H. D is taken relative to its mean size over each array, so
-    that a rate means what it does in HA-SGD. Where no error has been seen nothing is
-    scaled.
+    leave the diagonal of H: slowly, with what the other errors do to a gradient as its
+    noise, so that both are first averaged over rows of matrices and windows of
+    kernels. D is taken relative to its mean size over each array, so that a rate means
+    what it does in HA-SGD. Where no error has been seen nothing is scaled.
 
     Two gradients a step: the plain one that comes in, from `gradient_step` with the
     plain estimator, and the disturbed one.
 
     **Arguments:** `perturb(params, key, level, statistics)` gives disturbed parameters;
     `level`: a number or a schedule; `lr`: a rate or a schedule; `betas` of the gradient
-    and of the curvature; `eps`; `power`: k, 0 is HA-SGD with momentum.
+    and of the curvature; `eps`; `power`: k, 0 is HA-SGD with momentum; `spatial`:
+    whether products and squares are averaged.
     **Raises:** `ConfigError`.
     **Source:** Wang 2023, section 5.2.3 (the idea); the running means are ours.
 
@@ -153,7 +157,7 @@ def ha_precond(
     >>> perturb = lambda w, key, level, _: w + level * jax.random.normal(key, w.shape)
     >>> h = jnp.asarray([1.0, 3.0])
     >>> loss = lambda w: 0.5 * jnp.sum(h * w**2)
-    >>> transform, w = ha_precond(perturb, 1e-3, 1.0, eps=0.0), jnp.ones(2)
+    >>> transform, w = ha_precond(perturb, 1e-3, 1.0, eps=0.0, power=1.0), jnp.ones(2)
     >>> step, _ = transform.update(jax.grad(loss)(w), transform.init(w), w,
     ...     value_and_grad_fn=jax.value_and_grad(loss), key=jax.random.key(0))
     >>> [round(float(v), 1) for v in step]  # Newton's, times the mean curvature
@@ -206,6 +210,8 @@ def ha_precond(
 
         def one(m: Array, c: Array, q: Array) -> Array:
             up = m / (1.0 - a.astype(m.dtype) ** count.astype(m.dtype))
+            if spatial:
+                c, q = spatial_mean(c), spatial_mean(q)
             size = _relative(c, q) ** share.astype(m.dtype) + floor.astype(m.dtype)
             return -jnp.asarray(rate, m.dtype) * up / size
 
