@@ -79,12 +79,14 @@ from pendula.hardware import (
     DigitalModel,
     EchoState,
     EquilibriumNet,
+    FrontEndCoder,
     LinearReadout,
     LiquidStateMachine,
     LocalLayer,
     LocalNet,
     OscillatorChain,
     ProjectionPair,
+    Quantised,
     UnknownGain,
 )
 from pendula.latent import (
@@ -516,6 +518,8 @@ def on_hardware():
         "OscillatorChain": OscillatorChain(2, key=key),
         "Diffractive": Diffractive(2, 3, key=key),
         "LocalLayer": LocalLayer(2, 3, gain, key=key),
+        "Quantised": Quantised(net(2, 2), 4, 6, range_in=1.0),
+        "FrontEndCoder": FrontEndCoder((4, 4, 1), latent=2, width=3, key=key),
         "EquilibriumNet": EquilibriumNet((2, 3, 2), 2, angle=30.0, key=key),
         **reservoirs(key),
         "LocalNet": LocalNet((3, 2, 2), 2, (None, gain), key=key),

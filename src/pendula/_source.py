@@ -54,6 +54,8 @@ WORKS: dict[str, str] = {
     "gradient descent, arXiv:2405.20836",
     "De2020": "De, Smith 2020, Batch normalization biases residual blocks towards the "
     "identity function in deep networks, arXiv:2002.10444",
+    "DiGuglielmo2021": "Di Guglielmo et al. 2021, A reconfigurable neural network ASIC "
+    "for detector front-end data compression at the HL-LHC, arXiv:2105.01683",
     "Elman1990": "Elman 1990, Finding structure in time, Cognitive Science 14, 179-211",
     "Erichson2019": "Erichson, Muehlebach, Mahoney 2019, Physics-informed autoencoders "
     "for Lyapunov-stable fluid flow prediction, arXiv:1905.10866",

@@ -6,6 +6,7 @@ from ._component import (
     register_analog as register_analog,
 )
 from ._convert import to_analog as to_analog
+from ._converters import Quantised as Quantised
 from ._crossbar import (
     Crossbar as Crossbar,
     RandomPairs as RandomPairs,
@@ -39,6 +40,13 @@ from ._forward_forward import (
     fit_forward_forward as fit_forward_forward,
 )
 from ._forward_only import ForwardOnly as ForwardOnly
+from ._front_end import (
+    EncoderCost as EncoderCost,
+    FittedEncoder as FittedEncoder,
+    FrontEndCoder as FrontEndCoder,
+    encoder_cost as encoder_cost,
+    fit_encoder as fit_encoder,
+)
 from ._homeostasis import asymmetry as asymmetry, homeostasis as homeostasis
 from ._local_net import (
     LocalLayer as LocalLayer,
@@ -99,6 +107,13 @@ from ._projection import (
     ProjectionPair as ProjectionPair,
     fit_projections as fit_projections,
     pair_loss as pair_loss,
+)
+from ._quantise import (
+    BiPer as BiPer,
+    DiscretizeThenNoise as DiscretizeThenNoise,
+    Quantiser as Quantiser,
+    quantise as quantise,
+    quantised as quantised,
 )
 from ._readout import (
     RIDGES as RIDGES,
