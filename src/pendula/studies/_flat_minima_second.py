@@ -162,7 +162,8 @@ def _draw(run: Run, drawn: dict[str, np.ndarray]) -> None:
         ax.set_yticks(range(len(drawn)), [_short(key) for key in drawn])
         ax.invert_yaxis()
         ax.set_xlabel("accuracy")
-        ax.legend(frameon=False, fontsize=8, loc="lower left")
+        above = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": 2}
+        ax.legend(frameon=False, fontsize=8, **above)
 
 
 def _short(key: str) -> str:
