@@ -182,8 +182,8 @@ def test_front_end_coder_and_its_cost():
     exact = fit_encoder(coder, xs, None, epochs=40, batch=64, lr=0.01)
     assert exact.error(xs) < 0.2
     assert exact.error(xs, quantise(2)) > 2 * exact.error(xs)
-    hidden_weights = fitted.programmed().hidden.weight
-    assert_array_equal(hidden_weights, fitted.coder.hidden.weight)
+    decoder = fitted.programmed().decoder
+    assert_array_equal(decoder.weights[0], fitted.coder.decoder.weights[0])
 
 
 def test_what_cannot_be_used_is_refused():

@@ -16,7 +16,7 @@ from .._errors import ConfigError, DataError, ShapeError
 from .._registry import register
 from .._source import Source
 from .._types import AnyArray
-from ..nn import Convolution
+from ..nn import Convolution, Layers
 from ..train import TrainState, adam_cosine, gradient_step, init_opt, run
 from ._quantise import Code, quantised
 
@@ -54,12 +54,10 @@ class FrontEndCoder(eqx.Module):
 
     filters: Convolution
     """K and c, on the chip."""
-    squeeze: eqx.nn.Linear
+    squeeze: Layers
     """A and a, on the chip."""
-    hidden: eqx.nn.Linear
-    """U and u."""
-    output: eqx.nn.Linear
-    """V and v."""
+    decoder: Layers
+    """U, u, V and v."""
     shape: tuple[int, int, int] = eqx.field(static=True)
     """Of a picture."""
 
@@ -83,14 +81,14 @@ class FrontEndCoder(eqx.Module):
                 f"FrontEndCoder: shape is {shape}; expected height, width and channels "
                 "of a picture, each above 0."
             )
-        keys = jax.random.split(key, 4)
+        keys = jax.random.split(key, 3)
         places = -(-shape[0] // 2) * -(-shape[1] // 2)
         self.filters = Convolution(
             shape[2], channels, stride=2, use_bias=True, key=keys[0]
         )
-        self.squeeze = eqx.nn.Linear(places * channels, latent, key=keys[1])
-        self.hidden = eqx.nn.Linear(latent, width, key=keys[2])
-        self.output = eqx.nn.Linear(width, shape[0] * shape[1] * shape[2], key=keys[3])
+        self.squeeze = Layers((places * channels, latent), key=keys[1])
+        sizes = (latent, width, shape[0] * shape[1] * shape[2])
+        self.decoder = Layers(sizes, activation="relu", key=keys[2])
         self.shape = (shape[0], shape[1], shape[2])
 
     def encode(self, x: Float[Array, "height width chan"]) -> Float[Array, " latent"]:
@@ -99,7 +97,7 @@ class FrontEndCoder(eqx.Module):
 
     def decode(self, z: Float[Array, " latent"]) -> Float[Array, "height width chan"]:
         """The picture that a code stands for."""
-        return self.output(jax.nn.relu(self.hidden(z))).reshape(self.shape)
+        return self.decoder(z).reshape(self.shape)
 
     def __call__(
         self, x: Float[Array, "height width chan"]
@@ -136,12 +134,12 @@ def encoder_cost(coder: FrontEndCoder, bits: int | Any = 6) -> EncoderCost:
     """
     bits = bits if isinstance(bits, int) else int(bits.bits)
     filters, squeeze = coder.filters, coder.squeeze
-    places = squeeze.weight.shape[1] // filters.weight.shape[-1]
+    flat, outputs = squeeze.sizes
+    places = flat // filters.weight.shape[-1]
     arrays = jax.tree.leaves(eqx.filter((filters, squeeze), eqx.is_inexact_array))
     count = sum(a.size for a in arrays)
-    products = places * filters.weight.size + squeeze.weight.size
+    products = places * filters.weight.size + flat * outputs
     inputs = coder.shape[0] * coder.shape[1] * coder.shape[2]
-    outputs = squeeze.weight.shape[0]
     return EncoderCost(bits, count, bits * count, products, inputs, outputs)
 
 
