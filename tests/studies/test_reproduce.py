@@ -304,7 +304,7 @@ def test_every_study_has_a_table_of_its_own():
         *["lyapunov", "koopman", "pendulums", "sst", "sensors", "bodies"],
         "autoencoder",
         *["mnist", "devices", "range", "dynamics", "speed", "cifar"],
-        *["theory", "picture", "order"],
+        *["theory", "picture", "order", "second_order"],
         *["aware", "local"],
     ]
 
