@@ -513,6 +513,7 @@ def on_hardware():
     return {
         "UnknownGain": gain,
         "Shortcut": Shortcut(),
+        "Draw": Shortcut().error,
         "WideBlock": WideBlock(2, 2, key=key),
         "WideResNet": WideResNet(10, 1, 2, base=2, key=key),
         "OscillatorChain": OscillatorChain(2, key=key),

@@ -18,6 +18,7 @@ Granularity = Literal["channel", "element"]
 _DIGITS = 2**24  # whole numbers below it are exact in float32
 
 
+@register("module")
 class Draw(eqx.Module):
     """A random number that a simulated chip keeps: `sigma` says how large it is, `seed`
     two whole numbers which one. Both are arrays as weights are, so that whatever
