@@ -170,6 +170,8 @@ _MODULES = {
         "_physical",
         "_physical_aware",
         "_physical_local",
+        "_physical_reservoir",
+        "_physical_vowels",
     ),
 }
 BUDGETS = ("full", "quick")
