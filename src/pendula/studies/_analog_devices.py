@@ -219,15 +219,15 @@ def _units(run: Run, many: int) -> Iterator[Claim]:
     # a level of 2 eta / sqrt(2) a cell: eta = a / sqrt(2) gives each cell a
     eta = float(NoiseLevel.from_pair(_A))
     found = {
-        "wmax": _spread(wide, float(NoiseLevel.from_wmax(_A)), 0.0, many).std(),
-        "pair": _spread(TwinCell(clip=False), eta, 0.0, many).std(),
-        "pair_clipped": _spread(TwinCell(), eta, 0.0, many).std(),
+        "wmax": _spread(wide, float(NoiseLevel.from_wmax(_A)), 0.0, many),
+        "pair": _spread(TwinCell(clip=False), eta, 0.0, many),
+        "pair_clipped": _spread(TwinCell(), eta, 0.0, many),
         "pair_uniform": _spread(
-            TwinCell(dist=Uniform()), eta / np.sqrt(12.0), 0.0, many
-        ).std(),
+            TwinCell(dist=Uniform()), eta / float(np.sqrt(12.0)), 0.0, many
+        ),
     }
-    for key, value in found.items():
-        yield run.row(f"analog.units.{key}").measured(value)
+    for key, error in found.items():
+        yield run.row(f"analog.units.{key}").measured(float(error.std()))
 
 
 def _ctt(run: Run, many: int) -> Iterator[Claim]:
@@ -237,9 +237,9 @@ def _ctt(run: Run, many: int) -> Iterator[Claim]:
             continue
         error = _spread(device, device.default_level, t, many) / 2.0
         key = name.replace(" ", "")
-        yield run.row(f"analog.ctt.std_{key}").measured(error.std())
+        yield run.row(f"analog.ctt.std_{key}").measured(float(error.std()))
         if key == "20h":
-            yield run.row("analog.ctt.mean_20h").measured(abs(error.mean()))
+            yield run.row("analog.ctt.mean_20h").measured(float(abs(error.mean())))
 
 
 def _verify_laws(run: Run, many: int) -> Iterator[Claim]:
@@ -249,9 +249,9 @@ def _verify_laws(run: Run, many: int) -> Iterator[Claim]:
         device = WriteVerify(RangeNoise(range=2.0), 0.02, pulses)
         error = np.asarray(device.program(jax.random.key(6), w, 0.05)) / 2.0
         missed[pulses] = np.mean(np.abs(error) > 0.02)
-        yield run.row(f"analog.verify.std_{pulses}").measured(error.std())
+        yield run.row(f"analog.verify.std_{pulses}").measured(float(error.std()))
     ratio = missed[3] / missed[1] ** 3
-    yield run.row("analog.verify.miss").measured(ratio)
+    yield run.row("analog.verify.miss").measured(float(ratio))
 
 
 def _verified(run: Run, nets: list, data: tuple) -> Iterator[Claim]:
@@ -262,7 +262,7 @@ def _verified(run: Run, nets: list, data: tuple) -> Iterator[Claim]:
             twin = to_analog(net, device)
             key = jax.random.key(seed)
             chips = monte_carlo(twin, right, data, key, run.settings["chips"], (0.1,))
-            found.append(chips.mean[0])
+            found.append(float(chips.mean[0]))
         yield run.row(f"analog.verify.accuracy_{pulses}").measured(found)
 
 
@@ -272,14 +272,14 @@ def _kept(run: Run, nets: list, data: tuple) -> Iterator[Claim]:
     for key, device in _DEVICES.items():
         level = device.default_level
         for at, t in _AT.items():
-            eta = _spread(device, level, t, many).std() / 2.0
+            eta = float(_spread(device, level, t, many).std()) / 2.0
             yield run.row(f"analog.devices.{key}_eta_{at}").measured(eta)
             found = []
             for seed, net in enumerate(nets):
                 twin = to_analog(net, device)
                 mine = jax.random.key(seed)
                 report = monte_carlo(twin, right, data, mine, chips, (level,), t=t)
-                found.append(report.mean[0])
+                found.append(float(report.mean[0]))
             late[key] = np.asarray(found)
             yield run.row(f"analog.devices.{key}_{at}").measured(found)
         failures, periods = [], []
