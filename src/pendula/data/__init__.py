@@ -66,6 +66,7 @@ from ._sequences import (
     Sequences as Sequences,
     sequences_in_order as sequences_in_order,
 )
+from ._shuffled import ShuffledBatches as ShuffledBatches
 from ._snapshot_files import (
     check_snapshots_file as check_snapshots_file,
     read_snapshots as read_snapshots,

@@ -11,6 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from .._errors import ConfigError
 from ._images import Images
+from ._shuffled import epoch_order
 
 
 class ImageBatch(NamedTuple):
@@ -148,9 +149,7 @@ class ImageBatches:
     def __call__(self, step: int) -> ImageBatch:
         """The batch of that step, counted from 0 over all epochs."""
         epoch, place = divmod(step, self.per_epoch)
-        order = np.random.default_rng([self.seed, 0, epoch]).permutation(
-            len(self.images)
-        )
+        order = epoch_order((self.seed, 0, epoch), len(self.images))
         which = order[place * self.size : (place + 1) * self.size]
         pixels = self.images.pixels[which]
         if self.padding or self.flip:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._errors import ConfigError, DataError, ShapeError
+from ._shuffled import epoch_order
 
 
 class SequenceBatch(NamedTuple):
@@ -194,8 +195,7 @@ class SequenceBatches:
     def __call__(self, step: int) -> SequenceBatch:
         """The batch of that step, counted from 0 over all epochs."""
         epoch, place = divmod(step, self.per_epoch)
-        rng = np.random.default_rng([self.seed, 0, epoch])
-        order = rng.permutation(len(self.data))
+        order = epoch_order((self.seed, 0, epoch), len(self.data))
         return _batch(self.data[order[place * self.size : (place + 1) * self.size]])
 
 

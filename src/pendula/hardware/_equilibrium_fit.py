@@ -16,6 +16,7 @@ import optax
 
 from .._errors import ConfigError, DataError, FitWarning, ShapeError, Status
 from .._types import AnyArray
+from ..data import ShuffledBatches
 from ..train import AbstractCallback, TrainState, gradient_step, init_opt, run
 from ._equilibrium_net import EquilibriumNet
 from ._equilibrium_propagation import AbstractRule, Nudged, Watched, equilibrium_loss
@@ -135,8 +136,8 @@ def fit_equilibrium(
     xs = np.asarray(xs, np.float32)
     labels = _check_data(net, xs, labels, batch, epochs)
     rule = Nudged() if rule is None else rule
-    per = len(xs) // batch
-    count = per * epochs
+    batches = ShuffledBatches((xs, labels), batch, seed)
+    count = batches.per_epoch * epochs
     if transform is None:
         transform = optax.adam(optax.cosine_decay_schedule(5e-3, count))
     options = {"homeostatic": float(homeostatic), "probes": probes}
@@ -149,12 +150,6 @@ def fit_equilibrium(
         worst = jnp.maximum(before.residual, now.residual)
         late = before.unsettled + now.unsettled
         return value, Watched(worst, late, before.samples + now.samples)
-
-    def batches(step: int) -> tuple[np.ndarray, np.ndarray]:
-        epoch, place = divmod(step, per)
-        order = np.random.default_rng([seed, epoch]).permutation(len(xs))
-        which = order[place * batch : (place + 1) * batch]
-        return xs[which], labels[which]
 
     losses: list[float] = []
     step = gradient_step(loss, transform, statistics=True)

@@ -20,6 +20,7 @@ from jaxtyping import Array, PRNGKeyArray
 from .._errors import ConfigError, DataError, ShapeError, nearest
 from .._precision import to_device
 from .._tree import digest, split_trainable
+from ..data import ShuffledBatches
 from ..train import (
     NOT_FINITE,
     AbstractCallback,
@@ -218,7 +219,8 @@ def fit_forward_forward(
     """
     began = time.perf_counter()
     xs, labels = _samples(net, xs), _labels(net, labels, len(xs))
-    batches = _Batches(xs, labels, min(config.batch, len(xs)), config.seed)
+    size = min(config.batch, len(xs))
+    batches = ShuffledBatches((xs, labels), size, config.seed)
     key = jax.random.fold_in(jax.random.key(config.seed), 1)
     probe(net, *batches(0), key)
     place = None if folder is None else Path(folder)
@@ -312,29 +314,6 @@ def _update(
         more["estimator"] = ForwardOnly(config.directions, config.epsilon)
     step = gradient_step(losses, config.transform(num_steps), **more)
     return step(state, seen.features)
-
-
-class _Batches:
-    """Samples and labels by the number of the step, each epoch in an order of its
-    own."""
-
-    def __init__(
-        self, xs: np.ndarray, labels: np.ndarray, size: int, seed: int
-    ) -> None:
-        self.xs, self.labels, self.size, self.seed = xs, labels, size, seed
-        self.per_epoch = len(xs) // size
-
-    def __call__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        epoch, index = divmod(step, self.per_epoch)
-        which = self._order(epoch)[index * self.size : (index + 1) * self.size]
-        return self.xs[which], self.labels[which]
-
-    def _order(self, epoch: int) -> np.ndarray:
-        kept = getattr(self, "_kept", None)
-        if kept is None or kept[0] != epoch:
-            rng = np.random.default_rng([self.seed, epoch])
-            kept = self._kept = (epoch, rng.permutation(len(self.xs)))
-        return kept[1]
 
 
 class _Epoch(AbstractCallback):

@@ -16,6 +16,7 @@ from .._errors import ConfigError, DataError, ShapeError
 from .._registry import register
 from .._source import Source
 from .._types import AnyArray
+from ..data import ShuffledBatches
 from ..nn import Convolution, Layers
 from ..train import TrainState, adam_cosine, gradient_step, init_opt, run
 from ._quantise import Code, quantised
@@ -221,25 +222,21 @@ def fit_encoder(
             f"epochs {epochs} and batches of {batch} from {len(pictures)} pictures; "
             "expected at least one epoch, and batches of 1 to all pictures."
         )
-    per = len(pictures) // batch
-    transform = adam_cosine(lr, per * epochs)
+    batches = ShuffledBatches((pictures,), batch, seed)
+    num_steps = batches.per_epoch * epochs
+    transform = adam_cosine(lr, num_steps)
 
     def loss(model: FrontEndCoder, xs: Array, key: PRNGKeyArray) -> Array:
         if code is not None:
             model = quantised(model, code, where=of_encoder, key=key)
         return jnp.mean((jax.vmap(model)(xs) - xs) ** 2)
 
-    def batches(step: int) -> np.ndarray:
-        epoch, place = divmod(step, per)
-        order = np.random.default_rng([seed, epoch]).permutation(len(pictures))
-        return pictures[order[place * batch : (place + 1) * batch]]
-
     key = jax.random.fold_in(jax.random.key(seed), 1)
     weights, rest = eqx.partition(coder, eqx.is_inexact_array)
-    whole = lambda w, xs, key: loss(eqx.combine(w, rest), xs, key)
+    whole = lambda w, batch, key: loss(eqx.combine(w, rest), batch[0], key)
     state = TrainState.start(weights, init_opt(transform, weights), key)
     step = gradient_step(whole, transform)
-    state, reason = run(step, state, batches, num_steps=per * epochs)
+    state, reason = run(step, state, batches, num_steps=num_steps)
     seconds = time.perf_counter() - began
     return FittedEncoder(eqx.combine(state.params, rest), code, seconds, reason)
 

@@ -14,7 +14,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, PRNGKeyArray
 
-from ..data import Scaling
+from ..data import Scaling, ShuffledBatches
 from ..diagnostics import cross_entropy
 from ..hardware import (
     AnalogTwin,
@@ -194,7 +194,8 @@ def trained(
     weights as the way says."""
     net = started(sizes, seed, activation) if net is None else net
     twin = to_analog(net, RangeNoise())
-    per = len(data[0]) // batch
+    batches = ShuffledBatches(data, batch, seed)
+    per = batches.per_epoch
     steps = max(1, round(per * epochs / (way.cost if way.equal else 1)))
     rate = optax.cosine_decay_schedule(way.lr or lr, steps)
     base = optax.sgd(rate, momentum=0.9)
@@ -206,26 +207,8 @@ def trained(
     key = jax.random.key(1000 + seed)
     state = TrainState.start(net, transform.init(net), key)
 
-    batches = _Shuffled(data, batch, seed)
     state, _ = train_run(step, state, batches, num_steps=steps, log_every=per)
     return way.last(state.params, state.opt)
-
-
-class _Shuffled:
-    """Batches by step, in an order of its own in every epoch."""
-
-    def __init__(self, data: Digits, batch: int, seed: int) -> None:
-        self.data, self.batch, self.seed = data, batch, seed
-        self.per = len(data[0]) // batch
-        self.epoch, self.order = -1, np.arange(0)
-
-    def __call__(self, step: int) -> Digits:
-        epoch, k = divmod(step, self.per)
-        if epoch != self.epoch:
-            rng = np.random.default_rng((self.seed, epoch))
-            self.epoch, self.order = epoch, rng.permutation(len(self.data[0]))
-        chosen = self.order[k * self.batch :][: self.batch]
-        return self.data[0][chosen], self.data[1][chosen]
 
 
 def kept(run: Run, name: str, make: Callable[[], Layers]) -> Layers:

@@ -12,9 +12,8 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._errors import DataError
 from .._tree import split_trainable
-from ..data import Images, load_images
+from ..data import ShuffledBatches
 from ..diagnostics import cross_entropy
 from ..hardware import (
     AbstractPhysicalLayer,
@@ -29,10 +28,11 @@ from ..hardware import (
 )
 from ..train import TrainState, gradient_step, run as train
 from ._claim import Claim
+from ._depth_nets import images
 from ._figures import COLOURS, figure
 from ._physical import physical
 from ._row import Row
-from ._study import NotHere, Run
+from ._study import Run
 
 
 _P = "physical.local"
@@ -169,11 +169,7 @@ def _rows() -> Iterator[Row]:
 
 def digits(part: str, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Flat pixels in [0, 1] and labels. **Raises:** `NotHere`."""
-    try:
-        found: Images = load_images("mnist", part)
-    except DataError as error:
-        raise NotHere(str(error)) from None
-    found = found.first(count)
+    found = images("mnist", part, count)
     pixels = found.pixels.reshape(len(found), -1).astype(np.float32) / 255.0
     return pixels, np.asarray(found.labels)
 
@@ -269,7 +265,8 @@ class _Digits:
     def digital(self, name: str, net: Any, seed: int) -> float:
         """Accuracy of a network trained by backpropagation."""
         xs, labels = self.train
-        per = len(xs) // min(64, len(xs))
+        batches = ShuffledBatches((xs, labels), min(64, len(xs)), seed)
+        per = batches.per_epoch
         steps = self.epochs * per
         weights, rest = split_trainable(net)
         transform = optax.adam(optax.cosine_decay_schedule(1e-3, steps, 0.01))
@@ -277,12 +274,6 @@ class _Digits:
         def loss(weights: Any, batch: Any, key: PRNGKeyArray) -> Array:
             logits = jax.vmap(eqx.combine(weights, rest))(batch[0])
             return jnp.mean(jax.vmap(cross_entropy)(logits, batch[1]))
-
-        def batches(step: int) -> Any:
-            epoch, index = divmod(step, per)
-            order = np.random.default_rng([seed, epoch]).permutation(len(xs))
-            which = order[index * 64 : (index + 1) * 64]
-            return xs[which], labels[which]
 
         def compute() -> dict[str, Any]:
             key = jax.random.key(seed)
