@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +15,7 @@ from ..hardware import RangeNoise, to_analog
 from ..train import TrainState, gradient_step
 from ._analog import analog
 from ._analog_nets import SIZES, WAYS, mean_loss, started
-from ._benchmarks import benchmarks, printed
+from ._benchmarks import benchmarks, in_turn
 from ._claim import Claim
 from ._row import Row
 from ._study import Run
@@ -82,18 +79,9 @@ def speed(run: Run) -> Iterator[Claim]:
     if not data.exists():
         with replacing(data) as out:
             np.savez(out, allow_pickle=False, **arrays())
-    found: dict[str, list[dict[str, Any]]] = {"ours": [], "torch": []}
-    for turn in range(s["turns"]):
-        for side, done in found.items():
-            path = run.scratch / f"{side}_{turn}.json"
-            if not path.exists():
-                run.progress(f"running {path.stem}")
-                with replacing(path) as out:
-                    command = [sys.executable, str(folder / f"_chips_{side}.py")]
-                    command += ["--rounds", str(s["rounds"]), "--data", str(data)]
-                    command += ["--out", str(out), "--chips", str(s["chips"])]
-                    printed(command, folder)
-            done.append(json.loads(path.read_text(encoding="utf-8")))
+    options = ("--rounds", s["rounds"], "--data", data, "--chips", s["chips"])
+    sides = {k: (folder / f"_chips_{k}.py", options) for k in ("ours", "torch")}
+    found = in_turn(run, s["turns"], sides)
     of = lambda side, what: np.array([one[what] for one in found[side]], float)
     ours, theirs = of("ours", "seconds"), of("torch", "seconds")
     yield run.row("analog.speed.ratio").measured(theirs / ours)

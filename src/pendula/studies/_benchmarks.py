@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import subprocess
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from .._errors import DivergedError
+from .._files import replacing
 from .._machine import checkout
-from ._study import NotHere
+from ._study import NotHere, Run
 
 
 def benchmarks(file: str, packages: Sequence[str]) -> Path:
@@ -48,3 +52,26 @@ def printed(command: list[str], folder: Path) -> str:
             f"{lines[-1]}. Run it by hand: {' '.join(command)}."
         )
     return done.stdout
+
+
+def in_turn(
+    run: Run, turns: int, sides: Mapping[str, tuple[Path, Sequence[Any]]]
+) -> dict[str, list[dict[str, Any]]]:
+    """What programs measured, each in a process of its own, one after the other in
+    every turn.
+
+    **Arguments:** `sides`: name, by which results are kept in the scratch folder, ->
+    (script, its options); `--out FILE`, where it writes its JSON, is added.
+    **Returns:** name -> the results of its turns.
+    """
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in sides}
+    for turn in range(turns):
+        for name, (script, options) in sides.items():
+            path = run.scratch / f"{name}_{turn}.json"
+            if not path.exists():
+                run.progress(f"running {path.stem}")
+                with replacing(path) as out:
+                    command = [sys.executable, script, *options, "--out", out]
+                    printed([str(part) for part in command], script.parent)
+            found[name].append(json.loads(path.read_text(encoding="utf-8")))
+    return found

@@ -3,15 +3,13 @@ backward, on the same networks."""
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from .._files import replacing
-from ._benchmarks import benchmarks, printed
+from ._benchmarks import benchmarks, in_turn
 from ._claim import Claim
 from ._curvature import curvature
 from ._curvature_networks import conv_case, mlp_case
@@ -83,20 +81,13 @@ def speed(run: Run) -> Iterator[Claim]:
                 np.savez(
                     out, allow_pickle=False, **arrays(name, s["width"], s["steps"])
                 )
-        found: dict[str, list[dict[str, Any]]] = {"ours": [], "torch": []}
-        for turn in range(s["turns"]):
-            for side, done in found.items():
-                path = run.scratch / f"{name}_{side}_{turn}.json"
-                if not path.exists():
-                    run.progress(f"running {path.stem}")
-                    script = str(folder / f"_hessian_{side}.py")
-                    with replacing(path) as out:
-                        command = [sys.executable, script, "--net", name]
-                        command += ["--rounds", str(s["rounds"])]
-                        command += ["--data", str(data), "--out", str(out)]
-                        printed(command, folder)
-                done.append(json.loads(path.read_text(encoding="utf-8")))
-        yield from _rows(run, name, found)
+        options = ("--net", name, "--rounds", s["rounds"], "--data", data)
+        sides = {
+            f"{name}_{side}": (folder / f"_hessian_{side}.py", options)
+            for side in ("ours", "torch")
+        }
+        ours, theirs = in_turn(run, s["turns"], sides).values()
+        yield from _rows(run, name, {"ours": ours, "torch": theirs})
 
 
 def _rows(run: Run, name: str, found: dict[str, list[dict]]) -> Iterator[Claim]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Iterator
 
 import numpy as np
 
 from .._files import replacing
-from ._benchmarks import benchmarks, printed
+from ._benchmarks import benchmarks, in_turn
 from ._claim import Claim
 from ._depth import depth
 from ._row import Row
@@ -61,18 +59,9 @@ def speed(run: Run) -> Iterator[Claim]:
     data = run.scratch / f"batch_{s['batch']}.npz"
     with replacing(data) as out:
         np.savez(out, allow_pickle=False, **arrays(s["batch"]))
-    found: dict[str, list[dict]] = {"ours": [], "torch": []}
-    for turn in range(s["turns"]):
-        for side, done in found.items():
-            path = run.scratch / f"{side}_{turn}.json"
-            if not path.exists():
-                run.progress(f"running {path.stem}")
-                with replacing(path) as out:
-                    command = [sys.executable, str(folder / f"_depth_{side}.py")]
-                    command += ["--rounds", str(s["rounds"])]
-                    command += ["--data", str(data), "--out", str(out)]
-                    printed(command, folder)
-            done.append(json.loads(path.read_text(encoding="utf-8")))
+    options = ("--rounds", s["rounds"], "--data", data)
+    sides = {k: (folder / f"_depth_{k}.py", options) for k in ("ours", "torch")}
+    found = in_turn(run, s["turns"], sides)
     ours = np.array([one["seconds"] for one in found["ours"]])
     nchw, nhwc = (
         np.array([one[layout] for one in found["torch"]]) for layout in ("nchw", "nhwc")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from .._files import replacing
-from ._benchmarks import benchmarks, printed
+from ._benchmarks import benchmarks, in_turn
 from ._claim import Claim
 from ._row import Row
 from ._sequences import sequences
@@ -81,29 +79,23 @@ def speed(run: Run) -> Iterator[Claim]:
         told = arrays(s["steps"], s["batch"], s["size"])
         np.savez(out, allow_pickle=False, **told)
     for ours, theirs in PAIRS:
-        found: dict[str, list[dict[str, float]]] = {"ours": [], "torch": []}
-        for turn in range(s["turns"]):
-            for side, net in (("ours", ours), ("torch", theirs)):
-                path = run.scratch / f"{side}_{net}_{theirs}_{turn}.json"
-                if not path.exists():
-                    run.progress(f"running {path.stem}")
-                    with replacing(path) as out:
-                        command = [
-                            sys.executable,
-                            str(folder / f"_sequences_{side}.py"),
-                        ]
-                        command += ["--net", net, "--rounds", str(s["rounds"])]
-                        command += ["--data", str(data), "--out", str(out)]
-                        printed(command, folder)
-                found[side].append(json.loads(path.read_text(encoding="utf-8")))
+        common = ("--rounds", s["rounds"], "--data", data)
+        sides = {
+            f"{side}_{net}_{theirs}": (
+                folder / f"_sequences_{side}.py",
+                ("--net", net, *common),
+            )
+            for side, net in (("ours", ours), ("torch", theirs))
+        }
+        found = in_turn(run, s["turns"], sides)
         mine, other = (
-            np.array([one["seconds"] for one in found[side]]) for side in found
+            np.array([one["seconds"] for one in turns]) for turns in found.values()
         )
         name = f"sequences.speed.{theirs}"
         yield run.row(name).measured(other / mine)
         yield run.row(f"{name}_ours").measured(mine)
         yield run.row(f"{name}_torch").measured(other)
-        norms = [found[side][0]["norm"] for side in found]
+        norms = [turns[0]["norm"] for turns in found.values()]
         difference = abs(norms[0] / norms[1] - 1.0)
         yield run.row(f"{name}_difference").measured(difference)
 
