@@ -11,8 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from .._errors import DataError
-from ..data import Images, load_images
+from ..data import Images
 from ..hardware import (
     LIF,
     AbstractReservoir,
@@ -30,6 +29,7 @@ from ..hardware import (
     reservoir_states,
 )
 from ._claim import Claim
+from ._depth_nets import images
 from ._figures import COLOURS, sheet
 from ._physical import physical
 from ._row import Row
@@ -310,14 +310,14 @@ def _images(run: Run) -> Iterator[Claim]:
     keys = ("raw_ridge", "raw_softmax", "lif_ridge", "lif_softmax", "lif_noise_ridge")
     names = [f"mnist_{key}" for key in (*keys, "rate_ridge")]
     names += ["halves_raw", "halves_lif"]
-    try:
-        train, test = (load_images("mnist", part) for part in ("train", "test"))
-    except DataError as error:
-        for name in names:
-            yield run.row(f"{_P}.{name}").not_run(str(NotHere(str(error))))
-        return
     count, judged = run.settings["images"]
-    data = (*_pixels(train, count), *_pixels(test, judged))
+    try:
+        train, test = images("mnist", "train", count), images("mnist", "test", judged)
+    except NotHere as error:
+        for name in names:
+            yield run.row(f"{_P}.{name}").not_run(str(error))
+        return
+    data = (*_pixels(train), *_pixels(test))
     found = run.keep("mnist", lambda: _digits(run, *data))
     pairs = run.keep("halves", lambda: _halves(run, data[0], data[2]))
     for name in names:
@@ -326,10 +326,10 @@ def _images(run: Run) -> Iterator[Claim]:
         yield run.row(f"{_P}.{name}").measured(100.0 * right)
 
 
-def _pixels(images: Images, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first images as shares of white, and their labels."""
-    pixels = images.pixels[:count].reshape(count, -1)
-    return (pixels / 255.0).astype(np.float32), images.labels[:count]
+def _pixels(some: Images) -> tuple[np.ndarray, np.ndarray]:
+    """Images as shares of white, and their labels."""
+    pixels = some.pixels.reshape(len(some), -1)
+    return (pixels / 255.0).astype(np.float32), some.labels
 
 
 def _by_latency(pixels: Array) -> Array:
