@@ -48,8 +48,7 @@ def monte_carlo(
     - `data`: pytree of arrays with one leading axis, the samples, or None.
     - `levels`: numbers, or dicts of numbers by kind or path that have the same keys.
     - `t`: seconds after programming.
-    - `chunk`: chips at a time (`vmap`); `"auto"` is 1 on a CPU, where several at a time
-      took three to six times as long, and 16 elsewhere.
+    - `chunk`: chips at a time (`vmap`); `"auto"` is 1 on a CPU and 16 elsewhere.
     - `batch_size`: samples at a time; all without.
     - `tell`: called with a line of text after each level.
 

@@ -46,7 +46,7 @@ _NETS = (
 )
 _ORDERED = (0.1, 0.12, 0.14, 0.16)
 _HOW = f"{SET}, 3 epochs (Entropy-SGD a fifth of them), {NOISE}"
-_TRIED = "Entropy-SGD: outer rate 0.05, 0.1, 0.3 and 1, gamma 1e-4 and 0.03."
+_TRIED = "Entropy-SGD with L = 5, gamma 1e-4 and the rate of the others; no search."
 _AT = 0.02  # where curvature is asked
 
 
