@@ -222,7 +222,8 @@ def fit_forward_forward(
     size = min(config.batch, len(xs))
     batches = ShuffledBatches((xs, labels), size, config.seed)
     key = jax.random.fold_in(jax.random.key(config.seed), 1)
-    probe(net, *batches(0), key)
+    first, given = batches(0)
+    probe(net, first, given, key)
     place = None if folder is None else Path(folder)
     if place is not None:
         told = json.dumps(dataclasses.asdict(config))
@@ -259,7 +260,8 @@ def fit_forward_forward(
             )
     trained = whole(state.params).drifted(config.drift)
     if ended.startswith(NOT_FINITE):
-        probe(trained, *batches(int(state.step)), key)
+        last, given = batches(int(state.step))
+        probe(trained, last, given, key)
     taken = watch.before + time.perf_counter() - began
     return FittedLocal(trained, config, watch.history, taken, ended)
 
