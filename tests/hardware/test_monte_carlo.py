@@ -120,9 +120,7 @@ def test_time_to_failure_and_refresh_by_the_law():
     assert_allclose(found.failure, 99 * 60.0, rtol=0.01)  # rho = 0.2 at 10^2 - 1
     never = time_to_failure(twin, kept, None, 0.9, key=KEY, n=2, times=times)
     assert never.failure == np.inf
-    period, lost = refresh(
-        twin, kept, None, key=KEY, periods=times, drop=0.2, cycles=1, n=2
-    )
+    period, lost = refresh(twin, kept, None, key=KEY, periods=times, drop=0.2, n=2)
     assert period == max(t for t in times if t <= 99 * 60.0)
     assert (np.diff(lost) > 0).all()
 

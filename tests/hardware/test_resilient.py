@@ -24,7 +24,7 @@ from pendula.hardware import (
     robust_recipe,
     to_analog,
 )
-from pendula.nn import MLP
+from pendula.nn import MLP, Shortcut
 from pendula.train import TrainState, gradient_step, plain_gradient, run
 
 
@@ -57,6 +57,17 @@ def test_a_device_serves_without_a_twin_and_pcm_is_in_the_loop():
     assert aux is None
     assert np.isfinite(value)
     assert not np.allclose(g, W @ H)
+
+
+def test_mirrored_errors_reach_the_shortcut():
+    """What is drawn at the call, by sigma and seed, is mirrored too: the outputs of
+    both chips of a pair differ from the input, and their mean does not."""
+    wire, x = Shortcut(), jnp.arange(1.0, 5.0)
+    estimator = hardware_aware(to_analog(wire), 0.2, 2, antithetic=True)
+    loss = lambda w, batch, key: (jnp.sum(w(x) ** 2), (w(x), (w(x) - x) ** 2))
+    (_, (mean, square)), _ = estimator(loss, wire, None, KEY)
+    assert_allclose(mean, x, rtol=1e-6)
+    assert (np.asarray(square) > 1e-4).all()
 
 
 def test_level_0_is_plain_descent_bit_for_bit():

@@ -162,6 +162,10 @@ from ._stream_tasks import (
     delayed_xor as delayed_xor,
     memory_capacity as memory_capacity,
 )
-from ._twin import AnalogTwin as AnalogTwin, AnalogWarning as AnalogWarning
+from ._twin import (
+    TABLE_COLUMNS as TABLE_COLUMNS,
+    AnalogTwin as AnalogTwin,
+    AnalogWarning as AnalogWarning,
+)
 from ._unfold import Unfolded as Unfolded
 from ._write_verify import WriteVerify as WriteVerify

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fnmatch
 import math
 import warnings
@@ -194,7 +195,7 @@ class _Walk:
         if again is not None and piece.role == "plain":
             old = self.out[again]
             copies = (*old.copies, self.place[full])
-            self.out[again] = Component(**{**old.__dict__, "copies": copies})
+            self.out[again] = dataclasses.replace(old, copies=copies)
             placed[piece.name] = again
             return
         assert piece.kind is not None
@@ -235,8 +236,6 @@ class _Walk:
             return "batch norm"
         if isinstance(node, Shortcut) and not self.shortcut:
             return "shortcut"
-        if isinstance(node, Unfolded) and not piece.name.endswith("sigma"):
-            return "unfolded"
         return None
 
     def _bare(self, path: str, leaf: Any) -> None:
@@ -251,7 +250,7 @@ class _Walk:
         if again is not None:
             old = self.out[again]
             copies = (*old.copies, self.place[path])
-            self.out[again] = Component(**{**old.__dict__, "copies": copies})
+            self.out[again] = dataclasses.replace(old, copies=copies)
             return
         self.seen[id(leaf)] = len(self.out)
         devices = _devices(leaf, Piece(path, "array"), leaf.shape)
@@ -307,13 +306,12 @@ def _on_dies(
                 f" Components: {', '.join(paths)}."
             )
         components = [
-            Component(**{**c.__dict__, "die": name}) if c.path in hit else c
-            for c in components
+            dataclasses.replace(c, die=name) if c.path in hit else c for c in components
         ]
     return [
         c
         if c.partner is None
-        else Component(**{**c.__dict__, "die": components[c.partner].die})
+        else dataclasses.replace(c, die=components[c.partner].die)
         for c in components
     ]
 

@@ -66,6 +66,20 @@ class AbstractDevice(eqx.Module):
         """The scale of a device that holds the weight 1 of a shortcut."""
 
 
+class AbstractOnBase(AbstractDevice):
+    """A device that is another one, and something done to it: its range is the
+    other's."""
+
+    base: eqx.AbstractVar[AbstractDevice]
+    """The device that is programmed."""
+
+    def scale(self, w: Float[Array, "..."], stack: int = 0) -> Float[Array, "..."]:
+        return self.base.scale(w, stack)
+
+    def mirror_scale(self) -> float:
+        return self.base.mirror_scale()
+
+
 def span(w: Float[Array, "..."], stack: int = 0) -> Float[Array, "..."]:
     """max(w) - min(w), or 2 max|w| where all are equal."""
     axes = tuple(range(stack, w.ndim))

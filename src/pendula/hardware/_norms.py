@@ -10,11 +10,10 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from .._errors import ConfigError
-from ..nn import BatchNorm
+from ..nn import NORM_FLOOR, BatchNorm
 
 
 NORMS = (eqx.nn.BatchNorm, BatchNorm)
-_FLOOR = 1e-5  # of pendula.nn.BatchNorm
 Statistics = tuple[tuple[Array, Array], ...]
 
 
@@ -57,7 +56,7 @@ def statistics(model: Any, state: Any) -> Statistics:
             f"{type(model).__name__}.norm_states gives {len(found)} states for "
             f"{len(norms)} batch norms."
         )
-    return tuple((s.mean, jax.lax.rsqrt(s.variance() + _FLOOR)) for s in found)
+    return tuple((s.mean, jax.lax.rsqrt(s.variance() + NORM_FLOOR)) for s in found)
 
 
 def _of_equinox(norm: eqx.nn.BatchNorm, state: Any) -> tuple[Array, Array]:

@@ -13,7 +13,14 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from .._errors import ConfigError, nearest
 from .._registry import register
 from .._source import Source
-from ._device import AbstractDevice, RangeNoise, Scalar, in_float32, number
+from ._device import (
+    AbstractDevice,
+    AbstractOnBase,
+    RangeNoise,
+    Scalar,
+    in_float32,
+    number,
+)
 
 
 HOUR = 3600.0
@@ -24,7 +31,7 @@ _FIRST = 60.0  # seconds: where the logarithmic law begins
 
 
 @register("device", "relaxing")
-class Relaxing(AbstractDevice):
+class Relaxing(AbstractOnBase):
     r"""A device whose weights relax after programming.
 
     $$ w'(t) = p\,(w) - \rho(t)\, w_p (1 + c\, \xi), \qquad
@@ -98,9 +105,6 @@ class Relaxing(AbstractDevice):
         """rho(t), the share that is lost on the mean."""
         return self.rate * jnp.log1p(jnp.asarray(t) / _FIRST) / math.log(10.0)
 
-    def scale(self, w: Float[Array, "..."], stack: int = 0) -> Float[Array, "..."]:
-        return self.base.scale(w, stack)
-
     def program(
         self,
         key: PRNGKeyArray,
@@ -131,9 +135,6 @@ class Relaxing(AbstractDevice):
         scale: Float[Array, "..."] | None = None,
     ) -> Float[Array, "..."]:
         return self.base.sigma(w, level, scale=scale)
-
-    def mirror_scale(self) -> float:
-        return self.base.mirror_scale()
 
 
 @register("device", "ctt")
@@ -176,7 +177,7 @@ def CTT() -> Relaxing:
 
 
 @register("device", "drift_compensated")
-class GlobalDriftCompensation(AbstractDevice):
+class GlobalDriftCompensation(AbstractOnBase):
     r"""Outputs multiplied by one number, so that their mean size is that of the first
     reading.
 
@@ -225,9 +226,6 @@ class GlobalDriftCompensation(AbstractDevice):
         self.base, self.per, self.t_first = base, per, float(t_first)
         self.default_level = base.default_level
 
-    def scale(self, w: Float[Array, "..."], stack: int = 0) -> Float[Array, "..."]:
-        return self.base.scale(w, stack)
-
     def program(
         self,
         key: PRNGKeyArray,
@@ -255,6 +253,3 @@ class GlobalDriftCompensation(AbstractDevice):
         scale: Float[Array, "..."] | None = None,
     ) -> Float[Array, "..."]:
         return self.base.sigma(w, level, scale=scale)
-
-    def mirror_scale(self) -> float:
-        return self.base.mirror_scale()

@@ -22,9 +22,6 @@ from ._device import AbstractDevice
 from ._twin import AnalogTwin
 
 
-_ROLES = ("plain",)
-
-
 class Perturbation(eqx.Module):
     """Errors as the devices of a twin make them, on the weights that are trained: what
     `train.Smoothed` perturbs with. Ranges are those of the weights at that step, and no
@@ -166,7 +163,7 @@ def clip_weights(
     chosen = [
         c
         for c in twin.components
-        if c.kind in kinds and c.role in _ROLES and math.prod(c.shape) > 1
+        if c.kind in kinds and c.role == "plain" and math.prod(c.shape) > 1
     ]
 
     def init(params: Any) -> optax.EmptyState:
@@ -221,7 +218,7 @@ def range_penalty(
     total = jnp.zeros(())
     for c in twin.components:
         w = leaves[c.leaf]
-        if w is None or c.role not in _ROLES:
+        if w is None or c.role != "plain":
             continue
         if p is None:
             size = twin.device.scale(w, c.stack)
@@ -304,7 +301,7 @@ class RangeWatch(AbstractCallback):
         out: dict[str, float] = {}
         for c in self.twin.components:
             w = leaves[c.leaf] if c.leaf < len(leaves) else None
-            if w is None or c.role not in _ROLES or math.prod(c.shape) < 2:
+            if w is None or c.role != "plain" or math.prod(c.shape) < 2:
                 continue
             w = np.asarray(w, np.float64)
             if w.std() > 0.0:

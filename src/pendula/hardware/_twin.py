@@ -28,6 +28,19 @@ Level = Any
 """A number or array, a `NoiseLevel`, or a dict of such by kind or path."""
 
 
+TABLE_COLUMNS = (
+    "path",
+    "kind",
+    "shape",
+    "devices",
+    "range",
+    "s",
+    "die",
+    "sigma at 0.05",
+)
+"""What the cells of a row of `AnalogTwin.table` are."""
+
+
 class AnalogWarning(PendulaWarning):
     """A conversion, or a level, that was accepted but deserves a look."""
 
@@ -138,8 +151,7 @@ class AnalogTwin(eqx.Module):
         return statistics(self.model, state)
 
     def table(self) -> list[tuple[str, ...]]:
-        """The rows of the table of components, as text: path, kind, shape, devices,
-        range, s, die, sigma at level 0.05."""
+        """The rows of the table of components, as text: `TABLE_COLUMNS`."""
         return table_rows(self)
 
     def __str__(self) -> str:
@@ -374,10 +386,7 @@ def _told(twin: AnalogTwin, level: Scalar) -> Scalar:
 
 def table_text(twin: AnalogTwin) -> str:
     """Components, what is digital, and both conventions of the level."""
-    rows: list[tuple[str, ...]] = [
-        ("path", "kind", "shape", "devices", "range", "s", "die", "sigma at 0.05")
-    ]
-    rows.extend(table_rows(twin))
+    rows = [TABLE_COLUMNS, *table_rows(twin)]
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     line = lambda row: "  ".join(
         cell.ljust(width) for cell, width in zip(row, widths, strict=True)

@@ -13,11 +13,11 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from .._errors import ConfigError
 from .._registry import register
 from .._source import Source
-from ._device import AbstractDevice, Scalar, in_float32
+from ._device import AbstractDevice, AbstractOnBase, Scalar, in_float32
 
 
 @register("device", "write_verify")
-class WriteVerify(AbstractDevice):
+class WriteVerify(AbstractOnBase):
     r"""Each device is read after it is written, and written again with a fresh error
     while it misses its target.
 
@@ -73,9 +73,6 @@ class WriteVerify(AbstractDevice):
         self.tolerance, self.meas_noise = float(tolerance), float(meas_noise)
         self.default_level = base.default_level
 
-    def scale(self, w: Float[Array, "..."], stack: int = 0) -> Float[Array, "..."]:
-        return self.base.scale(w, stack)
-
     def program(
         self,
         key: PRNGKeyArray,
@@ -125,6 +122,3 @@ class WriteVerify(AbstractDevice):
             "the error that write and verify leaves is not additive: it has no "
             "standard deviation ahead of the drawing. Draw chips instead."
         )
-
-    def mirror_scale(self) -> float:
-        return self.base.mirror_scale()

@@ -18,6 +18,7 @@ from ._mlp import (
     activation as activation,
 )
 from ._norm import (
+    NORM_FLOOR as NORM_FLOOR,
     BatchNorm as BatchNorm,
     GroupNorm as GroupNorm,
     NormState as NormState,

@@ -15,7 +15,7 @@ from .._source import Source
 from .._tree import Fixed
 
 
-FLOOR = 1e-5
+NORM_FLOOR = 1e-5
 """Least variance that is divided by, and least one that a state keeps."""
 
 
@@ -25,9 +25,9 @@ def at_least_float32(x: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 def _affine(x: Array, mean: Array, variance: Array, scale: Array, bias: Array) -> Array:
-    """(x - mean) / sqrt(variance + FLOOR) * scale + bias, each `"chan"`, as one
+    """(x - mean) / sqrt(variance + NORM_FLOOR) * scale + bias, each `"chan"`, as one
     product and one sum an entry; in the dtype of x, whatever that of the others."""
-    factor = scale * jax.lax.rsqrt(variance + FLOOR)
+    factor = scale * jax.lax.rsqrt(variance + NORM_FLOOR)
     wide = (1,) * (x.ndim - 1) + (-1,)
     away = at_least_float32(x) - mean.reshape(wide)
     return (away * factor.reshape(wide) + bias.reshape(wide)).astype(x.dtype)
@@ -128,14 +128,14 @@ class NormState(Fixed):
     def variance(self) -> Float[Array, "*node chan"]:
         """The variance, above 1e-5."""
         plain = jnp.exp(self.spread) if self.logarithmic else self.spread
-        return jnp.maximum(plain, FLOOR)
+        return jnp.maximum(plain, NORM_FLOOR)
 
     def follow(self, mean: Array, variance: Array, keep: float) -> NormState:
         """The state after one more batch, of which `1 - keep` is taken over."""
         old = jnp.exp(self.spread) if self.logarithmic else self.spread
-        new = keep * jnp.maximum(old, FLOOR) + (1.0 - keep) * variance
-        low = jnp.sum(old < FLOOR).astype(jnp.int32)
-        new = jnp.maximum(new, FLOOR)
+        new = keep * jnp.maximum(old, NORM_FLOOR) + (1.0 - keep) * variance
+        low = jnp.sum(old < NORM_FLOOR).astype(jnp.int32)
+        new = jnp.maximum(new, NORM_FLOOR)
         return NormState(
             keep * self.mean + (1.0 - keep) * mean,
             jnp.log(new) if self.logarithmic else new,

@@ -49,12 +49,13 @@ class Draw(eqx.Module):
         """Independent normal numbers of standard deviation sigma; nothing is drawn
         where sigma is 0."""
         sigma, seed = jax.lax.stop_gradient((self.sigma, self.seed))
-        whole = seed.astype(jnp.uint32)
+        # a mirrored error has both signs turned: the same numbers, the other way
+        whole = jnp.abs(seed).astype(jnp.uint32)
         key = jax.random.fold_in(
             jax.random.fold_in(jax.random.key(0), whole[0]), whole[1]
         )
         draw = lambda: sigma * jax.random.normal(key, shape, sigma.dtype)
-        return jax.lax.cond(sigma > 0, draw, lambda: jnp.zeros(shape, sigma.dtype))
+        return jax.lax.cond(sigma != 0, draw, lambda: jnp.zeros(shape, sigma.dtype))
 
 
 @register("module")

@@ -12,7 +12,14 @@ import numpy as np
 
 from .._errors import ConfigError
 from .._files import replacing
-from ..hardware import AbstractDevice, AnalogTwin, NoiseLevel, NoiseReport, RangeNoise
+from ..hardware import (
+    TABLE_COLUMNS,
+    AbstractDevice,
+    AnalogTwin,
+    NoiseLevel,
+    NoiseReport,
+    RangeNoise,
+)
 from ._blocks import AbstractBlock, Facts, Picture, Section, Table, Text
 from ._draw import canvas, drawing, to_svg
 from ._numbers import number
@@ -20,7 +27,6 @@ from ._page import page
 
 
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#000000", "#e69f00")
-_HEAD = ("path", "kind", "shape", "devices", "range", "s", "die", "sigma at 0.05")
 
 
 def chips_page(
@@ -110,7 +116,7 @@ def _components(twin: AnalogTwin) -> list[AbstractBlock]:
     rows = twin.table()
     total = sum(c.devices for c in twin.components)
     blocks: list[AbstractBlock] = [
-        Table(_HEAD, rows, f"{total} devices", words=(0, 1, 2, 6))
+        Table(TABLE_COLUMNS, rows, f"{total} devices", words=(0, 1, 2, 6))
     ]
     if twin.digital:
         blocks.append(Table(("path", "why it is digital"), twin.digital, words=None))

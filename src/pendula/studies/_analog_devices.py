@@ -287,7 +287,7 @@ def _kept(run: Run, nets: list, data: tuple) -> Iterator[Claim]:
             twin, mine = to_analog(net, device), jax.random.key(100 + seed)
             told = time_to_failure(twin, right, data, 0.01, key=mine, n=chips)
             failures.append(min(told.failure / HOUR, 1e4))
-            period, _ = refresh(twin, right, data, key=mine, n=chips, cycles=2)
+            period, _ = refresh(twin, right, data, key=mine, n=2 * chips)
             periods.append(period / HOUR)
         yield run.row(f"analog.devices.{key}_failure").measured(failures)
         yield run.row(f"analog.devices.{key}_refresh").measured(periods)

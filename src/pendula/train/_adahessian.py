@@ -13,6 +13,7 @@ import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from .._errors import ConfigError
+from ._estimator import drawn
 
 
 _STREAM = 0x4E03  # draws are of a stream of their own
@@ -117,19 +118,9 @@ def _diagonal(
     value_and_grad_fn: Callable[[Any], Any], params: Any, key: PRNGKeyArray
 ) -> Any:
     """z * (H z) for random signs z."""
-    z = signs(jax.random.fold_in(key, _STREAM), params)
+    z = drawn(jax.random.rademacher, jax.random.fold_in(key, _STREAM), params)
     _, product = jax.jvp(lambda p: value_and_grad_fn(p)[1], (params,), (z,))
     return jax.tree.map(jnp.multiply, z, product)
-
-
-def signs(key: PRNGKeyArray, tree: Any) -> Any:
-    """Independent numbers -1 or 1, a tree of the same shapes."""
-    leaves, structure = jax.tree.flatten(tree)
-    made = [
-        jax.random.rademacher(jax.random.fold_in(key, k), x.shape, x.dtype)
-        for k, x in enumerate(leaves)
-    ]
-    return jax.tree.unflatten(structure, made)
 
 
 def spatial_mean(x: Float[Array, "..."]) -> Float[Array, "..."]:

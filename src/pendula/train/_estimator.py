@@ -202,6 +202,17 @@ def at_step(level: Any, step: Int[Array, ""] | int) -> Any:
     return level(step) if callable(level) else level
 
 
+def drawn(sample: Callable[..., Array], key: PRNGKeyArray, tree: Any) -> Any:
+    """Independent random numbers, a tree of the same shapes: `sample(key, shape,
+    dtype)` of each array, such as `jax.random.normal`."""
+    leaves, structure = jax.tree.flatten(tree)
+    made = [
+        sample(jax.random.fold_in(key, k), x.shape, x.dtype)
+        for k, x in enumerate(leaves)
+    ]
+    return jax.tree.unflatten(structure, made)
+
+
 def average(x: Array) -> Array:
     """Mean over the first axis, of several passes; of whole numbers and switches the
     last one."""

@@ -16,6 +16,7 @@ from ._estimator import (
     Number,
     Valued,
     average,
+    drawn,
     number,
     whole,
 )
@@ -110,7 +111,7 @@ class EntropySGD(AbstractEstimator):
             x, mean, speed = carry
             mine = jax.tree.map(lambda b: b[k], batch) if self.apart else batch
             told, slope = valued(x, mine, jax.random.fold_in(key, k))
-            noise = _normal(jax.random.fold_in(own, k), x)
+            noise = drawn(jax.random.normal, jax.random.fold_in(own, k), x)
             to = lambda a, like: a.astype(like.dtype)
             pull = jax.tree.map(
                 lambda g, a, w: g + to(gamma, g) * (a - w), slope, x, params
@@ -147,13 +148,3 @@ def _check_batches(batch: Any, steps: int) -> None:
             f"EntropySGD with apart=True: the batch has arrays of shapes {shapes}; "
             f"expected {steps} on the first axis, one batch for each inner step."
         )
-
-
-def _normal(key: PRNGKeyArray, tree: Any) -> Any:
-    """Independent normal numbers, a tree of the same shapes."""
-    leaves, structure = jax.tree.flatten(tree)
-    made = [
-        jax.random.normal(jax.random.fold_in(key, k), x.shape, x.dtype)
-        for k, x in enumerate(leaves)
-    ]
-    return jax.tree.unflatten(structure, made)

@@ -12,13 +12,14 @@ import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from .._errors import ConfigError
-from ._adahessian import signs, spatial_mean
+from ._adahessian import spatial_mean
 from ._estimator import (
     AbstractEstimator,
     Estimate,
     Scalar,
     Valued,
     at_step,
+    drawn,
     levelled,
     number,
     whole,
@@ -93,7 +94,7 @@ class TracePenalty(AbstractEstimator):
         own = jax.random.fold_in(key, _PENALTY)
 
         def penalty(params: Any, k: Array) -> Scalar:
-            z = signs(jax.random.fold_in(own, k), params)
+            z = drawn(jax.random.rademacher, jax.random.fold_in(own, k), params)
             along = jax.tree.map(lambda s, z: s.astype(z.dtype) * z, sigma, z)
             value = lambda p: valued(p, batch, key)[0][0]
             once = lambda p: jax.jvp(value, (p,), (along,))[1]
