@@ -1,5 +1,6 @@
 """Networks on physical devices: analog memories, training for them and with them."""
 
+from ._circuits import PulseWidth as PulseWidth, ReadNoise as ReadNoise
 from ._component import (
     Component as Component,
     Piece as Piece,

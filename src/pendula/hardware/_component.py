@@ -11,6 +11,7 @@ import jax
 
 from .._errors import ConfigError
 from ..nn import MLP, BatchNorm, Convolution, GroupNorm, Layers, Shortcut
+from ._circuits import PulseWidth, ReadNoise
 from ._unfold import Unfolded
 
 
@@ -23,6 +24,8 @@ KINDS = (
     "bias",
     "batchnorm",
     "shortcut",
+    "read",
+    "pulse",
 )
 
 
@@ -37,7 +40,10 @@ class Piece:
       range of its own.
     - `bias_of`: name of the weight whose rows it shares.
     - `role`: `"plain"`; `"scale"` and `"offset"` of a batch norm; `"draw"`, an error
-      that is drawn at the call, and `of`, the array whose range it goes by.
+      that is drawn at the call, and `of`, the array whose range it goes by (1 without
+      one).
+    - `level`: of an error that has its own, whatever level chips are asked for; a
+      level by kind or path still counts.
     """
 
     name: str
@@ -46,6 +52,7 @@ class Piece:
     bias_of: str | None = None
     role: str = "plain"
     of: str | None = None
+    level: float | None = None
 
 
 Rule = Callable[[Any], tuple[Piece, ...]]
@@ -96,7 +103,8 @@ class Component:
     `shape`; `die`: components of one die share a range; `partner`: place, among the
     components, of the weight whose rows a bias shares (or of the scale of a batch
     norm); `role` as of a `Piece`; `norm`: which statistics a batch norm uses;
-    `of`: leaf whose range an error drawn at the call goes by; `devices`: how many.
+    `of`: leaf whose range an error drawn at the call goes by; `devices`: how many;
+    `level`: its own, where it has one.
     """
 
     path: str
@@ -111,6 +119,7 @@ class Component:
     role: str = "plain"
     norm: int | None = None
     of: int | None = None
+    level: float | None = None
 
 
 @register_analog(eqx.nn.Linear)
@@ -136,9 +145,23 @@ def _convolution(module: Convolution) -> tuple[Piece, ...]:
 @register_analog(Unfolded)
 def _unfolded(module: Unfolded) -> tuple[Piece, ...]:
     return (
+        Piece("conv.weight", None),
+        Piece("conv.bias", None),
         Piece("error.sigma", "conv", role="draw", of="conv.weight"),
         Piece("bias_error.sigma", "bias", role="draw", of="conv.bias"),
     )
+
+
+@register_analog(ReadNoise)
+def _read_noise(module: ReadNoise) -> tuple[Piece, ...]:
+    inner = "layer.conv" if isinstance(module.layer, Unfolded) else "layer"
+    of = f"{inner}.weight"
+    return (Piece("error.sigma", "read", role="draw", of=of, level=module.level),)
+
+
+@register_analog(PulseWidth)
+def _pulse_width(module: PulseWidth) -> tuple[Piece, ...]:
+    return (Piece("error.sigma", "pulse", role="draw", level=module.jitter),)
 
 
 @register_analog(eqx.nn.GRUCell)

@@ -16,6 +16,7 @@ import numpy as np
 from .._errors import ConfigError, DataError, nearest
 from .._tree import Fixed
 from ..nn import Convolution, Shortcut
+from ._circuits import with_circuits
 from ._component import (
     Component,
     Piece,
@@ -48,6 +49,7 @@ def to_analog(
     shortcut: bool = True,
     bias: str | float = "match",
     bias_rows: int = 1,
+    circuits: Any = None,
 ) -> AnalogTwin:
     r"""The analog twin of any model: its weights are devices, and
     `twin.sample(key)` is one simulated chip, again a model of the same call.
@@ -76,6 +78,9 @@ def to_analog(
     - `bias`: $y = [W\ b/s]\,[x; s]$ with `"match"`, s = range(b) / range(W), for which
       the noise of every output is least; `"shared"`, s = 1, or a number s;
       `"own_die"`; `"digital"`. `bias_rows`: devices that share a bias.
+    - `circuits`: what stands about each linear layer and convolution, a function of
+      the layer: `lambda layer: Quantised(PulseWidth(ReadNoise(layer, 0.01), 8), None,
+      8)`; none without, as published. The errors of circuits have levels of their own.
 
     **Returns:** an `AnalogTwin`.
     **Raises:** `ConfigError` for options that are unknown or select nothing;
@@ -101,8 +106,12 @@ def to_analog(
     if unfold:
         mode = "exact" if unfold is True else str(unfold)
         model = _unfolded(model, mode)
+    if circuits is not None:
+        model = with_circuits(model, circuits)
     walk = _Walk(model, where, batchnorm, shortcut, bias)
     components = _on_dies(walk.components(), die)
+    if circuits is not None:
+        _check_reached(components)
     if not components:
         raise ConfigError(
             "no array of the model becomes a device: "
@@ -162,12 +171,7 @@ class _Walk:
         if rule is not None:
             self._module(path, node, rule(node))
             return
-        children, _ = jax.tree_util.tree_flatten_with_path(
-            node, is_leaf=lambda n: n is not node
-        )
-        for step, child in children:
-            if child is not None and not eqx.is_array(child) and step:
-                self._visit(_below(path, step), child)
+        self._within(path, node)
 
     def _module(self, path: str, node: Any, pieces: tuple[Piece, ...]) -> None:
         placed: dict[str, int] = {}
@@ -175,10 +179,22 @@ class _Walk:
             full = joined(path, piece.name)
             if full not in self.place or self.leaves[self.place[full]] is None:
                 continue
-            if not eqx.is_inexact_array(self.leaves[self.place[full]]):
+            if full in self.done or not eqx.is_inexact_array(
+                self.leaves[self.place[full]]
+            ):
                 continue
             self._piece(path, node, piece, full, placed)
+        self._within(path, node)
         self._exact(path, node, type(node).__name__)
+
+    def _within(self, path: str, node: Any) -> None:
+        """The modules that a module holds."""
+        children, _ = jax.tree_util.tree_flatten_with_path(
+            node, is_leaf=lambda n: n is not node
+        )
+        for step, child in children:
+            if child is not None and not eqx.is_array(child) and step:
+                self._visit(_below(path, step), child)
 
     def _piece(
         self, path: str, node: Any, piece: Piece, full: str, placed: dict[str, int]
@@ -221,6 +237,7 @@ class _Walk:
                 piece.role,
                 self.norms.get(path or "model") if piece.role in _NORM_ROLES else None,
                 of,
+                piece.level,
             )
         )
         if piece.role == "draw":
@@ -314,6 +331,27 @@ def _on_dies(
         else dataclasses.replace(c, die=components[c.partner].die)
         for c in components
     ]
+
+
+def _check_reached(components: list[Component]) -> None:
+    """Circuits that stand about some devices only would be silent about the rest."""
+    left = [
+        c.path
+        for c in components
+        if c.kind in ("recurrent", "array", "embedding") or _in_stack(c)
+    ]
+    if left:
+        raise ConfigError(
+            f'circuits stand about linear layers and convolutions; "{left[0]}" '
+            f"({len(left)} in all) belongs to none. Build the model of "
+            "equinox.nn.Linear or Conv, or leave circuits out."
+        )
+
+
+def _in_stack(c: Component) -> bool:
+    """Whether weights of a linear layer stand in a module of several."""
+    name = c.path.rsplit(".", 1)[-1]
+    return c.kind == "linear" and name != "weight"
 
 
 def _check_weights(

@@ -107,7 +107,7 @@ class AnalogTwin(eqx.Module):
                 continue
             mine = jax.random.fold_in(key, zlib.crc32(c.path.encode()))
             if c.role == "draw":
-                made.append(self._drawn(w, scale, eta))
+                made.append(self._drawn(c, w, scale, eta))
                 leaves[c.leaf + 1] = Draw.seeded(mine)
             else:
                 made.append(self._programmed(c, mine, w, scale, eta, t))
@@ -201,6 +201,8 @@ class AnalogTwin(eqx.Module):
         return out
 
     def _own(self, c: Component, w: Array) -> Array:
+        if c.kind == "pulse":
+            return jnp.ones_like(w)  # a share of the longest
         if c.kind == "shortcut":
             return jnp.full(w.shape, self.device.mirror_scale(), w.dtype)
         return self.device.scale(w, c.stack)
@@ -279,8 +281,12 @@ class AnalogTwin(eqx.Module):
         made = jax.lax.map(one, jax.random.split(key, rows))
         return jnp.mean(made, axis=0)
 
-    def _drawn(self, w: Array, scale: Array | None, eta: Scalar) -> Array:
-        """sigma of an error that is drawn at the call."""
+    def _drawn(self, c: Component, w: Array, scale: Array | None, eta: Scalar) -> Array:
+        """sigma of an error that is drawn at the call: of circuits a share of the
+        range, whatever law the devices follow."""
+        if c.level is not None:
+            size = jnp.max(_there(scale)).astype(jnp.float32)
+            return jnp.asarray(eta, jnp.float32) * size
         size = self.device.sigma(w, eta, scale=scale)
         return jnp.max(size).astype(jnp.float32)
 
@@ -326,8 +332,12 @@ def levels_of(twin: AnalogTwin, level: Level) -> list[Scalar]:
     if level is None:
         level = twin.device.default_level
     if not isinstance(level, Mapping):
-        return [_told(twin, checked(level))] * len(twin.components)
-    out: list[Scalar] = [twin.device.default_level] * len(twin.components)
+        told = _told(twin, checked(level))
+        return [told if c.level is None else c.level for c in twin.components]
+    out: list[Scalar] = [
+        twin.device.default_level if c.level is None else c.level
+        for c in twin.components
+    ]
     paths = [c.path for c in twin.components]
     for name, value in level.items():
         value = _told(twin, checked(value, name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal, get_args
 
 import equinox as eqx
@@ -48,35 +49,23 @@ class Unfolded(eqx.Module):
                 f'unfold "{mode}" is unknown.{nearest(mode, get_args(Unfold))} '
                 "Allowed: exact, marginal."
             )
-        if getattr(conv, "groups", 1) != 1 or any(
-            d != 1 for d in getattr(conv, "dilation", (1,))
-        ):
-            raise ConfigError(
-                "a convolution with groups or dilation cannot be unfolded. Take "
-                "unfold=False."
-            )
+        check_plain(conv, "be unfolded: take unfold=False")
         self.conv, self.mode, self.limit_mb = conv, mode, limit_mb
         self.error, self.bias_error = Draw.none(), Draw.none()
 
     def __call__(self, x: Array, **named: Any) -> Array:
         """The convolution of one sample, with errors."""
         y = self.conv(x, **named)
-        last = isinstance(self.conv, Convolution)
-        rows = jnp.moveaxis(y, -1, 0) if last else y  # channels first
-        shape = rows.shape
-        flat = rows.reshape(shape[0], -1)
-        inputs = jnp.moveaxis(x, -1, 0) if last else x
         if self.mode == "exact":
-            flat = flat + self._exact(inputs, flat)
+            channels = _first(self.conv, x)
+            extra = lambda flat: flat + self._exact(channels, flat)
+            y = _by_place(self.conv, y, extra)
         else:
-            norms = jnp.sqrt(self._patch_squares(inputs)).reshape(1, -1)
-            flat = flat + norms.astype(flat.dtype) * self.error(flat.shape).astype(
-                flat.dtype
-            )
-        if self.conv.bias is not None:
-            flat = flat + self.bias_error(flat.shape).astype(flat.dtype)
-        rows = flat.reshape(shape)
-        return jnp.moveaxis(rows, 0, -1) if last else rows
+            y = per_place(self.conv, x, y, self.error)
+        if self.conv.bias is None:
+            return y
+        offset = lambda flat: flat + self.bias_error(flat.shape).astype(flat.dtype)
+        return _by_place(self.conv, y, offset)
 
     def _exact(self, x: Array, flat: Array) -> Array:
         """The share of the errors in the outputs, `"out place"`."""
@@ -95,22 +84,59 @@ class Unfolded(eqx.Module):
 
     def _patches(self, x: Array) -> Array:
         """What each place sees, `"fan place"`."""
-        size, strides, padding = self._window()
+        size, strides, padding = _window(self.conv)
         found = jax.lax.conv_general_dilated_patches(x[None], size, strides, padding)[0]
         return found.reshape(found.shape[0], -1)
 
-    def _patch_squares(self, x: Array) -> Float[Array, " place"]:
-        """The squared norm of what each place sees."""
-        size, strides, padding = self._window()
-        ones = jnp.ones((1, x.shape[0], *size), x.dtype)
-        total = jax.lax.conv_general_dilated((x * x)[None], ones, strides, padding)
-        return jnp.maximum(total.reshape(-1), 0.0)
 
-    def _window(self) -> tuple[tuple[int, ...], tuple[int, ...], Any]:
-        """Kernel size, strides and padding."""
-        conv = self.conv
-        if isinstance(conv, Convolution):
-            side = conv.weight.shape[0]
-            pad = (side - 1) // 2
-            return (side, side), (conv.stride,) * 2, ((pad, pad), (pad, pad))
-        return tuple(conv.kernel_size), tuple(conv.stride), conv.padding
+def per_place(layer: Any, x: Array, y: Array, error: Draw) -> Array:
+    r"""Outputs with the error $\sigma \lVert x_p \rVert\, \epsilon$ at every place p of
+    a convolution, or of the one place of a linear layer."""
+    conv = layer.conv if isinstance(layer, Unfolded) else layer
+    if isinstance(conv, eqx.nn.Linear):
+        norms = jnp.linalg.norm(x).reshape(1, 1)
+    else:
+        norms = jnp.sqrt(_patch_squares(conv, _first(conv, x))).reshape(1, -1)
+
+    def noisy(flat: Array) -> Array:
+        return flat + norms.astype(flat.dtype) * error(flat.shape).astype(flat.dtype)
+
+    return _by_place(conv, y, noisy)
+
+
+def _first(conv: Any, x: Array) -> Array:
+    """An image with its channels first."""
+    return jnp.moveaxis(x, -1, 0) if isinstance(conv, Convolution) else x
+
+
+def _by_place(conv: Any, y: Array, change: Callable[[Array], Array]) -> Array:
+    """An output changed as a table `"out place"`."""
+    rows = _first(conv, jnp.atleast_1d(y))
+    changed = change(rows.reshape(rows.shape[0], -1)).reshape(rows.shape)
+    back = jnp.moveaxis(changed, 0, -1) if isinstance(conv, Convolution) else changed
+    return back.reshape(y.shape)
+
+
+def _patch_squares(conv: Any, x: Array) -> Float[Array, " place"]:
+    """The squared norm of what each place sees."""
+    size, strides, padding = _window(conv)
+    ones = jnp.ones((1, x.shape[0], *size), x.dtype)
+    total = jax.lax.conv_general_dilated((x * x)[None], ones, strides, padding)
+    return jnp.maximum(total.reshape(-1), 0.0)
+
+
+def _window(conv: Any) -> tuple[tuple[int, ...], tuple[int, ...], Any]:
+    """Kernel size, strides and padding."""
+    if isinstance(conv, Convolution):
+        side = conv.weight.shape[0]
+        pad = (side - 1) // 2
+        return (side, side), (conv.stride,) * 2, ((pad, pad), (pad, pad))
+    return tuple(conv.kernel_size), tuple(conv.stride), conv.padding
+
+
+def check_plain(conv: Any, what: str) -> None:
+    """Refuse groups and dilation. **Raises:** `ConfigError`."""
+    if getattr(conv, "groups", 1) != 1 or any(
+        d != 1 for d in getattr(conv, "dilation", (1,))
+    ):
+        raise ConfigError(f"a convolution with groups or dilation cannot {what}.")

@@ -67,7 +67,9 @@ def digits(part: str, count: int) -> Digits:
 class Way:
     """How a network is trained: `words`; `make(twin, steps)`, its estimator and
     transform behind the rate; `cost`: gradients a step, by which epochs are divided
-    where `equal`; `last`: the weights that count, from weights and optimiser state."""
+    where `equal`; `last`: the weights that count, from weights and optimiser state;
+    `lr`: its own rate; `apart`: whether each gradient of a step has a batch of its own;
+    `nesterov`: of the momentum."""
 
     words: str
     make: Make
@@ -75,6 +77,8 @@ class Way:
     equal: bool = False
     last: Callable[[Any, Any], Any] = lambda params, opt: params
     lr: float | None = None
+    apart: bool = False
+    nesterov: bool = False
 
 
 def _ha(
@@ -111,10 +115,13 @@ WAYS = {
     "sam": Way("SAM, rho 0.05", _with(lambda: Sam(0.05)), cost=2),
     "asam": Way("ASAM, rho 0.5", _with(lambda: Asam(0.5)), cost=2),
     "entropy": Way(
-        "Entropy-SGD, L = 5, a fifth of the epochs",
-        _with(lambda: EntropySGD(_LOOPS, gamma0=1e-4)),
+        "Entropy-SGD, L = 5, a fifth of the steps",
+        _with(lambda: EntropySGD(_LOOPS, gamma0=1e-4, inner_lr=0.05, apart=True)),
         cost=_LOOPS,
         equal=True,
+        lr=1.0,
+        apart=True,
+        nesterov=True,
     ),
     "swa": Way(
         "mean of the weights over the second half",
@@ -194,11 +201,11 @@ def trained(
     weights as the way says."""
     net = started(sizes, seed, activation) if net is None else net
     twin = to_analog(net, RangeNoise())
-    batches = ShuffledBatches(data, batch, seed)
-    per = batches.per_epoch
+    batches = _batches(way, data, batch, seed)
+    per = ShuffledBatches(data, batch, seed).per_epoch
     steps = max(1, round(per * epochs / (way.cost if way.equal else 1)))
     rate = optax.cosine_decay_schedule(way.lr or lr, steps)
-    base = optax.sgd(rate, momentum=0.9)
+    base = optax.sgd(rate, momentum=0.9, nesterov=way.nesterov)
     if decay:
         base = optax.chain(optax.add_decayed_weights(decay), base)
     estimator, transform = way.make(twin, steps, base)
@@ -209,6 +216,16 @@ def trained(
 
     state, _ = train_run(step, state, batches, num_steps=steps, log_every=per)
     return way.last(state.params, state.opt)
+
+
+def _batches(way: Way, data: Digits, size: int, seed: int) -> Callable[[int], Any]:
+    """The batches of a training: of one that takes them apart, several a step on a
+    leading axis."""
+    if not way.apart:
+        return ShuffledBatches(data, size, seed)
+    wide = ShuffledBatches(data, way.cost * size, seed)
+    cut = lambda a: a.reshape(way.cost, size, *a.shape[1:])
+    return lambda step: tuple(cut(a) for a in wide(step))
 
 
 def kept(run: Run, name: str, make: Callable[[], Layers]) -> Layers:
