@@ -305,7 +305,7 @@ def test_every_study_has_a_table_of_its_own():
         "autoencoder",
         *["mnist", "devices", "range", "dynamics", "speed", "cifar"],
         *["theory", "picture", "order", "second_order"],
-        *["aware", "local", "reservoir", "vowels"],
+        *["aware", "local", "reservoir", "vowels", "equilibrium", "quantised"],
     ]
 
 

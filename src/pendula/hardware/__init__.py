@@ -111,6 +111,7 @@ from ._projection import (
 )
 from ._quantise import (
     BiPer as BiPer,
+    Code as Code,
     DiscretizeThenNoise as DiscretizeThenNoise,
     Quantiser as Quantiser,
     quantise as quantise,

@@ -18,12 +18,14 @@ from ..data import Scaling, ShuffledBatches
 from ..diagnostics import cross_entropy
 from ..hardware import (
     AnalogTwin,
+    Code,
     NoiseReport,
     RangeNoise,
     clip_weights,
     hardware_aware,
     is_right,
     monte_carlo,
+    quantised,
     robust_recipe,
     to_analog,
 )
@@ -196,9 +198,10 @@ def trained(
     decay: float = 0.0,
     dropout: float = 0.0,
     net: Layers | None = None,
+    code: Code | None = None,
 ) -> Layers:
     """A network after some epochs of momentum descent (0.9) on a cosine, gradients and
-    weights as the way says."""
+    weights as the way says; with a code for the weights that it makes of them."""
     net = started(sizes, seed, activation) if net is None else net
     twin = to_analog(net, RangeNoise())
     batches = _batches(way, data, batch, seed)
@@ -209,7 +212,11 @@ def trained(
     if decay:
         base = optax.chain(optax.add_decayed_weights(decay), base)
     estimator, transform = way.make(twin, steps, base)
-    loss = lambda net, batch, key: mean_loss(net, batch, key, dropout)
+
+    def loss(net: Layers, batch: Digits, key: PRNGKeyArray) -> Array:
+        seen = net if code is None else quantised(net, code, key=key)
+        return mean_loss(seen, batch, key, dropout)
+
     step = gradient_step(loss, transform, estimator=estimator)
     key = jax.random.key(1000 + seed)
     state = TrainState.start(net, transform.init(net), key)

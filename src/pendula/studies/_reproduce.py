@@ -172,6 +172,8 @@ _MODULES = {
         "_physical_local",
         "_physical_reservoir",
         "_physical_vowels",
+        "_physical_equilibrium",
+        "_physical_quantised",
     ),
 }
 BUDGETS = ("full", "quick")
