@@ -10,6 +10,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from pendula._errors import ConfigError, DataError
+from pendula.dynamics import ESNN
 from pendula.hardware import AnalogWarning, RangeNoise, TwinCell, to_analog
 from pendula.nn import MLP, Convolution, Layers, Shortcut
 
@@ -272,3 +273,19 @@ def test_weights_that_are_not_finite_are_named():
 def test_equal_weights_warn_once():
     with pytest.warns(AnalogWarning, match="no span"):
         to_analog(linear(np.ones((2, 2))))
+
+
+@pytest.mark.filterwarnings("ignore:all weights")
+def test_a_model_that_was_loaded_has_chips_too():
+    """Arrays of NumPy, as files give them, and the Slinky's network, whose layers see
+    all before them."""
+    net = eqx.nn.Linear(2, 1, key=KEY)
+    one = to_analog(net).sample(KEY, 0.05)
+    loaded = jax.tree.map(np.asarray, net)
+    other = to_analog(loaded).sample(KEY, 0.05)
+    assert_array_equal(one.weight, other.weight)
+    energy = ESNN.create(KEY, width=4, depth=2)
+    twin = to_analog(energy)
+    assert {c.kind for c in twin.components} == {"linear", "bias"}
+    assert len(twin.components) == 8
+    assert all(reason == "fixed" for _, reason in twin.digital)

@@ -10,7 +10,15 @@ import equinox as eqx
 import jax
 
 from .._errors import ConfigError
-from ..nn import MLP, BatchNorm, Convolution, GroupNorm, Layers, Shortcut
+from ..nn import (
+    MLP,
+    BatchNorm,
+    Convolution,
+    GroupNorm,
+    Layers,
+    Shortcut,
+    ShortcutNet,
+)
 from ._circuits import PulseWidth, ReadNoise
 from ._unfold import Unfolded
 
@@ -238,6 +246,22 @@ def _layers(module: Layers) -> tuple[Piece, ...]:
     for k in range(len(module.weights)):
         pieces.append(Piece(f"weights[{k}]", "linear"))
         pieces.append(Piece(f"biases[{k}]", "bias", bias_of=f"weights[{k}]"))
+    return tuple(pieces)
+
+
+@register_analog(ShortcutNet)
+def _shortcut_net(module: ShortcutNet) -> tuple[Piece, ...]:
+    """Each layer sees all before it; the readout is one row of weights."""
+    stack = module.first.ndim - 2
+    pieces = [
+        Piece("first", "linear", stack),
+        Piece("first_bias", "bias", stack, bias_of="first"),
+    ]
+    for k in range(len(module.weights)):
+        pieces.append(Piece(f"weights[{k}]", "linear", stack))
+        pieces.append(Piece(f"biases[{k}]", "bias", stack, bias_of=f"weights[{k}]"))
+    pieces.append(Piece("last", "linear", stack))
+    pieces.append(Piece("last_bias", "bias", stack, bias_of="last"))
     return tuple(pieces)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from .._errors import ConfigError, PendulaWarning, nearest
+from .._precision import to_device
 from ..nn import Draw
 from ._component import KINDS, Component
 from ._device import AbstractDevice, RangeNoise, Scalar
@@ -161,6 +162,7 @@ class AnalogTwin(eqx.Module):
         """What the devices of each component are programmed to; None for arrays that
         are not there."""
         out: list[Array | None] = []
+        leaves = to_device(leaves)  # a model that was loaded has NumPy arrays
         for c in self.components:
             w = leaves[c.leaf]
             if w is None:

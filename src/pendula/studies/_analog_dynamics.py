@@ -29,7 +29,7 @@ from ._row import Row
 from ._study import Run
 
 
-_LEVELS = (0.0, 0.02, 0.05, 0.1)
+LEVELS = (0.0, 0.02, 0.05, 0.1)
 _WAYS = {
     "fitted": "as fitted",
     "plain": "trained further, plain",
@@ -49,7 +49,7 @@ _TRIED = (
 
 def _rows() -> Iterator[Row]:
     for way, words in _WAYS.items():
-        for level in _LEVELS:
+        for level in LEVELS:
             percent = round(100 * level)
             yield Row(
                 f"analog.dynamics.{way}_{percent}",
@@ -106,14 +106,14 @@ def dynamics(run: Run) -> Iterator[Claim]:
             )
             key = jax.random.key(seed)
             ys = jax.numpy.asarray(test.ys, jax.numpy.float32)
-            report = monte_carlo(twin, error, ys, key, s["chips"], _LEVELS)
+            report = monte_carlo(twin, error, ys, key, s["chips"], LEVELS)
             found[way].append(report)
     medians = {
         way: np.stack([np.median(r.values, axis=1) for r in reports])
         for way, reports in found.items()
     }
     for way, table in medians.items():
-        for level, column in zip(_LEVELS, table.T, strict=True):
+        for level, column in zip(LEVELS, table.T, strict=True):
             percent = round(100 * level)
             yield run.row(f"analog.dynamics.{way}_{percent}").measured(column)
     ratio = medians["ha"] / medians["plain"]
@@ -135,7 +135,7 @@ def _models(run: Run, seed: int) -> dict[str, Any]:
         config = FitConfig(ModelConfig(), TrainConfig(minutes=s["minutes"]))
         return fit(None, train, config, judged=False).model()
 
-    first = _once(run.scratch / f"fitted-{seed}.safetensors", fitted)
+    first = once(run.scratch / f"fitted-{seed}.safetensors", fitted)
     twin = to_analog(first, RangeNoise())
     substeps = int(getattr(first, "substeps", 1))
     more: dict[str, Any] = {
@@ -152,14 +152,14 @@ def _models(run: Run, seed: int) -> dict[str, Any]:
         ("ha", HardenConfig(level=0.05, samples=4, clip=1.5, **more)),
     ):
         run.progress(f"seed {seed}: {way}")
-        made[way] = _once(
+        made[way] = once(
             run.scratch / f"{way}-{seed}.safetensors",
             lambda config=config: harden(first, train.ys, train.ts[0], twin, config),
         )
     return made
 
 
-def _once(path: Path, make: Any) -> Any:
+def once(path: Path, make: Any) -> Any:
     """A model, trained once and kept."""
     if not path.exists():
         save_tree(path, make(), {})

@@ -156,6 +156,7 @@ _MODULES = {
         "_analog_devices",
         "_analog_range",
         "_analog_dynamics",
+        "_analog_esnn",
         "_analog_speed",
         "_analog_cifar",
     ),
