@@ -39,7 +39,7 @@ _LEVEL, _FEW = 0.05, 4
 
 
 def _code(bits: int) -> Code:
-    """Levels of a number of bits; few ones are not stretched to the outermost weight."""
+    """Levels of a number of bits; few ones do not reach to the outermost weight."""
     return quantise(bits, reach=2.0 if bits <= 3 else None)
 
 
