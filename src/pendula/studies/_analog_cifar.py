@@ -157,6 +157,8 @@ def trained(run: Run, key: str, train: Images) -> tuple[WideResNet, Any, float]:
     """A network and its statistics; a killed training goes on."""
     s = run.settings
     net = WideResNet(s["depth"], s["width"], 10, key=jax.random.key(0))
+    # of few bits where the machine is fast with them
+    kind = jnp.float32 if jax.default_backend() == "cpu" else jnp.bfloat16
     running = net.initial_state()
     batches = ImageBatches(
         train, Scaling.of(train), min(s["batch"], len(train)), 0, padding=4, flip=True
@@ -184,7 +186,7 @@ def trained(run: Run, key: str, train: Images) -> tuple[WideResNet, Any, float]:
         weights, state = parts
         model = eqx.combine(weights, rest)
         call = jax.vmap(model, (0, None), (0, None), axis_name="batch")
-        logits, after = call(batch.x.astype(jnp.bfloat16), state)
+        logits, after = call(batch.x.astype(kind), state)
         return jnp.mean(jax.vmap(cross_entropy)(logits, batch.y)), after
 
     step = gradient_step(loss, base, estimator=estimator, statistics=True)

@@ -157,6 +157,7 @@ _MODULES = {
         "_analog_range",
         "_analog_dynamics",
         "_analog_esnn",
+        "_analog_equal",
         "_analog_speed",
         "_analog_cifar",
     ),
