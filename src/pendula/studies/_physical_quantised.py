@@ -47,6 +47,11 @@ def _reach(bits: int) -> str:
     return ", levels up to 2 root mean squares" if bits <= 3 else ""
 
 
+def _rate(bits: int) -> float:
+    """Under two bits a rate of 0.05 ends at chance."""
+    return 0.01 if bits <= 3 else 0.05
+
+
 def _rows() -> Iterator[Row]:
     yield Row(f"{_P}.exact", f"{_HOW}, exact weights: accuracy.", "%", better="higher")
     for bits in _BITS:
@@ -65,8 +70,8 @@ def _rows() -> Iterator[Row]:
             }
         yield Row(
             f"{_P}.aware_{bits}",
-            f"{_HOW} under {bits} bits a weight{_reach(bits)}: accuracy with those "
-            "weights.",
+            f"{_HOW} under {bits} bits a weight{_reach(bits)}, rate {_rate(bits):g}: "
+            "accuracy with those weights.",
             "%",
             better="higher",
             source=_BENGIO,
@@ -168,13 +173,15 @@ def few_levels(run: Run) -> Iterator[Claim]:
         "noisy_both": noisy,
     }
     nets: dict[str, list[Any]] = {}
+    rates = {f"aware_{bits}": _rate(bits) for bits in _BITS}
     for key, code in codes.items():
+        lr = rates.get(key, 0.05)
         nets[key] = [
             kept(
                 run,
                 f"{key}-{seed}",
-                lambda code=code, seed=seed: trained(
-                    WAYS["vanilla"], train, s["epochs"], seed, code=code
+                lambda code=code, lr=lr, seed=seed: trained(
+                    WAYS["vanilla"], train, s["epochs"], seed, lr=lr, code=code
                 ),
             )
             for seed in range(s["seeds"])
