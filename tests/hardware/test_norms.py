@@ -123,3 +123,21 @@ def test_statistics_are_estimated_anew_on_a_chip():
     assert_allclose(after.get(index)[0], seen.mean(axis=0), rtol=0.03)
     with pytest.raises(ConfigError, match="no batches"):
         recalibrate_norms(chip, state, [], lambda c, b, s: s)
+
+
+def test_affine_norms_have_errors_on_their_own_two_numbers():
+    """The cheap variant for training: no running statistics are asked for."""
+    net, state, x = trained()
+    gamma, beta = jnp.asarray([0.5, 1.0, 2.5]), jnp.asarray([-1.0, 0.0, 1.0])
+    at = lambda n: (n.layers[1].weight, n.layers[1].bias)
+    net = eqx.tree_at(at, net, (gamma, beta))
+    twin = to_analog(net, batchnorm="affine")
+    want, _ = run(net, x, state)
+    assert_allclose(run(twin.sample(KEY, 0.0), x, state)[0], want, atol=1e-6)
+    keys = jax.random.split(KEY, 4000)
+    of = lambda k: jnp.stack(at(twin.sample(k, {"batchnorm": 0.1})))
+    found = np.asarray(jax.jit(jax.vmap(of))(keys))
+    assert_allclose(found.mean(axis=0), [gamma, beta], atol=0.02)
+    assert_allclose(found.std(axis=0), 0.2, rtol=0.06)
+    slope = jax.grad(lambda n: jnp.sum(Perturbation(twin)(n, KEY, 0.1).layers[1].bias))
+    assert_allclose(at(slope(eqx.filter(net, eqx.is_inexact_array)))[1], 1.0)

@@ -32,7 +32,7 @@ from ._twin import AnalogTwin, AnalogWarning, Settings
 from ._unfold import Unfolded
 
 
-Norms = Literal["conv1x1", "fold", "digital"]
+Norms = Literal["conv1x1", "affine", "fold", "digital"]
 Biases = Literal["match", "digital", "own_die", "shared"]
 Where = Callable[[str, Any], bool] | str | Sequence[str] | None
 
@@ -73,7 +73,8 @@ def to_analog(
       own copy of the kernel (`True` is `"exact"`).
     - `batchnorm`: `"conv1x1"`, devices of their own for the factor
       $\gamma/\sqrt{\sigma^2+\epsilon}$ and the offset; `"fold"`, merged into the layer
-      before; `"digital"`.
+      before; `"affine"`, errors on $\gamma$ and $\beta$ themselves, which needs no
+      state and is cheaper in training; `"digital"`.
     - `shortcut`: whether `pendula.nn.Shortcut` modules have errors.
     - `bias`: $y = [W\ b/s]\,[x; s]$ with `"match"`, s = range(b) / range(W), for which
       the noise of every output is least; `"shared"`, s = 1, or a number s;
@@ -169,7 +170,10 @@ class _Walk:
             return
         rule = rule_for(node) if isinstance(node, eqx.Module) else None
         if rule is not None:
-            self._module(path, node, rule(node))
+            pieces = rule(node)
+            if isinstance(node, NORMS) and self.batchnorm == "affine":
+                pieces = tuple(dataclasses.replace(p, role="plain") for p in pieces)
+            self._module(path, node, pieces)
             return
         self._within(path, node)
 
