@@ -522,7 +522,7 @@ def on_hardware():
         "Diffractive": Diffractive(2, 3, key=key),
         "LocalLayer": LocalLayer(2, 3, gain, key=key),
         "Quantised": Quantised(net(2, 2), 4, 6, range_in=1.0),
-        "ReadNoise": ReadNoise(eqx.nn.Linear(2, 2, key=jax.random.key(0)), 0.01),
+        "ReadNoise": ReadNoise(Convolution(2, 2, key=jax.random.key(0)), 0.01),
         "PulseWidth": PulseWidth(net(2, 2), 4, 0.01, limit=1.0),
         "FrontEndCoder": FrontEndCoder((4, 4, 1), latent=2, width=3, key=key),
         "EquilibriumNet": EquilibriumNet((2, 3, 2), 2, angle=30.0, key=key),

@@ -14,12 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from .._errors import ConfigError, DataError, FitWarning, ShapeError, Status
+from .._errors import ConfigError, FitWarning, Status
 from .._types import AnyArray
 from ..data import ShuffledBatches
 from ..train import AbstractCallback, TrainState, gradient_step, init_opt, run
 from ._equilibrium_net import EquilibriumNet
 from ._equilibrium_propagation import AbstractRule, Nudged, Watched, equilibrium_loss
+from ._tables import as_table, check_labels
 
 
 @eqx.filter_jit
@@ -58,7 +59,7 @@ class FittedEquilibrium:
     ) -> np.ndarray:
         """Logits `"sample class"` at the free fixed points. **Warns:** `FitWarning`
         with the largest residual where some did not settle."""
-        _check_inputs(self.net, xs)
+        xs = as_table(xs, "samples", self.net.sizes[0])
         parts, late, worst, limit = [], 0, 0.0, jnp.asarray(tol)
         for begin in range(0, len(xs), batch):
             cut = np.asarray(xs[begin : begin + batch], np.float32)
@@ -133,8 +134,9 @@ def fit_equilibrium(
     ```
     """
     began = time.perf_counter()
-    xs = np.asarray(xs, np.float32)
-    labels = _check_data(net, xs, labels, batch, epochs)
+    xs = as_table(xs, "samples", net.sizes[0]).astype(np.float32)
+    labels = check_labels(labels, len(xs), net.readout_bias.size)
+    _check_counts(epochs, batch, len(xs))
     rule = Nudged() if rule is None else rule
     batches = ShuffledBatches((xs, labels), batch, seed)
     count = batches.per_epoch * epochs
@@ -191,37 +193,9 @@ def _late(late: int, samples: int, residual: float) -> str:
     )
 
 
-def _check_inputs(net: EquilibriumNet, xs: AnyArray) -> None:
-    if np.ndim(xs) != 2 or np.shape(xs)[1] != net.sizes[0]:
-        raise ShapeError(
-            f"samples have shape {np.shape(xs)}; expected (sample, {net.sizes[0]}), "
-            "the inputs of the network."
-        )
-    if len(xs) == 0:
-        raise DataError("there are no samples; at least one is needed.")
-
-
-def _check_data(
-    net: EquilibriumNet, xs: np.ndarray, labels: AnyArray, batch: int, epochs: int
-) -> np.ndarray:
-    """Labels as int32. Refuses what cannot be trained on."""
-    _check_inputs(net, xs)
-    if not np.isfinite(xs).all():
-        row = int(np.argwhere(~np.isfinite(xs))[0, 0])
-        raise DataError(f"sample {row} holds a number that is not finite.")
-    found, classes = np.asarray(labels), net.readout_bias.size
-    if found.shape != (len(xs),):
-        raise ShapeError(
-            f"labels have shape {found.shape}; expected ({len(xs)},), one a sample."
-        )
-    if found.dtype.kind not in "iu" or found.min() < 0 or found.max() >= classes:
-        raise DataError(
-            f"labels are {found.dtype} from {found.min()} to {found.max()}; expected "
-            f"whole numbers from 0 to {classes - 1}."
-        )
-    if epochs < 1 or not 1 <= batch <= len(xs):
+def _check_counts(epochs: int, batch: int, samples: int) -> None:
+    if epochs < 1 or not 1 <= batch <= samples:
         raise ConfigError(
-            f"epochs {epochs} and batches of {batch} from {len(xs)} samples; expected "
+            f"epochs {epochs} and batches of {batch} from {samples} samples; expected "
             "at least one epoch, and batches of 1 to all samples."
         )
-    return found.astype(np.int32)

@@ -17,7 +17,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, PRNGKeyArray
 
-from .._errors import ConfigError, DataError, ShapeError, nearest
+from .._errors import ConfigError, nearest
 from .._precision import to_device
 from .._tree import digest, split_trainable
 from ..data import ShuffledBatches
@@ -38,6 +38,7 @@ from ..train import (
 from ._forward_only import ForwardOnly
 from ._local_net import LocalNet, local_loss, probe, sum_of
 from ._physical_layer import boundary
+from ._tables import as_table, check_labels
 
 
 Info = dict[str, Any]
@@ -124,7 +125,7 @@ class FittedLocal:
 
     def scores(self, xs: Any, *, batch: int = 500) -> np.ndarray:
         """How well each label fits each sample: `"sample in"` to `"sample class"`."""
-        xs = _samples(self.net, xs)
+        xs = as_table(xs, "samples", self.net.in_size).astype(np.float32)
         key = jax.random.fold_in(jax.random.key(self.config.seed), 2)
         found = []
         with boundary(self.net):
@@ -218,7 +219,8 @@ def fit_forward_forward(
     ```
     """
     began = time.perf_counter()
-    xs, labels = _samples(net, xs), _labels(net, labels, len(xs))
+    xs = as_table(xs, "samples", net.in_size).astype(np.float32)
+    labels = check_labels(labels, len(xs), net.classes)
     size = min(config.batch, len(xs))
     batches = ShuffledBatches((xs, labels), size, config.seed)
     key = jax.random.fold_in(jax.random.key(config.seed), 1)
@@ -335,42 +337,3 @@ class _Epoch(AbstractCallback):
         self.history.append(dict(row))
         self.tell(dict(row))
         return state
-
-
-def _samples(net: LocalNet, xs: Any) -> np.ndarray:
-    """Finite samples of the network's width, of floats."""
-    rows = np.asarray(xs)
-    if not np.issubdtype(rows.dtype, np.floating):
-        rows = rows.astype(np.float32)
-    if rows.ndim != 2 or rows.shape[1] != net.in_size:
-        raise ShapeError(
-            f"samples of the shape {rows.shape} for a network of {net.in_size} inputs; "
-            f"expected (samples, {net.in_size})."
-        )
-    if not len(rows):
-        raise DataError("there are no samples; at least one is needed.")
-    bad = np.argwhere(~np.isfinite(rows))
-    if len(bad):
-        row, column = bad[0]
-        raise DataError(
-            f"sample {row} holds {rows[row, column]} at input {column}. Leave it out, "
-            "or correct it."
-        )
-    return rows
-
-
-def _labels(net: LocalNet, labels: Any, count: int) -> np.ndarray:
-    """One label a sample, below the number of classes."""
-    found = np.asarray(labels)
-    if found.shape != (count,) or not np.issubdtype(found.dtype, np.integer):
-        raise ShapeError(
-            f"labels are {found.dtype} of the shape {found.shape}; expected {count} "
-            "whole numbers, one a sample."
-        )
-    wrong = np.flatnonzero((found < 0) | (found >= net.classes))
-    if wrong.size:
-        raise DataError(
-            f"sample {wrong[0]} has the label {found[wrong[0]]}; the network has "
-            f"{net.classes} classes, 0 to {net.classes - 1}."
-        )
-    return found.astype(np.int32)

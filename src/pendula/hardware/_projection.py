@@ -14,7 +14,7 @@ from .._errors import ConfigError, ShapeError
 from .._registry import register
 from .._source import Source
 from ..train import TrainState, adam_cosine, gradient_step, init_opt, run
-from ._readout import as_table
+from ._tables import as_table
 
 
 def pair_loss(

@@ -16,6 +16,7 @@ from .._precision import precision
 from .._registry import register
 from .._source import Source
 from ..train import TrainState, adam_cosine, gradient_step, init_opt, run
+from ._tables import as_table, check_labels
 
 
 RIDGES = (1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
@@ -70,46 +71,6 @@ class LinearReadout(eqx.Module):
         """Share of the samples whose label is right."""
         wanted = check_labels(labels, len(features), self.weight.shape[0])
         return float(np.mean(self.labels(features) == wanted))
-
-
-def as_table(values: Any, what: str) -> np.ndarray:
-    """Float64 `"sample column"`, finite and not empty.
-
-    **Raises:** `ShapeError`, `DataError`.
-    """
-    table = np.asarray(values, np.float64)
-    if table.ndim != 2:
-        raise ShapeError(
-            f"{what} have shape {table.shape}; expected (sample, column). Flatten what "
-            "belongs to one sample."
-        )
-    if not table.size:
-        raise DataError(f"there are no {what}: the shape is {table.shape}.")
-    if not np.isfinite(table).all():
-        row, column = map(int, np.argwhere(~np.isfinite(table))[0])
-        raise DataError(
-            f"{what}: sample {row}, column {column} is {table[row, column]}; expected "
-            "finite numbers. Fill or drop what is missing."
-        )
-    return table
-
-
-def check_labels(labels: Any, count: int, classes: int) -> np.ndarray:
-    """Labels as whole numbers from 0 to `classes` - 1, one a sample.
-
-    **Raises:** `ShapeError`, `DataError`.
-    """
-    marks = np.asarray(labels)
-    if marks.shape != (count,):
-        raise ShapeError(f"labels have shape {marks.shape}; expected ({count},).")
-    if marks.dtype.kind not in "iub" or (count and int(marks.min()) < 0):
-        raise DataError("labels must be whole numbers from 0.")
-    if count and int(marks.max()) >= classes:
-        raise DataError(
-            f"a label is {int(marks.max())}; with {classes} classes they run from 0 to "
-            f"{classes - 1}."
-        )
-    return marks.astype(np.int32)
 
 
 def fit_ridge(
