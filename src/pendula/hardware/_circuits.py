@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray, UInt32
+from jaxtyping import Array, Float
 
 from .._errors import ConfigError
 from .._registry import register
@@ -76,8 +76,7 @@ class ReadNoise(eqx.Module):
 
     def __call__(self, x: Float[Array, "..."], **options: Any) -> Float[Array, "..."]:
         """The layer's output as it is read."""
-        mine = Draw(self.error.sigma, reseeded(self.error.seed, x))
-        return per_place(self.layer, x, self.layer(x, **options), mine)
+        return per_place(self.layer, x, self.layer(x, **options), fresh(self.error, x))
 
 
 @register("module")
@@ -148,26 +147,20 @@ class PulseWidth(eqx.Module):
         sent = converted(x, self.bits, self.limit)
         longest = jnp.max(jnp.abs(x)) if self.limit is None else self.limit
         longest = jax.lax.stop_gradient(longest).astype(x.dtype)
-        error = Draw(self.error.sigma, reseeded(self.error.seed, x))(x.shape)
+        error = fresh(self.error, x)(x.shape)
         moved = jnp.where(sent != 0, longest * error.astype(x.dtype), 0.0)
         return self.layer(sent + moved.astype(x.dtype), **options)
 
 
-def reseeded(seed: Float[Array, "2"], x: Float[Array, "..."]) -> Float[Array, "2"]:
-    """Another seed for every input: the bits of all its numbers count."""
+def fresh(error: Draw, x: Float[Array, "..."]) -> Draw:
+    """The error for another input: the bits of all its numbers count."""
     held = jax.lax.stop_gradient(x).astype(jnp.float32).ravel()
     bits = jax.lax.bitcast_convert_type(held, jnp.uint32)
     odd = 2 * jnp.arange(bits.size, dtype=jnp.uint32) + jnp.uint32(1)
     # sums of products with odd numbers, modulo 2^32: any change of one number counts
     words = [jnp.sum(bits * odd), jnp.sum(bits * (odd * odd * jnp.uint32(0x9E3779B1)))]
-    key = _key(jnp.abs(seed).astype(jnp.uint32))
-    fresh = jax.random.fold_in(jax.random.fold_in(key, words[0]), words[1])
-    # the sign tells a mirrored error, and stays
-    return jnp.where(seed < 0, -1.0, 1.0) * Draw.seeded(fresh)
-
-
-def _key(words: UInt32[Array, "2"]) -> PRNGKeyArray:
-    return jax.random.fold_in(jax.random.fold_in(jax.random.key(0), words[0]), words[1])
+    key = jax.random.fold_in(jax.random.fold_in(error.key(), words[0]), words[1])
+    return Draw(error.sigma, Draw.seeded(key))
 
 
 def _positive(owner: str, name: str, value: float) -> None:

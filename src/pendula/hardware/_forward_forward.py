@@ -125,7 +125,7 @@ class FittedLocal:
 
     def scores(self, xs: Any, *, batch: int = 500) -> np.ndarray:
         """How well each label fits each sample: `"sample in"` to `"sample class"`."""
-        xs = as_table(xs, "samples", self.net.in_size).astype(np.float32)
+        xs = _samples(self.net, xs)
         key = jax.random.fold_in(jax.random.key(self.config.seed), 2)
         found = []
         with boundary(self.net):
@@ -219,7 +219,7 @@ def fit_forward_forward(
     ```
     """
     began = time.perf_counter()
-    xs = as_table(xs, "samples", net.in_size).astype(np.float32)
+    xs = _samples(net, xs)
     labels = check_labels(labels, len(xs), net.classes)
     size = min(config.batch, len(xs))
     batches = ShuffledBatches((xs, labels), size, config.seed)
@@ -337,3 +337,10 @@ class _Epoch(AbstractCallback):
         self.history.append(dict(row))
         self.tell(dict(row))
         return state
+
+
+def _samples(net: LocalNet, xs: Any) -> np.ndarray:
+    """A table in the precision that it has, whole numbers in float32."""
+    rows = np.asarray(xs)
+    kind = rows.dtype if np.issubdtype(rows.dtype, np.floating) else np.float32
+    return as_table(rows, "samples", net.in_size).astype(kind)

@@ -69,7 +69,9 @@ class LinearReadout(eqx.Module):
 
     def accuracy(self, features: Any, labels: Any) -> float:
         """Share of the samples whose label is right."""
-        wanted = check_labels(labels, len(features), self.weight.shape[0])
+        wanted = check_labels(
+            labels, len(features), self.weight.shape[0], switches=True
+        )
         return float(np.mean(self.labels(features) == wanted))
 
 
@@ -243,4 +245,4 @@ def _classified(
     if classes < 2:
         raise ConfigError(f"classes is {classes}; a readout tells at least 2 apart.")
     table = as_table(features, "features")
-    return table, check_labels(labels, len(table), classes)
+    return table, check_labels(labels, len(table), classes, switches=True)

@@ -32,19 +32,23 @@ def as_table(values: Any, what: str, width: int | None = None) -> np.ndarray:
     return table
 
 
-def check_labels(labels: Any, count: int, classes: int) -> np.ndarray:
-    """Labels as whole numbers from 0 to `classes` - 1, one a sample.
+def check_labels(
+    labels: Any, count: int, classes: int, *, switches: bool = False
+) -> np.ndarray:
+    """Labels as whole numbers from 0 to `classes` - 1, one a sample; with `switches`
+    False and True are 0 and 1.
 
     **Raises:** `ShapeError`, `DataError`.
     """
     marks = np.asarray(labels)
     if marks.shape != (count,):
         raise ShapeError(f"labels have shape {marks.shape}; expected ({count},).")
-    if marks.dtype.kind not in "iub" or (count and int(marks.min()) < 0):
+    kinds = "iub" if switches else "iu"
+    if marks.dtype.kind not in kinds or (count and int(marks.min()) < 0):
         raise DataError("labels must be whole numbers from 0.")
     if count and int(marks.max()) >= classes:
         raise DataError(
-            f"a label is {int(marks.max())}; with {classes} classes they run from 0 to "
-            f"{classes - 1}."
+            f"a label is {int(marks.max())} (sample {int(marks.argmax())}); with "
+            f"{classes} classes they run from 0 to {classes - 1}."
         )
     return marks.astype(np.int32)

@@ -45,15 +45,17 @@ class Draw(eqx.Module):
         """Two whole numbers from a key."""
         return jax.random.randint(key, (2,), 0, _DIGITS).astype(jnp.float32)
 
+    def key(self) -> PRNGKeyArray:
+        """The key that the seed stands for."""
+        # a mirrored error has both signs turned: the same numbers, the other way
+        whole = jnp.abs(jax.lax.stop_gradient(self.seed)).astype(jnp.uint32)
+        first = jax.random.fold_in(jax.random.key(0), whole[0])
+        return jax.random.fold_in(first, whole[1])
+
     def __call__(self, shape: tuple[int, ...]) -> Float[Array, "..."]:
         """Independent normal numbers of standard deviation sigma; nothing is drawn
         where sigma is 0."""
-        sigma, seed = jax.lax.stop_gradient((self.sigma, self.seed))
-        # a mirrored error has both signs turned: the same numbers, the other way
-        whole = jnp.abs(seed).astype(jnp.uint32)
-        key = jax.random.fold_in(
-            jax.random.fold_in(jax.random.key(0), whole[0]), whole[1]
-        )
+        sigma, key = jax.lax.stop_gradient(self.sigma), self.key()
         draw = lambda: sigma * jax.random.normal(key, shape, sigma.dtype)
         return jax.lax.cond(sigma != 0, draw, lambda: jnp.zeros(shape, sigma.dtype))
 

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from .._precision import to_device
 from ..data import Trajectories
 from ..dynamics import FitConfig, ModelConfig, TrainConfig, fit
 from ..hardware import (
@@ -47,29 +48,32 @@ _TRIED = (
 )
 
 
-def _rows() -> Iterator[Row]:
-    for way, words in _WAYS.items():
+def forecast_rows(
+    part: str, ways: dict[str, str], how: str, tried: str, bound: str = ""
+) -> Iterator[Row]:
+    """Errors of each way of training at each level, and of HA-SGD over plain."""
+    for way, words in ways.items():
         for level in LEVELS:
             percent = round(100 * level)
             yield Row(
-                f"analog.dynamics.{way}_{percent}",
-                f"{_HOW}; {words}, noise {percent} % of the range of each array: "
-                "median over chips of the error, shares of the spread of the states.",
+                f"analog.{part}.{way}_{percent}",
+                f"{how}; {words}, noise {percent} % of the range of each array: median "
+                f"over chips of the error, shares of the spread of the states{bound}.",
             )
     for percent in (2, 5, 10):
         target: dict[str, Any] = {"target": 0.7} if percent == 5 else {}
         yield Row(
-            f"analog.dynamics.ratio_{percent}",
+            f"analog.{part}.ratio_{percent}",
             f"The same at {percent} %: median error with HA-SGD over that of plain "
             "training.",
-            tried=_TRIED,
+            tried=tried,
             **target,
         )
 
 
 @analog.part(
     "dynamics",
-    tuple(_rows()),
+    tuple(forecast_rows("dynamics", _WAYS, _HOW, _TRIED)),
     full={
         "seeds": 3,
         "minutes": 1.0,
@@ -119,7 +123,8 @@ def dynamics(run: Run) -> Iterator[Claim]:
     ratio = medians["ha"] / medians["plain"]
     for percent, column in zip((2, 5, 10), ratio.T[1:], strict=True):
         yield run.row(f"analog.dynamics.ratio_{percent}").measured(column)
-    _draw(run, {way: reports[0] for way, reports in found.items()})
+    first = {way: reports[0] for way, reports in found.items()}
+    draw_forecasts(run, "dynamics", _WAYS, first)
 
 
 def _swings(num: int, seconds: float, seed: int) -> Trajectories:
@@ -164,15 +169,16 @@ def once(path: Path, make: Any) -> Any:
     if not path.exists():
         save_tree(path, make(), {})
     tree, _ = load_tree(path)
-    return jax.tree.map(
-        lambda x: jax.numpy.asarray(x) if isinstance(x, np.ndarray) else x, tree
-    )
+    return to_device(tree)
 
 
-def _draw(run: Run, reports: dict[str, NoiseReport]) -> None:
-    with figure(run.figures / "dynamics.svg", 1, 3.6) as (ax,):
+def draw_forecasts(
+    run: Run, part: str, ways: dict[str, str], reports: dict[str, NoiseReport]
+) -> None:
+    """Errors over the level, with bands over chips."""
+    with figure(run.figures / f"{part}.svg", 1, 3.6) as (ax,):
         for k, (way, report) in enumerate(reports.items()):
-            report.plot(ax, label=_WAYS[way], colour=COLOURS[k])
+            report.plot(ax, label=ways[way], colour=COLOURS[k])
         ax.set_yscale("log")
         ax.set_ylabel("error of the forecast")
         ax.legend(frameon=False, fontsize=8)

@@ -22,10 +22,8 @@ from ..hardware import (
 )
 from ..solve import LEAPFROG
 from ._analog import analog
-from ._analog_dynamics import LEVELS, once
+from ._analog_dynamics import LEVELS, draw_forecasts, forecast_rows, once
 from ._claim import Claim
-from ._figures import COLOURS, figure
-from ._row import Row
 from ._slinky_cases import CASES, FRAME
 from ._study import Run
 
@@ -46,30 +44,9 @@ _TRIED = (
 )
 
 
-def _rows() -> Iterator[Row]:
-    for way, words in _WAYS.items():
-        for level in LEVELS:
-            percent = round(100 * level)
-            yield Row(
-                f"analog.esnn.{way}_{percent}",
-                f"{_HOW}; {words}, noise {percent} % of the range of each array: "
-                "median over chips of the error, shares of the spread of the states, "
-                "at most 10.",
-            )
-    for percent in (2, 5, 10):
-        target: dict[str, Any] = {"target": 0.7} if percent == 5 else {}
-        yield Row(
-            f"analog.esnn.ratio_{percent}",
-            f"The same at {percent} %: median error with HA-SGD over that of plain "
-            "training.",
-            tried=_TRIED,
-            **target,
-        )
-
-
 @analog.part(
     "esnn",
-    tuple(_rows()),
+    tuple(forecast_rows("esnn", _WAYS, _HOW, _TRIED, ", at most 10")),
     full={"steps": 200, "chips": 50, "seconds": 1.5, "batch": 4, "longest": 20},
     quick={"steps": 1, "chips": 2, "seconds": 0.05, "batch": 1, "longest": 5},
 )
@@ -121,12 +98,7 @@ def esnn(run: Run) -> Iterator[Claim]:
         )
         row = run.row(f"analog.esnn.ratio_{percent}")
         yield row.measured(float(ratio), n=s["chips"])
-    with figure(run.figures / "esnn.svg", 1, 3.6) as (ax,):
-        for k, (way, report) in enumerate(reports.items()):
-            report.plot(ax, label=_WAYS[way], colour=COLOURS[k])
-        ax.set_yscale("log")
-        ax.set_ylabel("error of the forecast")
-        ax.legend(frameon=False, fontsize=8)
+    draw_forecasts(run, "esnn", _WAYS, reports)
 
 
 def _motion(seconds: float) -> np.ndarray:

@@ -115,7 +115,8 @@ def _rows() -> Iterator[Row]:
         "points",
         target=1.0,
         source=f"ours, after {THESIS}, figure 2.10",
-        tried="L = 1, 4 and 16 on the same batches, rate and number of steps.",
+        tried="L = 1, 4 and 16 on the same batches, rate and number of steps; after "
+        "one epoch of 20 000 images it was 1.31 points.",
     )
 
 
