@@ -269,8 +269,9 @@ def test_every_study_has_a_table_of_its_own():
             "substeps",
             "speed",
         ],
-        *["exact", "settings", "mnist"],
-        *["cifar", "cifar_2", "cifar_8", "cifar_16", "cifar100", "tiny_imagenet"],
+        *["exact", "settings", "mnist", "dip"],
+        *["cifar", "cifar_2", "cifar_8", "cifar_8_long", "cifar_16"],
+        *["cifar100", "tiny_imagenet"],
         *["extras", "speed"],
         *["quadratic", "networks", "kernel", "convection", "speed"],
         *[

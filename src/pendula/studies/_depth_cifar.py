@@ -1,5 +1,6 @@
 """Coloured images in study `depth`: part `cifar` on a CPU, a subset; on a GPU the whole
-sets, in parts `cifar_2`, `cifar_8`, `cifar_16`, `cifar100` and `tiny_imagenet`."""
+sets, in parts `cifar_2`, `cifar_8`, `cifar_8_long`, `cifar_16`, `cifar100` and
+`tiny_imagenet`."""
 
 from __future__ import annotations
 
@@ -52,7 +53,21 @@ class Case:
 _JPEG = "CIFAR-10, re-encoded as JPEG (not comparable with published accuracies)"
 _SHORT = "trained in bfloat16"
 _WORDS = {**WORDS, "refined": "trained in RK4 from one unit on, doubled on the way"}
-_GPU = {"euler_resnet": 0.5, "rk4_as_euler": 0.3, "dip": 5.0}
+_GPU = {
+    "euler_resnet": 0.5,
+    "rk4_resnet": 1.0,
+    "rk4_stages_resnet": 1.0,
+    "rk4_as_euler": 0.3,
+    "dip": 5.0,
+    "refined_lost": 0.5,
+    "refined_time": 0.8,
+}
+_EIGHT = {
+    "resnet_accuracy": 0.9311,
+    "euler_accuracy": 0.9311,
+    "rk4_accuracy": 0.9329,
+    "refined_accuracy": 0.9306,
+}
 _WHOLE = {
     "train": 50_000,
     "test": 10_000,
@@ -78,25 +93,19 @@ _CASES = {
             "epochs": 15,
             "batch": 64,
             "seeds": 1,
-            "refine_at": [7],
+            "refine_at": [10],
         },
         gpu=False,
         targets={"dip": 5.0, "refined_time": 0.8},
-        tried="Batch norm, batch 64, rate 0.1, cosine, Nesterov, crop and flip, "
-        "refined at epoch 7: the first settings that were run.",
+        tried="Batch norm, batch 64, rate 0.1, cosine, Nesterov, crop, flip. Refined at "
+        "epoch 7 it took 0.91 of the time and lost 2.4 points; then at epoch 10.",
     ),
     "cifar_2": Case(
         f"{_JPEG}, 2-2-2, 120 epochs at batch 512 (refined at epoch 60), {_SHORT}",
         "cifar10",
         ("resnet", "euler", "rk4", "refined"),
         {**_ON_GPU, "units": 2, "refine_at": [60]},
-        targets={
-            **_GPU,
-            "rk4_resnet": 1.0,
-            "rk4_stages_resnet": 1.0,
-            "refined_lost": 0.5,
-            "refined_time": 0.8,
-        },
+        targets=_GPU,
         stages=True,
         tried="The first settings that were run: units of order pre, one running state "
         "a node, rate 0.1, refined at epoch 60. In two steps of RK4 a state a node "
@@ -115,25 +124,23 @@ _CASES = {
         "cifar10",
         ("resnet", "euler", "rk4", "refined"),
         {**_ON_GPU, "units": 8, "epochs": 24, "seeds": 1, "refine_at": [6, 10, 14]},
-        targets={
-            **_GPU,
-            "rk4_resnet": 1.0,
-            "rk4_stages_resnet": 1.0,
-            "refined_lost": 0.5,
-            "refined_time": 0.8,
-        },
+        targets=_GPU,
         stages=True,
         tried="The first settings that were run: 24 epochs and one seed, all that "
         "fitted into the time on a GPU. Programs compiled (four for the refined one, "
         "one for the others) are a large part of each training, and the last stage has "
         "ten epochs. Steps have length 1: RK4's eight are not what Euler's eight are; "
         "nor with a state for each stage (rows *_stages, the same weights).",
-        published={
-            "resnet_accuracy": 0.9311,
-            "euler_accuracy": 0.9311,
-            "rk4_accuracy": 0.9329,
-            "refined_accuracy": 0.9306,
-        },
+        published=_EIGHT,
+    ),
+    "cifar_8_long": Case(
+        f"{_JPEG}, 8-8-8, 60 epochs at batch 512, {_SHORT}",
+        "cifar10",
+        ("resnet", "euler", "rk4", "refined"),
+        {**_ON_GPU, "units": 8, "epochs": 60, "refine_at": [15, 25, 35]},
+        targets=_GPU,
+        stages=True,
+        published=_EIGHT,
     ),
     "cifar_16": Case(
         f"{_JPEG}, 16-16-16, 120 epochs at batch 512, {_SHORT}",
