@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from .._checks import at_least
 from .._errors import ConfigError, DataError, ShapeError, nearest
 from ._inputs import check_input_kind, input_path
 
@@ -311,8 +312,7 @@ class Trajectories:
     def subsample(self, every: int) -> Trajectories:
         """Every `every`-th sample. Inputs keep only those samples too: the path
         between them is then coarser."""
-        if every < 1:
-            raise ConfigError(f"every is {every}; it must be at least 1.")
+        at_least(1, every=every)
         if every == 1:
             return self
         keep = [np.arange(0, n, every) for n in self.lengths]
@@ -364,8 +364,7 @@ class Trajectories:
         if length < 2:
             raise ConfigError(f"a clip needs at least 2 samples; length is {length}.")
         stride = (length - 1) * every if stride is None else stride
-        if stride < 1 or every < 1:
-            raise ConfigError("stride and every must be at least 1.")
+        at_least(1, stride=stride, every=every)
         if every > 1 and self.us is not None:
             raise ConfigError("with inputs, every must be 1.")
         span = (length - 1) * every + 1

@@ -11,6 +11,7 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from .._checks import at_least, fields_at_least
 from .._errors import ConfigError, ShapeError, nearest
 from .._registry import register
 from .._source import Source
@@ -81,12 +82,7 @@ class ImageNetConfig:
                 f'ImageNetConfig: kind "{self.kind}" is unknown.'
                 f"{nearest(self.kind, get_args(Kind))} Allowed: continuous, residual."
             )
-        for name in ("classes", "channels", "width", "blocks", "units", "pool"):
-            if getattr(self, name) < 1:
-                raise ConfigError(
-                    f"ImageNetConfig: {name} is {getattr(self, name)}; it must be at "
-                    "least 1."
-                )
+        fields_at_least(self, classes=1, channels=1, width=1, blocks=1, units=1, pool=1)
 
     @classmethod
     def mnist(cls, **settings: Any) -> ImageNetConfig:
@@ -381,8 +377,7 @@ def recalibrate(
     of one batch.
     **Returns:** the new state (None where there is none).
     """
-    if n_batches < 1:
-        raise ConfigError(f"n_batches is {n_batches}; it must be at least 1.")
+    at_least(1, n_batches=n_batches)
     if state is None:
         return None
     training = eqx.nn.inference_mode(net, False)

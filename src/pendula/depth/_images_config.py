@@ -6,6 +6,7 @@ import dataclasses
 
 import optax
 
+from .._checks import fields_at_least
 from .._errors import ConfigError, nearest
 
 
@@ -72,12 +73,8 @@ class ImageFitConfig:
     """Of the order of the images, of their augmentation and of the noise."""
 
     def __post_init__(self) -> None:
-        least = {"epochs": 0, "batch": 1, "padding": 0, "refine_on_plateau": 0}
-        for name, low in {**least, "refinements": 0}.items():
-            if getattr(self, name) < low:
-                raise ConfigError(
-                    f"{name} is {getattr(self, name)}; it must be at least {low}."
-                )
+        fields_at_least(self, epochs=0, batch=1, padding=0)
+        fields_at_least(self, refine_on_plateau=0, refinements=0)
         if not self.lr > 0 or not 0 <= self.momentum < 1:
             raise ConfigError(
                 f"lr is {self.lr:g}, momentum {self.momentum:g}; lr must be above 0 "

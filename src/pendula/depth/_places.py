@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from itertools import accumulate
 
+from .._checks import at_least
 from .._errors import ConfigError
 
 
@@ -38,8 +39,7 @@ def lengths(given: int | Sequence[float | Fraction], what: str) -> tuple[int, ..
     ```
     """
     if isinstance(given, int):
-        if given < 1:
-            raise ConfigError(f"{what} is {given}; it must be at least 1.")
+        at_least(1, **{what: given})
         return (1,) * given
     exact = [
         v if isinstance(v, Fraction) else Fraction(v).limit_denominator(DENOMINATOR)

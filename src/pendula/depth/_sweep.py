@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._checks import at_least
 from .._errors import ConfigError
 from ..data import Images, Scaling
 from ._fit_images import accuracy, classify
@@ -111,8 +112,7 @@ def manifestation(
     **Arguments:** `repeats`: timed runs, after one that compiles; `count`: images in
     each, one batch. What scales the pixels is not timed.
     """
-    if repeats < 1 or count < 1:
-        raise ConfigError(f"repeats {repeats} and count {count} must be at least 1.")
+    at_least(1, repeats=repeats, count=count)
     part = images.first(min(count, len(images)))
     x = jnp.asarray(scaling.apply(part.pixels))
     infer = eqx.filter_jit(classify)

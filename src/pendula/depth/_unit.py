@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from .._checks import at_least
 from .._errors import ConfigError, nearest
 from .._registry import register
 from .._source import Source
@@ -91,10 +92,7 @@ class DenseUnit(AbstractUnit):
     def __init__(
         self, dim: int, width: int, *, activation: str = "tanh", key: PRNGKeyArray
     ) -> None:
-        if dim < 1 or width < 1:
-            raise ConfigError(
-                f"DenseUnit: dim is {dim}, width {width}; both must be above 0."
-            )
+        at_least(1, "DenseUnit", dim=dim, width=width)
         first, second = jax.random.split(key)
         self.weight_in = jax.random.normal(first, (width, dim)) / math.sqrt(dim)
         self.weight_out = jax.random.normal(second, (dim, width)) / math.sqrt(width)

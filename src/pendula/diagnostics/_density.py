@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
+from .._checks import at_least
 from .._errors import ConfigError
 from ._hessian import AbstractCurvature
 from ._krylov import Krylov
@@ -78,10 +79,8 @@ def spectral_density(
 
     ```
     """
-    least = {"starts": (starts, 1), "steps": (steps, 1), "points": (points, 2)}
-    for name, (value, low) in least.items():
-        if value < low:
-            raise ConfigError(f"{name} is {value}; it must be at least {low}.")
+    at_least(1, starts=starts, steps=steps)
+    at_least(2, points=points)
     if sigma is not None and not sigma > 0.0:
         raise ConfigError(f"sigma is {sigma:g}; it must be above 0.")
     key = jax.random.key(0) if key is None else key

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
+from .._checks import at_least
 from .._errors import ConfigError, nearest
 from .._precision import precision
 from ._hessian import AbstractCurvature
@@ -226,8 +227,8 @@ def _check(
             f"k is {k}; there are {op.size} parameters and so as many eigenvalues. "
             f"Give k from 1 to {op.size}."
         )
-    if steps is not None and steps < 1:
-        raise ConfigError(f"steps is {steps}; it must be at least 1.")
+    if steps is not None:
+        at_least(1, steps=steps)
     if method == "power" and which != "magnitude":
         raise ConfigError(
             f'power iteration finds the largest in magnitude, not the "{which}". Use '

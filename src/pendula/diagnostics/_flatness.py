@@ -11,6 +11,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
+from .._checks import at_least
 from .._errors import ConfigError, nearest
 from ._density import SpectralDensity, spectral_density
 from ._eigenvalues import Eigenvalues, top_eigenvalues
@@ -321,8 +322,6 @@ def _check_counts(
         )
     if levels.min() < 0.0:
         raise ConfigError(f"level {levels.min():g} is negative; it must be at least 0.")
-    least = {"probes": (probes, 4), "draws": (draws, 2)}
-    least |= {"eigenvalues": (eigenvalues, 0), "density": (density, 0)}
-    for name, (value, low) in least.items():
-        if value < low:
-            raise ConfigError(f"{name} is {value}; it must be at least {low}.")
+    at_least(4, probes=probes)
+    at_least(2, draws=draws)
+    at_least(0, eigenvalues=eigenvalues, density=density)

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 from numpy.typing import ArrayLike
 
+from .._checks import at_least
 from .._errors import ConfigError, DataError, ShapeError
 from .._precision import precision
 from ..nn import MLP
@@ -225,8 +226,7 @@ def random_directions(
 
     ```
     """
-    if count < 1:
-        raise ConfigError(f"count is {count}; it must be at least 1.")
+    at_least(1, count=count)
     theta = op.tree(op.flat)
     flat, _ = jax.tree_util.tree_flatten_with_path(theta)
     stacked = _stacked(theta)

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
+from .._checks import at_least
 from .._errors import ConfigError, DataError
 from ._shapes import aligned
 
@@ -170,8 +171,7 @@ class Autoregression(AbstractNormal):
         """On samples `"time obs"`, and inputs `"time ctrl"` at them.
 
         **Raises:** `ConfigError` for `order < 1`; `DataError` for too few samples."""
-        if order < 1:
-            raise ConfigError(f"order is {order}; it must be at least 1.")
+        at_least(1, order=order)
         ys = _series(ys, order + 2)
         n, dim = ys.shape
         parts = [ys[order - j : n - j] for j in range(1, order + 1)]

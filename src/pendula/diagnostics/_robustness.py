@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 from numpy.typing import ArrayLike
 
+from .._checks import at_least
 from .._errors import ConfigError, ShapeError
 from ._corruptions import AbstractCorruption, corruption
 
@@ -130,8 +131,7 @@ def robustness(
             f"inputs {inputs.shape} and labels {labels.shape} do not fit; expected "
             "(sample, ...) and (sample,), or (sample, ...) of values."
         )
-    if seeds < 1 or batch < 1:
-        raise ConfigError(f"seeds {seeds} and batch {batch} must be at least 1.")
+    at_least(1, seeds=seeds, batch=batch)
     given = {one.name: one for one in using}
     chosen = {name: given.get(name) or corruption(name) for name in kinds}
     usual, climbed = (correct, cross_entropy) if named else (squared_error,) * 2

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from .._checks import not_negative, positive
 from .._errors import ConfigError, ShapeError
 from .._registry import register
 from .._source import Source
@@ -66,10 +67,8 @@ class BarWorld(Fixed):
         **Raises:** `ConfigError` for a mass, radius or stiffness that is not positive,
         or a drag that is negative.
         """
-        check_positive(
-            {"mass": mass, "radius": radius, "stiffness": stiffness},
-            {"drag": drag, "contact": contact, "wire_length": wire_length},
-        )
+        positive(mass=mass, radius=radius, stiffness=stiffness)
+        not_negative(drag=drag, contact=contact, wire_length=wire_length)
         half = 0.5 * radius**2
         loss = drag * wire_length
         numbers = (stiffness, loss, loss * half, contact, thickness, margin, radius)
@@ -243,16 +242,6 @@ class BarChain(AbstractField):
             if self.last:
                 rates = rates.at[-1].set(u[3:])
         return rates.ravel()
-
-
-def check_positive(above: dict[str, float], at_least: dict[str, float]) -> None:
-    """**Raises:** `ConfigError` for a number that is not above 0, or negative."""
-    for name, value in above.items():
-        if not (np.isfinite(value) and value > 0.0):
-            raise ConfigError(f"{name} is {value:g}; it must be greater than 0.")
-    for name, value in at_least.items():
-        if not (np.isfinite(value) and value >= 0.0):
-            raise ConfigError(f"{name} is {value:g}; it must not be negative.")
 
 
 def triplets(pairs: Float[Array, "pair own"]) -> Float[Array, "body both"]:

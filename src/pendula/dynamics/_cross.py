@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from .._checks import fields_at_least
 from .._errors import ConfigError, DataError, nearest
 from .._tree import split_trainable
 from ..nn import AbstractConditioned, bind
@@ -58,11 +59,7 @@ class CrossConfig:
                 f'mode "{self.mode}" is unknown.{nearest(self.mode, MODES)} Allowed: '
                 f"{', '.join(MODES)}."
             )
-        for name in ("updates", "kinds", "points", "inner_steps"):
-            if getattr(self, name) < 1:
-                raise ConfigError(
-                    f"{name} is {getattr(self, name)}; it must be at least 1."
-                )
+        fields_at_least(self, updates=1, kinds=1, points=1, inner_steps=1)
 
 
 class CrossStart(eqx.Module):

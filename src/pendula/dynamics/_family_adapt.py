@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._errors import ConfigError, DataError
+from .._checks import at_least
+from .._errors import DataError
 from .._precision import cast, precision, to_host
 from ..data import Trajectories
 from ..nn import bind
@@ -158,8 +159,8 @@ def adapt_many(
     settings that cannot be used.
     """
     choice("method", method, ("lm", "gd"))
-    if iterations < 1 or starts < 0 or steps < 1:
-        raise ConfigError("iterations and steps must be at least 1, starts at least 0.")
+    at_least(1, iterations=iterations, steps=steps)
+    at_least(0, starts=starts)
     begun = time.perf_counter()
     data = family.match(data)
     check_lengths(data)

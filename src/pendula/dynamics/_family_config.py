@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from .._checks import fields_at_least
 from .._errors import ConfigError
 from ._config import ModelConfig, choice
 
@@ -82,9 +83,7 @@ class FamilyConfig:
                 f"size is {self.size}; eta has between 1 and 16 entries, about as "
                 "many as the family has unknown parameters; 0: chosen."
             )
-        for name in ("restarts", "clips", "inner_steps", "stride"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1.")
+        fields_at_least(self, restarts=1, clips=1, inner_steps=1, stride=1)
         for name in ("inner_rate", "lr", "minutes"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} must be greater than 0.")

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._checks import fields_at_least
 from .._errors import ConfigError, DataError, DivergedError
 from .._precision import cast, precision, to_host
 from .._tree import prior_residual, reinitialise, trainable
@@ -70,12 +71,7 @@ class StochasticConfig:
     """Seed of everything random."""
 
     def __post_init__(self) -> None:
-        least = {"hidden": 0, "width": 0, "members": 1, "steps": 1, "substeps": 1}
-        for name, low in least.items():
-            if getattr(self, name) < low:
-                raise ConfigError(
-                    f"{name} is {getattr(self, name)}; it must be at least {low}."
-                )
+        fields_at_least(self, hidden=0, width=0, members=1, steps=1, substeps=1)
         for name in ("prior", "precision", "noise", "error", "lr"):
             value = getattr(self, name)
             if not (np.isfinite(value) and value > 0):

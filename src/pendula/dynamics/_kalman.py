@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from .._checks import at_least
 from .._errors import ConfigError
 from .._registry import register
 from .._source import Source
@@ -59,8 +60,7 @@ class Stochastic(eqx.Module):
     substeps: int = eqx.field(static=True, default=1)
 
     def __check_init__(self) -> None:
-        if self.substeps < 1:
-            raise ConfigError(f"substeps is {self.substeps}; it must be at least 1.")
+        at_least(1, substeps=self.substeps)
         if not self.observed or not all(0 <= i < self.dim for i in self.observed):
             raise ConfigError(
                 f"observed entries {list(self.observed)} do not fit a state of size "

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from .._checks import at_least
 from .._errors import ConfigError
 from .._registry import register
 from .._source import Source
@@ -61,8 +62,7 @@ class Model(eqx.Module):
 
     def __check_init__(self) -> None:
         scheme = find_scheme(self.scheme)
-        if self.substeps < 1:
-            raise ConfigError(f"substeps is {self.substeps}; it must be at least 1.")
+        at_least(1, substeps=self.substeps)
         if self.stride < 1 or (self.stride > 1 and not isinstance(scheme, Tableau)):
             raise ConfigError(
                 f"stride is {self.stride} with the scheme {self.scheme}; it must be at "

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key, PRNGKeyArray
 from numpy.typing import ArrayLike
 
+from .._checks import at_least, fields_at_least, positive
 from .._errors import ConfigError, DataError, DivergedError, ShapeError, nearest
 from .._precision import to_host
 from .._registry import register
@@ -177,14 +178,8 @@ class SDEConfig:
                 f'objective "{self.objective}" is unknown.'
                 f"{nearest(self.objective, allowed)} Allowed: {', '.join(allowed)}."
             )
-        least = {"horizon": 1, "paths": 2, "steps": 1, "batch": 1, "substeps": 1}
-        for name, low in least.items():
-            if getattr(self, name) < low:
-                raise ConfigError(
-                    f"{name} is {getattr(self, name)}; it must be at least {low}."
-                )
-        if not self.lr > 0:
-            raise ConfigError(f"lr is {self.lr:g}; it must be above 0.")
+        fields_at_least(self, horizon=1, paths=2, steps=1, batch=1, substeps=1)
+        positive(lr=self.lr)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -337,8 +332,7 @@ def fit_sde(data: Trajectories, config: SDEConfig = SDEConfig()) -> FittedSDE:
 
 def _clips(data: Trajectories, horizon: int) -> Clips:
     """All stretches of `horizon + 1` samples in which everything is measured."""
-    if horizon < 1:
-        raise ConfigError(f"horizon is {horizon}; it must be at least 1.")
+    at_least(1, horizon=horizon)
     whole = np.asarray(data.mask.all(axis=2))
     if whole.shape[1] > horizon:
         windows = np.lib.stride_tricks.sliding_window_view(whole, horizon + 1, axis=1)

@@ -10,12 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from .._checks import not_negative, positive
 from .._errors import ShapeError
 from .._registry import register
 from .._source import Source
 from .._tree import Fixed
 from .._types import Context, Control, State, Time
-from ._bar_chain import check_positive, end_weights, triplets
+from ._bar_chain import end_weights, triplets
 from ._field import AbstractField
 from ._rings import AbstractRingEnergy, ring_coordinates
 from ._rotation import hat, rotation, upright
@@ -92,10 +93,8 @@ class RingWorld(Fixed):
         **Raises:** `ConfigError` for a mass, radius or stiffness that is not positive,
         or a drag that is negative.
         """
-        check_positive(
-            {"mass": mass, "radius": radius, "stiffness": stiffness},
-            {"drag": drag, "wire_length": wire_length},
-        )
+        positive(mass=mass, radius=radius, stiffness=stiffness)
+        not_negative(drag=drag, wire_length=wire_length)
         numbers = (mass, radius, gravity, stiffness, drag * wire_length / mass)
         return cls(*(np.asarray(v, np.float64) for v in numbers))
 

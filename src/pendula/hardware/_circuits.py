@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -10,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from .._checks import not_negative, positive
 from .._errors import ConfigError
 from .._registry import register
 from .._source import Source
@@ -71,7 +71,7 @@ class ReadNoise(eqx.Module):
                 f"{type(layer).__name__}. Put other circuits outside of it."
             )
         check_plain(layer, "have read noise: leave its circuits out")
-        _positive("ReadNoise", "level", level)
+        not_negative("ReadNoise", level=level)
         self.layer, self.level, self.error = layer, float(level), Draw.none()
 
     def __call__(self, x: Float[Array, "..."], **options: Any) -> Float[Array, "..."]:
@@ -135,9 +135,9 @@ class PulseWidth(eqx.Module):
     ) -> None:
         if bits < 2:
             raise ConfigError(f"PulseWidth: bits is {bits}; expected 2 or more.")
-        _positive("PulseWidth", "jitter", jitter)
-        if limit is not None and not (math.isfinite(limit) and limit > 0.0):
-            raise ConfigError(f"PulseWidth: limit is {limit}; it must be above 0.")
+        not_negative("PulseWidth", jitter=jitter)
+        if limit is not None:
+            positive("PulseWidth", limit=limit)
         self.layer, self.bits, self.jitter = layer, bits, float(jitter)
         self.limit = None if limit is None else jnp.asarray(limit, float)
         self.error = Draw.none()
@@ -161,13 +161,6 @@ def fresh(error: Draw, x: Float[Array, "..."]) -> Draw:
     words = [jnp.sum(bits * odd), jnp.sum(bits * (odd * odd * jnp.uint32(0x9E3779B1)))]
     key = jax.random.fold_in(jax.random.fold_in(error.key(), words[0]), words[1])
     return Draw(error.sigma, Draw.seeded(key))
-
-
-def _positive(owner: str, name: str, value: float) -> None:
-    if not (math.isfinite(value) and value >= 0.0):
-        raise ConfigError(
-            f"{owner}: {name} is {value}; it must be finite and at least 0."
-        )
 
 
 def with_circuits(model: Any, circuits: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -10,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from .._checks import positive
 from .._errors import ConfigError
 from .._registry import register
 from .._source import Source
@@ -75,8 +75,8 @@ class Quantised(eqx.Module):
                     "exact converter."
                 )
         for name, r in (("range_in", range_in), ("range_out", range_out)):
-            if r is not None and not (math.isfinite(r) and r > 0.0):
-                raise ConfigError(f"Quantised: {name} is {r}; it must be above 0.")
+            if r is not None:
+                positive("Quantised", **{name: r})
         number = lambda r: None if r is None else jnp.asarray(r, float)
         self.layer, self.bits_in, self.bits_out = layer, bits_in, bits_out
         self.range_in, self.range_out = number(range_in), number(range_out)

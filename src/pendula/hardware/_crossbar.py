@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from .._checks import at_least
 from .._errors import ConfigError, DataError
 from .._registry import register
 from .._source import Source
@@ -131,9 +132,7 @@ class Crossbar(Fixed):
 
         **Raises:** `ConfigError` for sizes below 1 and a scale that is no number.
         """
-        for name, size in (("in_size", in_size), ("out_size", out_size)):
-            if size < 1:
-                raise ConfigError(f"Crossbar: {name} is {size}; it must be at least 1.")
+        at_least(1, "Crossbar", in_size=in_size, out_size=out_size)
         if not math.isfinite(scale):
             raise ConfigError(f"Crossbar: scale is {scale}; it must be finite.")
         weight = (pairs or RandomPairs()).draw(key, (out_size, in_size))

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Inexact, Int, PRNGKeyArray
 
+from .._checks import positive
 from .._errors import ConfigError, Status, nearest
 from .._registry import register
 from .._source import Source
@@ -360,6 +361,4 @@ def _check(
             f"{nearest(activation, HOLOMORPHIC)} Allowed: {', '.join(HOLOMORPHIC)}: "
             "complex nudges need holomorphic ones."
         )
-    for name, gain in gains.items():
-        if not (math.isfinite(gain) and gain > 0.0):
-            raise ConfigError(f"EquilibriumNet: {name} is {gain}; it must be above 0.")
+    positive("EquilibriumNet", **gains)

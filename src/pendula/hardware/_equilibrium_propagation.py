@@ -13,6 +13,7 @@ import lineax as lx
 import optax
 from jaxtyping import Array, Complex, Float, Int, PRNGKeyArray
 
+from .._checks import at_least
 from .._errors import ConfigError, Status
 from ._equilibrium_net import EquilibriumNet, Neurons, Relaxed, largest, verdict
 from ._homeostasis import homeostasis
@@ -129,9 +130,7 @@ class Nudged(AbstractRule):
                 "complex nudges come in conjugate pairs."
             )
         counts = {"steps": steps, "nudged_steps": nudged_steps, "average": average}
-        for name, value in counts.items():
-            if value < 1:
-                raise ConfigError(f"Nudged: {name} is {value}; it must be at least 1.")
+        at_least(1, "Nudged", **counts)
         self.beta, self.tol = jnp.asarray(beta, float), jnp.asarray(tol, float)
         self.rate = jnp.asarray(rate, float)
         self.noise = None if noise is None else jnp.asarray(noise, float)

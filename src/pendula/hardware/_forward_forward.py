@@ -17,6 +17,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, PRNGKeyArray
 
+from .._checks import fields_at_least, positive
 from .._errors import ConfigError, nearest
 from .._precision import to_device
 from .._tree import digest, split_trainable
@@ -81,15 +82,8 @@ class ForwardForwardConfig:
     """Of the order of the samples, the wrong labels and the noise."""
 
     def __post_init__(self) -> None:
-        for name, least in (("epochs", 0), ("batch", 1), ("directions", 1)):
-            if getattr(self, name) < least:
-                raise ConfigError(
-                    f"{name} is {getattr(self, name)}; it must be at least {least}."
-                )
-        for name in ("lr", "theta", "epsilon"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0.0):
-                raise ConfigError(f"{name} is {value}; it must be above 0.")
+        fields_at_least(self, epochs=0, batch=1, directions=1)
+        positive(lr=self.lr, theta=self.theta, epsilon=self.epsilon)
         if not (math.isfinite(self.drift) and self.drift >= 0.0):
             raise ConfigError(f"drift is {self.drift}; a time must be at least 0.")
         local_loss(self.loss)

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from .._checks import at_least
 from .._errors import ConfigError, DataError, ShapeError
 from .._registry import register
 from .._source import Source
@@ -71,12 +72,7 @@ class FrontEndCoder(eqx.Module):
         width: int = 64,
         key: PRNGKeyArray,
     ) -> None:
-        given = {"channels": channels, "latent": latent, "width": width}
-        for name, value in given.items():
-            if value < 1:
-                raise ConfigError(
-                    f"FrontEndCoder: {name} is {value}; it must be above 0."
-                )
+        at_least(1, "FrontEndCoder", channels=channels, latent=latent, width=width)
         if len(shape) != 3 or min(shape) < 1:
             raise ConfigError(
                 f"FrontEndCoder: shape is {shape}; expected height, width and channels "

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._errors import ConfigError
+from .._checks import at_least
 
 
 Field = Callable[[Any], Any]
@@ -44,8 +44,7 @@ def homeostasis(
 
     ```
     """
-    if probes < 1:
-        raise ConfigError(f"homeostasis: probes is {probes}; it must be at least 1.")
+    at_least(1, "homeostasis", probes=probes)
     flat, back = ravel_pytree(jax.lax.stop_gradient(active))
     of_flat = lambda v: ravel_pytree(field(back(v)))[0]
     product = lambda v: jax.jvp(of_flat, (flat,), (v,))[1]

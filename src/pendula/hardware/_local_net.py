@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from .._checks import positive
 from .._errors import ConfigError, nearest
 from .._registry import register
 from .._source import Source
@@ -244,10 +245,7 @@ class LocalNet(eqx.Module):
                 f"LocalNet: {classes} classes and {sizes[0]} inputs; the label takes "
                 "the first inputs: at least 2 classes, and no more than inputs."
             )
-        if not (math.isfinite(label_scale) and label_scale > 0.0):
-            raise ConfigError(
-                f"LocalNet: label_scale is {label_scale}; it must be above 0."
-            )
+        positive("LocalNet", label_scale=label_scale)
         keys = jax.random.split(key, count)
         self.layers = tuple(
             LocalLayer(n, m, box, key=k)

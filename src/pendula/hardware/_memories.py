@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from .._checks import positive
 from .._errors import ConfigError
 from .._registry import register
 from .._source import Source
@@ -18,11 +19,6 @@ from ._pairs import AbstractPair, check_split
 
 DAY = 86400.0
 """Seconds of a day."""
-
-
-def _positive(kind: str, name: str, value: float) -> None:
-    if not (math.isfinite(value) and value > 0.0):
-        raise ConfigError(f"{kind}: {name} is {value}; it must be above 0.")
 
 
 @register("device", "pcm")
@@ -71,7 +67,7 @@ class PCM(AbstractPair):
 
     def __check_init__(self) -> None:
         check_split("PCM", self.split)
-        _positive("PCM", "g_max", self.g_max)
+        positive("PCM", g_max=self.g_max)
 
     def cell_sigma(
         self, g: Float[Array, "..."], level: Float[Array, ""]
@@ -145,7 +141,7 @@ class ReRAM(AbstractPair):
 
     def __check_init__(self) -> None:
         check_split("ReRAM", self.split)
-        _positive("ReRAM", "g_max", self.g_max)
+        positive("ReRAM", g_max=self.g_max)
 
     def spread(
         self, g: Float[Array, "..."], t: Float[Array, ""]
@@ -211,7 +207,7 @@ class SONOS(AbstractPair):
 
     def __check_init__(self) -> None:
         check_split("SONOS", self.split)
-        _positive("SONOS", "i_max", self.i_max)
+        positive("SONOS", i_max=self.i_max)
         if self.i_max > 3200.0:
             raise ConfigError(
                 f"SONOS: i_max is {self.i_max:g} nA; the measurements end at 3200 nA. "

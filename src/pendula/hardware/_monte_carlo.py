@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from .._checks import at_least
 from .._errors import ConfigError, DataError, ShapeError
 from ._device import Scalar
 from ._noise_report import NoiseReport
@@ -211,8 +212,8 @@ def _check(metric: Any, n: int, chunk: Any, batch_size: int | None) -> None:
         raise ConfigError(f"n is {n}; there must be at least one chip.")
     if not (chunk == "auto" or (isinstance(chunk, int) and chunk >= 1)):
         raise ConfigError(f'chunk is {chunk!r}; expected "auto" or at least 1.')
-    if batch_size is not None and batch_size < 1:
-        raise ConfigError(f"batch_size is {batch_size}; it must be at least 1.")
+    if batch_size is not None:
+        at_least(1, batch_size=batch_size)
 
 
 def is_right(

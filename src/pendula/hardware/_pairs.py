@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from .._checks import positive
 from .._errors import ConfigError, nearest
 from .._registry import register
 from ._device import AbstractDevice, Scalar, in_float32, number, symmetric
@@ -156,10 +157,7 @@ class TwinCell(AbstractPair):
 
     def __check_init__(self) -> None:
         check_split("TwinCell", self.split)
-        if not (math.isfinite(self.g_range) and self.g_range > 0.0):
-            raise ConfigError(
-                f"TwinCell: g_range is {self.g_range}; it must be above 0."
-            )
+        positive("TwinCell", g_range=self.g_range)
 
     def cell(
         self,

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._errors import ConfigError
+from .._checks import positive
 from .._registry import register
 from .._source import Source
 from ..solve import rollout
@@ -112,11 +112,7 @@ class OscillatorChain(AbstractPhysicalLayer):
         sizes = {"size": size, "steps": steps}
         bounds = {"in_bounds": in_bounds, "out_bounds": out_bounds}
         check_box("OscillatorChain", sizes, bounds, noise)
-        for what, value in (("stiffness", stiffness), ("time", time)):
-            if not (math.isfinite(value) and value > 0.0):
-                raise ConfigError(
-                    f"OscillatorChain: {what} is {value}; it must be above 0."
-                )
+        positive("OscillatorChain", stiffness=stiffness, time=time)
         drawn, moving = jax.random.normal(key, (2, size))
         self.stiffness = stiffness * (1.0 + spread * drawn)
         self.rates = drifting * moving

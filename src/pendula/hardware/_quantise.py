@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from .._checks import positive
 from .._errors import ConfigError, nearest
 from ._component import name_of
 from ._device import AbstractDevice
@@ -184,8 +185,8 @@ class BiPer(eqx.Module):
         axis: int = 0,
     ) -> None:
         for name, value in (("omega", omega), ("alpha", alpha)):
-            if value is not None and not (math.isfinite(value) and value > 0.0):
-                raise ConfigError(f"BiPer: {name} is {value}; it must be above 0.")
+            if value is not None:
+                positive("BiPer", **{name: value})
         self.omega = jnp.asarray(omega, float)
         self.alpha = None if alpha is None else jnp.asarray(alpha, float)
         self.hard, self.axis = hard, axis

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from .._checks import at_least
 from .._errors import ConfigError, DataError, ShapeError, nearest
 from .._registry import register
 from .._source import Source
@@ -339,8 +340,7 @@ def reservoir_states(
     ```
     """
     check_level(level, key, type(reservoir).__name__)
-    if every < 1 or chunk < 1:
-        raise ConfigError(f"every is {every}, chunk {chunk}; both must be at least 1.")
+    at_least(1, every=every, chunk=chunk)
     us = np.asarray(us)
     if us.ndim < 2 or not us.size:
         raise DataError(

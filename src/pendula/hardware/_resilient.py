@@ -14,6 +14,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from .._checks import positive
 from .._errors import ConfigError, FitWarning
 from ..train import AbstractCallback, Smoothed, TrainState, ramp
 from ._component import Component
@@ -158,8 +159,7 @@ def clip_weights(
 
     ```
     """
-    if not (math.isfinite(k) and k > 0.0):
-        raise ConfigError(f"clip_weights: k is {k}; it must be above 0.")
+    positive("clip_weights", k=k)
     chosen = [
         c
         for c in twin.components

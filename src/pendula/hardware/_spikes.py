@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from .._checks import at_least
 from .._errors import ConfigError, ShapeError
 from .._registry import register
 from .._source import Source
@@ -151,8 +152,7 @@ def latency_code(
 
     ```
     """
-    if num_steps < 1:
-        raise ConfigError(f"num_steps is {num_steps}; it must be at least 1.")
+    at_least(1, num_steps=num_steps)
     if not values.size:
         raise ShapeError("no values to code: the shape is (0,).")
     x = jnp.clip(values, 0.0, 1.0)

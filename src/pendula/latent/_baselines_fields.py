@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
+from .._checks import at_least
 from .._errors import ConfigError, DataError, ShapeError
 from ._series import checked, times
 
@@ -27,8 +28,7 @@ def persistence(y0: ArrayLike, steps: int) -> Float[np.ndarray, "*batch step m"]
 
     ```
     """
-    if steps < 1:
-        raise ConfigError(f"steps is {steps}; it must be at least 1.")
+    at_least(1, steps=steps)
     return np.repeat(np.asarray(y0)[..., None, :], steps, axis=-2)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Complex, Float, Shaped
 from numpy.typing import ArrayLike
 
+from .._checks import at_least
 from .._errors import ConfigError, DataError, ShapeError
 from ._series import Series, series
 
@@ -83,8 +84,7 @@ class LinearForecast:
                 f"amplitudes of {len(self.rates)} modes. Use at(times), or HankelDMD, "
                 "which begins with several snapshots."
             )
-        if steps < 1:
-            raise ConfigError(f"steps is {steps}; it must be at least 1.")
+        at_least(1, steps=steps)
         start = np.asarray(y0, np.float64)
         expected = (self.size,) if self.delays == 1 else (self.delays, self.size)
         if start.shape[-len(expected) :] != expected:
@@ -221,8 +221,8 @@ def projected_map(
 
 def check_rank(rank: int | None, least: int = 1) -> None:
     """**Raises:** `ConfigError` for a rank that no data can have."""
-    if rank is not None and rank < least:
-        raise ConfigError(f"rank is {rank}; it must be at least {least}.")
+    if rank is not None:
+        at_least(least, rank=rank)
 
 
 def ordered(values: Shaped[np.ndarray, " r"]) -> np.ndarray:

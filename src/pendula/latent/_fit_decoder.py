@@ -18,6 +18,7 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 from numpy.typing import ArrayLike
 
+from .._checks import fields_at_least
 from .._errors import ConfigError, ShapeError
 from .._precision import to_device
 from .._tree import digest, split_trainable
@@ -81,11 +82,7 @@ class DecoderFitConfig:
     """Of the weights and of the dropout."""
 
     def __post_init__(self) -> None:
-        for name, low in (("epochs", 0), ("every", 1)):
-            if getattr(self, name) < low:
-                raise ConfigError(
-                    f"{name} is {getattr(self, name)}; it must be at least {low}."
-                )
+        fields_at_least(self, epochs=0, every=1)
         for name in ("lr", "rate_fall", "decay_fall"):
             value = getattr(self, name)
             if not (np.isfinite(value) and value > 0):

@@ -18,6 +18,7 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 from numpy.typing import ArrayLike
 
+from .._checks import fields_at_least
 from .._errors import ConfigError, DataError, ShapeError
 from .._precision import to_device
 from .._tree import digest, split_trainable
@@ -99,11 +100,7 @@ class LatentFitConfig:
     """Of the order of the windows."""
 
     def __post_init__(self) -> None:
-        for name, low in (("steps", 1), ("updates", 0), ("batch", 1)):
-            if getattr(self, name) < low:
-                raise ConfigError(
-                    f"{name} is {getattr(self, name)}; it must be at least {low}."
-                )
+        fields_at_least(self, steps=1, updates=0, batch=1)
         positive = [("lr", self.lr), ("drop", self.drop), ("gamma", self.gamma)]
         if self.clip is not None:
             positive.append(("clip", self.clip))

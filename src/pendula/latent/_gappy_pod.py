@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
+from .._checks import at_least
 from .._errors import ConfigError, DataError, ShapeError
 from ._codec import FieldCodec
 from ._sensors import checked_sensors
@@ -118,8 +119,8 @@ class GappyPOD:
             raise ConfigError(
                 f'way is "{self.way}"; expected one of {", ".join(WAYS)}.'
             )
-        if self.rank is not None and self.rank < 1:
-            raise ConfigError(f"rank is {self.rank}; it must be at least 1.")
+        if self.rank is not None:
+            at_least(1, rank=self.rank)
         if self.ridge is not None and not (np.isfinite(self.ridge) and self.ridge >= 0):
             raise ConfigError(
                 f"ridge is {self.ridge}; it must be a finite number of at least 0."

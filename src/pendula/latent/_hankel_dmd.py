@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
+from .._checks import at_least
 from .._errors import ConfigError
 from ._dmd import LinearForecast, check_rank, projected_map
 from ._series import Series, series
@@ -45,8 +46,7 @@ class HankelDMD:
     rank: int | None = None
 
     def __post_init__(self) -> None:
-        if self.delays < 1:
-            raise ConfigError(f"delays is {self.delays}; it must be at least 1.")
+        at_least(1, delays=self.delays)
         check_rank(self.rank)
 
     def fit(

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from .._checks import at_least
 from .._errors import ConfigError, ShapeError
 from .._registry import register
 from .._source import Source
@@ -53,8 +54,7 @@ def predict_latent(
     """
     if mode not in MODES:
         raise ConfigError(f'mode is "{mode}"; expected one of {", ".join(MODES)}.')
-    if steps < 1:
-        raise ConfigError(f"steps is {steps}; it must be at least 1.")
+    at_least(1, steps=steps)
     if y0.shape != (model.encoder.sizes[0],):
         raise ShapeError(
             f"a snapshot of shape {y0.shape}; expected ({model.encoder.sizes[0]},)."
@@ -142,8 +142,7 @@ class LatentODE(AbstractLatentModel):
 
     def __check_init__(self) -> None:
         _check_parts(self.encoder, self.field.in_size, self.decoder)
-        if self.substeps < 1:
-            raise ConfigError(f"substeps is {self.substeps}; it must be at least 1.")
+        at_least(1, substeps=self.substeps)
 
     def advance(self, z: Float[Array, " n"], steps: int) -> Float[Array, "step n"]:
         """Latent states after 1, 2, ... `steps` steps."""

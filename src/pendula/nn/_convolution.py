@@ -9,6 +9,7 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from .._checks import at_least
 from .._errors import ConfigError
 from .._registry import register
 from .._source import Source
@@ -90,12 +91,7 @@ class Convolution(eqx.Module):
         use_bias: bool = False,
         key: PRNGKeyArray,
     ) -> None:
-        given = {"in_size": in_size, "out_size": out_size, "stride": stride}
-        for name, value in given.items():
-            if value < 1:
-                raise ConfigError(
-                    f"Convolution: {name} is {value}; it must be above 0."
-                )
+        at_least(1, "Convolution", in_size=in_size, out_size=out_size, stride=stride)
         if kernel < 1 or kernel % 2 == 0:
             raise ConfigError(
                 f"Convolution: kernel is {kernel}; it must be odd, so that it has a "

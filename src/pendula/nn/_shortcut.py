@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from .._checks import at_least
 from .._errors import ConfigError
 from .._registry import register
 from .._source import Source
@@ -71,9 +72,7 @@ class ShortcutNet(eqx.Module):
         rising: bool = False,
         key: PRNGKeyArray,
     ) -> None:
-        for name, size in {"in_size": in_size, "width": width, "depth": depth}.items():
-            if size < 1:
-                raise ConfigError(f"ShortcutNet: {name} is {size}; it must be above 0.")
+        at_least(1, "ShortcutNet", in_size=in_size, width=width, depth=depth)
         if activation not in KINDS:
             raise ConfigError(
                 f'ShortcutNet: activation "{activation}" is unknown. Allowed: '

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 from numpy.typing import ArrayLike
 
+from .._checks import at_least
 from .._errors import ConfigError, DataError, ShapeError, nearest
 from .._registry import register
 from .._source import Source
@@ -233,8 +234,8 @@ def control_path(
             f'kind "{kind}" is unknown.{nearest(kind, get_args(Path))} '
             f"Allowed: {', '.join(get_args(Path))}."
         )
-    if window is not None and window < 1:
-        raise ConfigError(f"window is {window}; it must be at least 1.")
+    if window is not None:
+        at_least(1, window=window)
     times, values = np.asarray(ts, np.float64), np.asarray(xs, np.float64)
     if values.ndim != 3 or times.shape != values.shape[:2] or 0 in values.shape:
         raise ShapeError(

@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from .._errors import ConfigError, ShapeError
+from .._checks import at_least
+from .._errors import ShapeError
 from ._cell import AbstractCell, AbstractLinearCell, AbstractNoisyCell
 
 
@@ -64,8 +65,7 @@ def run_cell(
     steps = len(us)
     if chunk is None:
         chunk = steps if steps <= _LONG else math.isqrt(steps)
-    if chunk < 1:
-        raise ConfigError(f"chunk is {chunk}; it must be at least 1.")
+    at_least(1, chunk=chunk)
     begin = cell.start() if state is None else state
     if isinstance(cell, AbstractLinearCell):
         return _parallel(cell, us, begin, length, all_states)

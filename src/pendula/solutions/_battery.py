@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 from numpy.typing import ArrayLike
 from scipy.optimize import least_squares
 
+from .._checks import positive
 from .._errors import ConfigError, DataError, ShapeError
 from .._precision import scoped
 from .._types import AnyArray
@@ -253,7 +254,7 @@ class SingleParticle:
         """c [kmol/m3] at r [m] and t [s], arrays that broadcast. **Raises:**
         `ConfigError`, `DataError` for places and times that there are not."""
         own = self.cell.electrode(name)
-        _positive("p2", p2)
+        positive("SingleParticle", p2=p2)
         r, t = np.asarray(r, np.float64), np.asarray(t, np.float64)
         inside = (r >= 0.0) & (r <= own.radius * (1.0 + 1e-9))
         if not (inside.all() and (t >= 0.0).all() and np.isfinite(t).all()):
@@ -271,7 +272,7 @@ class SingleParticle:
     @scoped(np.float64)
     def voltage(self, t: ArrayLike, p1: float, p2: float) -> Float[np.ndarray, "..."]:
         """The cell's voltage [V] at times [s]. **Raises:** `ConfigError`."""
-        _positive("p1", p1)
+        positive("SingleParticle", p1=p1)
         at = lambda name, p: self.concentration(
             name, self.cell.electrode(name).radius, t, p
         )
@@ -303,7 +304,7 @@ class SingleParticle:
             )
         if not np.isfinite(voltage).all():
             raise DataError("identify: voltage holds NaN or infinity. Leave those out.")
-        _positive("sigma", sigma)
+        positive("SingleParticle", sigma=sigma)
         names = [
             Unknown(k, init=v, positive=True)
             for k, v in zip(("p1", "p2"), guess, strict=True)
@@ -318,8 +319,3 @@ class SingleParticle:
             u.name: estimated(u, float(found.x[k]), float(sd[k]))
             for k, u in enumerate(names)
         }
-
-
-def _positive(name: str, value: float) -> None:
-    if not (math.isfinite(value) and value > 0.0):
-        raise ConfigError(f"SingleParticle: {name} is {value}; it is finite, above 0.")

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
+from .._checks import positive
 from .._errors import ConfigError, nearest
 from ..systems import closed_form, initial_field, pde_truth
 from ._conditions import Dirichlet, Initial
@@ -93,7 +94,7 @@ def _reaction(rho: float = 5.0, end: float = 1.0) -> Problem:
 
 
 def _reaction_diffusion(nu: float = 5.0, rho: float = 5.0, end: float = 1.0) -> Problem:
-    _positive("reaction_diffusion", nu=nu)
+    positive('Problem "reaction_diffusion"', nu=nu)
     return Problem(
         lambda u, x, t, p: u.t - p.nu * u.xx - p.rho * u() * (1.0 - u()),
         domain=_circle(),
@@ -105,7 +106,7 @@ def _reaction_diffusion(nu: float = 5.0, rho: float = 5.0, end: float = 1.0) -> 
 
 
 def _burgers(nu: float = 0.01 / math.pi, end: float = 1.0) -> Problem:
-    _positive("burgers", nu=nu)
+    positive('Problem "burgers"', nu=nu)
     return Problem(
         lambda u, x, t, p: u.t + u() * u.x - p.nu * u.xx,
         domain=Interval(-1.0, 1.0),
@@ -117,7 +118,7 @@ def _burgers(nu: float = 0.01 / math.pi, end: float = 1.0) -> Problem:
 
 
 def _allen_cahn(nu: float = 1e-4, rho: float = 5.0, end: float = 1.0) -> Problem:
-    _positive("allen_cahn", nu=nu)
+    positive('Problem "allen_cahn"', nu=nu)
     return Problem(
         lambda u, x, t, p: u.t - p.nu * u.xx - p.rho * (u() - u() ** 3),
         domain=Interval(-1.0, 1.0, periodic=True),
@@ -132,7 +133,7 @@ def _sivashinsky(
     name: str, domain: Interval, end: float, params: dict[str, float]
 ) -> Problem:
     """Kuramoto and Sivashinsky's equation."""
-    _positive(name, c=params["c"])
+    positive(f'Problem "{name}"', c=params["c"])
     return Problem(
         lambda u, x, t, p: u.t + p.a * u() * u.x + p.b * u.xx + p.c * u.xxxx,
         domain=domain,
@@ -226,7 +227,7 @@ def _klein_gordon(k: float = 2.0, end: float = 10.0) -> Problem:
 
 
 def _flow_mixing(largest: float = 0.385, end: float = 4.0) -> Problem:
-    _positive("flow_mixing", largest=largest)
+    positive('Problem "flow_mixing"', largest=largest)
     form = _plane_form("flow_mixing", largest=largest)
 
     def residual(u: Any, x: Any, y: Any, t: Any, p: Any) -> Any:
@@ -246,7 +247,7 @@ def _flow_mixing(largest: float = 0.385, end: float = 4.0) -> Problem:
 
 
 def _ns_torus(nu: float = 0.01, end: float = 1.0) -> Problem:
-    _positive("ns_torus", nu=nu)
+    positive('Problem "ns_torus"', nu=nu)
 
     def residual(u: Any, x: Any, y: Any, t: Any, p: Any) -> Any:
         w, psi = u
@@ -275,7 +276,7 @@ def _second(form: Callable[..., Any], axis: int) -> Callable[..., Any]:
 
 def _waves(kind: str, plane: bool, length: float, cubic: bool, name: str) -> Problem:
     """u'' = f, or u'' + u (u^2 - 1) = f, with f such that u is a closed form."""
-    _positive(name, length=length)
+    positive(f'Problem "{name}"', length=length)
     axes = [Interval(0.0, length, name=letter) for letter in ("xy" if plane else "x")]
     domain: AbstractDomain = Box(*axes) if plane else axes[0]
 
@@ -540,12 +541,3 @@ def _checked(name: str, params: Mapping[str, Any]) -> dict[str, Any]:
             raise ConfigError(f'Problem "{name}": {key} is {value!r}; it is {words}.')
         out[key] = value
     return out
-
-
-def _positive(name: str, **values: float) -> None:
-    """Refuse what must be above 0."""
-    for key, value in values.items():
-        if not value > 0.0:
-            raise ConfigError(
-                f'Problem "{name}": {key} is {value:g}; it has to be above 0.'
-            )

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from .._checks import at_least
 from .._errors import ConfigError, Status, nearest
 from .._types import Context, Control, State, Time
 from ._grid import all_finite, as_grid, as_path, as_state, polynomial, safe
@@ -104,8 +105,7 @@ def integrate(
 
     from ._reach import Reaching
 
-    if max_steps < 1:
-        raise ConfigError(f"max_steps is {max_steps}; it must be at least 1.")
+    at_least(1, max_steps=max_steps)
     for name, tol in (("rtol", rtol), ("atol", atol)):
         if not isinstance(tol, jax.Array) and not tol > 0:
             raise ConfigError(f"{name} is {tol:g}; it must be above 0.")

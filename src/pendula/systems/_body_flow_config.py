@@ -10,6 +10,7 @@ from importlib.metadata import version
 import numpy as np
 from jaxtyping import Float
 
+from .._checks import not_negative, positive
 from .._errors import ConfigError
 from ._body_shapes import AbstractBody, EllipseBody
 
@@ -101,14 +102,14 @@ class BodyFlowConfig:
                 f"re is {self.re:g}; it must be above 0 and at most {_LARGEST_RE:g}: "
                 "coarse grids do not resolve more. Lower it."
             )
-        for what in ("length", "width", "penalty", "dt", "spacing"):
-            value = getattr(self, what)
-            if not (np.isfinite(value) and value > 0.0):
-                raise ConfigError(f"{what} is {value}; it must be above 0.")
-        for what in ("upstream", "fringe", "start"):
-            value = getattr(self, what)
-            if not (np.isfinite(value) and value >= 0.0):
-                raise ConfigError(f"{what} is {value}; it must be at least 0.")
+        positive(
+            length=self.length,
+            width=self.width,
+            penalty=self.penalty,
+            dt=self.dt,
+            spacing=self.spacing,
+        )
+        not_negative(upstream=self.upstream, fringe=self.fringe, start=self.start)
         if not np.isfinite(self.push):
             raise ConfigError(f"push is {self.push}; it must be finite.")
         if self.cells < 4 or self.num < 1:

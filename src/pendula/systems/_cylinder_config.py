@@ -11,6 +11,7 @@ from importlib.metadata import version
 import numpy as np
 from jaxtyping import Float
 
+from .._checks import not_negative, positive
 from .._errors import ConfigError, DataWarning, nearest
 from ._cylinder_grid import RADIUS, CylinderMesh
 
@@ -97,14 +98,12 @@ class CylinderConfig:
                 f"channels are {self.channels}; name at least one of "
                 f"{', '.join(CHANNELS)}, each once."
             )
-        if not (np.isfinite(self.spacing) and self.spacing > 0.0):
-            raise ConfigError(f"spacing is {self.spacing}; it must be above 0.")
+        positive(spacing=self.spacing)
         if self.count < 1 or self.coarsen < 1:
             raise ConfigError(
                 f"num is {self.num}, coarsen {self.coarsen}; both are at least 1."
             )
-        if not (np.isfinite(self.first) and self.first >= 0.0):
-            raise ConfigError(f"start is {self.start}; it must be at least 0.")
+        not_negative(start=self.first)
         check_mesh(self.resolution)
 
     @property
@@ -198,8 +197,7 @@ def check_mesh(mesh: CylinderMesh) -> None:
             f"a mesh of {mesh.num_radial} radial intervals and {mesh.num_angular} "
             "angles; at least 8 of each are needed, and an even number of angles."
         )
-    if not (np.isfinite(mesh.dt) and mesh.dt > 0.0):
-        raise ConfigError(f"dt is {mesh.dt}; it must be above 0.")
+    positive(dt=mesh.dt)
     if not RADIUS < mesh.sponge_start < mesh.outer < np.inf:
         raise ConfigError(
             f"the sponge starts at {mesh.sponge_start:g}, the outer edge is "

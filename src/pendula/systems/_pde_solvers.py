@@ -12,9 +12,10 @@ import numpy as np
 import scipy.integrate
 from jaxtyping import Float
 
+from .._checks import positive
 from .._errors import ConfigError
 from ._pde_forms import closed_form, gaussian_bump, initial_field
-from ._spectral import check_positive, etdrk4, fourier_interpolate, series
+from ._spectral import etdrk4, fourier_interpolate, series
 from ._spectral_2d import interpolate_torus, navier_stokes_torus
 
 
@@ -254,12 +255,12 @@ def burgers(
     dt: float = 5e-4,
 ) -> np.ndarray:
     """By Cole and Hopf's integral or by `etdrk4`."""
-    check_positive("nu", nu)
+    positive(nu=nu)
     if method == "etdrk4":
         return _burgers_flow(nu=nu, speed=speed).solve(x, t, modes, dt)
     if method != "cole_hopf":
         raise ConfigError(f'method is "{method}"; it must be "cole_hopf" or "etdrk4".')
-    check_positive("spacing", spacing)
+    positive(spacing=spacing)
     return np.stack(
         [_cole_hopf(x - speed * time, time, nu, spacing) + speed for time in t]
     )

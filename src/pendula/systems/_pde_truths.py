@@ -14,10 +14,10 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
+from .._checks import positive
 from .._errors import ConfigError, ShapeError, nearest
 from . import _pde_solvers as solvers
 from ._pde_forms import check_params
-from ._spectral import check_positive
 
 
 _TAU = 2.0 * math.pi
@@ -213,7 +213,7 @@ def truth_horizon(
 
     ```
     """
-    check_positive("tolerance", tolerance)
+    positive(tolerance=tolerance)
     wrong = np.flatnonzero(~(truth_error(name, x, t, **params) <= tolerance))
     good = int(wrong[0]) if len(wrong) else len(np.asarray(t))
     return float(np.asarray(t)[good - 1]) if good else -math.inf

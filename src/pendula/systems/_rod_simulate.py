@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from .._checks import at_least
 from .._errors import ConfigError, DivergedError
 from .._precision import precision, to_host
 from ._elastic_rod import ElasticRod, RodState
@@ -117,8 +118,7 @@ def simulate_rod(
             f"dt is {dt:g} s and t_end {t_end:g} s; a step is greater than 0 and no "
             "longer than the motion."
         )
-    if save_every < 1:
-        raise ConfigError(f"save_every is {save_every}; it must be at least 1.")
+    at_least(1, save_every=save_every)
     saves = round(t_end / dt) // save_every
     with precision(np.float64):
         _check_apart(rod, state, contact)

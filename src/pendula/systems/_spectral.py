@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Complex, Float
 from numpy.typing import ArrayLike
 
+from .._checks import positive
 from .._errors import ConfigError, DivergedError, ShapeError
 
 
@@ -133,7 +134,7 @@ def fourier_interpolate(
 
     ```
     """
-    check_positive("length", length)
+    positive(length=length)
     n = u.shape[1]
     place = np.asarray(x, np.float64) / length * n  # in spacings
     nearest = np.rint(place)
@@ -218,8 +219,8 @@ def check_march(
     field: np.ndarray, length: float, times: ArrayLike, dt: float
 ) -> Float[np.ndarray, "t"]:
     """The output times, checked like what starts and steps towards them."""
-    check_positive("length", length)
-    check_positive("dt", dt)
+    positive(length=length)
+    positive(dt=dt)
     if not np.all(np.isfinite(field)):
         raise ConfigError("The initial field holds NaN or infinity; it must be finite.")
     when = np.array(times, np.float64)
@@ -233,12 +234,6 @@ def check_march(
             "that of time 0."
         )
     return when
-
-
-def check_positive(name: str, value: float) -> None:
-    """Refuse what is not a positive finite number."""
-    if not (np.isfinite(value) and value > 0.0):
-        raise ConfigError(f"{name} is {value}; it must be positive and finite.")
 
 
 def check_finite(field: np.ndarray, time: float, dt: float) -> None:

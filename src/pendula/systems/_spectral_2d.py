@@ -10,11 +10,11 @@ import scipy.fft
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
+from .._checks import positive
 from .._errors import ConfigError, ShapeError
 from ._spectral import (
     check_finite,
     check_march,
-    check_positive,
     etd_coefficients,
     march,
     series,
@@ -130,7 +130,7 @@ def torus_velocity(
     ```
     """
     field = _square(w)
-    check_positive("length", length)
+    positive(length=length)
     return _inverse(_to_velocity(len(field), length) * _forward(field), s=field.shape)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +11,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from .._checks import positive
 from .._errors import ConfigError
 from ._estimator import drawn
 
@@ -70,8 +70,8 @@ def adahessian(
             f"adahessian: eps is {eps}, hessian_power {hessian_power}; eps is at least "
             "0, the power lies in [0, 1]."
         )
-    if isinstance(lr, int | float) and not (math.isfinite(lr) and lr > 0.0):
-        raise ConfigError(f"adahessian: lr is {lr}; it must be above 0.")
+    if isinstance(lr, int | float):
+        positive("adahessian", lr=lr)
 
     def init(params: Any) -> CurvatureState:
         zeros = jax.tree.map(jnp.zeros_like, params)

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from .._checks import at_least
 from .._errors import ConfigError
 
 
@@ -180,8 +181,7 @@ def number(
 
 def whole(value: int, owner: str, name: str, low: int = 1) -> int:
     """A count. **Raises:** `ConfigError`."""
-    if value < low:
-        raise ConfigError(f"{owner}: {name} is {value}; it must be at least {low}.")
+    at_least(low, owner, **{name: value})
     return value
 
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
-from .._errors import ConfigError
+from .._checks import at_least
 from ._run import Info, Step
 from ._state import TrainState
 
@@ -93,9 +93,7 @@ def lbfgs_step(
 
     ```
     """
-    for name, value in (("memory", memory), ("inner", inner)):
-        if value < 1:
-            raise ConfigError(f"{name} is {value}; it must be at least 1.")
+    at_least(1, memory=memory, inner=inner)
     transform = optax.lbfgs(memory_size=memory)
 
     def halted(slope: Any, change: Any, value: Any, after: Any) -> Array:

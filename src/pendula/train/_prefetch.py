@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from .._errors import ConfigError
+from .._checks import at_least
 
 
 class Prefetch:
@@ -34,11 +34,7 @@ class Prefetch:
     def __init__(
         self, batches: Callable[[int], Any], *, workers: int = 4, ahead: int = 8
     ) -> None:
-        if workers < 1 or ahead < 1:
-            raise ConfigError(
-                f"Prefetch: workers is {workers}, ahead {ahead}; both must be at least "
-                "1."
-            )
+        at_least(1, "Prefetch", workers=workers, ahead=ahead)
         self._batches, self._ahead = batches, ahead
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="batches")
         self._waiting: dict[int, Future[Any]] = {}

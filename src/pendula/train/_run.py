@@ -10,7 +10,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from .._errors import ConfigError
+from .._checks import at_least
 from ._state import TrainState
 
 
@@ -90,11 +90,8 @@ def run(
 
     ```
     """
-    least = {"num_steps": 0, "log_every": 1, "max_bad": 1, "inner": 1}
-    given = (num_steps, log_every, max_bad, inner)
-    for (name, low), value in zip(least.items(), given, strict=True):
-        if value < low:
-            raise ConfigError(f"{name} is {value}; it must be at least {low}.")
+    at_least(0, num_steps=num_steps)
+    at_least(1, log_every=log_every, max_bad=max_bad, inner=inner)
     get = batches if callable(batches) else lambda _: batches
     reason: str | None = None
     k = int(state.step)

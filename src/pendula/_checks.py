@@ -1,0 +1,62 @@
+"""Checks of numbers that settings of all rooms share."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ._errors import ConfigError
+
+
+def at_least(low: int, where: str = "", /, **values: Any) -> None:
+    """Values by name that must not be below `low`.
+
+    **Raises:** `ConfigError` for the first that is, or is no number; `where` names
+    what it is a setting of.
+
+    ```python
+    >>> from pendula._checks import at_least
+    >>> at_least(1, substeps=2)
+
+    ```
+    """
+    for name, value in values.items():
+        if value is None or not value >= low:
+            raise ConfigError(_said(where, name, value, f"at least {low}"))
+
+
+def fields_at_least(settings: Any, /, **lows: int) -> None:
+    """Attributes of a settings object, each with the least that it may be.
+
+    **Raises:** `ConfigError`.
+    """
+    for name, low in lows.items():
+        at_least(low, **{name: getattr(settings, name)})
+
+
+def positive(where: str = "", /, **values: Any) -> None:
+    """Values by name that must be finite and above 0.
+
+    **Raises:** `ConfigError` for the first that is not.
+
+    ```python
+    >>> from pendula._checks import positive
+    >>> positive(lr=0.1)
+
+    ```
+    """
+    for name, value in values.items():
+        if value is None or not (math.isfinite(value) and value > 0):
+            raise ConfigError(_said(where, name, value, "above 0"))
+
+
+def not_negative(where: str = "", /, **values: Any) -> None:
+    """Values by name that must be finite and at least 0. **Raises:** `ConfigError`."""
+    for name, value in values.items():
+        if value is None or not (math.isfinite(value) and value >= 0):
+            raise ConfigError(_said(where, name, value, "at least 0"))
+
+
+def _said(where: str, name: str, value: Any, must: str) -> str:
+    owner = f"{where}: " if where else ""
+    return f"{owner}{name} is {value}; it must be {must}."

@@ -1,0 +1,43 @@
+"""Numbers of settings: what passes, what is refused, and in which words."""
+
+import math
+
+import pytest
+
+from pendula._checks import at_least, fields_at_least, not_negative, positive
+from pendula._errors import ConfigError
+
+
+class Settings:
+    steps = 0
+
+
+def test_what_is_allowed_passes():
+    at_least(1, steps=1, batch=7)
+    at_least(0, starts=0)
+    fields_at_least(Settings(), steps=0)
+    positive(lr=1e-300)
+    not_negative(drag=0.0)
+
+
+@pytest.mark.parametrize("value", [0, -3, math.nan, None])
+def test_too_small_no_number_and_nothing_are_refused(value):
+    with pytest.raises(ConfigError, match=rf"^steps is {value}; .* at least 1\.$"):
+        at_least(1, steps=value)
+    with pytest.raises(ConfigError, match=rf"^Adam: lr is {value}; .* above 0\.$"):
+        positive("Adam", lr=value)
+
+
+@pytest.mark.parametrize("value", [math.inf, math.nan, None])
+def test_what_is_not_finite_is_refused(value):
+    with pytest.raises(ConfigError, match=f"lr is {value}; it must be above 0"):
+        positive(lr=value)
+    with pytest.raises(ConfigError, match=f"drag is {value}; it must be at least 0"):
+        not_negative(drag=value)
+
+
+def test_the_first_that_is_wrong_is_named():
+    with pytest.raises(ConfigError, match="Rod: drag is -1"):
+        not_negative("Rod", mass=1.0, drag=-1.0, length=-2.0)
+    with pytest.raises(ConfigError, match="steps is 0; it must be at least 2"):
+        fields_at_least(Settings(), steps=2)
