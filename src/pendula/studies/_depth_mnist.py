@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..data import Images
 from ..depth import (
     DepthSweep,
     FittedImages,
+    ImageFitConfig,
     ImageNetConfig,
     depth_sweep,
     manifestation,
@@ -183,11 +185,7 @@ def mnist(run: Run) -> Iterator[Claim]:
     fits: dict[str, list[FittedImages]] = {}
     right: dict[str, list[float]] = {}
     for key in WORDS:
-        config = ImageNetConfig.mnist(pool=POOL, **kind(key))
-        fits[key] = [
-            trained(run, f"{key}-{seed}", config, train, training, seed)
-            for seed in range(s["seeds"])
-        ]
+        fits[key] = _of_each_seed(run, key, train, training, pool=POOL)
         row = lambda what, key=key: run.row(f"depth.mnist.{key}_{what}")
         right[key] = [f.accuracy(test) for f in fits[key]]
         yield row("accuracy").measured(right[key])
@@ -210,11 +208,8 @@ def _dip(part: str) -> Callable[[Run], Iterator[Claim]]:
         training = mnist_training(s["epochs"])
         fits: dict[str, list[FittedImages]] = {}
         for key in _SCHEMES:
-            config = ImageNetConfig.mnist(**_DIPS[part].changes, **kind(key))
-            fits[key] = [
-                trained(run, f"{key}-{seed}", config, train, training, seed)
-                for seed in range(s["seeds"])
-            ]
+            changes = _DIPS[part].changes
+            fits[key] = _of_each_seed(run, key, train, training, **changes)
             row = run.row(f"depth.{part}.{key}_accuracy")
             yield row.measured([fit.accuracy(test) for fit in fits[key]])
         yield from _swept(run, part, fits, test)
@@ -229,6 +224,17 @@ for _key, _case in _DIPS.items():
         full={"seeds": 2, "train": 10_000, "test": 10_000, "epochs": _case.epochs},
         quick={"seeds": 1, "train": 64, "test": 100, "epochs": 1},
     )(_dip(_key))
+
+
+def _of_each_seed(
+    run: Run, key: str, train: Images, training: ImageFitConfig, **changes: Any
+) -> list[FittedImages]:
+    """The networks of `WORDS` under a key, trained."""
+    config = ImageNetConfig.mnist(**changes, **kind(key))
+    return [
+        trained(run, f"{key}-{seed}", config, train, training, seed)
+        for seed in range(run.settings["seeds"])
+    ]
 
 
 def _ways(
