@@ -1,11 +1,12 @@
-"""Checks of numbers that settings of all rooms share."""
+"""Checks of numbers and words that settings of all rooms share."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
-from ._errors import ConfigError
+from ._errors import ConfigError, nearest
 
 
 def at_least(low: int, where: str = "", /, **values: Any) -> None:
@@ -55,6 +56,30 @@ def not_negative(where: str = "", /, **values: Any) -> None:
     for name, value in values.items():
         if value is None or not (math.isfinite(value) and value >= 0):
             raise ConfigError(_said(where, name, value, "at least 0"))
+
+
+def choice(name: str, value: Any, allowed: Iterable[str], where: str = "", /) -> None:
+    """A value that has to be one of a few words.
+
+    **Raises:** `ConfigError` with all of them, and the nearest.
+
+    ```python
+    >>> from pendula._checks import choice
+    >>> try:
+    ...     choice("scheme", "eular", ("euler", "rk4"))
+    ... except ValueError as error:
+    ...     print(error)
+    scheme "eular" is unknown. Did you mean "euler"? Allowed: euler, rk4.
+
+    ```
+    """
+    known = tuple(allowed)
+    if value not in known:
+        owner = f"{where}: " if where else ""
+        raise ConfigError(
+            f'{owner}{name} "{value}" is unknown.{nearest(str(value), known)} Allowed: '
+            f"{', '.join(known)}."
+        )
 
 
 def _said(where: str, name: str, value: Any, must: str) -> str:

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 import numpy as np
 from jaxtyping import Float
 
-from .._errors import ConfigError, nearest
+from .._checks import choice
 
 
 InputKind = Literal["held", "linear", "spline"]
@@ -16,11 +16,7 @@ InputKind = Literal["held", "linear", "spline"]
 def check_input_kind(kind: str) -> InputKind:
     """``kind`` itself; ``ConfigError`` when it is none of the three."""
     allowed = get_args(InputKind)
-    if kind not in allowed:
-        raise ConfigError(
-            f'input interpolation "{kind}" is unknown.{nearest(kind, allowed)} '
-            f"Allowed: {', '.join(allowed)}."
-        )
+    choice("input interpolation", kind, allowed)
     return kind  # type: ignore[return-value]  # checked on the line above
 
 

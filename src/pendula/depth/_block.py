@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
-from .._errors import ConfigError, FitWarning, ShapeError, nearest
+from .._checks import choice
+from .._errors import ConfigError, FitWarning, ShapeError
 from .._registry import register
 from .._source import Source
 from ..nn import Convolution
@@ -134,11 +135,8 @@ class OdeBlock(eqx.Module):
         self.epsilon = float(len(self.steps) if epsilon is None else epsilon)
         self.state_mode, self.checkpoint, self.adjoint = state_mode, checkpoint, adjoint
         self.trained, self.recorded = found.n_basis, None
-        for name, value, known in (
-            ("state_mode", state_mode, get_args(StateMode)),
-            ("adjoint", adjoint, get_args(Adjoint)),
-        ):
-            _check_choice(name, value, known)
+        choice("state_mode", state_mode, get_args(StateMode), "OdeBlock")
+        choice("adjoint", adjoint, get_args(Adjoint), "OdeBlock")
 
     @property
     def n_steps(self) -> int:
@@ -252,7 +250,7 @@ class OdeBlock(eqx.Module):
         """The same block, its running state kept in another way: `carry_state` makes
         one for `"stages"`; for the others begin with `initial_state` and recalibrate.
         """
-        _check_choice("state_mode", mode, get_args(StateMode))
+        choice("state_mode", mode, get_args(StateMode), "OdeBlock")
         return changed(self, state_mode=mode, recorded=None)
 
     def project(self, basis: str | AbstractBasis, n_basis: int | None = None) -> Any:
@@ -420,14 +418,6 @@ def changed(module: Any, **fields: Any) -> Any:
     return new
 
 
-def _check_choice(name: str, value: str, known: Sequence[str]) -> None:
-    if value not in known:
-        raise ConfigError(
-            f'OdeBlock: {name} "{value}" is unknown.{nearest(value, known)} '
-            f"Allowed: {', '.join(known)}."
-        )
-
-
 def _frozen(unit: Any) -> bool:
     """Whether all norms of a unit are in inference mode."""
     flags: list[bool] = []
@@ -443,11 +433,7 @@ def _frozen(unit: Any) -> bool:
 
 def _drawn(unit: Any, number: int, init: str, key: PRNGKeyArray | None) -> Any:
     """The unit's arrays with a leading axis of nodes."""
-    if init not in get_args(Init):
-        raise ConfigError(
-            f'OdeBlock: init "{init}" is unknown.{nearest(init, get_args(Init))} '
-            f"Allowed: {', '.join(get_args(Init))}."
-        )
+    choice("init", init, get_args(Init), "OdeBlock")
     if init == "independent" and number > 1:
         if not hasattr(unit, "redraw") or key is None:
             raise ConfigError(

@@ -11,8 +11,8 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._checks import at_least, fields_at_least
-from .._errors import ConfigError, ShapeError, nearest
+from .._checks import at_least, choice, fields_at_least
+from .._errors import ConfigError, ShapeError
 from .._registry import register
 from .._source import Source
 from ..nn import MLP, Convolution, at_least_float32
@@ -77,11 +77,7 @@ class ImageNetConfig:
     """Whether steps are computed again in the backward pass."""
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(Kind):
-            raise ConfigError(
-                f'ImageNetConfig: kind "{self.kind}" is unknown.'
-                f"{nearest(self.kind, get_args(Kind))} Allowed: continuous, residual."
-            )
+        choice("kind", self.kind, get_args(Kind), "ImageNetConfig")
         fields_at_least(self, classes=1, channels=1, width=1, blocks=1, units=1, pool=1)
 
     @classmethod

@@ -6,8 +6,8 @@ import dataclasses
 
 import optax
 
-from .._checks import fields_at_least
-from .._errors import ConfigError, nearest
+from .._checks import choice, fields_at_least
+from .._errors import ConfigError
 
 
 SCHEDULES = ("drops", "cosine")
@@ -80,17 +80,8 @@ class ImageFitConfig:
                 f"lr is {self.lr:g}, momentum {self.momentum:g}; lr must be above 0 "
                 "and momentum in [0, 1)."
             )
-        if self.schedule not in SCHEDULES:
-            raise ConfigError(
-                f'schedule "{self.schedule}" is unknown.'
-                f"{nearest(self.schedule, SCHEDULES)} Allowed: {', '.join(SCHEDULES)}."
-            )
-        if self.precision not in PRECISIONS:
-            raise ConfigError(
-                f'precision "{self.precision}" is unknown.'
-                f"{nearest(self.precision, PRECISIONS)} Allowed: "
-                f"{', '.join(PRECISIONS)}."
-            )
+        choice("schedule", self.schedule, SCHEDULES)
+        choice("precision", self.precision, PRECISIONS)
         for name in ("drops", "refine_at"):
             at = getattr(self, name)
             if list(at) != sorted(set(at)) or (at and at[0] < 1):

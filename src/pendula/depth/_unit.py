@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._checks import at_least
+from .._checks import at_least, choice
 from .._errors import ConfigError, nearest
 from .._registry import register
 from .._source import Source
@@ -167,11 +167,7 @@ class ConvUnit(AbstractUnit):
         logarithmic: bool = True,
         key: PRNGKeyArray,
     ) -> None:
-        if order not in get_args(Order):
-            raise ConfigError(
-                f'ConvUnit: order "{order}" is unknown.'
-                f"{nearest(order, get_args(Order))} Allowed: pre, post."
-            )
+        choice("order", order, get_args(Order), "ConvUnit")
         out = in_size if out_size is None else out_size
         first, second = jax.random.split(key)
         bias = order == "post"

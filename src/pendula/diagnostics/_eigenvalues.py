@@ -11,8 +11,8 @@ import jax
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from .._checks import at_least
-from .._errors import ConfigError, nearest
+from .._checks import at_least, choice
+from .._errors import ConfigError
 from .._precision import precision
 from ._hessian import AbstractCurvature
 from ._krylov import Krylov
@@ -213,15 +213,8 @@ def _normal(op: AbstractCurvature, key: PRNGKeyArray) -> np.ndarray:
 def _check(
     op: AbstractCurvature, k: int, which: str, method: str, steps: int | None
 ) -> None:
-    for name, value, allowed in (
-        ("which", which, get_args(Which)),
-        ("method", method, get_args(Method)),
-    ):
-        if value not in allowed:
-            raise ConfigError(
-                f'{name} "{value}" is unknown.{nearest(value, allowed)} Allowed: '
-                f"{', '.join(allowed)}."
-            )
+    choice("which", which, get_args(Which))
+    choice("method", method, get_args(Method))
     if isinstance(k, bool) or not 1 <= k <= op.size:
         raise ConfigError(
             f"k is {k}; there are {op.size} parameters and so as many eigenvalues. "

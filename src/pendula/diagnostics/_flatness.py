@@ -11,8 +11,8 @@ import jax
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from .._checks import at_least
-from .._errors import ConfigError, nearest
+from .._checks import at_least, choice
+from .._errors import ConfigError
 from ._density import SpectralDensity, spectral_density
 from ._eigenvalues import Eigenvalues, top_eigenvalues
 from ._flatness_draws import Draw, GaussianStep, OwnStep, changes
@@ -306,11 +306,7 @@ def _check_counts(
     eigenvalues: int,
     density: int,
 ) -> None:
-    if smooth not in get_args(Smooth):
-        raise ConfigError(
-            f'smooth "{smooth}" is unknown.{nearest(smooth, get_args(Smooth))} '
-            f"Allowed: {', '.join(get_args(Smooth))}."
-        )
+    choice("smooth", smooth, get_args(Smooth))
     if smooth == "gauss_newton" and predict is None:
         raise ConfigError(
             "Gauss-Newton needs the outputs apart from the loss: give "

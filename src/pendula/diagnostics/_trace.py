@@ -10,7 +10,8 @@ import jax
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from .._errors import ConfigError, nearest
+from .._checks import choice
+from .._errors import ConfigError
 from .._precision import precision
 from ._hessian import AbstractCurvature
 
@@ -72,11 +73,7 @@ def trace(
     ```
     """
     least = 2 if method == "hutchinson" else 6
-    if method not in get_args(TraceMethod):
-        raise ConfigError(
-            f'method "{method}" is unknown.{nearest(method, get_args(TraceMethod))} '
-            f"Allowed: {', '.join(get_args(TraceMethod))}."
-        )
+    choice("method", method, get_args(TraceMethod))
     if probes < least or tol < 0.0:
         raise ConfigError(
             f"probes is {probes}, tol {tol:g}; needed are at least {least} probes "

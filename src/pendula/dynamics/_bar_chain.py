@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._checks import not_negative, positive
-from .._errors import ConfigError, ShapeError
+from .._checks import choice, not_negative, positive
+from .._errors import ShapeError
 from .._registry import register
 from .._source import Source
 from .._tree import Fixed
@@ -127,10 +127,7 @@ class BarChain(AbstractField):
     push: GapPotential | None = None
 
     def __check_init__(self) -> None:
-        if self.rule not in RULES:
-            raise ConfigError(
-                f'rule "{self.rule}" is unknown. Allowed: {", ".join(RULES)}.'
-            )
+        choice("rule", self.rule, RULES)
 
     def elastic(
         self, u: Float[Array, "bar 3"], context: Context = None

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._errors import ConfigError, nearest
+from .._checks import choice
 from .._registry import register
 from .._source import Source
 from .._tree import Fixed
@@ -147,11 +147,7 @@ class ESNN(AbstractBarEnergy):
     bounded: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self) -> None:
-        if self.group not in GROUPS:
-            raise ConfigError(
-                f'group "{self.group}" is unknown.{nearest(self.group, GROUPS)} '
-                f"Allowed: {', '.join(GROUPS)}."
-            )
+        choice("group", self.group, GROUPS)
 
     @classmethod
     def create(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
+from .._checks import choice
 from ._bar_chain import RULES
 from ._bars import GROUPS
 from ._clips_config import ClipsConfig
-from ._config import choice
 
 
 CHANNELS = ("x", "y", "alpha", "vx", "vy", "valpha")

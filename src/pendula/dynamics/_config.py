@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from .._checks import choice
 from .._errors import ConfigError, nearest
 from ..nn import activation
 from ..solve import scheme
@@ -213,15 +214,6 @@ def _check_bounds(model: ModelConfig) -> None:
         raise ConfigError(
             f"model.bounds is {list(model.bounds)}; expected the lowest and the "
             "highest value, as in [-1.0, 1.0]."
-        )
-
-
-def choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    """Refuse a value that is not allowed, with the nearest one."""
-    if value not in allowed:
-        raise ConfigError(
-            f'{name} is "{value}".{nearest(value, allowed)} Allowed: '
-            f"{', '.join(allowed)}."
         )
 
 

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._checks import fields_at_least
-from .._errors import ConfigError, DataError, nearest
+from .._checks import choice, fields_at_least
+from .._errors import ConfigError, DataError
 from .._tree import split_trainable
 from ..nn import AbstractConditioned, bind
 from ..train import (
@@ -54,11 +54,7 @@ class CrossConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.mode not in MODES:
-            raise ConfigError(
-                f'mode "{self.mode}" is unknown.{nearest(self.mode, MODES)} Allowed: '
-                f"{', '.join(MODES)}."
-            )
+        choice("mode", self.mode, MODES)
         fields_at_least(self, updates=1, kinds=1, points=1, inner_steps=1)
 
 

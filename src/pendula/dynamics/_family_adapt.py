@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._checks import at_least
+from .._checks import at_least, choice
 from .._errors import DataError
 from .._precision import cast, precision, to_host
 from ..data import Trajectories
@@ -26,7 +26,6 @@ from ..train import (
     eliminate_starts,
     normal_equations,
 )
-from ._config import choice
 from ._family_data import (
     Clips,
     FamilyData,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from .._checks import fields_at_least
+from .._checks import choice, fields_at_least
 from .._errors import ConfigError
-from ._config import ModelConfig, choice
+from ._config import ModelConfig
 
 
 Heads = ("concat", "affine", "lowrank", "hyper", "reference")

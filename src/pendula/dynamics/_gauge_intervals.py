@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
-from .._errors import ConfigError, DataError, ShapeError, nearest
+from .._checks import choice
+from .._errors import ConfigError, DataError, ShapeError
 from .._source import Source
 from ._gauge_labels import logarithms
 
@@ -113,11 +114,7 @@ def left_out(gauge: Gauge, level: float) -> tuple[np.ndarray, np.ndarray, np.nda
 
 
 def _check_kind(interval: str, level: float, count: int) -> None:
-    if interval not in KINDS:
-        raise ConfigError(
-            f'interval "{interval}" is unknown.{nearest(str(interval), KINDS)} '
-            f"Allowed: {', '.join(KINDS)}."
-        )
+    choice("interval", interval, KINDS)
     if not 0 < level < 1:
         raise ConfigError(f"level is {level}; it must lie between 0 and 1.")
     needed = math.ceil(1 / (1 - level) - 1e-9) - 1

@@ -13,8 +13,8 @@ import numpy as np
 from jaxtyping import Array, Float, Key, PRNGKeyArray
 from numpy.typing import ArrayLike
 
-from .._checks import at_least, fields_at_least, positive
-from .._errors import ConfigError, DataError, DivergedError, ShapeError, nearest
+from .._checks import at_least, choice, fields_at_least, positive
+from .._errors import ConfigError, DataError, DivergedError, ShapeError
 from .._precision import to_host
 from .._registry import register
 from .._source import Source
@@ -173,11 +173,7 @@ class SDEConfig:
 
     def __post_init__(self) -> None:
         allowed = get_args(Objective)
-        if self.objective not in allowed:
-            raise ConfigError(
-                f'objective "{self.objective}" is unknown.'
-                f"{nearest(self.objective, allowed)} Allowed: {', '.join(allowed)}."
-            )
+        choice("objective", self.objective, allowed)
         fields_at_least(self, horizon=1, paths=2, steps=1, batch=1, substeps=1)
         positive(lr=self.lr)
 

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._errors import ConfigError, nearest
+from .._checks import choice
+from .._errors import ConfigError
 from .._registry import register
 from .._source import Source
 from .._tree import Fixed
@@ -197,11 +198,7 @@ class RingESNN(AbstractRingEnergy):
     group: str = eqx.field(static=True, default="helix")
 
     def __check_init__(self) -> None:
-        if self.group not in RING_GROUPS:
-            raise ConfigError(
-                f'group "{self.group}" is unknown.{nearest(self.group, RING_GROUPS)} '
-                f"Allowed: {', '.join(RING_GROUPS)}."
-            )
+        choice("group", self.group, RING_GROUPS)
 
     @classmethod
     def create(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
+from .._checks import choice
 from ._clips_config import ClipsConfig
-from ._config import choice
 from ._rings import RING_GROUPS
 
 

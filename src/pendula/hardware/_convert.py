@@ -13,6 +13,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
+from .._checks import choice
 from .._errors import ConfigError, DataError, nearest
 from .._tree import Fixed
 from ..nn import Convolution, Shortcut
@@ -405,11 +406,8 @@ def _check_options(
         ("batchnorm", batchnorm, get_args(Norms)),
         ("bias", bias, get_args(Biases)),
     ):
-        if isinstance(value, str) and value not in known:
-            raise ConfigError(
-                f'{name} "{value}" is unknown.{nearest(value, known)} Allowed: '
-                f"{', '.join(known)}."
-            )
+        if isinstance(value, str):
+            choice(name, value, known)
     if not isinstance(bias, str) and not (math.isfinite(bias) and bias > 0.0):
         raise ConfigError(f"bias is {bias}; the number s must be above 0.")
     if bias_rows < 1:

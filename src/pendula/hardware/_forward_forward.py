@@ -17,8 +17,8 @@ import numpy as np
 import optax
 from jaxtyping import Array, PRNGKeyArray
 
-from .._checks import fields_at_least, positive
-from .._errors import ConfigError, nearest
+from .._checks import choice, fields_at_least, positive
+from .._errors import ConfigError
 from .._precision import to_device
 from .._tree import digest, split_trainable
 from ..data import ShuffledBatches
@@ -87,12 +87,7 @@ class ForwardForwardConfig:
         if not (math.isfinite(self.drift) and self.drift >= 0.0):
             raise ConfigError(f"drift is {self.drift}; a time must be at least 0.")
         local_loss(self.loss)
-        if self.update not in get_args(Update):
-            raise ConfigError(
-                f'update "{self.update}" is unknown.'
-                f"{nearest(self.update, get_args(Update))} Allowed: "
-                f"{', '.join(get_args(Update))}."
-            )
+        choice("update", self.update, get_args(Update))
 
     def transform(self, num_steps: int) -> optax.GradientTransformation:
         """The optimiser: no norm is taken over layers, which know nothing of each

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Literal, NamedTuple, get_args
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from .._checks import positive
-from .._errors import ConfigError, nearest
+from .._checks import choice, positive
+from .._errors import ConfigError
 from .._registry import register
 from .._source import Source
 from ._physical_layer import AbstractPhysicalLayer, measure, name_of_layer
@@ -99,11 +99,7 @@ LOSSES: dict[str, LocalLoss] = {"goodness": goodness_loss, "contrast": contrast_
 
 def local_loss(name: str) -> LocalLoss:
     """The local loss of that name. **Raises:** `ConfigError`."""
-    if name not in LOSSES:
-        raise ConfigError(
-            f'local loss "{name}" is unknown.{nearest(name, LOSSES)} Allowed: '
-            f"{', '.join(get_args(LocalLossName))}."
-        )
+    choice("local loss", name, LOSSES)
     return LOSSES[name]
 
 
@@ -340,11 +336,7 @@ def update_cost(
     ```
     """
     known = ("gradient", "forward", "backpropagation")
-    if update not in known:
-        raise ConfigError(
-            f'update "{update}" is unknown.{nearest(update, known)} Allowed: '
-            f"{', '.join(known)}."
-        )
+    choice("update", update, known)
     digital = physical = 0
     both = 1 if update == "backpropagation" else 2  # right and wrong label
     for index, layer in enumerate(net.layers):

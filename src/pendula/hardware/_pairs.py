@@ -11,8 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._checks import positive
-from .._errors import ConfigError, nearest
+from .._checks import choice, positive
 from .._registry import register
 from ._device import AbstractDevice, Scalar, in_float32, number, symmetric
 from ._noise import AbstractNoise, Gaussian
@@ -106,11 +105,7 @@ def _inverse(x: Float[Array, "..."]) -> Float[Array, "..."]:
 
 def check_split(kind: str, split: str) -> None:
     """Refuse a split that is none."""
-    if split not in get_args(Split):
-        raise ConfigError(
-            f'{kind}: split "{split}" is unknown.{nearest(split, get_args(Split))} '
-            "Allowed: one_sided, balanced."
-        )
+    choice("split", split, get_args(Split), kind)
 
 
 @register("device", "twin_cell")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal
 
 import equinox as eqx
 import jax
@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._checks import at_least
-from .._errors import ConfigError, DataError, ShapeError, nearest
+from .._checks import at_least, choice
+from .._errors import ConfigError, DataError, ShapeError
 from .._registry import register
 from .._source import Source
 from .._tree import Fixed
@@ -170,12 +170,7 @@ class EchoState(AbstractReservoir):
     """Of the neurons."""
 
     def __check_init__(self) -> None:
-        if self.activation not in _ACTIVATIONS:
-            raise ConfigError(
-                f'EchoState: activation "{self.activation}" is unknown.'
-                f"{nearest(self.activation, _ACTIVATIONS)} Allowed: "
-                f"{', '.join(get_args(Activation))}."
-            )
+        choice("activation", self.activation, _ACTIVATIONS, "EchoState")
 
     @classmethod
     def draw(

@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._errors import ConfigError, nearest
+from .._checks import choice
+from .._errors import ConfigError
 from ..nn import Convolution, Draw
 
 
@@ -44,11 +45,7 @@ class Unfolded(eqx.Module):
     """Memory for the errors of all places."""
 
     def __init__(self, conv: Any, mode: str, limit_mb: float = 2000.0) -> None:
-        if mode not in get_args(Unfold):
-            raise ConfigError(
-                f'unfold "{mode}" is unknown.{nearest(mode, get_args(Unfold))} '
-                "Allowed: exact, marginal."
-            )
+        choice("unfold", mode, get_args(Unfold))
         check_plain(conv, "be unfolded: take unfold=False")
         self.conv, self.mode, self.limit_mb = conv, mode, limit_mb
         self.error, self.bias_error = Draw.none(), Draw.none()

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._errors import ConfigError, ShapeError, nearest
+from .._checks import choice
+from .._errors import ConfigError, ShapeError
 
 
 METHODS = ("eig", "kron", "smith")
@@ -93,11 +94,7 @@ def discrete_lyapunov(
         raise ShapeError(
             f"Omega of shape {omega.shape} and Q of {q.shape}; expected two of (n, n)."
         )
-    if method not in METHODS:
-        raise ConfigError(
-            f'method "{method}" is unknown.{nearest(method, METHODS)} Known: '
-            f"{', '.join(METHODS)}."
-        )
+    choice("method", method, METHODS)
     if method == "kron" and len(omega) > KRON_MOST:
         raise ConfigError(
             f'method "kron" with n = {len(omega)} has {len(omega) ** 2} equations; it '

@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._errors import ConfigError, nearest
+from .._checks import choice
+from .._errors import ConfigError
 from .._registry import register
 from .._source import Source
 from ._mlp import MLP
@@ -328,11 +329,7 @@ def conditioned(
         "hyper": HyperMLP,
         "reference": ReferenceNet,
     }
-    if head not in kinds:
-        raise ConfigError(
-            f'head "{head}" is unknown.{nearest(head, kinds)} Allowed: '
-            f"{', '.join(kinds)}."
-        )
+    choice("head", head, kinds)
     if eta_size < 1:
         raise ConfigError(f"eta has size {eta_size}; it must be at least 1.")
     return kinds[head](in_size, out_size, eta_size, key=key, **mlp)

@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._errors import ConfigError, nearest
+from .._checks import choice
+from .._errors import ConfigError
 from .._registry import register
 from .._source import Source
 
@@ -51,11 +52,7 @@ def activation(name: str, *, kinks: bool = False) -> Activation:
     ```
     """
     allowed = {**ACTIVATIONS, **KINKED} if kinks else ACTIVATIONS
-    if name not in allowed:
-        raise ConfigError(
-            f'activation "{name}" is unknown.{nearest(name, allowed)} '
-            f"Allowed: {', '.join(allowed)}."
-        )
+    choice("activation", name, allowed)
     return allowed[name]
 
 
@@ -225,8 +222,4 @@ def _check(
                 f"{low}. Give a larger {name}."
             )
     activation(act)
-    if init not in get_args(Init):
-        raise ConfigError(
-            f'MLP: init "{init}" is unknown.{nearest(init, get_args(Init))} '
-            f"Allowed: {', '.join(get_args(Init))}."
-        )
+    choice("init", init, get_args(Init), "MLP")

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._checks import at_least
+from .._checks import at_least, choice
 from .._errors import ConfigError
 from .._registry import register
 from .._source import Source
@@ -73,11 +73,7 @@ class ShortcutNet(eqx.Module):
         key: PRNGKeyArray,
     ) -> None:
         at_least(1, "ShortcutNet", in_size=in_size, width=width, depth=depth)
-        if activation not in KINDS:
-            raise ConfigError(
-                f'ShortcutNet: activation "{activation}" is unknown. Allowed: '
-                f"{', '.join(KINDS)}."
-            )
+        choice("activation", activation, KINDS, "ShortcutNet")
         if rising and not squared:
             raise ConfigError("ShortcutNet: rising needs the square: squared=True.")
         draw = lambda k, shape: (

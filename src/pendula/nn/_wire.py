@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._errors import ConfigError, nearest
+from .._checks import choice
+from .._errors import ConfigError
 from .._registry import register
 from .._source import Source
 
@@ -93,11 +94,7 @@ class Shortcut(eqx.Module):
 
     def __init__(self, granularity: str = "channel", axis: int = -1) -> None:
         known = get_args(Granularity)
-        if granularity not in known:
-            raise ConfigError(
-                f'Shortcut: granularity "{granularity}" is unknown.'
-                f"{nearest(granularity, known)} Allowed: {', '.join(known)}."
-            )
+        choice("granularity", granularity, known, "Shortcut")
         if axis not in (-1, 0):
             raise ConfigError(f"Shortcut: axis is {axis}; it must be -1 or 0.")
         self.error = Draw.none()

@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 from numpy.typing import ArrayLike
 
-from .._checks import at_least
-from .._errors import ConfigError, DataError, ShapeError, nearest
+from .._checks import at_least, choice
+from .._errors import DataError, ShapeError
 from .._registry import register
 from .._source import Source
 from ..nn import MLP
@@ -83,11 +83,7 @@ class NeuralCDE(AbstractCell):
         key: PRNGKeyArray,
     ) -> None:
         check_sizes("NeuralCDE", channels, size)
-        if rule not in _RULES:
-            raise ConfigError(
-                f'rule "{rule}" is unknown.{nearest(rule, _RULES)} '
-                f"Allowed: {', '.join(_RULES)}."
-            )
+        choice("rule", rule, _RULES)
         self.net = MLP(size, size * channels, width, depth, activation="silu", key=key)
         self.channels, self.size, self.rule, self.areas = channels, size, rule, areas
         self.in_size = channels + (channels * (channels - 1) // 2 if areas else 0)
@@ -229,11 +225,7 @@ def control_path(
 
     ```
     """
-    if kind not in get_args(Path):
-        raise ConfigError(
-            f'kind "{kind}" is unknown.{nearest(kind, get_args(Path))} '
-            f"Allowed: {', '.join(get_args(Path))}."
-        )
+    choice("kind", kind, get_args(Path))
     if window is not None:
         at_least(1, window=window)
     times, values = np.asarray(ts, np.float64), np.asarray(xs, np.float64)

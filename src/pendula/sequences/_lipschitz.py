@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._errors import ConfigError, nearest
+from .._checks import choice
+from .._errors import ConfigError
 from .._registry import register
 from .._source import Source
 from ..nn import HeldNumber, symmetric_mix
@@ -131,11 +132,7 @@ class LipschitzCell(AbstractSteppedCell):
         key: PRNGKeyArray,
     ) -> None:
         check_sizes("LipschitzCell", in_size, size)
-        if scheme not in get_args(Scheme):
-            raise ConfigError(
-                f'scheme "{scheme}" is unknown.{nearest(scheme, get_args(Scheme))} '
-                f"Allowed: {', '.join(get_args(Scheme))}."
-            )
+        choice("scheme", scheme, get_args(Scheme))
         self.held_dt = held(positive(dt, "dt"))
         self.beta, self.gamma = held(_share(beta)), held(not_negative(gamma, "gamma"))
         self.beta_w = held(_share(beta if beta_w is None else beta_w))

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from .._checks import choice
 from .._errors import ConfigError, nearest
 from .._registry import register
 from .._types import AnyArray
@@ -100,11 +101,7 @@ class RecurrentModel(eqx.Module):
     """The first input to the first state, instead of a step (`neural_cde`)."""
 
     def __check_init__(self) -> None:
-        if self.mode not in get_args(Mode):
-            raise ConfigError(
-                f'mode "{self.mode}" is unknown.{nearest(self.mode, get_args(Mode))} '
-                f"Allowed: {', '.join(get_args(Mode))}."
-            )
+        choice("mode", self.mode, get_args(Mode))
 
     def __call__(
         self,
@@ -171,11 +168,7 @@ def recurrent_model(
 
     ```
     """
-    if cell not in CELLS:
-        raise ConfigError(
-            f'cell "{cell}" is unknown.{nearest(cell, CELLS)} '
-            f"Known: {', '.join(CELLS)}."
-        )
+    choice("cell", cell, CELLS)
     make = CELLS[cell]
     _check_settings(cell, settings)
     one, two, three = jax.random.split(key, 3)

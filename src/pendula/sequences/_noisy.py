@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._errors import ConfigError, nearest
+from .._checks import choice
+from .._errors import ConfigError
 from .._registry import register
 from .._source import Source
 from ..nn import HeldNumber
@@ -88,11 +89,7 @@ class NoisyCell(AbstractNoisyCell):
         sigma2: float = 0.02,
         noise: str = "ito",
     ) -> None:
-        if noise not in get_args(Noise):
-            raise ConfigError(
-                f'noise "{noise}" is unknown.{nearest(noise, get_args(Noise))} '
-                f"Allowed: {', '.join(get_args(Noise))}."
-            )
+        choice("noise", noise, get_args(Noise))
         if cell.scheme != "euler":
             raise ConfigError(
                 f"a noisy cell steps by Euler and Maruyama; its cell has "

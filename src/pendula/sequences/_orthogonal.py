@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._errors import ConfigError, nearest
+from .._checks import choice
 from .._registry import register
 from .._source import Source
 from ._cell import AbstractMapCell, check_sizes, uniform
@@ -79,15 +79,8 @@ class OrthogonalCell(AbstractMapCell):
         key: PRNGKeyArray,
     ) -> None:
         check_sizes("OrthogonalCell", in_size, size)
-        for name, value, allowed in (
-            ("rotation", rotation, get_args(Rotation)),
-            ("angles", angles, get_args(Angles)),
-        ):
-            if value not in allowed:
-                raise ConfigError(
-                    f'{name} "{value}" is unknown.{nearest(value, allowed)} '
-                    f"Allowed: {', '.join(allowed)}."
-                )
+        choice("rotation", rotation, get_args(Rotation))
+        choice("angles", angles, get_args(Angles))
         one, two, three = jax.random.split(key, 3)
         drawn = jax.random.uniform(one, (size // 2,))
         if angles == "uniform":

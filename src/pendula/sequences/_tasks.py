@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .._errors import ConfigError, DataError, nearest
+from .._checks import choice
+from .._errors import ConfigError, DataError
 from ..data import Images, SequenceBatch, Sequences
 
 
@@ -104,11 +105,7 @@ def fitzhugh_nagumo(count: int, kind: str = "accurate", seed: int = 0) -> Sequen
         "accurate": {"method": "DOP853", "rtol": 1e-11, "atol": 1e-12},
         "as_published": {},
     }
-    if kind not in kinds:
-        raise ConfigError(
-            f'kind "{kind}" is unknown.{nearest(kind, kinds)} Allowed: '
-            f"{', '.join(kinds)}."
-        )
+    choice("kind", kind, kinds)
     if count < 1:
         raise ConfigError(f"count is {count}; at least one series is needed.")
     from scipy.integrate import solve_ivp  # 0.2 s: only when it is used

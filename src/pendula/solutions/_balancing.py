@@ -14,7 +14,8 @@ import optax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int
 
-from .._errors import ConfigError, nearest
+from .._checks import choice
+from .._errors import ConfigError
 from ._jacobian import kernel_traces
 from ._objective import Objective, Trained
 from ._optimise import LeastSquares
@@ -74,11 +75,7 @@ class Balancing:
     rate: float = 5e-3
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(Kind):
-            raise ConfigError(
-                f'balance "{self.kind}" is unknown.{nearest(self.kind, get_args(Kind))}'
-                f" Allowed: {', '.join(get_args(Kind))}."
-            )
+        choice("balance", self.kind, get_args(Kind))
         if self.every < 1 or not 0.0 <= self.average < 1.0 or not self.rate > 0.0:
             raise ConfigError(
                 f"balance: every is {self.every}, average {self.average}, rate "

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from .._checks import choice
 from .._errors import ConfigError, nearest
 from .._registry import register
 from .._source import Source
@@ -214,11 +215,7 @@ def _check(
             f"{nearest(activation, ACTIVATIONS)} Allowed, since they have derivatives "
             f"of every order: {', '.join(ACTIVATIONS)}."
         )
-    if init not in get_args(Init):
-        raise ConfigError(
-            f'init "{init}" is unknown.{nearest(init, get_args(Init))} Allowed: '
-            f"{', '.join(get_args(Init))}."
-        )
+    choice("init", init, get_args(Init))
     if factor_mean is not None and not math.isfinite(factor_mean):
         raise ConfigError(
             f"factor_mean is {factor_mean!r}; it must be finite. Give 0.5 or 1."

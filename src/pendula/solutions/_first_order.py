@@ -14,7 +14,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._errors import ConfigError, nearest
+from .._checks import choice
 from .._precision import to_host
 from ..train import (
     STOPPED,
@@ -113,13 +113,8 @@ class FirstOrder(AbstractOptimiser):
     inner: int = 100
 
     def __post_init__(self) -> None:
-        for name, allowed in (("kind", get_args(Kind)), ("decay", get_args(Decay))):
-            value = getattr(self, name)
-            if value not in allowed:
-                raise ConfigError(
-                    f'FirstOrder: {name} "{value}" is unknown.'
-                    f"{nearest(value, allowed)} Allowed: {', '.join(allowed)}."
-                )
+        choice("kind", self.kind, get_args(Kind), "FirstOrder")
+        choice("decay", self.decay, get_args(Decay), "FirstOrder")
         least = {"steps": 1, "period": 1, "warmup": 0, "basis_every": 1, "inner": 1}
         tiny = float(np.finfo(np.float64).tiny)
         check_settings("FirstOrder", {**least, "rate": tiny, "clip": tiny}, self)

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from .._checks import choice
 from .._errors import ConfigError, nearest
 from .._registry import register
 from .._source import Source
@@ -132,11 +133,7 @@ def build(
 
     ```
     """
-    if kind not in _KINDS:
-        raise ConfigError(
-            f'network "{kind}" is unknown.{nearest(kind, _KINDS)} Allowed: '
-            f"{', '.join(_KINDS)}."
-        )
+    choice("network", kind, _KINDS)
     own = _OF_GAUSSIANS if kind == "gaussian" else ()
     allowed = (*_OF_EMBEDDING, *_OF_LAYERS, *own)
     for name in options:

@@ -20,7 +20,8 @@ import optax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from .._errors import ConfigError, ShapeError, nearest
+from .._checks import choice
+from .._errors import ConfigError, ShapeError
 from ..train import Halt, Step, TrainState
 from ._objective import Objective, Trained
 from ._optimise import (
@@ -313,12 +314,7 @@ class QuasiNewton(AbstractOptimiser):
     inner: int = 50
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(Kind):
-            raise ConfigError(
-                f'QuasiNewton: kind "{self.kind}" is unknown.'
-                f"{nearest(self.kind, get_args(Kind))} Allowed: "
-                f"{', '.join(get_args(Kind))}."
-            )
+        choice("kind", self.kind, get_args(Kind), "QuasiNewton")
         least = {"steps": 1, "tolerance_grad": 0.0, "inner": 1}
         check_settings("QuasiNewton", least, self)
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
+from .._checks import choice
 from .._errors import ConfigError, nearest
 from .._machine import machine, revision
 from .._registry import lookup
@@ -260,11 +261,7 @@ def reproduce(
     claims file that cannot be read.
     """
     chosen = select(name)
-    if budget not in BUDGETS:
-        raise ConfigError(
-            f'budget "{budget}" is unknown.{nearest(budget, BUDGETS)} Allowed: '
-            f"{', '.join(BUDGETS)}."
-        )
+    choice("budget", budget, BUDGETS)
     tell = progress or (lambda text: None)
     root = Path(out) if out is not None else (RESULTS if budget == "full" else QUICK)
     claims: list[Claim] = []

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from .._errors import ConfigError, nearest
+from .._checks import choice
+from .._errors import ConfigError
 from ._elastic_rod import ElasticRod, RodState
 from ._rod_banded import Grid
 from ._rod_contact import Contact
@@ -242,9 +243,5 @@ class Stepper(NamedTuple):
 
 def checked_integrator(name: str) -> str:
     """**Raises:** `ConfigError` for an unknown one."""
-    if name not in INTEGRATORS:
-        raise ConfigError(
-            f'integrator "{name}" is unknown.{nearest(name, INTEGRATORS)} Allowed: '
-            f"{', '.join(INTEGRATORS)}."
-        )
+    choice("integrator", name, INTEGRATORS)
     return name

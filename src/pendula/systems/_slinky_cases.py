@@ -8,7 +8,8 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from .._errors import ConfigError, nearest
+from .._checks import choice
+from .._errors import ConfigError
 from ..data import Trajectories
 from ._elastic_rod import ElasticRod, RodState
 from ._rod_contact import Contact
@@ -193,9 +194,5 @@ SLINKY_CASES = (
 def slinky_case(name: str) -> SlinkyCase:
     """One of `SLINKY_CASES`: case0 to case7. **Raises:** `ConfigError`."""
     found = {case.key: case for case in SLINKY_CASES}
-    if name not in found:
-        raise ConfigError(
-            f'case "{name}" is unknown.{nearest(name, found)} Allowed: '
-            f"{', '.join(found)}."
-        )
+    choice("case", name, found)
     return found[name]
