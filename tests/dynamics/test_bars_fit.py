@@ -137,7 +137,7 @@ def test_accelerations_and_the_published_recipe_run_too(record):
 
 
 def test_bad_settings_and_records_are_named(record):
-    with pytest.raises(ConfigError, match='start is "lw"'):
+    with pytest.raises(ConfigError, match='start "lw" is unknown'):
         BarsConfig(start="lw")
     with pytest.raises(ConfigError, match="expected six that are not negative"):
         BarsConfig(weights=(1.0, 2.0))

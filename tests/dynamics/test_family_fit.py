@@ -299,7 +299,7 @@ def test_bad_data_are_refused():
         FamilyConfig(size=-1)
     with pytest.raises(ConfigError, match="between 1 and 16"):
         FamilyConfig(size=17)
-    with pytest.raises(ConfigError, match=r'head is "afine".*"affine"'):
+    with pytest.raises(ConfigError, match=r'head "afine" is unknown.*"affine"'):
         FamilyConfig(head="afine")
     with pytest.raises(ConfigError, match="not built for the networks of a family"):
         meta_fit(
@@ -316,7 +316,7 @@ def test_bad_clips_are_refused(family):
         family.adapt(huge)
     with pytest.raises(DataError, match="has 3 samples"):
         family.adapt(springs([1.0], t=T[:3]))
-    with pytest.raises(ConfigError, match='method is "lmm"'):
+    with pytest.raises(ConfigError, match='method "lmm" is unknown'):
         family.adapt(springs([1.0]), method="lmm")
 
 

@@ -85,7 +85,7 @@ def test_bad_settings_and_records_are_named():
     x = np.zeros((3, 3, 3))
     still = Rings(x, np.broadcast_to(np.eye(3), (3, 3, 3, 3)), x, x)
     data = ring_record(np.arange(3.0), still)
-    with pytest.raises(ConfigError, match='law is "spring"'):
+    with pytest.raises(ConfigError, match='law "spring" is unknown'):
         RingsConfig(law="spring")
     with pytest.raises(ConfigError, match="expected four that are not negative"):
         RingsConfig(weights=(1.0, 2.0))

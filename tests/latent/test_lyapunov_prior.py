@@ -117,7 +117,7 @@ def test_doubling_of_a_growing_map_is_not_finite():
 def test_bad_input():
     with pytest.raises(ShapeError, match="expected two of"):
         discrete_lyapunov(jnp.eye(2), jnp.eye(3))
-    with pytest.raises(ConfigError, match="Known: eig"):
+    with pytest.raises(ConfigError, match="Allowed: eig"):
         discrete_lyapunov(jnp.eye(2), jnp.eye(2), "schur")
     with pytest.raises(ConfigError, match="441 equations"):
         discrete_lyapunov(jnp.eye(21), jnp.eye(21), "kron")

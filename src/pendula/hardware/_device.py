@@ -10,8 +10,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._checks import choice
-from .._errors import ConfigError
+from .._errors import ConfigError, nearest
 from .._registry import register
 from ._noise import AbstractNoise, Gaussian, as_noise
 
@@ -146,7 +145,12 @@ class RangeNoise(AbstractDevice):
         default_level: float = 0.05,
     ) -> None:
         if isinstance(range, str):
-            choice("range", range, get_args(Range), "RangeNoise")
+            if range not in get_args(Range):
+                raise ConfigError(
+                    f'RangeNoise: range "{range}" is unknown.'
+                    f"{nearest(range, get_args(Range))} Allowed: span, symmetric, or a "
+                    "number."
+                )
         elif not (math.isfinite(range) and range > 0.0):
             raise ConfigError(
                 f"RangeNoise: range is {range}; the full scale of the hardware must be "

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Inexact, Int, PRNGKeyArray
 
-from .._checks import choice, positive
-from .._errors import ConfigError, Status
+from .._checks import positive
+from .._errors import ConfigError, Status, nearest
 from .._registry import register
 from .._source import Source
 
@@ -355,5 +355,10 @@ def _check(
             f"EquilibriumNet: angle is {angle}; it is between 0 (backward weights are "
             "transposed forward ones) and 90 degrees."
         )
-    choice("activation", activation, HOLOMORPHIC, "EquilibriumNet")
+    if activation not in HOLOMORPHIC:
+        raise ConfigError(
+            f'EquilibriumNet: activation "{activation}" is unknown.'
+            f"{nearest(activation, HOLOMORPHIC)} Allowed: {', '.join(HOLOMORPHIC)}: "
+            "complex nudges need holomorphic ones."
+        )
     positive("EquilibriumNet", **gains)
