@@ -104,7 +104,7 @@ def test_what_cannot_be_asked():
         robustness(linear, X, Y, {"white": ()})
     with pytest.raises(ConfigError, match="levels of fgsm are"):
         robustness(linear, X, Y, {"fgsm": (-0.1,)})
-    with pytest.raises(ConfigError, match="seeds 0"):
+    with pytest.raises(ConfigError, match="seeds is 0"):
         robustness(linear, X, Y, {"white": (0.1,)}, seeds=0)
     with pytest.raises(ShapeError, match=r"inputs \(60, 3\) and labels \(59,\)"):
         robustness(linear, X, Y[:-1], {"white": (0.1,)})

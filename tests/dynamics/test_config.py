@@ -105,14 +105,17 @@ def test_unknown_keys_and_wrong_types(text, words):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ('model.learn = "forces"', 'model.learn is "forces". Did you mean "force"?'),
-        ('model.order = "third"', 'model.order is "third"'),
-        ('model.priors = ["od"]', 'model.priors is "od". Did you mean "odd"?'),
+        (
+            'model.learn = "forces"',
+            'model.learn "forces" is unknown. Did you mean "force"?',
+        ),
+        ('model.order = "third"', 'model.order "third" is unknown'),
+        ('model.priors = ["od"]', 'model.priors "od" is unknown. Did you mean "odd"?'),
         ('model.activation = "tan"', 'Did you mean "tanh"?'),
         ('model.scheme = "rk5"', 'Did you mean "rk4"?'),
-        ('train.method = "sgd"', 'train.method is "sgd"'),
-        ('train.start = "fixed"', 'train.start is "fixed"'),
-        ('dtype = "float16"', 'dtype is "float16"'),
+        ('train.method = "sgd"', 'train.method "sgd" is unknown'),
+        ('train.start = "fixed"', 'train.start "fixed" is unknown'),
+        ('dtype = "float16"', 'dtype "float16" is unknown'),
         ("model.width = 0", "model.width is 0; it must be greater than 0"),
         ("model.width = -4", "model.width is -4; it must be greater than 0"),
         ("train.members = 0", "train.members is 0; it must be greater than 0"),
