@@ -33,7 +33,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_num_cpu_devices", 2)
 # Tracing makes much garbage, nearly none of it in cycles: looking for those at Python's
-# pace took a tenth of the time of the tests.
+# pace costs the tests time and frees little.
 gc.set_threshold(100_000, 50, 100)
 
 

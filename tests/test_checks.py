@@ -41,3 +41,5 @@ def test_the_first_that_is_wrong_is_named():
         not_negative("Rod", mass=1.0, drag=-1.0, length=-2.0)
     with pytest.raises(ConfigError, match="steps is 0; it must be at least 2"):
         fields_at_least(Settings(), steps=2)
+    with pytest.raises(ConfigError, match="Net: steps is 0; it must be at least 1"):
+        fields_at_least(Settings(), "Net", steps=1)

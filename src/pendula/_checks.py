@@ -26,13 +26,13 @@ def at_least(low: int, where: str = "", /, **values: Any) -> None:
             raise ConfigError(_said(where, name, value, f"at least {low}"))
 
 
-def fields_at_least(settings: Any, /, **lows: int) -> None:
+def fields_at_least(settings: Any, where: str = "", /, **lows: int) -> None:
     """Attributes of a settings object, each with the least that it may be.
 
     **Raises:** `ConfigError`.
     """
     for name, low in lows.items():
-        at_least(low, **{name: getattr(settings, name)})
+        at_least(low, where, **{name: getattr(settings, name)})
 
 
 def positive(where: str = "", /, **values: Any) -> None:
@@ -75,13 +75,15 @@ def choice(name: str, value: Any, allowed: Iterable[str], where: str = "", /) ->
     """
     known = tuple(allowed)
     if value not in known:
-        owner = f"{where}: " if where else ""
         raise ConfigError(
-            f'{owner}{name} "{value}" is unknown.{nearest(str(value), known)} Allowed: '
-            f"{', '.join(known)}."
+            f'{_owner(where)}{name} "{value}" is unknown.{nearest(str(value), known)} '
+            f"Allowed: {', '.join(known)}."
         )
 
 
 def _said(where: str, name: str, value: Any, must: str) -> str:
-    owner = f"{where}: " if where else ""
-    return f"{owner}{name} is {value}; it must be {must}."
+    return f"{_owner(where)}{name} is {value}; it must be {must}."
+
+
+def _owner(where: str) -> str:
+    return f"{where}: " if where else ""

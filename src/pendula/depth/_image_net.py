@@ -78,7 +78,10 @@ class ImageNetConfig:
 
     def __post_init__(self) -> None:
         choice("kind", self.kind, get_args(Kind), "ImageNetConfig")
-        fields_at_least(self, classes=1, channels=1, width=1, blocks=1, units=1, pool=1)
+        sizes = dict.fromkeys(
+            ("classes", "channels", "width", "blocks", "units", "pool"), 1
+        )
+        fields_at_least(self, "ImageNetConfig", **sizes)
 
     @classmethod
     def mnist(cls, **settings: Any) -> ImageNetConfig:

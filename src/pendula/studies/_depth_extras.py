@@ -25,7 +25,7 @@ from ..depth import (
 from ..diagnostics import robustness
 from ._claim import Claim
 from ._depth import depth
-from ._depth_nets import PAPER, POOL, WORDS, images, kind, mnist_training, trained
+from ._depth_nets import PAPER, POOL, WORDS, each_seed, images, kind, mnist_training
 from ._figures import COLOURS, sheet
 from ._row import Row
 from ._study import Run
@@ -197,10 +197,7 @@ class _Nets:
         if name not in self.kept:
             training = mnist_training(s["epochs"], refine_at=refine_at)
             made = ImageNetConfig.mnist(pool=POOL, **config)
-            self.kept[name] = [
-                trained(self.run, f"{name}-{k}", made, self.train, training, k)
-                for k in range(s["seeds"])
-            ]
+            self.kept[name] = each_seed(self.run, name, made, self.train, training)
         return self.kept[name]
 
     def plain(self, key: str) -> list[FittedImages]:

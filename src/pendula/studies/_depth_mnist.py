@@ -12,7 +12,6 @@ from ..data import Images
 from ..depth import (
     DepthSweep,
     FittedImages,
-    ImageFitConfig,
     ImageNetConfig,
     depth_sweep,
     manifestation,
@@ -24,10 +23,10 @@ from ._depth_nets import (
     POOL,
     WORDS,
     draw_sweeps,
+    each_seed,
     images,
     kind,
     mnist_training,
-    trained,
 )
 from ._row import Row
 from ._study import Run
@@ -43,7 +42,8 @@ _TRIED = (
     "on other training images (part `settings`)."
 )
 _NO_DIP = (
-    f"{_TRIED} Ten epochs instead of three show none either; with the mean over the "
+    f"{_TRIED} Ten epochs instead of three (one seed, by hand) show none "
+    "either; with the mean over the "
     "whole image it is there (part `dip`), with batch norm in four times the steps "
     "(part `dip_batch`)."
 )
@@ -172,6 +172,21 @@ def _dip_rows(part: str) -> Iterator[Row]:
     yield from _sweep_rows(part, words, _DIPS[part].tried)
 
 
+def _sets(
+    run: Run, **changes: Any
+) -> tuple[Images, Callable[[str], list[FittedImages]]]:
+    """The test images, and what trains the networks of a key of `WORDS`."""
+    s = run.settings
+    train = images("mnist", "train", s["train"])
+    training = mnist_training(s["epochs"])
+
+    def networks(key: str) -> list[FittedImages]:
+        config = ImageNetConfig.mnist(**changes, **kind(key))
+        return each_seed(run, key, config, train, training)
+
+    return images("mnist", "test", s["test"]), networks
+
+
 @depth.part(
     "mnist",
     tuple(_rows()),
@@ -180,14 +195,11 @@ def _dip_rows(part: str) -> Iterator[Row]:
 )
 def mnist(run: Run) -> Iterator[Claim]:
     """Four networks a seed; the RK4 ones solved otherwise; all swept over steps."""
-    s = run.settings
-    train = images("mnist", "train", s["train"])
-    test = images("mnist", "test", s["test"])
-    training = mnist_training(s["epochs"])
+    test, networks = _sets(run, pool=POOL)
     fits: dict[str, list[FittedImages]] = {}
     right: dict[str, list[float]] = {}
     for key in WORDS:
-        fits[key] = _of_each_seed(run, key, train, training, pool=POOL)
+        fits[key] = networks(key)
         row = lambda what, key=key: run.row(f"depth.mnist.{key}_{what}")
         right[key] = [f.accuracy(test) for f in fits[key]]
         yield row("accuracy").measured(right[key])
@@ -204,14 +216,10 @@ def mnist(run: Run) -> Iterator[Claim]:
 def _dip(part: str) -> Callable[[Run], Iterator[Claim]]:
     def measure(run: Run) -> Iterator[Claim]:
         """Three networks a seed, swept over steps."""
-        s = run.settings
-        train = images("mnist", "train", s["train"])
-        test = images("mnist", "test", s["test"])
-        training = mnist_training(s["epochs"])
+        test, networks = _sets(run, **_DIPS[part].changes)
         fits: dict[str, list[FittedImages]] = {}
         for key in _SCHEMES:
-            changes = _DIPS[part].changes
-            fits[key] = _of_each_seed(run, key, train, training, **changes)
+            fits[key] = networks(key)
             row = run.row(f"depth.{part}.{key}_accuracy")
             yield row.measured([fit.accuracy(test) for fit in fits[key]])
         yield from _swept(run, part, fits, test)
@@ -226,17 +234,6 @@ for _key, _case in _DIPS.items():
         full={"seeds": 2, "train": 10_000, "test": 10_000, "epochs": _case.epochs},
         quick={"seeds": 1, "train": 64, "test": 100, "epochs": 1},
     )(_dip(_key))
-
-
-def _of_each_seed(
-    run: Run, key: str, train: Images, training: ImageFitConfig, **changes: Any
-) -> list[FittedImages]:
-    """The networks of `WORDS` under a key, trained."""
-    config = ImageNetConfig.mnist(**changes, **kind(key))
-    return [
-        trained(run, f"{key}-{seed}", config, train, training, seed)
-        for seed in range(run.settings["seeds"])
-    ]
 
 
 def _ways(

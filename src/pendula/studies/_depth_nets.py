@@ -85,6 +85,20 @@ def trained(
     return fit_images(net, data, training, folder=run.scratch / name)
 
 
+def each_seed(
+    run: Run,
+    name: str,
+    config: ImageNetConfig,
+    data: Images,
+    training: ImageFitConfig,
+) -> list[FittedImages]:
+    """One network for each seed of the part."""
+    return [
+        trained(run, f"{name}-{seed}", config, data, training, seed)
+        for seed in range(run.settings["seeds"])
+    ]
+
+
 def draw_sweeps(path: Path, sweeps: Mapping[str, DepthSweep]) -> None:
     """Images that are wrong over the number of steps, each network in the scheme it
     was trained in."""

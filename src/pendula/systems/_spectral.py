@@ -219,8 +219,7 @@ def check_march(
     field: np.ndarray, length: float, times: ArrayLike, dt: float
 ) -> Float[np.ndarray, "t"]:
     """The output times, checked like what starts and steps towards them."""
-    positive(length=length)
-    positive(dt=dt)
+    positive(length=length, dt=dt)
     if not np.all(np.isfinite(field)):
         raise ConfigError("The initial field holds NaN or infinity; it must be finite.")
     when = np.array(times, np.float64)
