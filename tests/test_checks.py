@@ -4,7 +4,13 @@ import math
 
 import pytest
 
-from pendula._checks import at_least, fields_at_least, not_negative, positive
+from pendula._checks import (
+    at_least,
+    fields_at_least,
+    fields_positive,
+    not_negative,
+    positive,
+)
 from pendula._errors import ConfigError
 
 
@@ -28,12 +34,19 @@ def test_too_small_no_number_and_nothing_are_refused(value):
         positive("Adam", lr=value)
 
 
-@pytest.mark.parametrize("value", [math.inf, math.nan, None])
-def test_what_is_not_finite_is_refused(value):
-    with pytest.raises(ConfigError, match=f"lr is {value}; it must be above 0"):
+@pytest.mark.parametrize(
+    ("value", "must"), [(math.inf, "finite and "), (math.nan, ""), (None, "")]
+)
+def test_what_is_not_finite_is_refused(value, must):
+    with pytest.raises(ConfigError, match=f"^lr is {value}; it must be {must}above 0"):
         positive(lr=value)
-    with pytest.raises(ConfigError, match=f"drag is {value}; it must be at least 0"):
+    with pytest.raises(ConfigError, match=f"^drag is {value}; .* be {must}at least 0"):
         not_negative(drag=value)
+
+
+def test_a_field_that_is_not_above_0_is_named():
+    with pytest.raises(ConfigError, match=r"^Gear: steps is 0; it must be above 0\.$"):
+        fields_positive(Settings(), "Gear", "steps")
 
 
 def test_the_first_that_is_wrong_is_named():

@@ -48,14 +48,22 @@ def positive(where: str = "", /, **values: Any) -> None:
     """
     for name, value in values.items():
         if value is None or not (math.isfinite(value) and value > 0):
-            raise ConfigError(_said(where, name, value, "above 0"))
+            raise ConfigError(_said(where, name, value, f"{_finite(value)}above 0"))
+
+
+def fields_positive(settings: Any, where: str = "", /, *names: str) -> None:
+    """Attributes of a settings object that must be finite and above 0.
+
+    **Raises:** `ConfigError` for the first that is not.
+    """
+    positive(where, **{name: getattr(settings, name) for name in names})
 
 
 def not_negative(where: str = "", /, **values: Any) -> None:
     """Values by name that must be finite and at least 0. **Raises:** `ConfigError`."""
     for name, value in values.items():
         if value is None or not (math.isfinite(value) and value >= 0):
-            raise ConfigError(_said(where, name, value, "at least 0"))
+            raise ConfigError(_said(where, name, value, f"{_finite(value)}at least 0"))
 
 
 def choice(name: str, value: Any, allowed: Iterable[str], where: str = "", /) -> None:
@@ -83,6 +91,11 @@ def choice(name: str, value: Any, allowed: Iterable[str], where: str = "", /) ->
 
 def _said(where: str, name: str, value: Any, must: str) -> str:
     return f"{_owner(where)}{name} is {value}; it must be {must}."
+
+
+def _finite(value: Any) -> str:
+    """What an infinity has to be told besides: it is above 0, or at least 0."""
+    return "finite and " if value == math.inf else ""
 
 
 def _owner(where: str) -> str:

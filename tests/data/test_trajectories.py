@@ -111,7 +111,7 @@ def test_windows_share_their_ends_and_leave_nothing_out():
     np.testing.assert_allclose(cut.ys[..., 0][real], np.sin(cut.ts[real]))
     np.testing.assert_allclose(cut.us[..., 0][real], cut.ts[real])
     assert data.windows(100.0) is data
-    with pytest.raises(errors.ConfigError, match="must be greater than 0"):
+    with pytest.raises(errors.ConfigError, match="must be above 0"):
         data.windows(0.0)
 
 

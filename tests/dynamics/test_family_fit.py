@@ -174,7 +174,7 @@ def test_bad_requests_for_an_experiment_are_refused(family):
         next_experiment(family, T, box=[[1.0, 0.0], [0.0, 1.0]])
     with pytest.raises(DataError, match="not finite"):
         next_experiment(family, T, [[np.nan, 0.0]])
-    with pytest.raises(ConfigError, match="noise must not be negative"):
+    with pytest.raises(ConfigError, match=r"noise is -1\.0; it must be at least 0"):
         next_experiment(family, T, [[1.0, 0.0]], noise=-1.0)
 
 

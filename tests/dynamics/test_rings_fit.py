@@ -89,7 +89,7 @@ def test_bad_settings_and_records_are_named():
         RingsConfig(law="spring")
     with pytest.raises(ConfigError, match="expected four that are not negative"):
         RingsConfig(weights=(1.0, 2.0))
-    with pytest.raises(ConfigError, match=r"lr is 0\.0; it must be greater than 0"):
+    with pytest.raises(ConfigError, match=r"lr is 0\.0; it must be above 0"):
         RingsConfig(lr=0.0)
     with pytest.raises(ConfigError, match=r"span is 0.001 s, of which the records"):
         fit_rings(data, WORLD, dataclasses.replace(SMALL, span=0.001))

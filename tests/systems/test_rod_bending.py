@@ -47,7 +47,7 @@ def test_moment_and_energy_are_exact_integrals():
 def test_what_is_no_law_is_refused():
     with pytest.raises(ConfigError, match="at least 2 knots"):
         BendingLaw(np.ones(1), 1.0)
-    with pytest.raises(ConfigError, match="must be greater than 0"):
+    with pytest.raises(ConfigError, match="must be above 0"):
         BendingLaw(np.array([1.0, -1.0]), 1.0)
     rod, held = line()
     still = np.broadcast_to(rod.start.nodes, (4, 10, 3))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from .._checks import at_least
+from .._checks import at_least, positive
 from .._errors import ConfigError, DataError, ShapeError, nearest
 from ._inputs import check_input_kind, input_path
 
@@ -293,8 +293,7 @@ class Trajectories:
         """Every trajectory cut into stretches of about `length`, of one size, each a
         trajectory of its own; neighbours share a sample. **Raises:** `ConfigError`
         for a length that is not positive."""
-        if not length > 0:
-            raise ConfigError(f"window is {length:g}; it must be greater than 0.")
+        positive(window=length)
         rows, keep = [], []
         for i, n in enumerate(self.lengths):
             t = self.ts[i, :n]

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from .._checks import positive
 from .._errors import ConfigError
 from ._basis import AbstractLinearBasis
 from ._places import Place, halved, knots, locate, merged
@@ -146,8 +147,7 @@ def adapt(
 
     ```
     """
-    if not tol > 0.0:
-        raise ConfigError(f"adapt: tol is {tol}; it must be positive.")
+    positive("adapt", tol=tol)
     history: list[tuple[int, str, float]] = []
     before: tuple[int, float] | None = None
     errors = step_errors(block, xs, state)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
-from .._checks import choice
+from .._checks import choice, fields_at_least, fields_positive
 from ._bar_chain import RULES
 from ._bars import GROUPS
 from ._clips_config import ClipsConfig
@@ -58,7 +58,8 @@ class BarsConfig(ClipsConfig):
         choice("group", self.group, tuple(GROUPS))
         choice("rule", self.rule, RULES)
         choice("start", self.start, STARTS)
-        self.check(("width", "depth", "members"), ("start_steps", "natural"))
+        fields_positive(self, "", "width", "depth", "members")
+        fields_at_least(self, start_steps=0, natural=0)
 
     @classmethod
     def published(cls, **changes: object) -> BarsConfig:

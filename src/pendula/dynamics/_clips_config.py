@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
+from .._checks import fields_at_least, fields_positive
 from .._errors import ConfigError
 
 
@@ -46,7 +47,8 @@ class ClipsConfig:
     """A training stops cleanly after this time [min]."""
 
     def __post_init__(self) -> None:
-        self.check(("lr", "span", "substeps", "minutes"), ("steps", "drawn", "seed"))
+        fields_positive(self, "", "lr", "span", "substeps", "minutes")
+        fields_at_least(self, steps=0, drawn=0, seed=0)
         names = self.channels
         if len(self.weights) != len(names) or not all(w >= 0.0 for w in self.weights):
             raise ConfigError(
@@ -54,16 +56,3 @@ class ClipsConfig:
                 f"{_COUNTS.get(len(names), len(names))} that are not negative, of "
                 f"{', '.join(names)}."
             )
-
-    def check(self, above: tuple[str, ...], at_least: tuple[str, ...]) -> None:
-        """**Raises:** `ConfigError` for a field that is not above 0, or negative."""
-        for name in above:
-            if not getattr(self, name) > 0:
-                raise ConfigError(
-                    f"{name} is {getattr(self, name)}; it must be greater than 0."
-                )
-        for name in at_least:
-            if not getattr(self, name) >= 0:
-                raise ConfigError(
-                    f"{name} is {getattr(self, name)}; it must not be negative."
-                )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from .._checks import choice
+from .._checks import at_least, choice, positive
 from .._errors import ConfigError, nearest
 from ..nn import activation
 from ..solve import scheme
@@ -166,28 +166,18 @@ class FitConfig:
         choice("train.method", self.train.method, Method)
         choice("train.start", self.train.start, ("free", "local"))
         choice("dtype", self.dtype, ("auto", "float32", "float64"))
-        positive = {
-            "model.width": self.model.width,
-            "train.members": self.train.members,
-            "train.batch": self.train.batch,
-            "train.lr": self.train.lr,
-            "train.minutes": self.train.minutes,
-            "train.spread": self.train.spread,
-        }
-        for name, value in positive.items():
-            if not value > 0:
-                raise ConfigError(f"{name} is {value}; it must be greater than 0.")
-        for name, value in {
-            "model.depth": self.model.depth,
-            "model.substeps": self.model.substeps,
-            "model.precision": self.model.precision,
-            "train.steps": self.train.steps,
-            "train.window": self.train.window,
-            "every": self.every,
-            "seed": self.seed,
-        }.items():
-            if not value >= 0:
-                raise ConfigError(f"{name} is {value}; it must not be negative.")
+        train = ("members", "batch", "lr", "minutes", "spread")
+        positive(
+            **{"model.width": self.model.width},
+            **{f"train.{name}": getattr(self.train, name) for name in train},
+        )
+        model = ("depth", "substeps", "precision")
+        at_least(
+            0,
+            **{f"model.{name}": getattr(self.model, name) for name in model},
+            **{"train.steps": self.train.steps, "train.window": self.train.window},
+            **{"every": self.every, "seed": self.seed},
+        )
         _check_bounds(self.model)
         if not 0 < self.validation < 0.9:
             raise ConfigError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from .._checks import choice, fields_at_least
+from .._checks import choice, fields_at_least, fields_positive
 from .._errors import ConfigError
 from ._config import ModelConfig
 
@@ -84,9 +84,5 @@ class FamilyConfig:
                 "many as the family has unknown parameters; 0: chosen."
             )
         fields_at_least(self, restarts=1, clips=1, inner_steps=1, stride=1)
-        for name in ("inner_rate", "lr", "minutes"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"{name} must be greater than 0.")
-        for name in ("horizon", "steps", "proximal", "every", "seed"):
-            if not getattr(self, name) >= 0:
-                raise ConfigError(f"{name} must not be negative.")
+        fields_positive(self, "", "inner_rate", "lr", "minutes")
+        fields_at_least(self, horizon=0, steps=0, proximal=0, every=0, seed=0)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from .._checks import at_least
 from .._errors import ConfigError, DataError, ShapeError
 from .._precision import cast, precision
 from ..nn import bind
@@ -207,8 +208,7 @@ class _Work:
                 etas, covariance = known.eta[None], known.covariance
         if noise is not None:
             sd = told = np.broadcast_to(np.asarray(noise, float), spread.shape)
-            if not (sd >= 0).all():
-                raise ConfigError("noise must not be negative.")
+            at_least(0, noise=sd.min())
         variance = max(float(np.mean((sd / spread) ** 2)), variance)
         free = bool(np.any(told > CLEAN * spread))
         grid, measured = _grid(ts, family, free)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
-from .._checks import choice
+from .._checks import choice, fields_at_least, fields_positive
 from ._clips_config import ClipsConfig
 from ._rings import RING_GROUPS
 
@@ -39,4 +39,5 @@ class RingsConfig(ClipsConfig):
         super().__post_init__()
         choice("law", self.law, LAWS)
         choice("group", self.group, tuple(RING_GROUPS))
-        self.check(("width", "depth"), ("natural",))
+        fields_positive(self, "", "width", "depth")
+        fields_at_least(self, natural=0)

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from numpy.typing import ArrayLike
 from scipy.optimize import least_squares
 
-from .._checks import positive
+from .._checks import fields_positive, positive
 from .._errors import ConfigError, DataError, ShapeError
 from .._precision import scoped
 from .._types import AnyArray
@@ -61,12 +61,12 @@ class Electrode:
     slope: float
 
     def __post_init__(self) -> None:
-        for name, value in dataclasses.asdict(self).items():
-            fine = math.isfinite(value) and (value > 0.0 or name in ("level", "slope"))
-            if not fine:
-                raise ConfigError(
-                    f"Electrode: {name} is {value}; it has to be finite and above 0."
-                )
+        values = dataclasses.asdict(self)
+        for name in ("level", "slope"):
+            value = values.pop(name)
+            if not math.isfinite(value):
+                raise ConfigError(f"Electrode: {name} is {value}; it must be finite.")
+        positive("Electrode", **values)
 
 
 ANODE = Electrode(4e-6, 44e-6, 0.5430727763, 30.53, 0.91, 3e-14, 2.0, 0.2, 0.2)
@@ -104,10 +104,7 @@ class Cell:
     gas: float = 8.3145e3
 
     def __post_init__(self) -> None:
-        for name in ("area", "temperature", "end", "faraday", "gas"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0.0):
-                raise ConfigError(f"Cell: {name} is {value}; it has to be above 0.")
+        fields_positive(self, "Cell", "area", "temperature", "end", "faraday", "gas")
         if not math.isfinite(self.current):
             raise ConfigError(f"Cell: current is {self.current}; it has to be finite.")
 

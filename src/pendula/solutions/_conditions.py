@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpy.typing import ArrayLike
 
+from .._checks import positive
 from .._errors import ConfigError, DataError, ShapeError
 
 
@@ -171,10 +172,7 @@ class Observation:
             raise DataError(
                 "Observation: points or values hold NaN or infinity. Leave those out."
             )
-        if not (math.isfinite(self.sigma) and self.sigma > 0.0):
-            raise ConfigError(
-                f"Observation: sigma is {self.sigma}; an uncertainty is above 0."
-            )
+        positive("Observation", sigma=self.sigma)
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """Points and values in float64."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
 from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .._checks import positive
 from .._compile_clock import CompileClock
 from .._errors import ConfigError, DataError, ShapeError, nearest
 from ._conditions import Dirichlet, Initial, Observation
@@ -74,8 +74,7 @@ def solve_family(
 
     ```
     """
-    if not (math.isfinite(tol) and tol > 0.0):
-        raise ConfigError(f"solve_family: tol is {tol}; a relative error is above 0.")
+    positive("solve_family", tol=tol)
     batch = _batch(problem, params_batch)
     _check_conditions(problem)
     began = time.perf_counter()

@@ -4,7 +4,6 @@ temperatures tell its conductivity and its activation energy."""
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Any
 
 import jax
@@ -13,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpy.typing import ArrayLike
 
+from .._checks import positive
 from .._errors import ConfigError, DataError, ShapeError
 from .._precision import precision
 from ._conditions import Condition, Dirichlet, Neumann, Observation
@@ -72,14 +72,9 @@ class Flame:
     length: float = 1.5e-3
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, Unknown):
-                continue
-            if not (math.isfinite(value) and value > 0.0):
-                raise ConfigError(
-                    f"Flame: {field.name} is {value}; it has to be finite and above 0."
-                )
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        known = {n: v for n, v in values.items() if not isinstance(v, Unknown)}
+        positive("Flame", **known)
 
     @property
     def fuel(self) -> float:

@@ -14,6 +14,7 @@ import optax
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float
 
+from .._checks import fields_positive
 from .._errors import ConfigError
 from .._precision import precision
 from ._blocks import Block, soft_blocks
@@ -109,9 +110,7 @@ class GaussianProcess:
             raise ConfigError(
                 f'gp: spectrum is "{self.spectrum}"; it is "gauss" or "student".'
             )
-        for key in ("components", "steps", "rate", "boundary_weight"):
-            if not getattr(self, key) > 0:
-                raise ConfigError(f"gp: {key} is {getattr(self, key)}; above 0.")
+        fields_positive(self, "gp", "components", "steps", "rate", "boundary_weight")
         if self.nodes is not None and self.nodes < 4:
             raise ConfigError(f"gp: nodes is {self.nodes}; at least 4.")
 

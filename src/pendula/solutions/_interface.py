@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array
 from numpy.typing import ArrayLike
 
+from .._checks import positive
 from .._errors import ConfigError, DataError, ShapeError, nearest
 from .._precision import precision
 from ._conditions import Value, evaluate
@@ -86,10 +87,7 @@ class Interface:
             raise ConfigError(
                 f"Interface: terms are {self.terms}; at least one, and none twice."
             )
-        if not (math.isfinite(self.weight) and self.weight > 0.0):
-            raise ConfigError(
-                f"Interface: weight is {self.weight}; it has to be above 0."
-            )
+        positive("Interface", weight=self.weight)
         if (self.on is None) == (self.points is None):
             raise ConfigError(
                 "Interface: give either on= (a side of the first subdomain) or points= "

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from .._checks import positive
 from .._errors import ConfigError
 from ._domain import (
     AbstractDomain,
@@ -59,8 +60,7 @@ class Disc(AbstractDomain):
                 f"Disc: centre is {centre}; it has two or three finite numbers (in one "
                 "coordinate take Interval)."
             )
-        if not (math.isfinite(radius) and radius > 0.0):
-            raise ConfigError(f"Disc: radius is {radius}; it has to be above 0.")
+        positive("Disc", radius=radius)
         self.centre, self.radius = centre, float(radius)
         self.coords = letters("Disc", names, len(centre))
 

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+from .._checks import positive
 from .._compile_clock import CompileClock
 from .._errors import ConfigError, PendulaWarning
 from ._certificate import certificate
@@ -72,8 +73,7 @@ def solve(
 
     ```
     """
-    if not (math.isfinite(tol) and tol > 0.0):
-        raise ConfigError(f"solve: tol is {tol}; a relative error is above 0.")
+    positive("solve", tol=tol)
     chosen = _method(method, seed, options)
     seconds = parse_budget(budget)
     began = time.perf_counter()

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from .._checks import positive
 from .._errors import ConfigError
 from ._problem import Problem
 
@@ -66,8 +67,7 @@ class InWindows:
                     f"{t1:g}."
                 )
             return edges
-        if not self.dt > 0.0:
-            raise ConfigError(f"windows: dt is {self.dt}; it has to be above 0.")
+        positive("windows", dt=self.dt)
         count = max(1, math.ceil((t1 - t0) / self.dt - 1e-9))
         return np.linspace(t0, t1, count + 1).tolist()
 

@@ -8,6 +8,7 @@ import math
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from .._checks import positive
 from .._errors import ConfigError
 from .._types import AnyArray
 
@@ -40,8 +41,7 @@ class Unknown:
                 f"Unknown {self.name}: init is {self.init}; it has to be finite"
                 f"{' and above 0' if self.positive else ''}."
             )
-        if not (math.isfinite(self.scale) and self.scale > 0.0):
-            raise ConfigError(f"Unknown {self.name}: scale is {self.scale}, not > 0.")
+        positive(f"Unknown {self.name}", scale=self.scale)
 
     def value(self, raw: AnyArray | float) -> Float[Array, ""]:
         """The number from what is solved for, 0 at the guess."""

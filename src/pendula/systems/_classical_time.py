@@ -15,6 +15,7 @@ import scipy.integrate
 import scipy.interpolate
 from numpy.typing import ArrayLike
 
+from .._checks import positive
 from .._errors import ConfigError, DivergedError
 from ._pde_forms import closed_form, initial_field
 from ._pde_solvers import (
@@ -98,8 +99,7 @@ def classical_time(
 
     ```
     """
-    if not (np.isfinite(error) and error > 0.0):
-        raise ConfigError(f"error is {error}; it must be positive and finite.")
+    positive(error=error)
     points, times = truth_grid(name)
     points = points if x is None else np.asarray(x, np.float64)
     times = times if t is None else np.asarray(t, np.float64)

@@ -63,7 +63,7 @@ class Section(eqx.Module):
                 where = f"[{bad[0]}]" if np.ndim(value) else ""
                 raise ConfigError(
                     f"{name}{where} of the section is {values[bad[0]]:g}; it must be "
-                    f"{'at least 0' if may_vanish else 'greater than 0'}."
+                    f"{'at least 0' if may_vanish else 'above 0'}."
                 )
 
     @classmethod

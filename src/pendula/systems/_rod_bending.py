@@ -51,7 +51,7 @@ class BendingLaw(eqx.Module):
             return  # unknown inside a transformation
         if not (np.isfinite(values) & (values > 0.0)).all():
             raise ConfigError(
-                "stiffness and spacing of a law of bending must be greater than 0; "
+                "stiffness and spacing of a law of bending must be above 0; "
                 f"found {values.tolist()}."
             )
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from .._checks import positive
 from .._errors import ConfigError, DataError
 from .._source import Source
 from ._rod_banded import Grid, NodeBlocks
@@ -59,9 +60,7 @@ class Contact(eqx.Module):
     ) -> Contact:
         """From numbers."""
         named = {"stiffness": stiffness, "thickness": thickness, "margin": margin}
-        for name, value in named.items():
-            if not (np.isfinite(value) and value > 0.0):
-                raise ConfigError(f"{name} is {value:g}; it must be greater than 0.")
+        positive(**named)
         if around < 3:
             raise ConfigError(f"around is {around}; a cycle has at least 3 nodes.")
         one, two, three = (np.asarray(v, np.float64) for v in named.values())

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Int
 from numpy.typing import ArrayLike
 
+from .._checks import positive
 from .._errors import (
     ConfigError,
     DataWarning,
@@ -291,8 +292,7 @@ def _solve(
     rtol: float,
 ) -> tuple[np.ndarray, int, float]:
     """States `"traj time dim"`, RK4 steps per sample, and their relative error."""
-    if not rtol > 0:
-        raise ConfigError(f"rtol is {rtol:g}; it must be above 0.")
+    positive(rtol=rtol)
     steps = np.diff(times, axis=1)
     with precision(np.float64):
         if contexts is None:

@@ -8,6 +8,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float
 
+from .._checks import fields_positive
 from .._errors import ConfigError, DataError
 from ._elastic_rod import ElasticRod, RodState, Section
 from ._rod_contact import Contact
@@ -54,10 +55,7 @@ class Slinky:
     def __post_init__(self) -> None:
         if self.cycles < 2:
             raise ConfigError(f"cycles is {self.cycles}; a Slinky has at least 2.")
-        for name in ("radius", "pitch", "wire", "youngs", "density"):
-            value = getattr(self, name)
-            if not (np.isfinite(value) and value > 0.0):
-                raise ConfigError(f"{name} is {value:g}; it must be greater than 0.")
+        fields_positive(self, "", "radius", "pitch", "wire", "youngs", "density")
 
     @property
     def wire_length(self) -> float:
