@@ -23,7 +23,7 @@ import pendula
 from pendula.cli import main
 from pendula.data import read
 from pendula.dynamics import FitConfig, from_dict
-from pendula.report import read_run, with_unseen
+from pendula.report import read_run, with_unseen, write_numbers
 
 
 def call(*argv):
@@ -136,6 +136,17 @@ def test_score_and_check(at_place):
     assert found["continuity"]["gap"] < 1e-3
     page = (at_place.run / "report.html").read_text(encoding="utf-8")
     assert "Continuity: the same law in other schemes and steps" in page
+    assert "distance to the own motion" in page
+
+
+def test_check_says_that_a_run_without_starts_is_not_swept(at_place, tmp_path):
+    copy = shutil.copytree(at_place.run, tmp_path / "old")
+    read = read_run(copy)
+    arrays = {k: v for k, v in read.arrays.items() if not k.startswith("continuity/")}
+    told = {k: v for k, v in read.report.items() if k != "continuity"}
+    write_numbers(copy, told, arrays)
+    done = call("check", copy)
+    assert "not tested, the run keeps no starts" in done.out
 
 
 def test_check_fails_on_data_of_another_spring(at_place):

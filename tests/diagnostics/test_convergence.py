@@ -1,12 +1,15 @@
 """The convergence test: exact fields, the field that Euler learns, faults."""
 
+import dataclasses
+
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from pendula._errors import ConfigError, FitWarning, ShapeError
+from pendula._errors import ConfigError, DataError, FitWarning, ShapeError
 from pendula.data import input_path
 from pendula.diagnostics import (
     StepGuard,
@@ -18,8 +21,10 @@ from pendula.diagnostics import (
 )
 from pendula.diagnostics._convergence_rates import fit_order
 from pendula.diagnostics._convergence_sweep import ladder, step_counts
+from pendula.diagnostics._convergence_verdict import judge
 from pendula.solve import ImplicitMidpoint, scheme
 from pendula.systems import Harmonic
+from pendula.train import StopTraining, TrainState
 
 
 X0, T1 = np.array([0.0, 1.0]), 10.0
@@ -159,6 +164,139 @@ def test_a_field_that_explodes_is_unstable_not_an_error():
     assert "before t1" in found.text
 
 
+BLOWS_UP = lambda t, y, u, c: 100.0 * (1.0 + y**2)  # before the first sample
+FAILS = lambda t, y, u, c: jnp.where(t > 0.2, jnp.nan, 1.0) * y
+
+
+@pytest.mark.parametrize("law", [BLOWS_UP, FAILS])
+@pytest.mark.parametrize("truth", [None, lambda t: np.array([np.sin(t)])])
+def test_a_field_of_which_nothing_is_left_is_unstable(law, truth):
+    given = {"dt_train": 0.5, "schemes": ("rk4",), "truth": truth}
+    found = convergence_test(law, [1.0], 2.0, **given)
+    assert found.verdict == "unstable"
+    assert found.t_fail <= 0.5
+    assert "check the field" in found.text
+    assert found.to_dict()["scale"] is None or truth is not None
+
+
+def test_the_true_field_is_seen_as_the_model_is():
+    """Observed, scaled, from several starts, at a later time: the exact field is
+    right, and the field that Euler learns errs as its scheme predicts."""
+    given = {
+        "x0": [[0.0, 1.0], [2.0, 0.0]],
+        "t1": T1 + 3.0,
+        "t0": 3.0,
+        "dt_train": 0.5,
+        "observe": lambda y: 2.0 * y[..., ::-1],
+        "scale": [1.0, 3.0],
+        **BOTH,
+    }
+    found = convergence_test(WORLD, truth=WORLD, **given)
+    assert (found.verdict, found.mean.shape) == ("continuous", (2, len(found.hs)))
+    assert found.e_0 < 1e-10
+    found = convergence_test(
+        learned(0.5), true_field=WORLD, scheme_train="euler", **given
+    )
+    assert found.verdict == "overfit_to_dt"
+    assert found.predicted == pytest.approx(found.e_0, rel=1e-6)
+
+
+def test_only_what_is_observed_of_the_true_field():
+    found = convergence_test(
+        WORLD,
+        X0,
+        T1,
+        dt_train=0.5,
+        true_field=WORLD,
+        observe=lambda y: y[..., :1],
+        **BOTH,
+    )
+    assert found.verdict == "continuous"
+
+
+def test_what_left_the_finite_numbers_is_far_whatever_is_observed():
+    given = {"dt_train": 0.5, "scheme_train": "euler", "observe": np.tanh}
+    law = lambda t, y, u, c: -(y**3)
+    found = convergence_test(law, [10.0], T1, hs=[0.5], schemes=("euler",), **given)
+    assert found.gap == np.inf
+
+
+@pytest.mark.parametrize(
+    ("hs", "verdict"),
+    [
+        ([0.5, 0.3, 0.2, 0.15, 0.1], "inconclusive"),  # Euler is far from its limit
+        (np.logspace(0, -3, 13), "continuous"),
+    ],
+)
+def test_steps_of_any_ratio_show_the_order(hs, verdict):
+    found = convergence_test(WORLD, X0, T1, dt_train=0.5, true_field=WORLD, hs=hs)
+    assert found.order["rk4"].value == pytest.approx(4.0, abs=0.1)
+    assert found.order["midpoint"].value == pytest.approx(2.0, abs=0.1)
+    assert found.verdict == verdict
+
+
+def test_truth_in_single_precision_meets_every_sample():
+    ts = 3.0 + np.float32(0.1) * np.arange(101, dtype=np.float32)
+    field = Linear(np.array([[0.0, 1.0], [-1.0, 0.0]]))
+    given = {"dt_train": 0.1, "t0": 3.0, "hs": [0.1], "schemes": ("rk4",)}
+    ys = exact(np.asarray(ts, np.float64) - 3.0).T
+    found = convergence_test(field, X0, 13.0, truth=(ts, ys), **given)
+    assert found.notes == ()
+    found = convergence_test(field, X0, 13.0, truth=(ts[::-2], ys[::-2]), **given)
+    assert found.notes == ("The truth is known at 51 of 101 samples.",)
+    assert found.e_0 < 1e-5
+
+
+def test_a_trained_step_that_is_not_asked_for_is_added():
+    found = convergence_test(WORLD, X0, T1, dt_train=0.5, hs=[0.25], **BOTH)
+    assert found.hs.tolist() == [0.5, 0.25]
+    assert found.notes == ("The trained step 0.5 was added.",)
+
+
+def test_verdicts_between_right_and_wrong():
+    """The pair of Runge and Kutta at a step that hardly resolves the motion."""
+    given = {"dt_train": 0.5, "truth": exact}
+    field = Linear(3.0 * WORLD.matrix)
+    poor = convergence_test(field, X0, T1, schemes=("rk4",), **given)
+    assert poor.verdict == "poor"
+    coarse = convergence_test(WORLD, X0, T1, scheme_train="euler", **BOTH, **given)
+    assert coarse.verdict == "inconclusive"
+    assert "its rollouts are not" in coarse.text
+    far = convergence_test(WORLD, X0, T1, hs=[0.5, 0.25], **BOTH, **given)
+    assert far.verdict == "inconclusive"
+    assert "euler did not reach" in far.text
+    turn = modified_eigenvalue(1j, 0.5, "rk4")
+    tuned = Linear(np.array([[turn.real, turn.imag], [-turn.imag, turn.real]]))
+    mild = convergence_test(tuned, X0, T1, schemes=("rk4",), **given)
+    assert (mild.verdict, mild.warning) == ("continuous", "mild_dip")
+    assert "tuned to its step" in mild.text
+
+
+def test_substeps_and_adaptive_trainings_have_steps_of_their_own():
+    found = convergence_test(
+        WORLD, X0, T1, dt_train=0.5, substeps=4, truth=exact, hs=[0.5], **BOTH
+    )
+    assert (found.h_train, found.hs.tolist()) == (0.125, [0.5, 0.125])
+    found = convergence_test(
+        WORLD, X0, T1, dt_train=0.5, scheme_train="adaptive", truth=exact, **BOTH
+    )
+    assert found.verdict == "continuous"
+    assert found.e_train < 1e-3
+    assert "adaptive" not in found.order
+
+
+def test_fields_of_two_arguments_are_fields():
+    found = convergence_test(
+        lambda t, y: jnp.asarray(WORLD.matrix, y.dtype) @ y,
+        X0,
+        T1,
+        dt_train=0.5,
+        truth=Harmonic(),
+        schemes=("rk4",),
+    )
+    assert found.verdict == "continuous"
+
+
 def test_truth_may_be_samples_and_observed():
     ts = np.linspace(0.0, T1, 11)  # every second one of the training samples
     ys = np.sin(ts)[:, None]
@@ -245,12 +383,56 @@ def test_the_result_is_told_and_drawn():
         ({"truth": lambda t: np.zeros(3)}, ShapeError, "shape .3,.; expected"),
         ({"truth": ([0.0, 1.0], np.zeros((2, 2)))}, ShapeError, "not known at t1"),
         ({"scale": [1.0]}, ShapeError, "one size for each"),
+        ({"x0": [np.nan, 0.0]}, DataError, "x0 holds NaN"),
+        ({"x0": np.eye(2), "truth": exact}, ShapeError, r"\(2,\); expected \(2, 2\)"),
+        ({"truth": ([0.0, 10.0], np.zeros((2, 3)))}, ShapeError, "samples have shape"),
+        ({"truth": ([], np.zeros((0, 2)))}, ShapeError, "not known at t1"),
+        ({"dtype": np.float16}, ConfigError, 'dtype "float16" is unknown'),
+        ({"hs": 0.1}, ConfigError, "give a list of steps"),
+        ({"observe": lambda y: y[..., 0]}, ShapeError, "expected .traj, time, obs."),
+        ({"scheme_train": "adaptiv"}, ConfigError, "Here also: adaptive"),
     ],
 )
 def test_faults_are_named(change, error, words):
     given = {"x0": X0, "t1": T1, "dt_train": 0.5, "schemes": ("rk4",), **change}
     with pytest.raises(error, match=words):
         convergence_test(WORLD, **given)
+
+
+def test_a_field_gives_a_slope_for_every_entry():
+    with pytest.raises(ShapeError, match=r"gives shape \(1,\) for a state of shape"):
+        convergence_test(lambda t, y, u, c: y[:1], X0, T1, dt_train=0.5)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [({"dt": 0.0}, "dt is 0"), ({"samples": 0}, "samples is 0"), ({"t1": 0.0}, "t1")],
+)
+def test_predictions_are_asked_for_in_order(change, words):
+    given = {"dt": 0.5, "t1": T1, "samples": 4, **change}
+    with pytest.raises(ConfigError, match=words):
+        predicted_continuum_error(
+            WORLD, given["dt"], "euler", given["t1"], X0, samples=given["samples"]
+        )
+    with pytest.raises(ConfigError, match="h is 0"):
+        modified_eigenvalue(1j, 0.0, "euler")
+
+
+def test_no_prediction_of_a_motion_that_fails():
+    given = {"dt_train": 0.5, "true_field": WORLD, "schemes": ("rk4",)}
+    found = convergence_test(WORLD, X0, T1, **given)
+    assert "rk4 itself predicts 0.00" in found.text
+    found = judge(dataclasses.replace(found, predicted=np.nan))
+    assert found.to_dict()["predicted"] is None
+    assert "predicts" not in found.text
+    assert [f.comparison for f in found.findings()] == [None, None, None]
+
+
+def test_members_that_diverged_count():
+    guard = StepGuard(every=10, gap=lambda params: [np.inf, np.nan, 0.01])
+    state = TrainState.start(jnp.zeros(1), None, jax.random.key(0))
+    with pytest.raises(StopTraining, match="solver gap inf"):
+        guard(state, {"step": 10})
 
 
 def test_single_precision_is_warned_of():

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from pendula._errors import DataError, ShapeError
+from pendula._errors import ConfigError, DataError, ShapeError
 from pendula._tree import member
+from pendula.data import input_path
 from pendula.dynamics import (
     DRIVE,
     KNOTS,
@@ -104,6 +105,19 @@ def test_free_runs_see_the_input_as_in_training(driven):
     roll = driven.simulate(clean.ys[0, 0], clean.ts[0], clean.us[0])
     assert_allclose(roll.ys[0], clean.ys[0], atol=0.1)
     assert roll.status.tolist() == [0]
+
+
+def test_a_convergence_test_is_as_long_as_it_is_told(driven):
+    dt = driven.about["step"]
+    knots, us = dt * np.arange(301), np.zeros((301, 1))
+    given = {"drive": (knots, input_path(knots, us, "held")), "schemes": ("rk4",)}
+    # 8 intervals where nothing was judged; never beyond the inputs
+    for asked, count in ((2.2 * dt, 2), (270 * dt, 270), (None, 8), (400 * dt, 300)):
+        found = continuity(driven, [[1.0, 0.0]], horizon=asked, hs=[dt], **given)
+        assert found.t1 == pytest.approx(count * dt)
+    for horizon, words in ((np.nan, "horizon is nan"), (0.4 * dt, "one sampling")):
+        with pytest.raises(ConfigError, match=words):
+            continuity(driven, [[1.0, 0.0]], horizon=horizon, **given)
 
 
 @pytest.mark.slow

@@ -33,6 +33,7 @@ def check(
     where held-out forecasts began (a chain of bars from its first record's start, a
     family as three of its systems); it goes onto the run's page, and does not change
     the exit status: the verdict already asks whether half the step changes a forecast.
+    A chain with moved ends and a family with inputs keep no starts, and are not swept.
 
     With data the forecast from their beginnings must also stay finite, and its 90 %
     band must hold 75 to 99 % of what was measured up to the horizon of the verdict; a
@@ -50,7 +51,6 @@ def check(
     trust = bool(verdict.get("trust"))
     lines = [*score_lines(report), *constant_lines(report), *law_lines(report)]
     lines += verdict_lines(report)
-    # without starts (moved ends, families with inputs, older runs) nothing is swept
     sweeps = read.array("continuity/starts") is not None
     family = report.get("kind") == "family"
     if family and measured is not None:
@@ -61,7 +61,7 @@ def check(
     fitted: Any = None
     if sweeps or measured is not None:
         fitted = _loaded(run, family)
-    found = _continuity(run, read, fitted, console) if sweeps else None
+    found, words = _continuity(run, read, fitted, console)
     for finding in report.get("findings") or []:
         if finding.get("verdict") == "bad":
             console.detail(f"  {finding.get('statement')}: {finding.get('value')}")
@@ -69,7 +69,7 @@ def check(
     result["behaviour"] = report.get("behaviour") or {}
     if found is not None:
         result["continuity"] = found.to_dict()
-        lines.append(found.text)
+    lines.append(words)
     if family:
         lines.append(
             "A family has no verdict of its own: pendula adapt says of a new system "
@@ -105,11 +105,13 @@ def _loaded(run: Path, family: bool) -> Any:
 def _of_family(read: Run, family: Any, systems: Any, console: Console) -> Any:
     """The test of some systems of a family, of which the one stands whose motion
     depends most on the solver."""
-    from ..dynamics import STARTS, continuity
+    from ..dynamics import STARTS, continuity, swept_horizon
 
     starts = read.array(STARTS)
     assert starts is not None
-    horizon = (read.report.get("family") or {}).get("horizon")
+    dt = family.about["every"] * family.about["sampling"]
+    long = (read.report.get("family") or {}).get("horizon")
+    horizon = swept_horizon(dt, starts, float(long or 0.0))
     found = []
     for k, start in zip(systems.tolist(), starts, strict=True):
         one = continuity(family, start[None], eta=family.etas[k], horizon=horizon)
@@ -118,12 +120,14 @@ def _of_family(read: Run, family: Any, systems: Any, console: Console) -> Any:
     return max(found, key=lambda one: one.gap if isfinite(one.gap) else inf)
 
 
-def _continuity(run: Path, read: Run, fitted: Any, console: Console) -> Any:
-    """The convergence test of the run's model from its starts, written to its page;
-    None where there is none to make."""
+def _continuity(run: Path, read: Run, fitted: Any, console: Console) -> tuple[Any, str]:
+    """The convergence test of the run's model from its starts, written to its page,
+    and what it says; None where there is none to make, and why."""
     from ..dynamics import DRIVE, KNOTS, STARTS, SYSTEMS, continuity
     from ..report import with_continuity, write_numbers
 
+    if read.array(STARTS) is None:
+        return None, "Continuity: not tested, the run keeps no starts."
     console.say("sweeping the solver's step and scheme")
     given: dict[str, Any] = {"starts": read.array(STARTS)}
     if (knots := read.array(KNOTS)) is not None:
@@ -134,10 +138,9 @@ def _continuity(run: Path, read: Run, fitted: Any, console: Console) -> Any:
         else:
             found = continuity(fitted, **given)
     except ConfigError as error:  # a motion at rest, say: there is nothing to sweep
-        console.detail(f"  continuity was not tested: {error}")
-        return None
+        return None, f"Continuity: not tested, {error}"
     try:
         write_numbers(run, *with_continuity(read.report, read.arrays, found))
     except OSError as error:  # a run in a place that cannot be written is still judged
         console.detail(f"  the page was left as it is: {error}")
-    return found
+    return found, found.text

@@ -7,27 +7,33 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 from numpy.typing import ArrayLike
 
+from .._checks import choice, positive
 from .._errors import ConfigError, FitWarning, ShapeError, Status
 from .._precision import cast, precision
 from ..solve import AbstractScheme, Adaptive
 from ._convergence_grid import (
     Truth,
+    as_field,
     check_samples,
+    check_start,
     known_truth,
     make_drive,
+    part_truth,
     pick_counts,
     pick_schemes,
 )
 from ._convergence_rates import fit_order
 from ._convergence_result import Convergence
-from ._convergence_sweep import Drive, Sweep, common, ladder, reference
+from ._convergence_sweep import Drive, Sweep, common, reference
 from ._convergence_verdict import judge
 from ._equilibria import Field
-from ._modified import predicted_continuum_error
+from ._modified import ModifiedField
 
 
 SCHEMES = ("euler", "midpoint", "heun", "rk3", "rk4", "rk4_38")
@@ -41,10 +47,10 @@ def convergence_test(
     dt_train: float,
     scheme_train: str | AbstractScheme = "rk4",
     substeps: int = 1,
-    truth: Truth | None = None,
+    truth: Truth | Field | None = None,
     true_field: Field | None = None,
     schemes: Sequence[str | AbstractScheme] = SCHEMES,
-    hs: Sequence[float] | None = None,
+    hs: ArrayLike | None = None,
     tolerance: float = 0.05,
     t0: float = 0.0,
     observe: Callable[[np.ndarray], np.ndarray] | None = None,
@@ -79,19 +85,23 @@ def convergence_test(
     | `depends_on_solver` | without truth: C > τ |
 
     **Arguments:**
-    - `field`: `field(t, y, u, context) -> dy`, learned or known.
+    - `field`: `field(t, y, u, context) -> dy`, or `field(t, y)`; learned or known.
     - `x0`: starts `"traj dim"` (or `"dim"`); `t1`: end, `t1 - t0` a multiple of
       `dt_train`, the spacing of the training samples.
     - `scheme_train`, `substeps`: how the field was trained: h_train is `dt_train` over
       `substeps`. `"adaptive"` or an `Adaptive` scheme: with its tolerances.
-    - `truth`: `truth(t) -> "traj obs"`, or samples `(ts, ys)` with `ys`
-      `"time obs"` or `"traj time obs"`, NaN where unknown; None with a `true_field`:
-      its own motion; None without: only what needs no truth is said.
+    - `truth`: `truth(t) -> "traj obs"` (or `"obs"` for one start), or samples
+      `(ts, ys)` with `ys` `"time obs"` or `"traj time obs"`, NaN where unknown; or a
+      field, as `true_field`. None with a `true_field`: its own motion; None without:
+      only what needs no truth is said.
     - `true_field`: the known field; adds its sweep (`true_mean`, `true_end`) and what
-      the training scheme's own error predicts for E_0 (`predicted_continuum_error`).
+      the training scheme's own error predicts for E_0 (`ModifiedField`; without inputs
+      and for schemes of fixed step).
     - `schemes`: names or schemes; the training scheme is added.
     - `hs`: steps; each becomes (t1 - t0)/N with the nearest whole N. Default: 4
-      h_train down to h_train/64, closely spaced about h_train.
+      h_train down to h_train/64, closely spaced about h_train. Orders are found on
+      those that are h_train times powers of 2, over the samples that they share; where
+      most are not, on all of them at t1.
     - `tolerance`: τ, relative to the signal.
     - `observe`: states `"... dim"` to what is compared `"... obs"` (default: all);
       `scale` `"obs"`: sizes by which channels of different units are divided.
@@ -102,9 +112,9 @@ def convergence_test(
       floor under errors.
 
     **Returns:** `Convergence`: verdict with reasons, every number above, the sweep.
-    **Raises:** `ConfigError`, `ShapeError` (both `ValueError`) for horizons, steps,
-    schemes and truths that do not fit. A field that leaves the finite numbers is the
-    verdict `unstable`, not an exception.
+    **Raises:** `ConfigError`, `ShapeError`, `DataError` (all `ValueError`) for
+    horizons, steps, schemes, starts and truths that do not fit. A field that leaves
+    the finite numbers is the verdict `unstable`, not an exception.
     **Behaviour:** the signal must still live at `t1`: a motion that has come to rest
     makes every field look continuous.
     **Source:** Queiruga, Erichson, Taylor, Mahoney 2020, arXiv:2008.02389;
@@ -128,8 +138,8 @@ def convergence_test(
     """
     methods, train = pick_schemes(schemes, scheme_train)
     samples = check_samples(t1 - t0, dt_train, substeps)
-    if not tolerance > 0:
-        raise ConfigError(f"tolerance is {tolerance:g}; it must be above 0.")
+    positive(tolerance=tolerance)
+    choice("dtype", np.dtype(dtype).name, ("float64", "float32"))
     if np.dtype(dtype) == np.float32 and tolerance < 1e-5:
         warnings.warn(
             f"tolerance {tolerance:g} is below what float32 resolves over many steps "
@@ -137,18 +147,15 @@ def convergence_test(
             FitWarning,
             stacklevel=2,
         )
-    start = np.asarray(x0, np.float64)
-    start = start[None] if start.ndim == 1 else start
-    if start.ndim != 2 or not start.size:
-        raise ShapeError(
-            f"x0 has shape {np.shape(x0)}; expected (traj, dim) or (dim,)."
-        )
+    known, true_field = part_truth(truth, true_field)
+    field, start = as_field(field), check_start(x0)
     counts, notes = pick_counts(hs, t1 - t0, samples, substeps)
     ts = t0 + dt_train * np.arange(samples + 1)
     inputs = None if drive is None else make_drive(drive, ts - t0, dtype)
     runs = _Runs(start, ts, inputs, context, dtype, methods, counts)
     own, trained, states, (status, t_fail) = runs.of(field, (train, samples * substeps))
-    motion = true = predicted = None
+    see = _seen(observe)
+    motion = true = ghost = None
     if true_field is not None:
         motion, _, true, (went, when) = runs.of(true_field)
         if went is not Status.ok:
@@ -156,26 +163,20 @@ def convergence_test(
                 f"the true field fails at t = {when:g}: {went.advice} Give an earlier "
                 "t1 or other starts."
             )
-        truth = (ts, motion) if truth is None else truth
-        plain = drive is None and observe is None and scale is None
-        if plain and not isinstance(train, Adaptive):
-            predicted, _ = predicted_continuum_error(
-                true_field,
-                dt_train / substeps,
-                train,
-                t1,
-                start,
-                samples=samples,
-                t0=t0,
-                context=context,
-            )
-    see = observe or (lambda states: states)
-    scene = _Scene(see, see(own), truth, ts, observe is None, scale)
+        known = (ts, see(motion)) if known is None else known
+        if drive is None and not isinstance(train, Adaptive):
+            h = np.asarray(dt_train / substeps, np.float64)
+            learned = ModifiedField(true_field, h, train)
+            ghost = runs.motion(learned), motion
+    whole = observe is None
+    scene = _Scene(see, see(own), known, ts, whole, scale, status is Status.ok)
+    if known is not None and scene.known < len(ts):
+        notes.append(f"The truth is known at {scene.known} of {len(ts)} samples.")
     step = (t1 - t0) / np.asarray(counts, float)
     names = tuple(m.name for m in methods)
     table = lambda found, f: np.array([[f(ys) for ys in found[n]] for n in names])
     floor = 10.0 * float(np.finfo(dtype).eps)
-    rungs, every = common(counts, ladder(counts, samples * substeps), samples)
+    rungs, every = common(counts, samples * substeps, samples)
     apart = table(
         {n: [states[n][k] for k in rungs] for n in names},
         lambda ys: scene.gap(ys[:, every - 1 :: every], every),
@@ -212,8 +213,9 @@ def convergence_test(
             true_end=None if true is None else table(true, scene.end),
             e_train=np.nan if scene.truth is None else scene.error(trained),
             e_0=np.nan if scene.truth is None else scene.error(own[:, 1:]),
+            end_0=np.nan if scene.truth is None else scene.end(own),
             gap=scene.gap(trained),
-            predicted=predicted,
+            predicted=None if ghost is None else scene.between(*ghost),
             order=orders,
             truth_order=truth_orders,
             status=status,
@@ -242,6 +244,7 @@ class _Runs:
         with precision(self.dtype):
             law, context = cast((field, self.context), self.dtype)
             y0 = jnp.asarray(self.start, self.dtype)
+            self._check(law, y0, context)
             own, status, t_fail = reference(law, y0, self.ts, self.inputs, context)
             t0, t1, samples = self.ts[0], self.ts[-1], len(self.ts) - 1
             made = Sweep(law, y0, t0, t1 - t0, samples, self.inputs, context)
@@ -250,6 +253,48 @@ class _Runs:
             }
             once = None if trained is None else made.run(*trained)
         return own, once, states, (status, t_fail)
+
+    def motion(self, field: Field) -> np.ndarray:
+        """A field's own motion alone; NaN where it fails."""
+        with precision(self.dtype):
+            law, context = cast((field, self.context), self.dtype)
+            y0 = jnp.asarray(self.start, self.dtype)
+            own, status, _ = reference(law, y0, self.ts, self.inputs, context)
+        return own if status is Status.ok else np.full_like(own, np.nan)
+
+    def _check(self, law: Field, y0: Array, context: Any) -> None:
+        """What the field gives has the shape of a state."""
+        t = jnp.asarray(self.ts[0], y0.dtype)
+        u = None if self.inputs is None else self.inputs.path[0, 0]
+        given = eqx.filter_eval_shape(law, t, y0[0], u, context)
+        if jnp.shape(given) != y0.shape[1:]:
+            raise ShapeError(
+                f"the field gives shape {jnp.shape(given)} for a state of shape "
+                f"{y0.shape[1:]}; both must be the same."
+            )
+
+
+def _seen(
+    observe: Callable[[np.ndarray], np.ndarray] | None,
+) -> Callable[[np.ndarray], np.ndarray]:
+    """What is compared of states `"traj time dim"`: infinitely far where they are,
+    unknown where they are unknown."""
+
+    def see(states: np.ndarray) -> np.ndarray:
+        if observe is None:
+            return states
+        with np.errstate(all="ignore"):
+            out = np.asarray(observe(states), np.float64)
+        if out.ndim != 3 or out.shape[:2] != states.shape[:2]:
+            raise ShapeError(
+                f"observe gives shape {out.shape} for states of shape {states.shape}; "
+                "expected (traj, time, obs)."
+            )
+        gone = np.isinf(states).any(-1, keepdims=True)
+        unknown = np.isnan(states).any(-1, keepdims=True)
+        return np.where(unknown, np.nan, np.where(gone, np.inf, out))
+
+    return see
 
 
 class _Scene:
@@ -263,6 +308,7 @@ class _Scene:
         ts: np.ndarray,
         whole: bool,
         scale: ArrayLike | None,
+        lives: bool,
     ) -> None:
         width = np.ones(own.shape[-1]) if scale is None else np.asarray(scale, float)
         if width.shape != own.shape[-1:]:
@@ -276,20 +322,32 @@ class _Scene:
             self.truth = known_truth(truth, ts, own, whole) / width
         self.own = own / width
         base = self.own if self.truth is None else self.truth
-        moved = base - np.nanmean(base, axis=1, keepdims=True)
-        self.size = float(np.mean(np.sqrt(np.nanmean(moved**2, axis=(1, 2)))))
-        if not self.size > 0:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            # of a motion that fails nothing may be left
+            warnings.simplefilter("ignore", RuntimeWarning)
+            middle = np.nanmean(base, axis=1, keepdims=True)
+            moved = np.nanmean((base - middle) ** 2, axis=(1, 2))
+            away = np.abs(self.own - middle)
+        self.size = float(np.mean(np.sqrt(moved)))
+        if not lives and not 0 < self.size < np.inf:
+            self.size = np.nan
+        elif not self.size > 0:
             raise ConfigError(
                 "the signal does not move between t0 and t1: its spread is "
                 f"{self.size:g}. Choose starts and a horizon over which it does."
             )
-        away = np.abs(self.own - np.nanmean(base, axis=1, keepdims=True))
         self.farthest = float(np.max(away)) / self.size
+        self.known = int(np.isfinite(base).all((0, 2)).sum())
 
     def error(self, states: np.ndarray) -> float:
         """Mean distance to the truth at the samples, over S."""
         assert self.truth is not None
         return _mean(self.over(states) - self.truth[:, 1:]) / self.size
+
+    def between(self, states: np.ndarray, others: np.ndarray) -> float:
+        """Mean distance between two motions at the samples, over S."""
+        apart = self.over(states) - self.over(others)
+        return _mean(apart[:, 1:]) / self.size
 
     def end(self, states: np.ndarray) -> float:
         """Distance to the truth at t1."""

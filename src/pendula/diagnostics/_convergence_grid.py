@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
-from .._errors import ConfigError, ShapeError
+from .._errors import ConfigError, DataError, ShapeError
 from .._precision import precision
 from ..solve import AbstractScheme, Adaptive, scheme as find_scheme
 from ._convergence_sweep import Drive, step_counts
+from ._equilibria import Field
 
 
 ADAPTIVE = Adaptive(name="adaptive", solver="tsit5", max_steps=4096)
@@ -23,12 +27,65 @@ def pick_schemes(
     schemes: Sequence[str | AbstractScheme], trained: str | AbstractScheme
 ) -> tuple[list[AbstractScheme], AbstractScheme]:
     """The schemes of the sweep, the trained one among them."""
-    find = lambda s: ADAPTIVE if s == ADAPTIVE.name else find_scheme(s)
+
+    def find(which: str | AbstractScheme) -> AbstractScheme:
+        try:
+            return ADAPTIVE if which == ADAPTIVE.name else find_scheme(which)
+        except ConfigError as error:
+            raise ConfigError(f"{error} Here also: {ADAPTIVE.name}.") from None
+
     train = find(trained)
     methods = [find(s) for s in schemes]
     if train.name not in {m.name for m in methods}:
         methods.append(train)
     return methods, train
+
+
+def as_field(field: Any) -> Field:
+    """A vector field with the house's arguments; one of `(t, y)` alone gets them."""
+    return TwoArguments(field) if _takes(field, 2) and not _takes(field, 4) else field
+
+
+def part_truth(
+    truth: Truth | Field | None, true_field: Field | None
+) -> tuple[Truth | None, Field | None]:
+    """Truth as values, and as a field: what no time alone can be given is one."""
+    if true_field is None and callable(truth) and not _takes(truth, 1):
+        truth, true_field = None, cast(Any, truth)
+    return cast(Any, truth), None if true_field is None else as_field(true_field)
+
+
+def _takes(function: Any, number: int) -> bool:
+    """Whether so many arguments can be given by place."""
+    try:
+        inspect.signature(function).bind(*range(number))
+    except TypeError:
+        return False
+    except ValueError:  # no signature is known: the house's is assumed
+        return number == 4
+    return True
+
+
+class TwoArguments(eqx.Module):
+    """`field(t, y)` as a field with an input and a context that it does not see."""
+
+    field: Any
+
+    def __call__(self, t: Any, y: Any, u: Any = None, context: Any = None) -> Any:
+        return self.field(t, y)
+
+
+def check_start(x0: Any) -> np.ndarray:
+    """Starts `"traj dim"`, finite."""
+    start = np.asarray(x0, np.float64)
+    start = start[None] if start.ndim == 1 else start
+    if start.ndim != 2 or not start.size:
+        raise ShapeError(
+            f"x0 has shape {np.shape(x0)}; expected (traj, dim) or (dim,)."
+        )
+    if not np.isfinite(start).all():
+        raise DataError("x0 holds NaN or infinity. Leave those starts out.")
+    return start
 
 
 def check_samples(span: float, dt: float, substeps: int) -> int:
@@ -50,17 +107,20 @@ def check_samples(span: float, dt: float, substeps: int) -> int:
 
 
 def pick_counts(
-    hs: Sequence[float] | None, span: float, samples: int, substeps: int
+    hs: ArrayLike | None, span: float, samples: int, substeps: int
 ) -> tuple[list[int], list[str]]:
     """Whole numbers of steps, few first, the trained one among them; and notes. All
     rounding is in the number of steps, none in h."""
     train = samples * substeps
     if hs is None:
         return step_counts(train, samples), []
-    if len(hs) == 0:
+    steps = np.asarray(hs, np.float64)
+    if steps.ndim != 1:
+        raise ConfigError(f"hs is {hs}; give a list of steps, or None.")
+    if not steps.size:
         raise ConfigError("hs is empty; give at least one step, or None.")
     counts, notes = set(), []
-    for h in hs:
+    for h in steps.tolist():
         if not 0 < h <= span * (1 + 1e-9):
             raise ConfigError(
                 f"a step h = {h:g} does not fit into the horizon t1 - t0 = {span:g}; "
@@ -106,24 +166,47 @@ def known_truth(
     if callable(truth):
         rows = [np.asarray(truth(float(t)), np.float64) for t in ts]
         for row in rows:
-            if row.shape not in (one, one[1:]):
+            if row.shape != one and not (one[0] == 1 and row.shape == one[1:]):
                 _refuse("truth(t) gives", row.shape, one, whole)
-        out[:] = np.stack([np.broadcast_to(r, one) for r in rows], axis=1)
+        out[:] = np.stack([row.reshape(one) for row in rows], axis=1)
     else:
-        at, ys = (np.asarray(x, np.float64) for x in truth)
+        at, ys = (np.asarray(x) for x in truth)
+        rounding = 4.0 * _resolution(at) * float(np.max(np.abs(ts)))
+        at, ys = at.astype(np.float64), ys.astype(np.float64)
         ys = ys[None] if ys.ndim == 2 else ys
         expected = (one[0], len(at), one[1])
-        if ys.shape[1:] != expected[1:] or ys.shape[0] not in (1, one[0]):
+        if ys.shape != expected:
             _refuse("the truth's samples have", ys.shape, expected, whole)
-        near = np.abs(at[:, None] - ts).argmin(0)
-        meets = np.abs(at[near] - ts) <= 1e-6 * (ts[1] - ts[0])
-        out[:, meets] = ys[:, near[meets]]
+        found, meets = _meetings(at, ts, max(1e-6 * (ts[1] - ts[0]), rounding))
+        out[:, meets] = ys[:, found[meets]]
     if not np.isfinite(out[:, -1]).all():
         raise ShapeError(
             f"the truth is not known at t1 = {ts[-1]:g}; choose the end among its "
             "samples."
         )
     return out
+
+
+def _resolution(at: np.ndarray) -> float:
+    """Of times as they were given: in single precision they meet no others exactly."""
+    floating = np.issubdtype(at.dtype, np.floating)
+    return float(np.finfo(at.dtype).eps) if floating else 0.0
+
+
+def _meetings(
+    at: np.ndarray, ts: np.ndarray, slack: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which of the times `at` is nearest to each of `ts`, and whether it is within
+    `slack`."""
+    if not len(at):
+        return np.zeros(len(ts), int), np.zeros(len(ts), bool)
+    order = np.argsort(at)
+    right = np.searchsorted(at[order], ts).clip(1, max(1, len(at) - 1))
+    pair = np.stack([order[right - 1], order[np.minimum(right, len(at) - 1)]])
+    away = np.abs(at[pair] - ts)
+    nearest = away.argmin(0)
+    rows = np.arange(len(ts))
+    return pair[nearest, rows], away[nearest, rows] <= slack
 
 
 def _refuse(what: str, found: Any, expected: Any, whole: bool) -> None:

@@ -32,7 +32,8 @@ class Order:
 
 def fit_order(h: np.ndarray, d: np.ndarray, floor: float) -> Order:
     """The slope over the longest run of successive steps with differences between
-    `floor` and a tenth of the signal whose local slopes agree within 0.3.
+    `floor` and a tenth of the signal whose local slopes agree within 0.3 and are at
+    least 0.5: below, they are those of a floor.
 
     **Arguments:** `h` `"step"` falling; `d` `"step"` differences over the signal.
     """

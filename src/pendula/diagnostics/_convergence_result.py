@@ -29,7 +29,8 @@ class Convergence:
     motion, `true_mean`, `true_end` the same errors of the true field; None where there
     is no truth. `scale` is S. `order` and `truth_order`: the slopes of `own` and
     `end` by scheme (`truth_order` over h >= h_train). `e_train`, `e_0`, `gap` are
-    E_train, E_0 and C; `predicted` is what the scheme's own error accounts for in E_0.
+    E_train, E_0 and C, `end_0` the distance of the field's own motion to the truth at
+    t1 [state]; `predicted` is what the scheme's own error accounts for in E_0.
     `t_fail` is when the field's own motion failed (infinite: never).
     """
 
@@ -61,6 +62,7 @@ class Convergence:
     warning: str | None = None
     reasons: tuple[str, ...] = ()
     predicted: float | None = None
+    end_0: float = np.nan
 
     @property
     def h_train(self) -> float:
@@ -126,7 +128,7 @@ class Convergence:
                     "Error of the field's own motion, over the signal",
                     self.e_0,
                     comparison=None
-                    if self.predicted is None
+                    if self.predicted is None or not np.isfinite(self.predicted)
                     else "the error of the scheme accounts for "
                     f"{float(f'{self.predicted:.3g}'):g}",
                     verdict=judged,
@@ -160,6 +162,7 @@ class Convergence:
             "scale": number(self.scale),
             "e_train": number(self.e_train),
             "e_0": number(self.e_0),
+            "end_0": number(self.end_0),
             "dip": number(self.dip),
             "gap": number(self.gap),
             "predicted": number(self.predicted),

@@ -56,12 +56,13 @@ def ladder(counts: Sequence[int], train: int) -> list[int]:
     return places
 
 
-def common(
-    counts: Sequence[int], rungs: Sequence[int], samples: int
-) -> tuple[list[int], int]:
-    """The rungs whose differences can be compared, and n where all of them meet each
-    n-th sample. The coarsest ones go where they would leave hardly any sample."""
-    kept = list(rungs)
+def common(counts: Sequence[int], train: int, samples: int) -> tuple[list[int], int]:
+    """The steps whose differences can be compared, and n where all of them meet each
+    n-th sample: those of the `ladder`, without the coarsest ones where they would leave
+    hardly any sample. Steps that are mostly no ladder meet at the end alone."""
+    kept = ladder(counts, train)
+    if 2 * len(kept) < len(counts):
+        return list(range(len(counts))), samples
     while True:
         meetings = math.gcd(samples, *(counts[k] for k in kept))
         if meetings >= min(samples, 4) or len(kept) <= 4:

@@ -14,6 +14,7 @@ from ._words import listing, number
 
 FARTHEST = 100.0  # S: a motion beyond has left the signal
 CLOSES = 0.3  # by which the last slope may differ from the scheme's order
+NEAR = 3.0  # a factor within which the predicted error is the one found
 MILD = 0.7  # log10: a dip of a factor 5
 
 
@@ -40,7 +41,10 @@ def _verdict(c: Convergence) -> tuple[str, list[str]]:
         if c.status is Status.ok:
             why = f"it leaves {number(FARTHEST)} times the signal's spread"
         else:
-            why = f"{c.status.name} at t = {number(c.t_fail)}"
+            why = (
+                f"{c.status.name} at t = {number(c.t_fail)}, where it is singular or "
+                "too stiff. Give an earlier t1, or check the field at that state"
+            )
         return "unstable", [f"The field's own motion fails before t1: {why}."]
     if not math.isfinite(c.e_0):
         return _without_truth(c)
@@ -49,19 +53,18 @@ def _verdict(c: Convergence) -> tuple[str, list[str]]:
         f"{number(c.h_train)}, {number(c.e_0)} for the field's own motion; tolerance "
         f"{tau}."
     )
+    if c.predicted is not None and math.isfinite(c.predicted):
+        both = f"{both} {_compare(c.e_0, c.predicted, c.scheme_train)}"
     if not c.e_train <= c.tolerance and c.e_0 > c.tolerance:
         return "poor", [
             both,
             "No usable discrete model: nothing follows on continuity.",
         ]
     if c.e_0 > c.tolerance:
-        reasons = [
+        return "overfit_to_dt", [
             both,
             "It is right for the step it was trained with, and for no other.",
         ]
-        if c.predicted is not None and math.isfinite(c.predicted):
-            reasons.append(_compare(c.e_0, c.predicted, c.scheme_train))
-        return "overfit_to_dt", reasons
     worse = _worse_below(c)
     far = _not_arrived(c)
     if not worse and not far:
@@ -70,7 +73,13 @@ def _verdict(c: Convergence) -> tuple[str, list[str]]:
     if worse:
         reasons.append(
             f"In {c.scheme_train} the error is above the tolerance at h = "
-            f"{listing([number(h) for h in worse])}, below the trained step."
+            f"{listing([number(h) for h in worse])}, of the steps up to the trained "
+            "one."
+        )
+    if not c.e_train <= c.tolerance:
+        reasons.append(
+            "The field's own motion is right, its rollouts are not: solve it with more "
+            "substeps or a scheme of higher order."
         )
     if far:
         reasons.append(
@@ -101,8 +110,10 @@ def _compare(found: float, predicted: float, scheme: str) -> str:
     """Was the scheme's error learned, or is the field off by more?"""
     ratio = found / predicted if predicted > 0 else math.inf
     told = f"The error of {scheme} itself predicts {number(predicted)}: "
-    if ratio > 3.0:
+    if ratio > NEAR:
         return told + "more is lost than it explains (little training, or few data)."
+    if ratio < 1.0 / NEAR:
+        return told + "the field did not learn the error of its scheme."
     return told + "the field learned the error of its scheme."
 
 

@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Array
 from numpy.typing import ArrayLike
 
-from .._errors import ConfigError
+from .._checks import at_least, positive
+from .._errors import ConfigError, Status
 from .._precision import cast, precision
 from ..solve import (
     RK4,
@@ -71,7 +72,7 @@ def modified_eigenvalue(
 
     **Arguments:** `eigenvalue` λ [1/time], `h` [time], `which` an explicit scheme or
     `"implicit_midpoint"`, whose $R(z) = (1 + z/2)/(1 - z/2)$.
-    **Raises:** `ConfigError` for other schemes.
+    **Raises:** `ConfigError` for other schemes, and a step that is not above 0.
     **Source:** derived; inverse modified equations: Zhu, Jin, Zhu, Tang 2022,
     arXiv:2206.07335.
 
@@ -83,6 +84,7 @@ def modified_eigenvalue(
 
     ```
     """
+    positive(h=h)
     method, grown = find_scheme(which), np.exp(eigenvalue * h)
     if isinstance(method, ImplicitMidpoint):
         return complex(2.0 * (grown - 1.0) / (grown + 1.0) / h)
@@ -100,12 +102,12 @@ class ModifiedField(eqx.Module):
     Exact for Euler; for a scheme of order p the next term is of order $h^{p+1}$. The
     exact flow is taken by 32 steps of RK4, without inputs.
 
-    **Arguments:** `field(t, y, u, context)`; `h` [time]; `scheme`.
+    **Arguments:** `field(t, y, u, context)`; `h` [time]; `scheme`, or its name.
     """
 
     field: Any
     h: Any
-    scheme: AbstractScheme = eqx.field(static=True)
+    scheme: AbstractScheme = eqx.field(static=True, converter=find_scheme)
 
     def __call__(self, t: Any, y: Array, u: Any = None, context: Any = None) -> Array:
         h = jnp.asarray(self.h, y.dtype)
@@ -134,7 +136,9 @@ def predicted_continuum_error(
     **Arguments:** `dt` the step of the training (its sampling over its substeps), `x0`
     `"traj dim"` or `"dim"`; `samples`: equal times up to `t1` of the mean.
     **Returns:** RMS over samples and components over the signal's spread (as E_0 of
-    `convergence_test`), and the distance at `t1` [state], both means over `x0`.
+    `convergence_test`), and the distance at `t1` [state], both means over `x0`; NaN
+    where one of the two motions leaves the finite numbers.
+    **Raises:** `ConfigError` for `dt`, a horizon and `samples` that are not above 0.
 
     ```python
     >>> from pendula.diagnostics import predicted_continuum_error
@@ -145,14 +149,18 @@ def predicted_continuum_error(
 
     ```
     """
+    positive("", **{"dt": dt, "t1 - t0": t1 - t0})
+    at_least(1, samples=samples)
     ts = t0 + (t1 - t0) * np.arange(samples + 1) / samples
     start = np.atleast_2d(np.asarray(x0, np.float64))
     with precision(np.float64):
         y0 = jnp.asarray(start)
         law, more = cast((true_field, context), np.float64)
-        true, *_ = reference(law, y0, ts, None, more)
+        true, went, _ = reference(law, y0, ts, None, more)
         learned = ModifiedField(law, np.asarray(dt, np.float64), find_scheme(which))
-        own, *_ = reference(learned, y0, ts, None, more)
+        own, ended, _ = reference(learned, y0, ts, None, more)
+    if max(went, ended) is not Status.ok:
+        return np.nan, np.nan
     away = own - true
     spread = true - true.mean(1, keepdims=True)
     rms = lambda x: np.mean(np.sqrt(np.mean(x**2, axis=(1, 2))))

@@ -34,8 +34,8 @@ class StepGuard(AbstractCallback):
     - `most`: halvings in all, after which the training is left alone.
     - `samples`: length of the clips on which `fit` measures C (at most that of the
       held-out records); None: that of its longest training clips.
-    - `gap`: `gap(params) -> C` or one value a member, of which the middle one counts;
-      `fit` brings its own (`bind`).
+    - `gap`: `gap(params) -> C` or one value a member, of which the middle one counts
+      (one that is not finite as infinite); `fit` brings its own (`bind`).
 
     **Raises:** `ConfigError` for settings that make no sense.
     **Source:** Ott, Katiyar, Hennig, Tiemann 2021, ResNet after all?,
@@ -87,8 +87,8 @@ class StepGuard(AbstractCallback):
         if self.gap is None or step // self.every == due:
             return state
         values = np.atleast_1d(np.asarray(self.gap(state.params), float))
-        finite = values[np.isfinite(values)]
-        gap = float(np.median(finite)) if len(finite) else math.inf
+        # a rollout that left the finite numbers is infinitely far from the motion
+        gap = float(np.median(np.where(np.isfinite(values), values, math.inf)))
         row["solver_gap"] = gap
         if gap > self.tolerance and self.halvings < self.most:
             raise StopTraining(

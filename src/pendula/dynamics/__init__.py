@@ -74,6 +74,7 @@ from ._continuity import (
     STARTS as STARTS,
     SYSTEMS as SYSTEMS,
     continuity as continuity,
+    swept_horizon as swept_horizon,
 )
 from ._control_map import (
     ControlMap as ControlMap,

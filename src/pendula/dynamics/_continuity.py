@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from .._errors import DataError
+from .._checks import positive
+from .._errors import ConfigError, DataError
 from ..diagnostics import Convergence, convergence_test
 from ._family import Family
 from ._fitted import Fitted
@@ -38,15 +39,15 @@ def continuity(
     - `starts`: states `"traj dim"`; default: where held-out forecasts began (of the
       object that `fit` returns), for a model with inputs one of them with its inputs.
     - `eta`: of a family, which system; default: the training system nearest the mean.
-    - `horizon`: time that is run over; default: as far as the verdict trusts the model,
-      8 to 256 sampling intervals (fewer for a state of more than 16 entries, such as a
-      chain of bars), and no farther than the inputs are known.
+    - `horizon`: time that is run over, in whole sampling intervals; default: as far as
+      the verdict trusts the model, within the bounds of `swept_horizon`. Never farther
+      than the inputs are known.
     - `tolerance`: relative to the signal; `more`: `truth`, `true_field`, `drive`,
       `schemes`, `hs`, `t0` of the test. Without truth the verdict is `consistent_flow`
       or `depends_on_solver`.
 
     **Raises:** `DataError` for a model with inputs where no `drive` is given, and where
-    there are no starts.
+    there are no starts; `ConfigError` for a horizon below one sampling interval.
     """
     about = fitted.about
     if isinstance(fitted, Family):
@@ -71,10 +72,15 @@ def continuity(
             "fit returns."
         )
     if horizon is None:
-        horizon = float((about.get("verdict") or {}).get("trust_to") or 0.0)
-    dim = np.shape(starts)[-1] if np.ndim(starts) else 1
-    longest = max(SHORTEST, LONGEST * WIDEST // max(WIDEST, dim))
-    count = int(np.clip(round(horizon / dt), SHORTEST, longest))
+        trusted = (about.get("verdict") or {}).get("trust_to")
+        horizon = swept_horizon(dt, starts, float(trusted or 0.0))
+    positive("continuity", horizon=horizon)
+    count = round(horizon / dt)
+    if count < 1:
+        raise ConfigError(
+            f"continuity: horizon is {horizon:g}, less than one sampling interval "
+            f"({dt:g}). Give a longer one."
+        )
     if "drive" in more:
         known = float(np.max(more["drive"][0]))
         count = min(count, int(known / dt * (1.0 + 1e-9)))
@@ -98,6 +104,15 @@ def continuity(
         tolerance=tolerance,
         **more,
     )
+
+
+def swept_horizon(dt: float, starts: Any, wanted: float) -> float:
+    """A time near the wanted one that a test is affordable over: 8 to 256 sampling
+    intervals `dt`, fewer for states of more than 16 entries, such as a chain of bars.
+    """
+    dim = np.shape(starts)[-1] if np.ndim(starts) else 1
+    longest = max(SHORTEST, LONGEST * WIDEST // max(WIDEST, dim))
+    return float(np.clip(round(wanted / dt), SHORTEST, longest)) * dt
 
 
 def _central(family: Family) -> np.ndarray:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..diagnostics import Convergence, plot_sweep
-from ._blocks import AbstractBlock, Heading, Picture, Text
+from ._blocks import AbstractBlock, Heading, Picture, Table, Text
 from ._draw import WIDE, canvas, drawing, log_axis, to_svg
+from ._numbers import number
 from ._run_folder import Run
 
 
@@ -45,12 +46,27 @@ def continuity_blocks(run: Run, name: str = "continuity") -> list[AbstractBlock]
     told, figure = run.report.get("continuity"), continuity_figure(run)
     if not told or figure is None:
         return []
-    words = f"{told['verdict']}. {' '.join(told['reasons'])}"
+    words = f"{told['verdict']}. {' '.join([*told['reasons'], *told['notes']])}"
     return [
         Heading("Continuity: the same law in other schemes and steps"),
         Text(words),
         Picture(to_svg(figure, name), _caption(told), name),
+        _numbers(told),
     ]
+
+
+def _numbers(told: Mapping[str, Any]) -> Table:
+    """Of each scheme what it shows of its order, and how near it comes."""
+    rows = []
+    for name in told["schemes"]:
+        order = told["order"].get(name) or {}
+        value = order.get("value")
+        shown = order.get("note", "") if value is None else f"{value:.2f}"
+        near = told["agreement"][name]
+        apart = "failed" if near is None else number(near)
+        rows.append([name, str(told["orders_of"][name]), shown, apart])
+    head = ("scheme", "order", "order shown", "distance to the own motion [1]")
+    return Table(head, rows, "At the smallest step, over the signal's spread.")
 
 
 def _caption(told: dict[str, Any]) -> str:
