@@ -15,7 +15,15 @@ from ..dynamics import FitConfig, ModelConfig, TrainConfig, fit
 from ..systems import Harmonic, simulate
 from ._claim import Claim
 from ._continuity import continuity
-from ._continuity_nets import Net, count, judge_all, pairs, train
+from ._continuity_nets import (
+    Net,
+    count,
+    judge_all,
+    pairs,
+    train,
+    verdict_claims,
+    verdict_rows,
+)
 from ._row import Row
 from ._study import Run
 
@@ -43,6 +51,7 @@ def _damped_rows() -> Iterator[Row]:
             tried=_LM,
         )
         yield Row(f"continuity.damped.{name}_e_0", f"{words}: error of its own motion.")
+        yield from verdict_rows(f"continuity.damped.{name}", words)
     yield Row(
         "continuity.damped.sign",
         "Damped oscillator with rate -0.05, dt = 0.5: schemes whose field loses "
@@ -73,13 +82,14 @@ def damped(run: Run) -> Iterator[Claim]:
     for name in _DAMPED:
         run.progress(f"damped oscillator: training in {name}")
         nets = train(pairs(ts, xs, 10_000), 0.5, name, **s)
-        known, _ = judge_all(nets, [0.0, 1.0], 10.0, 0.5, name, world)
+        known, bare = judge_all(nets, [0.0, 1.0], 10.0, 0.5, name, world)
         rates = [_rate(net) for net in nets]
         lost += all(rate < 0 for rate in rates)
         row = lambda what, name=name: run.row(f"continuity.damped.{name}_{what}")
         yield row("rate").measured(rates)
         yield row("off").measured([abs(r - _predicted(name)) for r in rates])
         yield row("e_0").measured([c.e_0 for c in known])
+        yield from verdict_claims(run, f"continuity.damped.{name}", known, bare)
     yield run.row("continuity.damped.sign").measured(lost)
 
 
@@ -120,9 +130,7 @@ def _substep_rows() -> Iterator[Row]:
             f"continuity.substeps.k{k}_theory",
             f"{words}: the same by theory.",
         )
-        yield Row(
-            f"continuity.substeps.k{k}_continuous", f"{words}: fields `continuous`."
-        )
+        yield from verdict_rows(f"continuity.substeps.k{k}", words)
     yield Row(
         "continuity.substeps.turns",
         "Oscillator, dt = 0.5, Euler: verdicts `overfit_to_dt` with 1, 5 and 20 "
@@ -164,7 +172,7 @@ def substeps(run: Run) -> Iterator[Claim]:
         run.progress(f"oscillator: training in Euler with {k} substeps")
         given = {"seeds": s["seeds"], "updates": s["updates"]}
         nets = train(data, 0.5, "euler", substeps=k, **given)
-        known, _ = judge_all(
+        known, bare = judge_all(
             nets,
             [0.0, 1.0],
             10.0,
@@ -175,12 +183,11 @@ def substeps(run: Run) -> Iterator[Claim]:
             schemes=("euler", "midpoint", "rk4"),
         )
         row = lambda what, k=k: run.row(f"continuity.substeps.k{k}_{what}")
-        yield row("end").measured([c.row("rk4", "end")[-1] for c in known])
+        yield row("end").measured([c.end_0 for c in known])
         mu = modified_eigenvalue(1j, 0.5 / k, "euler")
         yield row("theory").measured(float(abs(np.exp(10.0 * mu) - np.exp(10.0j))))
-        passed = count(known, "continuous")
-        yield row("continuous").measured(passed, n=len(known))
-        right += passed if k == 100 else count(known, "overfit_to_dt")
+        yield from verdict_claims(run, f"continuity.substeps.k{k}", known, bare)
+        right += count(known, "continuous" if k == 100 else "overfit_to_dt")
     yield run.row("continuity.substeps.turns").measured(right)
     yield from _guarded(run, s["fit"])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -27,6 +27,9 @@ from ..train import (
     pulled_equations,
     run,
 )
+from ._claim import Claim
+from ._row import Row
+from ._study import Run
 
 
 INNER = 100  # updates of Adam in one call
@@ -160,6 +163,34 @@ def judge_all(
 def count(found: Sequence[Convergence], verdict: str) -> int:
     """How many have this verdict."""
     return sum(c.verdict == verdict for c in found)
+
+
+# verdicts with truth by the ends of their ids; the last holds what the others do not
+VERDICTS = {
+    "continuous": ("continuous",),
+    "overfit": ("overfit_to_dt",),
+    "poor": ("poor",),
+    "open": ("inconclusive", "unstable"),
+}
+
+
+def verdict_rows(head: str, words: str, **more: Any) -> Iterator[Row]:
+    """How many fields of a training have each verdict, with truth and without."""
+    for end, verdicts in VERDICTS.items():
+        told = " or ".join(f"`{v}`" for v in verdicts)
+        yield Row(f"{head}_{end}", f"{words}: fields {told}.", **more)
+    yield Row(f"{head}_bare", f"{words}: `consistent_flow` without truth.")
+
+
+def verdict_claims(
+    into: Run, head: str, known: Sequence[Convergence], bare: Sequence[Convergence]
+) -> Iterator[Claim]:
+    """What `verdict_rows` ask for."""
+    for end, verdicts in VERDICTS.items():
+        number = sum(count(known, v) for v in verdicts)
+        yield into.row(f"{head}_{end}").measured(number, n=len(known))
+    flows = count(bare, "consistent_flow")
+    yield into.row(f"{head}_bare").measured(flows, n=len(bare))
 
 
 def tag(dt: float) -> str:

@@ -19,7 +19,15 @@ from ..solve import integrate, rollout
 from ..systems import DoubleGyre, LotkaVolterra, Pendulum
 from ._claim import Claim
 from ._continuity import continuity
-from ._continuity_nets import Net, count, judge_all, pairs, tag, train
+from ._continuity_nets import (
+    Net,
+    judge_all,
+    pairs,
+    tag,
+    train,
+    verdict_claims,
+    verdict_rows,
+)
 from ._row import Row
 from ._study import Run
 
@@ -129,9 +137,7 @@ def _rows(key: str) -> Iterator[Row]:
     for dt, name in itertools.product(case.dts, _SCHEMES):
         head = f"continuity.{key}.{tag(dt)}_{name}"
         words = f"{case.words}, dt = {dt:g}, trained in {name}"
-        yield Row(f"{head}_continuous", f"{words}: fields `continuous`.", source=_PAPER)
-        yield Row(f"{head}_overfit", f"{words}: fields `overfit_to_dt`.", source=_PAPER)
-        yield Row(f"{head}_bare", f"{words}: `consistent_flow` without truth.")
+        yield from verdict_rows(head, words, source=_PAPER)
         yield Row(f"{head}_e_train", f"{words}: error at the trained step.")
         yield Row(f"{head}_e_0", f"{words}: error of its own motion.")
     for use, what in _USES.items():
@@ -207,12 +213,10 @@ def _one(
     run.progress(f"{case.words}, dt = {dt:g}: training in {name}")
     nets = train(data, dt, name, seeds=s["seeds"], updates=s["updates"], rate=case.rate)
     known, bare = judge_all(nets, case.x0, case.t1, dt, name, case.world)
-    row = lambda what: run.row(f"continuity.{key}.{tag(dt)}_{name}_{what}")
-    yield row("continuous").measured(count(known, "continuous"), n=len(known))
-    yield row("overfit").measured(count(known, "overfit_to_dt"), n=len(known))
-    yield row("bare").measured(count(bare, "consistent_flow"), n=len(bare))
-    yield row("e_train").measured([c.e_train for c in known])
-    yield row("e_0").measured([c.e_0 for c in known])
+    head = f"continuity.{key}.{tag(dt)}_{name}"
+    yield from verdict_claims(run, head, known, bare)
+    yield run.row(f"{head}_e_train").measured([c.e_train for c in known])
+    yield run.row(f"{head}_e_0").measured([c.e_0 for c in known])
     if not first:
         return
     if name != "midpoint":
