@@ -1,6 +1,7 @@
 """Training on images: resumed to the same bits, refined in place, refused early."""
 
 import dataclasses
+import math
 
 import equinox as eqx
 import jax
@@ -201,7 +202,14 @@ def test_schedules():
     [
         ({"epochs": -1}, "epochs is -1"),
         ({"lr": 0.0}, "lr is 0"),
-        ({"momentum": 1.0}, "momentum 1"),
+        ({"lr": math.inf}, "lr is inf; it must be finite"),
+        ({"momentum": 1.0}, "momentum is 1"),
+        ({"drop": -1.0}, "drop is -1"),
+        ({"weight_decay": -1.0}, "weight_decay is -1"),
+        ({"clip": -1.0}, "clip is -1"),
+        ({"noise": -1.0}, "noise is -1"),
+        ({"warmup": -1.0}, "warmup is -1"),
+        ({"seed": -1}, "seed is -1"),
         ({"schedule": "cosin"}, '"cosine"'),
         ({"precision": "float16"}, "float32, bfloat16"),
         ({"refine_at": (3, 2)}, "Sort them"),
@@ -211,6 +219,16 @@ def test_schedules():
 def test_settings_that_cannot_be(settings, text):
     with pytest.raises(ConfigError, match=text):
         ImageFitConfig(**settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("epochs", 1.5), ("batch", 2.5), ("refine_at", (1.5,))]
+)
+def test_numbers_that_must_be_whole(name, value):
+    config = ImageFitConfig()
+    object.__setattr__(config, name, value)  # the tests' type checks would come first
+    with pytest.raises(ConfigError, match=r"is .\.5; it must be a whole number"):
+        config.__post_init__()
 
 
 @pytest.mark.slow
