@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from numbers import Integral
 from typing import Any
 
 from ._errors import ConfigError, nearest
@@ -33,6 +34,20 @@ def fields_at_least(settings: Any, where: str = "", /, **lows: int) -> None:
     """
     for name, low in lows.items():
         at_least(low, where, **{name: getattr(settings, name)})
+
+
+def whole(where: str = "", /, **values: Any) -> None:
+    """Values by name that must be whole numbers. **Raises:** `ConfigError`.
+
+    ```python
+    >>> from pendula._checks import whole
+    >>> whole(epochs=3)
+
+    ```
+    """
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, Integral):
+            raise ConfigError(_said(where, name, value, "a whole number"))
 
 
 def positive(where: str = "", /, **values: Any) -> None:

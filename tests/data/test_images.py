@@ -28,6 +28,7 @@ from pendula.data import (
     read_image_folder,
     read_mnist,
 )
+from pendula.data._decode import decode_pictures
 
 
 RNG = np.random.default_rng(0)
@@ -124,6 +125,9 @@ def test_idx_files_of_every_type_and_broken_ones(tmp_path):
         read_idx(labels, path)
     with pytest.raises(DataError, match="no such file"):
         read_idx(tmp_path / "c.idx", labels)
+    labels.write_bytes(idx(np.array([0, 3_000_000], ">i4"), 12))
+    with pytest.raises(DataError, match=r"b.idx: a label is 3000000; no set has so"):
+        read_idx(path, labels)
 
 
 def write_cifar(folder, stems, heads, count=4):
@@ -154,9 +158,10 @@ def test_cifar_10_and_100_binary(tmp_path):
     write_cifar(hundred, ["train", "test"], 2)
     fine = read_cifar(hundred, "test")
     assert fine.labels.tolist() == [1, 2, 0, 1]
-    assert fine.classes == ("0", "1", "2")
+    assert fine.classes == tuple(map(str, range(100)))
     coarse = read_cifar(hundred, "test", labels="coarse")
     assert coarse.labels.tolist() == [1, 1, 1, 1]
+    assert len(coarse.classes) == 20
     with pytest.raises(ConfigError, match="CIFAR-10 has fine"):
         read_cifar(ten, labels="coarse")
     with pytest.raises(DataError, match='no part "val"'):
@@ -164,6 +169,15 @@ def test_cifar_10_and_100_binary(tmp_path):
     (ten / "batches.meta.txt").write_text("plane\n")
     with pytest.raises(DataError, match="1 names for labels up to 2"):
         read_cifar(ten)
+    (ten / "batches.meta.txt").write_bytes(b"caf\xe9\n")
+    with pytest.raises(DataError, match=r"batches.meta.txt: it is no text in UTF-8"):
+        read_cifar(ten)
+    # a label that is none is the data file's fault, with and without names
+    (ten / "data_batch_3.bin").write_bytes(b"\xc8" + b"\0" * 3072)
+    for _ in range(2):
+        with pytest.raises(DataError, match=r"_3.bin: a fine label is 200; .* 0 to 9"):
+            read_cifar(ten)
+        (ten / "batches.meta.txt").unlink(missing_ok=True)
     (ten / "data_batch_3.bin").write_bytes(b"\0" * 3072)
     with pytest.raises(DataError, match="no whole number of 3073-byte records"):
         read_cifar(ten)
@@ -186,6 +200,24 @@ def test_the_pickled_version_is_refused_unread(tmp_path, name):
     (tmp_path / name).write_bytes(pickle.dumps({b"data": Boom()}))
     with pytest.raises(DataError, match=r"pickled Python version.*binary version"):
         read_cifar(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("data_batch_1", "data_batch_1"),
+        ("cifar-10-batches-py/data_batch_1", ""),
+        ("cifar-100-python/train", ""),
+        ("batches.meta", ""),
+        ("cifar-10-python.tar.gz", ""),
+        ("cifar-10-python.tar.gz", "cifar-10-python.tar.gz"),
+    ],
+)
+def test_the_pickled_version_is_known_by_what_is_given_of_it(tmp_path, name, given):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(b"\x80")
+    with pytest.raises(DataError, match=r"pickled Python version.*binary version"):
+        read_cifar(tmp_path / given)
 
 
 def picture(array, kind="PNG", **options):
@@ -230,8 +262,28 @@ def test_folders_like_tiny_imagenet(tmp_path):
         read_image_folder(tmp_path / "val")
 
 
+def test_sixteen_bits_of_grey_become_eight():
+    grey = np.array([[0, 1000, 40000, 65535]], np.uint16)
+    found = decode_pictures([("a", picture(grey))], 1, "L")
+    assert found.ravel().tolist() == [0, 4, 156, 255]
+
+
+def test_pictures_that_are_too_large_or_miscounted(monkeypatch):
+    two = [(name, picture(np.zeros((8, 9, 3), np.uint8))) for name in "ab"]
+    for count in (1, 3):
+        with pytest.raises(DataError, match=rf"2? pictures where {count} were"):
+            decode_pictures(two, count)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    with pytest.raises(DataError, match=r"a: it says .* so it is not decoded"):
+        decode_pictures(two, 2)
+
+
 def test_folders_that_are_not_whole(tmp_path):
     tiny(tmp_path)
+    (tmp_path / "wnids.txt").write_bytes(b"n0\xe9\n")
+    with pytest.raises(DataError, match=r"wnids.txt: it is no text in UTF-8"):
+        read_image_folder(tmp_path)
+    (tmp_path / "wnids.txt").unlink()
     notes = tmp_path / "val" / "val_annotations.txt"
     notes.write_text("val_0.png n01\n")
     with pytest.raises(DataError, match=r"line 1.*parted by a tab"):
@@ -320,6 +372,35 @@ def test_named_images_that_cannot_be_read(tmp_path, monkeypatch):
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(DataError, match="not a whole NPZ file"):
         load_images("mnist")
+    for labels, why in (([], "float64"), (["a", "b"], "<U1"), ([0, np.nan], "float64")):
+        np.savez(path, x_train=np.zeros((2, 3, 3), np.uint8), y_train=labels)
+        with pytest.raises(DataError, match=f"of {why}; expected whole numbers"):
+            load_images("mnist")
+    with pytest.raises(DataError, match=r'"CIFAR-100" is no .*read_cifar\(folder\)'):
+        load_images("CIFAR-100")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"offset": np.array([0.0, 1.0])},
+        {"offset": np.array([], int)},
+        {"offset": np.array([1, 0])},
+        {"offset": np.array([0, 9999])},
+        {"label": np.array(0)},
+        {"class_names": np.array("plane")},
+    ],
+)
+def test_named_pictures_whose_arrays_do_not_fit(tmp_path, monkeypatch, changed):
+    monkeypatch.setenv("PENDULA_DATA", str(tmp_path))
+    monkeypatch.setenv("PENDULA_CACHE_DIR", str(tmp_path / "cache"))
+    place_cifar(tmp_path, np.zeros((1, 32, 32, 3), np.uint8), [0])
+    path = tmp_path / "cifar10" / "cifar10_train_jpeg.npz"
+    with np.load(path) as stored:
+        arrays = {**stored, **changed}
+    np.savez(path, **arrays)
+    with pytest.raises(DataError, match=r"offset \(.*these do not fit.*Copy the file"):
+        load_images("cifar10")
 
 
 def test_the_measured_sets(data_dir):
@@ -390,6 +471,10 @@ def test_batches_are_augmented_by_seed_and_step():
         ImageBatches(images, scaling, 65)
     with pytest.raises(ConfigError, match="Allowed: drop, pad"):
         ImageBatches(images, scaling, 16, last="keep")
+    with pytest.raises(ConfigError, match="padding is -1"):
+        ImageBatches(images, scaling, 16, padding=-1)
+    with pytest.raises(ConfigError, match="seed is -1"):
+        ImageBatches(images, scaling, 16, -1)
 
 
 def test_crop_and_flip_are_what_they_say():
@@ -416,3 +501,5 @@ def test_in_order_fills_the_last_batch():
     assert [b.x.shape[0] for b in batches] == [3, 3, 3]
     assert_array_equal(np.concatenate([b.weight for b in batches]), [1] * 7 + [0] * 2)
     assert_array_equal(np.concatenate([b.y for b in batches])[:7], images.labels)
+    with pytest.raises(ConfigError, match="size is 0; it must be at least 1"):
+        in_order(images, Scaling.of(images), 0)

@@ -1,6 +1,7 @@
 """Training on images: resumed to the same bits, refined in place, refused early."""
 
 import dataclasses
+import math
 
 import equinox as eqx
 import jax
@@ -138,7 +139,8 @@ def test_refinement_keeps_the_function():
     assert_allclose(done.on_pixels()(first), done.logits(data)[0], rtol=1e-4, atol=1e-5)
 
 
-def test_a_plateau_refines():
+def test_a_plateau_refines_and_is_in_the_history(tmp_path):
+    """Killed behind the plateau and resumed: the same records, the same bits."""
     config = dataclasses.replace(
         CONFIG,
         epochs=4,
@@ -148,8 +150,23 @@ def test_a_plateau_refines():
         refine_on_plateau=1,
         refinements=1,
     )
-    found = fit_images(network(), images(), config, validation=images(20, 1))
+
+    def kill(row):
+        if row["epoch"] == 3:
+            raise Stop
+
+    inputs = {"config": config, "validation": images(20, 1)}
+    found = fit_images(network(), images(), **inputs)
     assert [row["units"] for row in found.history] == [1, 1, 2, 2]
+    with pytest.raises(Stop):
+        fit_images(network(), images(), **inputs, folder=tmp_path, tell=kill)
+    again = fit_images(network(), images(), **inputs, folder=tmp_path)
+    assert again.history == found.history
+    for a, b in zip(leaves(again), leaves(found), strict=True):
+        assert_array_equal(a, b)
+    # once it has ended the time of the training is what it took
+    third = fit_images(network(), images(), **inputs, folder=tmp_path)
+    assert third.seconds == again.seconds
 
 
 def test_sweep_and_manifestation(fitted):
@@ -185,7 +202,14 @@ def test_schedules():
     [
         ({"epochs": -1}, "epochs is -1"),
         ({"lr": 0.0}, "lr is 0"),
-        ({"momentum": 1.0}, "momentum 1"),
+        ({"lr": math.inf}, "lr is inf; it must be finite"),
+        ({"momentum": 1.0}, "momentum is 1"),
+        ({"drop": -1.0}, "drop is -1"),
+        ({"weight_decay": -1.0}, "weight_decay is -1"),
+        ({"clip": -1.0}, "clip is -1"),
+        ({"noise": -1.0}, "noise is -1"),
+        ({"warmup": -1.0}, "warmup is -1"),
+        ({"seed": -1}, "seed is -1"),
         ({"schedule": "cosin"}, '"cosine"'),
         ({"precision": "float16"}, "float32, bfloat16"),
         ({"refine_at": (3, 2)}, "Sort them"),
@@ -195,6 +219,16 @@ def test_schedules():
 def test_settings_that_cannot_be(settings, text):
     with pytest.raises(ConfigError, match=text):
         ImageFitConfig(**settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("epochs", 1.5), ("batch", 2.5), ("refine_at", (1.5,))]
+)
+def test_numbers_that_must_be_whole(name, value):
+    config = ImageFitConfig()
+    object.__setattr__(config, name, value)  # the tests' type checks would come first
+    with pytest.raises(ConfigError, match=r"is .\.5; it must be a whole number"):
+        config.__post_init__()
 
 
 @pytest.mark.slow
@@ -225,3 +259,9 @@ def test_networks_and_images_that_do_not_fit():
         fit_images(network(), data, dataclasses.replace(CONFIG, batch=100))
     with pytest.raises(ConfigError, match="piecewise constant bases only"):
         fit_images(network(basis="linear", units=2), data, CONFIG)
+    evolved = network(basis="evolved", units=2)
+    plain = dataclasses.replace(CONFIG, keep_momenta=False)
+    with pytest.raises(ConfigError, match=r"cannot be refined.*leave refine_at"):
+        fit_images(evolved, data, plain)
+    with pytest.raises(ConfigError, match="refine_at has epoch 5, but the 4 epochs"):
+        fit_images(network(), data, dataclasses.replace(CONFIG, refine_at=(2, 5)))

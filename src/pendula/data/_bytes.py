@@ -18,6 +18,17 @@ def read_bytes(path: Path) -> bytes:
         raise _unreadable(path, error) from None
 
 
+def read_text(path: Path) -> str:
+    """The UTF-8 text of a file. **Raises:** `DataError`, for another encoding too."""
+    try:
+        return read_bytes(path).decode("utf-8")
+    except UnicodeDecodeError:
+        raise DataError(
+            f"{path}: it is no text in UTF-8. Give the file as it was distributed, "
+            "unpacked."
+        ) from None
+
+
 def digest(path: Path) -> str:
     """SHA-256 of a file, or of the names and files of a folder.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from .._errors import ConfigError, DataError, nearest
-from ._bytes import read_bytes
+from ._bytes import read_bytes, read_text
 from ._images import Images
 
 
@@ -17,12 +17,18 @@ _FILES = {
     "CIFAR-10": {"train": _BATCHES, "test": ("test_batch",)},
     "CIFAR-100": {"train": ("train",), "test": ("test",)},
 }
+# what the pickled versions are packed in, or have beside their batches
+_PICKLED = {
+    "CIFAR-10": ("cifar-10-python.tar.gz", "cifar-10-batches-py", "batches.meta"),
+    "CIFAR-100": ("cifar-100-python.tar.gz", "cifar-100-python"),
+}
 _NAMES = {"CIFAR-10": "batches.meta.txt", "CIFAR-100": "{}_label_names.txt"}
 _DISTRIBUTED = {
     "CIFAR-10": "cifar-10-binary.tar.gz",
     "CIFAR-100": "cifar-100-binary.tar.gz",
 }
 _LABELS = {"CIFAR-10": ("fine",), "CIFAR-100": ("coarse", "fine")}
+_CLASSES = {"CIFAR-10": (10,), "CIFAR-100": (20, 100)}
 
 
 def read_cifar(
@@ -55,10 +61,11 @@ def read_cifar(
         )
     paths = [folder / f"{stem}.bin" for stem in _FILES[name][part]]
     records = np.concatenate([_records(path, name) for path in paths])
-    heads = len(_LABELS[name])
+    heads, which = len(_LABELS[name]), _LABELS[name].index(labels)
     pixels = records[:, heads:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-    marks = records[:, _LABELS[name].index(labels)]
-    classes = _classes(folder / _NAMES[name].format(labels), int(marks.max()) + 1)
+    marks = records[:, which]
+    names = folder / _NAMES[name].format(labels)
+    classes = _classes(names, int(marks.max()) + 1, _CLASSES[name][which])
     origin = {"files": [str(path) for path in paths], "part": part}
     return Images(np.ascontiguousarray(pixels), marks, classes, name, None, origin)
 
@@ -71,7 +78,10 @@ def _which(folder: Path) -> str:
             return name
     for name, parts in _FILES.items():
         stems = [stem for part in parts.values() for stem in part]
-        if any((folder / stem).is_file() for stem in stems):
+        other = [folder / one for one in _PICKLED[name]]
+        inside = any((folder / stem).is_file() for stem in stems)
+        itself = folder.is_file() and folder.name in (*stems, *_PICKLED[name])
+        if inside or itself or any(path.exists() for path in other):
             raise _pickled(folder, name)
     raise DataError(
         f"{folder}: there is neither data_batch_1.bin (CIFAR-10) nor train.bin "
@@ -90,14 +100,24 @@ def _records(path: Path, name: str) -> np.ndarray:
             f"{path}: {len(raw)} bytes are no whole number of {size}-byte records of "
             f"{name}. The file is cut short or another one; copy it again."
         )
-    return np.frombuffer(raw, np.uint8).reshape(-1, size)
+    found = np.frombuffer(raw, np.uint8).reshape(-1, size)
+    for column, (head, most) in enumerate(
+        zip(_LABELS[name], _CLASSES[name], strict=True)
+    ):
+        largest = int(found[:, column].max())
+        if largest >= most:
+            raise DataError(
+                f"{path}: a {head} label is {largest}; those of {name} run from 0 to "
+                f"{most - 1}. The file is damaged or another one; copy it again."
+            )
+    return found
 
 
-def _classes(path: Path, least: int) -> tuple[str, ...]:
+def _classes(path: Path, least: int, most: int) -> tuple[str, ...]:
     """Names of the classes; their numbers where the file of names is not there."""
     if not path.is_file():
-        return tuple(str(k) for k in range(least))
-    found = path.read_text(encoding="utf-8").split()
+        return tuple(str(k) for k in range(most))
+    found = read_text(path).split()
     if len(found) < least:
         raise DataError(
             f"{path}: {len(found)} names for labels up to {least - 1}. Copy the file "

@@ -12,7 +12,7 @@ import numpy as np
 
 from .._errors import DataError
 from ._bytes import read_bytes
-from ._images import Images
+from ._images import Images, numbered
 
 
 _GZIP = b"\x1f\x8b"
@@ -93,7 +93,7 @@ def read_idx(
             f"{len(pixels)} whole-number labels. Give the file that belongs to it."
         )
     if classes is None:
-        classes = tuple(str(k) for k in range(int(marks.max(initial=0)) + 1))
+        classes = numbered(marks, labels)
     origin = {"files": [str(images), str(labels)]}
     return Images(pixels[..., None], marks, classes, name, None, origin)
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from .._checks import at_least, choice, whole
 from .._errors import ConfigError
 from ._images import Images
 from ._shuffled import epoch_order
@@ -93,8 +94,7 @@ def crop_and_flip(
 
     ```
     """
-    if padding < 0:
-        raise ConfigError(f"padding is {padding}; it must be 0 or more.")
+    at_least(0, padding=padding)
     count, height, width, _ = pixels.shape
     down, right = rng.integers(0, 2 * padding + 1, size=(2, count))
     mirrored = rng.random(count) < (0.5 if flip else 0.0)
@@ -119,7 +119,7 @@ class ImageBatches:
       no batch, `"drop"` or `"pad"` (filled up by images of weight 0).
     - `padding`, `flip`: as in `crop_and_flip`; 0 and False: images as they are.
 
-    **Raises:** `ConfigError` for a size that cannot be used or an unknown `last`.
+    **Raises:** `ConfigError` for a setting that cannot be used.
     """
 
     images: Images
@@ -131,8 +131,9 @@ class ImageBatches:
     flip: bool = False
 
     def __post_init__(self) -> None:
-        if self.last not in ("drop", "pad"):
-            raise ConfigError(f'last is "{self.last}". Allowed: drop, pad.')
+        choice("last", self.last, ("drop", "pad"))
+        whole(size=self.size, seed=self.seed, padding=self.padding)
+        at_least(0, seed=self.seed, padding=self.padding)
         least = len(self.images) if self.last == "drop" else self.size
         if not 1 <= self.size <= least:
             raise ConfigError(
@@ -160,10 +161,13 @@ class ImageBatches:
 
 def in_order(images: Images, scaling: Scaling, size: int) -> Iterator[ImageBatch]:
     """All images once, in their order, in batches of one shape: the last one is
-    filled up by images of weight 0."""
-    for start in range(0, len(images), size):
-        cut = slice(start, start + size)
-        yield _filled(scaling, images.pixels[cut], images.labels[cut], size)
+    filled up by images of weight 0. **Raises:** `ConfigError` for an empty batch."""
+    whole(size=size)
+    at_least(1, size=size)
+    cuts = [slice(k, k + size) for k in range(0, len(images), size)]
+    return (
+        _filled(scaling, images.pixels[cut], images.labels[cut], size) for cut in cuts
+    )
 
 
 def _filled(

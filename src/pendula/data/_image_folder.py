@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from .._errors import DataError
-from ._bytes import read_bytes
+from ._bytes import read_bytes, read_text
 from ._decode import decode_pictures
 from ._images import Images
 
@@ -68,7 +68,7 @@ def read_image_folder(folder: str | Path, part: str = "train") -> Images:
 def _classes(folder: Path) -> list[str]:
     listed = folder / "wnids.txt"
     if listed.is_file():
-        return listed.read_text(encoding="utf-8").split()
+        return read_text(listed).split()
     train = folder / "train"
     if not train.is_dir():
         raise DataError(
@@ -90,7 +90,7 @@ def _in_folders(below: Path) -> list[tuple[Path, str]]:
 
 def _annotated(notes: Path) -> list[tuple[Path, str]]:
     found = []
-    lines = notes.read_text(encoding="utf-8").splitlines()
+    lines = read_text(notes).splitlines()
     for number, line in enumerate(lines, 1):
         cells = line.split("\t")
         if len(cells) < 2:
@@ -106,5 +106,5 @@ def _words(path: Path) -> dict[str, str]:
     """Class -> the first of its names in words."""
     if not path.is_file():
         return {}
-    pairs = (line.split("\t") for line in path.read_text("utf-8").splitlines())
+    pairs = (line.split("\t") for line in read_text(path).splitlines())
     return {pair[0]: pair[1].split(",")[0] for pair in pairs if len(pair) == 2}

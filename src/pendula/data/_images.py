@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -121,3 +122,25 @@ class Images:
         mean = share @ levels
         spread = np.sqrt((share * (levels - mean[:, None]) ** 2).sum(axis=1))
         return mean, spread
+
+
+_MOST = 100_000  # far more classes than any set has
+
+
+def numbered(labels: np.ndarray, where: str | Path) -> tuple[str, ...]:
+    """Classes that go by the numbers of the labels, in a file that names none.
+
+    **Raises:** `DataError` for labels that are no numbers of classes.
+    """
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise DataError(
+            f"{where}: labels {labels.shape} of {labels.dtype}; expected whole "
+            "numbers, one an image. Give the file as it was distributed."
+        )
+    largest = int(labels.max(initial=0))
+    if largest >= _MOST:
+        raise DataError(
+            f"{where}: a label is {largest}; no set has so many classes. Give the file "
+            "of the labels, or copy it again."
+        )
+    return tuple(str(k) for k in range(largest + 1))

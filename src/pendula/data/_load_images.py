@@ -14,9 +14,18 @@ from ._bytes import digest
 from ._cache import cache_folder
 from ._decode import decode_pictures
 from ._image_sets import IMAGE_SETS, ImageSet
-from ._images import Images
+from ._images import Images, numbered
 from ._named import find_set, not_here
 from ._npz import open_npz
+
+
+_JPEG = ("jpeg", "offset", "label", "class_names")
+_READERS = {  # of sets that have no name here
+    "cifar100": "read_cifar",
+    "fashionmnist": "read_mnist",
+    "tinyimagenet": "read_image_folder",
+    "tinyimagenet200": "read_image_folder",
+}
 
 
 def load_images(name: str, part: str = "train") -> Images:
@@ -33,10 +42,7 @@ def load_images(name: str, part: str = "train") -> Images:
     and for files that are broken.
     """
     if name not in IMAGE_SETS:
-        raise DataError(
-            f'there is no set of images "{name}".{nearest(name, IMAGE_SETS)} Known: '
-            f"{', '.join(IMAGE_SETS)}."
-        )
+        raise _unknown(name)
     entry = IMAGE_SETS[name]
     if part not in entry.parts:
         raise DataError(
@@ -58,13 +64,26 @@ def load_images(name: str, part: str = "train") -> Images:
     return Images(pixels, labels, classes, entry.title, licence, origin)
 
 
+def _unknown(name: str) -> DataError:
+    reader = _READERS.get("".join(filter(str.isalnum, name.lower())))
+    if reader is not None:
+        return DataError(
+            f'"{name}" is no named set of images. Read its files by {reader}(folder).'
+        )
+    return DataError(
+        f'there is no set of images "{name}".{nearest(name, IMAGE_SETS)} Known: '
+        f"{', '.join(IMAGE_SETS)}. Others: read_cifar, read_mnist, read_idx, "
+        "read_image_folder."
+    )
+
+
 def _pixels(
     path: Path, part: str, entry: ImageSet
 ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     pixels, labels = _arrays(path, f"x_{part}", f"y_{part}")
     if pixels.ndim == 3:
         pixels = pixels[..., None]
-    return pixels, labels, tuple(str(k) for k in range(int(labels.max()) + 1))
+    return pixels, labels, numbered(labels, path)
 
 
 def _jpeg(
@@ -76,12 +95,17 @@ def _jpeg(
         with contextlib.suppress(DataError):  # a damaged copy is made anew
             pixels, labels, names = _arrays(kept, "pixels", "labels", "class_names")
             return pixels, labels, tuple(str(n) for n in names)
-    stored = _arrays(path, "jpeg", "offset", "label", "class_names")
+    stored = _arrays(path, *_JPEG)
     raw, offset, labels, names = stored
-    if raw.dtype != np.uint8 or len(offset) != len(labels) + 1 or offset[-1] > len(raw):
+    if not _fits(raw, offset, labels) or names.ndim != 1:
+        said = ", ".join(
+            f"{key} {v.shape} of {v.dtype}"
+            for key, v in zip(_JPEG, stored, strict=True)
+        )
         raise DataError(
-            f"{path}: {len(labels)} labels, {len(offset)} offsets up to {offset[-1]} "
-            f"and {len(raw)} bytes do not fit. Copy the file again."
+            f"{path}: {said}: these do not fit. Expected a row of bytes, whole-number "
+            "labels, and the rising places in the bytes where pictures begin and the "
+            "last one ends. Copy the file again."
         )
 
     def pictures() -> Iterator[tuple[str, bytes]]:
@@ -93,6 +117,17 @@ def _jpeg(
     with contextlib.suppress(OSError), replacing(kept) as out, out.open("wb") as file:
         np.savez(file, pixels=pixels, labels=labels, class_names=names)
     return pixels, labels, tuple(str(n) for n in names)
+
+
+def _fits(raw: np.ndarray, offset: np.ndarray, labels: np.ndarray) -> bool:
+    """Whether pictures lie in these bytes, one a label."""
+    if raw.dtype != np.uint8 or {raw.ndim, offset.ndim, labels.ndim} != {1}:
+        return False
+    if {offset.dtype.kind, labels.dtype.kind} - {"i", "u"}:
+        return False
+    places = offset.astype(np.int64)
+    rise = len(places) == len(labels) + 1 and bool(np.all(np.diff(places) >= 0))
+    return rise and bool(places[0] >= 0 and places[-1] <= len(raw))
 
 
 def _arrays(path: Path, *names: str) -> list[np.ndarray]:

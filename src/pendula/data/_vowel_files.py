@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from .._errors import DataError
-from ._bytes import read_bytes
+from ._bytes import read_text
 from ._vowels import Vowels
 
 
@@ -64,7 +64,7 @@ def read_vowels(path: str | Path) -> Vowels:
     path = Path(path)
     rows: list[list[float]] = []
     marks: list[tuple[str, str, str]] = []
-    for number, line in enumerate(_text(path).splitlines(), 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         cells = line.split()
         token = _TOKEN.fullmatch(cells[0]) if cells else None
         if token is None:
@@ -138,7 +138,7 @@ def read_deterding(
 def _context(path: Path) -> tuple[Vowels, Vowels]:
     """Both parts of the one file."""
     rows = []
-    for number, line in enumerate(_text(path).splitlines(), 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         if line.strip():
             rows.append(_numbers(f"{path}, line {number}", line.split(), 14))
     if not rows:
@@ -161,7 +161,7 @@ def _context(path: Path) -> tuple[Vowels, Vowels]:
 
 def _listed(path: Path) -> Vowels:
     """One part from a file of its own."""
-    lines = [line for line in _text(path).splitlines() if line.strip()]
+    lines = [line for line in read_text(path).splitlines() if line.strip()]
     if not lines:
         raise DataError(f"{path}: the file is empty.")
     if "," in lines[0]:
@@ -210,15 +210,6 @@ def _deterding(
     return Vowels(
         values, _INPUTS, whole, _ELEVEN, talkers, (), "Deterding 1989", origin
     )
-
-
-def _text(path: Path) -> str:
-    try:
-        return read_bytes(path).decode("utf-8")
-    except UnicodeDecodeError:
-        raise DataError(
-            f"{path}: it is no text. Give the table as it was distributed, unpacked."
-        ) from None
 
 
 def _numbers(where: str, cells: list[str], count: int) -> list[float]:

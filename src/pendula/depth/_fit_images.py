@@ -18,6 +18,7 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._errors import ConfigError, DataError
+from .._files import replacing
 from .._precision import to_device
 from .._tree import split_trainable
 from ..data import ImageBatches, Images, Scaling, in_order
@@ -80,7 +81,8 @@ class FittedImages:
     how pixels become its numbers; `classes`; `config`: the training's; `history`: one
     record an epoch (`step`, `epoch`, `loss` of its last batch, `grad_norm`, `units` M,
     with validation images also `accuracy` and `validation`, their loss); `seconds`
-    of the training, compilation included; `reason` why it ended.
+    of the training, compilation included, kept with its folder once it has ended;
+    `reason` why it ended.
     """
 
     net: ImageNet
@@ -205,6 +207,7 @@ def fit_images(
     fit = _Fit(config, batches, validation, scaling, place, seconds, tell)
     params, rest = split_trainable(net)
     reason = fit.run((params, net.initial_state()), rest)
+    took = _took(place, fit.before + time.perf_counter() - began)
     trained, state = fit.parts
     found = eqx.combine(trained, fit.rest)
     found = found.as_trained() if _deep(net) else found
@@ -215,9 +218,20 @@ def fit_images(
         images.classes,
         config,
         fit.history,
-        fit.before + time.perf_counter() - began,
+        took,
         reason,
     )
+
+
+def _took(folder: Path | None, seconds: float) -> float:
+    """Seconds of a training that has ended: those of the call in which it did."""
+    if folder is None:
+        return seconds
+    path = folder / "seconds.json"
+    if not path.is_file():
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(seconds), encoding="utf-8")
+    return float(json.loads(path.read_text(encoding="utf-8")))
 
 
 class _Fit:
@@ -302,10 +316,13 @@ class _Fit:
             logits, after = apply_batch(net, xs, running)
             return jnp.mean(jax.vmap(cross_entropy)(logits, batch.y)), after
 
-        callbacks: list[AbstractCallback] = [_Epoch(self, rest, per, stage)]
+        callbacks: list[AbstractCallback] = [_Epoch(self, rest, per)]
         if self.folder is not None:
             name = f"stage-{stage:03d}"
             callbacks.append(MetricsLog(self.folder, name, int(state.step)))
+        if stage < self.config.refinements and self.config.refine_on_plateau:
+            callbacks.append(_Plateau(self))  # once the record is in the log
+        if self.folder is not None:
             callbacks.append(Checkpoint(self.folder, stage, self.seconds))
         step = gradient_step(loss, transform, statistics=True)
         with contextlib.ExitStack() as stack:
@@ -337,10 +354,10 @@ class _Fit:
 
 
 class _Epoch(AbstractCallback):
-    """Completes the record of an epoch, and ends a stage on a plateau."""
+    """Completes the record of an epoch."""
 
-    def __init__(self, fit: _Fit, rest: Any, per: int, stage: int) -> None:
-        self.fit, self.rest, self.per, self.stage = fit, rest, per, stage
+    def __init__(self, fit: _Fit, rest: Any, per: int) -> None:
+        self.fit, self.rest, self.per = fit, rest, per
 
     def __call__(self, state: TrainState, row: Info) -> TrainState:
         fit = self.fit
@@ -359,12 +376,21 @@ class _Epoch(AbstractCallback):
         fit.history = [r for r in fit.history if r["step"] < row["step"]]
         fit.history.append(dict(row))
         fit.tell(dict(row))
-        patience = fit.config.refine_on_plateau
-        if patience and self.stage < fit.config.refinements:
-            here = [r["validation"] for r in fit.history if r["units"] == row["units"]]
-            before, late = here[:-patience], here[-patience:]
-            if before and min(late) > (1.0 - _FLAT) * min(before):
-                raise StopTraining(f"{_PLATEAU} {row['step']}")
+        return state
+
+
+class _Plateau(AbstractCallback):
+    """Ends a stage where the validation loss stands still."""
+
+    def __init__(self, fit: _Fit) -> None:
+        self.fit = fit
+
+    def __call__(self, state: TrainState, row: Info) -> TrainState:
+        history, patience = self.fit.history, self.fit.config.refine_on_plateau
+        here = [r["validation"] for r in history if r["units"] == row["units"]]
+        before, late = here[:-patience], here[-patience:]
+        if before and min(late) > (1.0 - _FLAT) * min(before):
+            raise StopTraining(f"{_PLATEAU} {row['step']}")
         return state
 
 
@@ -394,6 +420,19 @@ def _check(
         raise ConfigError(
             "a residual network cannot be refined: its depth is what it is. Make one "
             'of kind="continuous", or leave refine_at empty.'
+        )
+    if refines:
+        try:
+            eqx.filter_eval_shape(lambda n: n.as_trained().refine(steps=True), net)
+        except ConfigError as error:
+            raise ConfigError(
+                f"{error} Or leave refine_at and refine_on_plateau out."
+            ) from None
+    late = [at for at in config.refine_at if at >= config.epochs]
+    if late and config.epochs:
+        raise ConfigError(
+            f"refine_at has epoch {late[0]}, but the {config.epochs} epochs count from "
+            f"0. Give epochs below {config.epochs}, or train longer."
         )
     if config.refine_on_plateau and validation is None:
         raise ConfigError(

@@ -6,7 +6,14 @@ import dataclasses
 
 import optax
 
-from .._checks import choice, fields_at_least
+from .._checks import (
+    choice,
+    fields_at_least,
+    fields_positive,
+    not_negative,
+    positive,
+    whole,
+)
 from .._errors import ConfigError
 
 
@@ -73,17 +80,24 @@ class ImageFitConfig:
     """Of the order of the images, of their augmentation and of the noise."""
 
     def __post_init__(self) -> None:
-        fields_at_least(self, epochs=0, batch=1, padding=0)
-        fields_at_least(self, refine_on_plateau=0, refinements=0)
-        if not self.lr > 0 or not 0 <= self.momentum < 1:
-            raise ConfigError(
-                f"lr is {self.lr:g}, momentum {self.momentum:g}; lr must be above 0 "
-                "and momentum in [0, 1)."
-            )
+        lows = {"epochs": 0, "batch": 1, "padding": 0, "seed": 0}
+        lows |= {"refine_on_plateau": 0, "refinements": 0}
+        whole(**{name: getattr(self, name) for name in lows})
+        fields_at_least(self, **lows)
+        fields_positive(self, "", "lr", "drop")
+        not_negative(
+            warmup=self.warmup, weight_decay=self.weight_decay, noise=self.noise
+        )
+        if self.clip is not None:
+            positive(clip=self.clip)
+        if not 0 <= self.momentum < 1:
+            raise ConfigError(f"momentum is {self.momentum:g}; it must be in [0, 1).")
         choice("schedule", self.schedule, SCHEDULES)
         choice("precision", self.precision, PRECISIONS)
         for name in ("drops", "refine_at"):
             at = getattr(self, name)
+            for epoch in at:
+                whole(name, epoch=epoch)
             if list(at) != sorted(set(at)) or (at and at[0] < 1):
                 raise ConfigError(
                     f"{name} is {at}; epochs must be above 0 and rise. Sort them."

@@ -3,6 +3,7 @@ schemes, solved in others; with the published mean over the image, with its norm
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -86,6 +87,11 @@ _STEPS = (1, 2, 3, 4, 6, 8)
 _SCHEMES = ("euler", "midpoint", "rk4")
 
 
+def _others(key: str) -> list[str]:
+    """The schemes that a network was not trained in."""
+    return [scheme for scheme in _SCHEMES if scheme != key]
+
+
 def _rows() -> Iterator[Row]:
     for key, words in WORDS.items():
         yield Row(
@@ -141,6 +147,14 @@ def _sweep_rows(part: str, words: str, tried: str) -> Iterator[Row]:
                     "points",
                     source=PAPER,
                 )
+        for scheme, n in itertools.product(_others(key), _STEPS):
+            yield Row(
+                f"depth.{part}.{key}_as_{scheme}_in_{n}",
+                f"{words}, {WORDS[key]} with 2 steps, solved in {n} steps of {scheme}: "
+                "accuracy lost.",
+                "points",
+                source=PAPER,
+            )
     yield Row(
         f"depth.{part}.dip_euler",
         f"{words}, trained in Euler: accuracy lost at twice its steps (the dip).",
@@ -256,14 +270,14 @@ def _ways(
 def _swept(
     run: Run, part: str, fits: dict[str, list[FittedImages]], test: Any
 ) -> Iterator[Claim]:
-    """Each network in other numbers of steps of its own scheme."""
+    """Each network in other numbers of steps, of its own scheme (the one that is
+    drawn) and of the others."""
     sweeps: dict[str, DepthSweep] = {}
     for key in _SCHEMES:
-        run.progress(f"{part}, {WORDS[key]}: other numbers of steps")
+        run.progress(f"{part}, {WORDS[key]}: other schemes and numbers of steps")
+        given = {"schemes": (key, *_others(key)), "steps": _STEPS}
         found = [
-            depth_sweep(
-                f.net, test, f.scaling, state=f.state, schemes=(key,), steps=_STEPS
-            )
+            depth_sweep(f.net, test, f.scaling, state=f.state, **given)
             for f in fits[key]
         ]
         sweeps[key] = found[0]
@@ -271,6 +285,9 @@ def _swept(
             if n != 2:
                 row = run.row(f"depth.{part}.{key}_in_{n}")
                 yield row.measured([f.lost(key, n) for f in found])
+        for scheme, n in itertools.product(_others(key), _STEPS):
+            row = run.row(f"depth.{part}.{key}_as_{scheme}_in_{n}")
+            yield row.measured([f.lost(scheme, n) for f in found])
         if key != "midpoint":
             row = run.row(f"depth.{part}.dip_{key}")
             yield row.measured([f.lost(key, 4) for f in found])

@@ -46,7 +46,7 @@ def images(name: str, part: str, count: int, start: int = 0) -> Images:
             found = read_cifar(stored_file(name, "train.bin").parent, part)
         elif name == "tiny-imagenet-200":
             folder = stored_file(name, "wnids.txt").parent
-            found = read_image_folder(folder, "val" if part == "test" else part)
+            found = read_image_folder(folder, "validation" if part == "test" else part)
         else:
             found = load_images(name, part)
         return found.select(np.arange(start, start + count))
