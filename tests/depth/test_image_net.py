@@ -245,12 +245,41 @@ def test_a_state_of_unknown_kind_is_refused(key):
 def test_recalibrated_statistics_are_those_of_the_data(key):
     net = small(key, norm="batch", blocks=1, units=1)
     xs = 3.0 + jax.random.normal(key, (8, 8, 8, 1))
-    state = recalibrate(net, net.initial_state(), lambda k: xs, 60)
+    state = recalibrate(net, net.initial_state(), lambda k: xs, 2)
     seen = jax.vmap(net.stem)(xs)
-    assert_allclose(state["stem"].mean, seen.mean((0, 1, 2)), rtol=0.01, atol=0.01)
+    assert_allclose(state["stem"].mean, seen.mean((0, 1, 2)), rtol=1e-5, atol=1e-5)
+    assert_allclose(state["stem"].variance(), seen.var((0, 1, 2)), rtol=1e-4)
     assert recalibrate(net, None, lambda k: xs, 1) is None
     with pytest.raises(ConfigError, match="n_batches"):
         recalibrate(net, state, lambda k: xs, 0)
+    with pytest.raises(ConfigError, match="there are 1 batches"):
+        recalibrate(net, state, [xs], 2)
+
+
+@pytest.mark.parametrize(
+    ("mode", "basis", "scheme"),
+    [
+        ("nodes", "piecewise_constant", "midpoint"),
+        ("projected", "polynomial", "euler"),
+        ("stages", "linear", "euler"),
+    ],
+)
+def test_old_statistics_do_not_count_in_recalibrated_ones(mode, basis, scheme, key):
+    """Two batches weigh the same, whatever the state was and however it depends on
+    depth."""
+    block = block_of(key, mode, basis, 2, scheme, n_steps=2)
+    xs = jax.random.normal(key, (2, 4, 4, 4, 2)) + jnp.asarray([0.0, 9.0]).reshape(
+        2, 1, 1, 1, 1
+    )
+    fresh = block.initial_state()
+    stale = jax.tree.map(lambda v: v + jnp.asarray(3, v.dtype), fresh)
+    found = recalibrate(block, stale, lambda k: xs[k], 2)
+    assert jax.tree.structure(found) == jax.tree.structure(fresh)
+    for a, b in zip(found, recalibrate(block, fresh, [*xs], 2), strict=True):
+        assert_allclose(a.mean, b.mean, rtol=1e-4, atol=1e-4)
+        assert_allclose(a.spread, b.spread, rtol=1e-4, atol=1e-4)
+    if mode == "stages":
+        assert_allclose(found[0].mean[0], xs.mean((0, 1, 2, 3)), rtol=1e-5)
 
 
 def test_a_network_survives_a_file(key, tmp_path):

@@ -15,8 +15,9 @@ from .._checks import at_least, choice, fields_at_least
 from .._errors import ConfigError, ShapeError
 from .._registry import register
 from .._source import Source
-from ..nn import MLP, Convolution, at_least_float32
+from ..nn import MLP, Convolution, NormState, at_least_float32
 from ._block import OdeBlock
+from ._state import of_norms
 from ._stitch import ResidualChain, Stitch
 from ._unit import ConvUnit, SkipInit, norm_layer
 
@@ -367,20 +368,31 @@ def apply_batch(
 
 
 def recalibrate(
-    net: Any, state: Any, batches: Callable[[int], Any], n_batches: int
+    net: Any, state: Any, batches: Callable[[int], Any] | Sequence[Any], n_batches: int
 ) -> Any:
     """Running statistics estimated anew on `n_batches` batches, the weights being as
     they are: of use after `project` or `manifest`.
 
-    **Arguments:** `batches`: `batches(k)` are the images `"sample height width chan"`
-    of one batch.
+    They are the means over the batches, each with the same weight; what they were
+    before stays only where no stage of a block comes.
+
+    **Arguments:** `batches`: `batches(k)` or `batches[k]` are the images `"sample
+    height width chan"` of one batch.
     **Returns:** the new state (None where there is none).
+    **Raises:** `ConfigError` for no batch, or more than there are.
     """
-    at_least(1, n_batches=n_batches)
+    at_least(1, "recalibrate", n_batches=n_batches)
+    batch = batches if callable(batches) else batches.__getitem__
+    if not callable(batches) and n_batches > len(batches):
+        raise ConfigError(
+            f"recalibrate: n_batches is {n_batches}, but there are {len(batches)} "
+            "batches. Give more of them, or a smaller n_batches."
+        )
     if state is None:
         return None
     training = eqx.nn.inference_mode(net, False)
     follow = eqx.filter_jit(lambda net, xs, state: apply_batch(net, xs, state)[1])
+    state = of_norms(NormState.anew, state)
     for k in range(n_batches):
-        state = follow(training, batches(k), state)
-    return state
+        state = follow(training, batch(k), state)
+    return of_norms(lambda node: dataclasses.replace(node, seen=None), state)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
@@ -141,11 +141,10 @@ def carried(
     """
     if state is None:
         return None
-    is_norm = lambda node: isinstance(node, NormState)
     kinds = [
         type(node).__name__
-        for node in jax.tree.leaves(state, is_leaf=is_norm)
-        if not is_norm(node)
+        for node in jax.tree.leaves(state, is_leaf=_is_norm)
+        if not _is_norm(node)
     ]
     if kinds:
         raise ConfigError(
@@ -162,7 +161,18 @@ def carried(
             mean, spread, jnp.zeros(target.n_basis, jnp.int32), node.logarithmic
         )
 
-    return jax.tree.map(one, state, is_leaf=is_norm)
+    return of_norms(one, state)
+
+
+def of_norms(change: Callable[[NormState], NormState], state: Any) -> Any:
+    """The state with that of each norm changed; any other stays."""
+    return jax.tree.map(
+        lambda node: change(node) if _is_norm(node) else node, state, is_leaf=_is_norm
+    )
+
+
+def _is_norm(node: Any) -> bool:
+    return isinstance(node, NormState)
 
 
 def repeated(tree: Any, number: int) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -104,7 +105,8 @@ class NormState(Fixed):
     **Shapes:** `mean`, `spread` `"*node chan"`; the spread is the logarithm of the
     variance (`logarithmic`, so that no mixture of states makes it negative) or the
     variance itself, which is then kept above 1e-5; `clamped` counts how often that
-    was needed.
+    was needed. `seen` is None in training; while the statistics are estimated anew it
+    is the number of batches that they are the mean of, as a function of depth too.
 
     ```python
     >>> from pendula.nn import NormState
@@ -118,6 +120,7 @@ class NormState(Fixed):
     spread: Float[Array, "*node chan"]
     clamped: Int[Array, "*node"]
     logarithmic: bool = eqx.field(static=True)
+    seen: Float[Array, "*node"] | None = None
 
     @staticmethod
     def start(size: int, logarithmic: bool = True) -> NormState:
@@ -130,8 +133,18 @@ class NormState(Fixed):
         plain = jnp.exp(self.spread) if self.logarithmic else self.spread
         return jnp.maximum(plain, NORM_FLOOR)
 
-    def follow(self, mean: Array, variance: Array, keep: float) -> NormState:
-        """The state after one more batch, of which `1 - keep` is taken over."""
+    def anew(self) -> NormState:
+        """A state that the next batches are to estimate anew, each with the same
+        weight and this one with none."""
+        seen = jnp.zeros(self.mean.shape[:-1], self.mean.dtype)
+        return dataclasses.replace(self, seen=seen)
+
+    def follow(self, mean: Array, variance: Array, keep: float | Array) -> NormState:
+        """The state after one more batch, of which `1 - keep` is taken over; of a
+        state that is estimated anew, what makes it the mean of all."""
+        seen = self.seen
+        if seen is not None:
+            keep, seen = seen / (seen + 1.0), seen + 1.0
         old = jnp.exp(self.spread) if self.logarithmic else self.spread
         new = keep * jnp.maximum(old, NORM_FLOOR) + (1.0 - keep) * variance
         low = jnp.sum(old < NORM_FLOOR).astype(jnp.int32)
@@ -141,6 +154,7 @@ class NormState(Fixed):
             jnp.log(new) if self.logarithmic else new,
             self.clamped + low,
             self.logarithmic,
+            seen,
         )
 
 
