@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from pendula import ConfigError
+from pendula import ConfigError, ShapeError
 from pendula._errors import FitWarning
 from pendula.depth import (
     ConvUnit,
@@ -17,6 +17,7 @@ from pendula.depth import (
     ResidualChain,
     apply_batch,
     recalibrate,
+    step_errors,
 )
 from pendula.depth._state import carried
 from pendula.train import load_tree, save_tree
@@ -234,6 +235,23 @@ def test_a_refined_state_is_the_same_function(basis, key):
     run = lambda b, s: apply_batch(eqx.nn.inference_mode(b), xs, s)[0]
     assert_allclose(run(finer, after), run(block, state), rtol=1e-4, atol=1e-5)
     assert block.carry_state(block, state) is state
+
+
+@pytest.mark.parametrize("mode", ["nodes", "projected", "stages"])
+def test_the_state_of_a_network_before_a_change_is_refused(mode, key):
+    """Read with its own indices it would give numbers, and wrong ones."""
+    block = block_of(key, mode, "piecewise_constant", 2)
+    old, xs = block.initial_state(), jnp.ones((2, 4, 4, 2))
+    others = [block.refine(steps=True)]
+    others += [block.project("piecewise_constant", 1)] if mode != "stages" else []
+    for other in others:
+        for net in (other, eqx.nn.inference_mode(other)):
+            with pytest.raises(ShapeError, match=r"new\.carry_state\(old, state\)"):
+                apply_batch(net, xs, old)
+        with pytest.raises(ShapeError, match=r"\(2, 2\)"):
+            step_errors(other, xs, old)
+        with pytest.raises(ShapeError, match="carry_state"):
+            block.carry_state(other, old)
 
 
 def test_a_state_of_unknown_kind_is_refused(key):

@@ -72,6 +72,7 @@ def _per_sample(block: Any, xs: Array, state: Any) -> tuple[Array, Array]:
     arrays, rest = eqx.partition(block.unit, eqx.is_inexact_array)
     ends = [Place(t, True) for t in at[1:]]
     places = [[*row, end] for row, end in zip(block.places(), ends, strict=True)]
+    block.check_state(state)
     found = None if state is None else block.visits(places)
     theta = [block.basis.values(arrays, row) for row in places]
 

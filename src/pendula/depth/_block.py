@@ -26,6 +26,7 @@ from ._state import (
     StateMode,
     Visits,
     carried,
+    check_fits,
     fitted,
     gathered,
     read_node,
@@ -74,7 +75,7 @@ class OdeBlock(eqx.Module):
       equation, solved backwards from the output alone.
 
     **Raises:** `ConfigError` for settings that cannot be; `ShapeError` when called
-    with a unit that changes the shape.
+    with a unit that changes the shape, or with a state of other entries in depth.
     **Source:** Queiruga, Erichson, Taylor, Mahoney 2020, arXiv:2008.02389.
 
     ```python
@@ -222,9 +223,16 @@ class OdeBlock(eqx.Module):
         if of_unit is None and hasattr(self.unit, "initial_state"):
             one = jax.tree.map(lambda v: v[0] if eqx.is_array(v) else v, self.unit)
             of_unit = one.initial_state()
+        return repeated(of_unit, self._entries())
+
+    def check_state(self, state: Any) -> None:
+        """**Raises:** `ShapeError` for a state that is not one of this block's."""
+        check_fits(state, self._entries())
+
+    def _entries(self) -> int:
+        """Number of entries of a state in depth."""
         stages = self.state_mode == "stages"
-        number = sum(map(len, self._kept())) if stages else self.basis.n_basis
-        return repeated(of_unit, number)
+        return sum(map(len, self._kept())) if stages else self.basis.n_basis
 
     def manifest(
         self,
@@ -311,8 +319,10 @@ class OdeBlock(eqx.Module):
     def carry_state(self, old: OdeBlock, state: Any) -> Any:
         """The state of `old`, of which this block was made, on this block's basis.
 
-        **Raises:** `ConfigError` for a state of unknown kind.
+        **Raises:** `ConfigError` for a state of unknown kind; `ShapeError` for one
+        that is not of `old`.
         """
+        old.check_state(state)
         if self.state_mode == "stages":
             return None if state is None else gathered(state, old.visits(self._kept()))
         if old.state_mode != self.state_mode:
@@ -346,6 +356,7 @@ class _Plan:
 
     @staticmethod
     def of(block: OdeBlock, state: Any) -> _Plan:
+        block.check_state(state)
         rule, places = tableau(block.scheme), block.places()
         arrays, rest = eqx.partition(block.unit, eqx.is_inexact_array)
         columns, weights = _columns(block.basis, arrays, places)

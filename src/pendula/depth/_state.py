@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._errors import ConfigError
+from .._errors import ConfigError, ShapeError
 from ..nn import NormState
 from ._basis import AbstractBasis, AbstractLinearBasis
 from ._places import Place, knots, locate
@@ -89,6 +89,18 @@ def unseen(found: Visits) -> int:
         return 0
     flat = found.rows.reshape(-1, found.rows.shape[-1])
     return int(flat.shape[-1] - np.linalg.matrix_rank(flat))
+
+
+def check_fits(state: Any, number: int) -> None:
+    """**Raises:** `ShapeError` for a state that has not this number of entries in
+    depth: out of range, an index would be taken for the last one."""
+    for x in jax.tree.leaves(state):
+        if jnp.shape(x)[:1] != (number,):
+            raise ShapeError(
+                f"a running state of shape {jnp.shape(x)} in a block with {number} "
+                "entries in depth: it is that of a network before a change. Take it "
+                "along with new.carry_state(old, state)."
+            )
 
 
 def read_node(state: Any, node: Any) -> Any:
