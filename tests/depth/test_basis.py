@@ -44,6 +44,30 @@ def test_each_euler_step_finds_its_own_cell():
             ]
 
 
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.floats(0.01, 1.0), min_size=1, max_size=5),
+    st.lists(st.integers(1, 4), min_size=5, max_size=5),
+)
+def test_steps_within_a_cell_stay_in_it(parts, cuts):
+    """Whatever rounding sums of their lengths have: some lie a bit before where their
+    cell begins, or end a bit after where it ends."""
+    total = sum(parts)
+    cells = [part / total for part in parts]
+    counts = cuts[: len(cells)]
+    steps = [v / n for v, n in zip(cells, counts, strict=True) for _ in range(n)]
+    wanted = [cell for cell, n in enumerate(counts) for _ in range(n)]
+    ends = knots(lengths(cells, "cells"))
+    places = stage_places((0.0, 0.5, 1.0), lengths(steps, "n_steps"))
+    for j in range(3):
+        assert [locate(row[j], ends)[0] for row in places] == wanted
+
+
+def test_a_length_near_a_simple_fraction_is_not_that_fraction():
+    assert lengths([0.5 + 3e-7, 0.5 - 3e-7], "steps") != (1, 1)
+    assert lengths([3e-7, 1.0 - 3e-7], "steps")[0] > 0
+
+
 @settings(max_examples=50, deadline=None)
 @given(
     st.lists(st.integers(1, 5), min_size=1, max_size=6),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from fractions import Fraction
 from itertools import accumulate
@@ -13,7 +14,10 @@ from .._errors import ConfigError
 
 
 DENOMINATOR = 10**6
-"""Lengths given as floats are taken for the nearest fraction with at most this."""
+"""A length given as a float that is a fraction with at most this, but for its rounding,
+is taken for it."""
+SAME = Fraction(1, 10**9)
+"""Depths that are no further apart are the same: knots that were summed in floats."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +32,9 @@ class Place:
 def lengths(given: int | Sequence[float | Fraction], what: str) -> tuple[int, ...]:
     """Whole numbers in the ratio of the lengths: n equal ones, or as given.
 
+    A float is taken for a simple fraction (0.1, 1 / 3) where it is one but for its
+    rounding, and else as it is to its last bit, so that sums of lengths are theirs.
+
     **Raises:** `ConfigError` if there is none, one is not positive, or those given do
     not sum to 1.
 
@@ -41,10 +48,7 @@ def lengths(given: int | Sequence[float | Fraction], what: str) -> tuple[int, ..
     if isinstance(given, int):
         at_least(1, **{what: given})
         return (1,) * given
-    exact = [
-        v if isinstance(v, Fraction) else Fraction(v).limit_denominator(DENOMINATOR)
-        for v in given
-    ]
+    exact = [_fraction(v) for v in given]
     if not exact or min(exact) <= 0 or abs(float(sum(exact)) - 1.0) > 1e-5:
         found = ", ".join(f"{float(v):g}" for v in given)
         raise ConfigError(
@@ -53,6 +57,12 @@ def lengths(given: int | Sequence[float | Fraction], what: str) -> tuple[int, ..
         )
     common = math.lcm(*(v.denominator for v in exact))
     return reduced([int(v * common) for v in exact])
+
+
+def _fraction(length: float | Fraction) -> Fraction:
+    exact = Fraction(length)
+    simple = exact.limit_denominator(DENOMINATOR)
+    return simple if abs(simple - exact) <= Fraction(1, 2**52) * abs(exact) else exact
 
 
 def reduced(whole: Sequence[int]) -> tuple[int, ...]:
@@ -83,14 +93,16 @@ def knots(whole: Sequence[int]) -> tuple[Fraction, ...]:
 
 
 def locate(place: Place, ends: Sequence[Fraction]) -> tuple[int, Fraction]:
-    """The cell of a place and the local coordinate in it, 0 to 1."""
+    """The cell of a place and the local coordinate in it, 0 to 1; a place next to
+    where two cells meet is there."""
+    at = bisect_left(ends, place.t)
+    near = min(ends[max(at - 1, 0) : at + 1], key=lambda end: abs(end - place.t))
+    t = near if abs(near - place.t) <= SAME else place.t
     last = len(ends) - 2
-    inside = lambda i: (
-        place.t <= ends[i + 1] if place.ends and place.t > 0 else place.t < ends[i + 1]
-    )
+    inside = lambda i: t <= ends[i + 1] if place.ends and t > 0 else t < ends[i + 1]
     cell = next((i for i in range(last) if inside(i)), last)
     begin, end = ends[cell], ends[cell + 1]
-    return cell, (place.t - begin) / (end - begin)
+    return cell, (t - begin) / (end - begin)
 
 
 def stage_places(
