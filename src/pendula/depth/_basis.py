@@ -88,7 +88,17 @@ class AbstractLinearBasis(AbstractBasis):
         self, coefficients: Any, which: Sequence[int]
     ) -> tuple[AbstractLinearBasis, Any]:
         """The basis with some cells cut in two, and coefficients of the same
-        function in it."""
+        function in it.
+
+        **Raises:** `ConfigError` for cells that it has not.
+        """
+        there = len(self.cells)
+        for cell in which:
+            if not 0 <= cell < there:
+                raise ConfigError(
+                    f'basis "{self.name}": there is no cell {cell} to cut; they are '
+                    f"0 to {there - 1}."
+                )
         new = self.split(which)
         return new, apply(embedding(self, new), coefficients)
 
@@ -321,13 +331,14 @@ class Polynomial(AbstractLinearBasis):
         return values[: self.n_basis]
 
     def split(self, which: Sequence[int]) -> Polynomial:
-        return Polynomial(self.cells, 2 * self.n_basis - 1)
+        raise ConfigError(
+            'basis "polynomial" has no cells to cut: it is one function on all of '
+            "depth. Project it onto a piecewise basis, or refine it."
+        )
 
-    def cut(
-        self, coefficients: Any, which: Sequence[int]
-    ) -> tuple[AbstractLinearBasis, Any]:
+    def refine(self, coefficients: Any) -> tuple[AbstractBasis, Any]:
         more = np.eye(2 * self.n_basis, self.n_basis)
-        return self.split(which), apply(more, coefficients)
+        return Polynomial(self.cells, 2 * self.n_basis - 1), apply(more, coefficients)
 
     def sites(self) -> list[Place]:
         at = np.polynomial.legendre.leggauss(self.n_basis)[0]

@@ -60,8 +60,8 @@ class OdeBlock(eqx.Module):
     **Arguments:**
     - `unit`: a module called `(x, state) -> (r, state)`.
     - `basis`, `n_basis`: name and number of coefficients, or a basis.
-    - `scheme`: euler, midpoint, heun, rk4 or rk4_38. `n_steps`: number N_t of equal
-      steps, or the lengths of unequal ones; M without.
+    - `scheme`: euler, midpoint, heun, rk3, rk4 or rk4_38. `n_steps`: number N_t of
+      equal steps, or the lengths of unequal ones; M without.
     - `epsilon`: time length; N_t without.
     - `init`: `"independent"` draws the unit anew for each coefficient (it must have
       `redraw`), `"shared"` starts them all as the unit is.
@@ -303,7 +303,10 @@ class OdeBlock(eqx.Module):
         return changed(new, steps=tuple(halves), recorded=None) if steps else new
 
     def cut(self, cells: Sequence[int]) -> OdeBlock:
-        """The same function on a basis some of whose cells are cut in two."""
+        """The same function on a basis some of whose cells are cut in two.
+
+        **Raises:** `ConfigError` for cells that the basis has not.
+        """
         if not isinstance(self.basis, AbstractLinearBasis):
             raise ConfigError(
                 f'basis "{self.basis.name}" has no cells to cut. Project it first.'

@@ -7,7 +7,9 @@ from typing import Any
 
 import jax
 
+from .._checks import choice
 from .._errors import ConfigError
+from .._registry import names
 from ..solve import AbstractScheme, Tableau, scheme
 
 
@@ -16,11 +18,14 @@ def tableau(which: str | AbstractScheme) -> Tableau:
 
     **Raises:** `ConfigError` for an unknown name, or a scheme without a tableau.
     """
+    explicit = [n for n in names("scheme") if isinstance(scheme(n), Tableau)]
+    if isinstance(which, str) and which not in names("scheme"):
+        choice("scheme", which, explicit)
     found = scheme(which)
     if not isinstance(found, Tableau):
         raise ConfigError(
             f'scheme "{found.name}" is not explicit Runge-Kutta, and depth is stepped '
-            "by a tableau. Use euler, midpoint, heun, rk4 or rk4_38."
+            f"by a tableau. Use one of {', '.join(explicit)}."
         )
     return found
 
