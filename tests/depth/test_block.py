@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from pendula import ConfigError, ShapeError
+import pendula
+from pendula import CheckpointError, ConfigError, ShapeError
 from pendula._errors import FitWarning
 from pendula._precision import precision
+from pendula._registry import _TABLES
 from pendula.depth import (
     ConvUnit,
     DenseUnit,
@@ -227,6 +229,26 @@ def test_a_block_survives_a_file(key, tmp_path):
     assert_array_equal(again(x)[0], block(x)[0])
 
 
+def test_a_unit_of_ones_own_survives_a_file(tmp_path, monkeypatch):
+    """As the message of one that cannot be saved advises."""
+
+    class Slow(eqx.Module):
+        rate: jax.Array
+
+        def __call__(self, x, state):
+            return -self.rate * x, state
+
+    block = OdeBlock(Slow(jnp.asarray(0.5)), n_basis=2, init="shared")
+    file = tmp_path / "block.safetensors"
+    with pytest.raises(CheckpointError, match=r'pendula\.register\("module"\)'):
+        save_tree(file, block, {})
+    monkeypatch.setitem(_TABLES, "module", dict(_TABLES["module"]))
+    pendula.register("module")(Slow)
+    save_tree(file, block, {})
+    again = jax.tree.map(jnp.asarray, load_tree(file)[0])
+    assert again(jnp.ones(3))[0].tolist() == [0.25] * 3
+
+
 class Wide(eqx.Module):
     """A unit that doubles the length."""
 
@@ -242,7 +264,8 @@ class Wide(eqx.Module):
         ({"n_basis": 3, "basis": "linaer"}, "linear"),
         ({"n_basis": 2, "n_steps": 0}, "n_steps is 0"),
         ({"n_basis": 2, "n_steps": [0.5, 0.6]}, "sum to 1"),
-        ({"n_basis": 2, "scheme": "leapfrog"}, "not explicit Runge-Kutta"),
+        ({"n_basis": 2, "scheme": "leapfrog"}, "not explicit Runge-Kutta.*rk3, rk4"),
+        ({"n_basis": 2, "scheme": "rk5"}, "Allowed: euler, heun, midpoint, rk3"),
         ({"n_basis": 2, "init": "equal"}, "is unknown"),
         ({"n_basis": 2, "key": None}, "redraw"),
         ({"n_basis": 2, "state_mode": "node"}, "nodes"),
