@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from pendula._checks import (
@@ -10,6 +11,7 @@ from pendula._checks import (
     fields_positive,
     not_negative,
     positive,
+    whole,
 )
 from pendula._errors import ConfigError
 
@@ -32,6 +34,18 @@ def test_too_small_no_number_and_nothing_are_refused(value):
         at_least(1, steps=value)
     with pytest.raises(ConfigError, match=rf"^Adam: lr is {value}; .* above 0\.$"):
         positive("Adam", lr=value)
+
+
+def test_whole_numbers_of_all_kinds():
+    found = [whole(1, n_steps=v) for v in (3, np.int64(3), np.asarray(3))]
+    assert found == [3, 3, 3]
+    assert {type(v) for v in found} == {int}
+
+
+@pytest.mark.parametrize("value", [2.0, 2.5, "2", math.nan, None, np.asarray([1, 2])])
+def test_what_is_not_whole_is_refused(value):
+    with pytest.raises(ConfigError, match=r"^here: n_steps is .* a whole number of at"):
+        whole(1, "here", n_steps=value)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable
 from typing import Any
 
@@ -24,6 +25,30 @@ def at_least(low: int, where: str = "", /, **values: Any) -> None:
     for name, value in values.items():
         if value is None or not value >= low:
             raise ConfigError(_said(where, name, value, f"at least {low}"))
+
+
+def whole(low: int, where: str = "", /, **values: Any) -> int:
+    """A number by its name that must be whole, of Python's or of NumPy's, and not
+    below `low`; of several, the last.
+
+    **Raises:** `ConfigError` for the first that is not.
+
+    ```python
+    >>> from pendula._checks import whole
+    >>> whole(1, n_steps=2)
+    2
+
+    ```
+    """
+    number = low
+    for name, value in values.items():
+        try:
+            number = operator.index(value)
+        except TypeError as error:
+            told = _said(where, name, value, f"a whole number of at least {low}")
+            raise ConfigError(told) from error
+        at_least(low, where, **{name: number})
+    return number
 
 
 def fields_at_least(settings: Any, where: str = "", /, **lows: int) -> None:

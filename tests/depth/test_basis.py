@@ -167,6 +167,11 @@ def test_an_evolved_basis_is_the_flow_of_its_equation(key):
         assert_allclose(halves[0], values[2], rtol=1e-6)
 
 
+def test_an_evolved_basis_is_not_refined():
+    with pytest.raises(ConfigError, match="cannot be refined"):
+        Evolved.of().refine(jnp.ones(2))
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
@@ -178,6 +183,9 @@ def test_an_evolved_basis_is_the_flow_of_its_equation(key):
         (("linear",), "n_basis is missing"),
         (("piecewise_constnat", 2), "piecewise_constant"),
         ((PiecewiseConstant.of(2), 3), "has 2 coefficients"),
+        ((PiecewiseConstant.of(2), None, [0.5, 0.5]), "cells of its own"),
+        (("evolved", 3), "n_basis is 3; it must be 2"),
+        (("evolved", 2, [1.0]), "without cells"),
     ],
 )
 def test_bases_that_cannot_be(settings, words):
@@ -185,7 +193,20 @@ def test_bases_that_cannot_be(settings, words):
         make_basis(*settings)
 
 
+@pytest.mark.parametrize("given", [2.0, jnp.float32(2.0), "2"])
+def test_a_number_of_steps_is_whole(given):
+    with pytest.raises(ConfigError, match=r"n_steps is .*2.* a whole number"):
+        lengths(given, "n_steps")
+
+
 def test_lengths_of_floats_are_fractions():
+    for kind in (np.int64, jnp.asarray):
+        assert lengths(kind(2), "steps") == (1, 1)
+    for kind in (np.float32, jnp.asarray):
+        assert lengths(kind([0.25, 0.75]), "steps") == (1, 3)
+    assert lengths([Fraction(1, 3), Fraction(2, 3)], "steps") == (1, 2)
+    with pytest.raises(ConfigError, match=r"nan.* must be positive"):
+        lengths([0.5, float("nan")], "steps")
     assert lengths([0.1, 0.2, 0.7], "steps") == (1, 2, 7)
     with pytest.raises(ConfigError, match="sum to 1"):
         lengths([0.5, -0.5, 1.0], "steps")

@@ -6,21 +6,21 @@ import dataclasses
 import warnings
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, SupportsIndex, get_args
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
-from .._checks import choice
-from .._errors import ConfigError, FitWarning, ShapeError
+from .._checks import choice, positive
+from .._errors import ConfigError, DataError, FitWarning, ShapeError
 from .._registry import register
 from .._source import Source
 from ..nn import Convolution
 from ._adjoint import continuous_adjoint
 from ._basis import AbstractBasis, AbstractLinearBasis, make_basis
-from ._places import Place, lengths, stage_places
+from ._places import Place, Steps, lengths, stage_places
 from ._project import interpolate, project
 from ._state import (
     StateMode,
@@ -61,7 +61,8 @@ class OdeBlock(eqx.Module):
     - `unit`: a module called `(x, state) -> (r, state)`.
     - `basis`, `n_basis`: name and number of coefficients, or a basis.
     - `scheme`: euler, midpoint, heun, rk3, rk4 or rk4_38. `n_steps`: number N_t of
-      equal steps, or the lengths of unequal ones; M without.
+      equal steps, or the lengths of unequal ones; M without (on unequal cells as
+      long as they are).
     - `epsilon`: time length; N_t without.
     - `init`: `"independent"` draws the unit anew for each coefficient (it must have
       `redraw`), `"shared"` starts them all as the unit is.
@@ -74,7 +75,8 @@ class OdeBlock(eqx.Module):
     - `adjoint`: `"discrete"`, the gradient of the steps; `"continuous"`, that of the
       equation, solved backwards from the output alone.
 
-    **Raises:** `ConfigError` for settings that cannot be; `ShapeError` when called
+    **Raises:** `ConfigError` for settings that cannot be; `DataError` when called with
+    whole numbers; `ShapeError`
     with a unit that changes the shape, or with a state of other entries in depth.
     **Source:** Queiruga, Erichson, Taylor, Mahoney 2020, arXiv:2008.02389.
 
@@ -117,9 +119,9 @@ class OdeBlock(eqx.Module):
         self,
         unit: Any,
         basis: str | AbstractBasis = "piecewise_constant",
-        n_basis: int | None = None,
+        n_basis: SupportsIndex | None = None,
         scheme: str = "euler",
-        n_steps: int | Sequence[float | Fraction] | None = None,
+        n_steps: Steps | None = None,
         epsilon: float | None = None,
         *,
         init: str = "independent",
@@ -132,8 +134,13 @@ class OdeBlock(eqx.Module):
         self.basis = found
         self.unit = found.start(_drawn(unit, found.n_basis, init, key))
         self.scheme = tableau(scheme).name
-        self.steps = lengths(found.n_basis if n_steps is None else n_steps, "n_steps")
+        if n_steps is None:  # on unequal cells, as they are: equal steps may miss one
+            even = len(set(found.cells)) == 1
+            self.steps = (1,) * found.n_basis if even else found.regions().cells
+        else:
+            self.steps = lengths(n_steps, "n_steps")
         self.epsilon = float(len(self.steps) if epsilon is None else epsilon)
+        positive("OdeBlock", epsilon=self.epsilon)
         self.state_mode, self.checkpoint, self.adjoint = state_mode, checkpoint, adjoint
         self.trained, self.recorded = found.n_basis, None
         choice("state_mode", state_mode, get_args(StateMode), "OdeBlock")
@@ -180,6 +187,11 @@ class OdeBlock(eqx.Module):
 
     def solve(self, x: Array, state: Any = None) -> tuple[Array, Any, Array]:
         """Output, next state, and x after each step."""
+        if not jnp.issubdtype(x.dtype, jnp.inexact):
+            raise DataError(
+                f"a block was given numbers of the type {x.dtype}; those that it moves "
+                "have fractions. Give x.astype(float)."
+            )
         plan = _Plan.of(self, state)
         step = jax.checkpoint(plan.step) if self.checkpoint else plan.step
         carry = (x, None if self.state_mode == "projected" else state)
@@ -237,7 +249,7 @@ class OdeBlock(eqx.Module):
     def manifest(
         self,
         scheme: str | None = None,
-        n_steps: int | Sequence[float | Fraction] | None = None,
+        n_steps: Steps | None = None,
     ) -> OdeBlock:
         """The same weights, evaluated by another scheme or in other steps."""
         rule = self.scheme if scheme is None else tableau(scheme).name
@@ -261,12 +273,14 @@ class OdeBlock(eqx.Module):
         choice("state_mode", mode, get_args(StateMode), "OdeBlock")
         return changed(self, state_mode=mode, recorded=None)
 
-    def project(self, basis: str | AbstractBasis, n_basis: int | None = None) -> Any:
+    def project(
+        self, basis: str | AbstractBasis, n_basis: SupportsIndex | None = None
+    ) -> Any:
         """The nearest function of another basis in place of theta(t)."""
         return self._rebased(make_basis(basis, n_basis), project)
 
     def interpolate(
-        self, basis: str | AbstractBasis, n_basis: int | None = None
+        self, basis: str | AbstractBasis, n_basis: SupportsIndex | None = None
     ) -> Any:
         """theta(t) taken at the sites of another basis: cheaper than `project`."""
         return self._rebased(make_basis(basis, n_basis), interpolate)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from itertools import accumulate
+from typing import Any, SupportsIndex
 
-from .._checks import at_least
+import numpy as np
+
+from .._checks import whole
 from .._errors import ConfigError
 
 
@@ -29,14 +32,18 @@ class Place:
     ends: bool
 
 
-def lengths(given: int | Sequence[float | Fraction], what: str) -> tuple[int, ...]:
+Steps = SupportsIndex | Iterable[float | Fraction]
+"""A number of equal lengths, or lengths that sum to 1."""
+
+
+def lengths(given: Any, what: str) -> tuple[int, ...]:
     """Whole numbers in the ratio of the lengths: n equal ones, or as given.
 
     A float is taken for a simple fraction (0.1, 1 / 3) where it is one but for its
     rounding, and else as it is to its last bit, so that sums of lengths are theirs.
 
-    **Raises:** `ConfigError` if there is none, one is not positive, or those given do
-    not sum to 1.
+    **Raises:** `ConfigError` for a number that is not whole; if there is no length, one
+    is not positive, or those given do not sum to 1.
 
     ```python
     >>> from pendula.depth._places import lengths
@@ -45,12 +52,13 @@ def lengths(given: int | Sequence[float | Fraction], what: str) -> tuple[int, ..
 
     ```
     """
-    if isinstance(given, int):
-        at_least(1, **{what: given})
-        return (1,) * given
-    exact = [_fraction(v) for v in given]
-    if not exact or min(exact) <= 0 or abs(float(sum(exact)) - 1.0) > 1e-5:
-        found = ", ".join(f"{float(v):g}" for v in given)
+    if np.ndim(given) == 0:
+        return (1,) * whole(1, **{what: given})
+    parts = list(given)
+    usable = bool(parts) and all(math.isfinite(v) and v > 0 for v in parts)
+    exact = [_fraction(v) for v in parts] if usable else []
+    if not usable or abs(float(sum(exact)) - 1.0) > 1e-5:
+        found = ", ".join(f"{float(v):g}" for v in parts)
         raise ConfigError(
             f"{what}: the lengths [{found}] must be positive and sum to 1. Give a "
             "number for equal lengths."
@@ -59,8 +67,8 @@ def lengths(given: int | Sequence[float | Fraction], what: str) -> tuple[int, ..
     return reduced([int(v * common) for v in exact])
 
 
-def _fraction(length: float | Fraction) -> Fraction:
-    exact = Fraction(length)
+def _fraction(length: Any) -> Fraction:
+    exact = length if isinstance(length, Fraction) else Fraction(float(length))
     simple = exact.limit_denominator(DENOMINATOR)
     return simple if abs(simple - exact) <= Fraction(1, 2**52) * abs(exact) else exact
 

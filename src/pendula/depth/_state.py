@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -10,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._errors import ConfigError, ShapeError
-from ..nn import NormState
+from .._errors import ConfigError, FitWarning, ShapeError
+from ..nn import NORM_FLOOR, NormState
 from ._basis import AbstractBasis, AbstractLinearBasis
 from ._places import Place, knots, locate
 from ._project import project
@@ -149,6 +150,9 @@ def carried(
 ) -> Any:
     """The state of a block on another basis, by projection; counters begin anew.
 
+    Warns of variances, kept as they are and not as logarithms, that come out below
+    the least that is divided by.
+
     **Raises:** `ConfigError` for a state that is not made of `NormState`.
     """
     if state is None:
@@ -169,6 +173,15 @@ def carried(
 
     def one(node: NormState) -> NormState:
         mean, spread = project((node.mean, node.spread), source, target)
+        low = 0 if node.logarithmic else int(jnp.sum(spread < NORM_FLOOR))
+        if low:
+            warnings.warn(
+                f"{what}: {low} of {spread.size} running variances come out below "
+                f"{NORM_FLOOR:g} on the new basis and are held there. Recalibrate, or "
+                "keep their logarithms (logarithmic=True).",
+                FitWarning,
+                stacklevel=2,
+            )
         return NormState(
             mean, spread, jnp.zeros(target.n_basis, jnp.int32), node.logarithmic
         )
@@ -181,6 +194,21 @@ def of_norms(change: Callable[[NormState], NormState], state: Any) -> Any:
     return jax.tree.map(
         lambda node: change(node) if _is_norm(node) else node, state, is_leaf=_is_norm
     )
+
+
+def warn_if_clamped(state: Any) -> None:
+    """Warns of variances, kept as they are, that a fit in the basis had made smaller
+    than the least that is divided by."""
+    norms = filter(_is_norm, jax.tree.leaves(state, is_leaf=_is_norm))
+    times = sum(int(n.clamped.sum()) for n in norms if not n.logarithmic)
+    if times:
+        warnings.warn(
+            f"running variances fell below {NORM_FLOOR:g} and were held there, {times} "
+            "times. Keep their logarithms (logarithmic=True), or a state for each node "
+            'or stage (state_mode="stages").',
+            FitWarning,
+            stacklevel=3,
+        )
 
 
 def _is_norm(node: Any) -> bool:

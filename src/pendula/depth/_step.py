@@ -50,5 +50,11 @@ def explicit_step(
 def _moved(y: Any, h: Any, weights: tuple[float, ...], slopes: list[Any]) -> Any:
     for weight, slope in zip(weights, slopes, strict=True):
         if weight:
-            y = jax.tree.map(lambda a, b, w=weight: a + (h * w) * b, y, slope)
+            part = h * weight
+            y = jax.tree.map(lambda a, b, w=part: a + _of_type(w, b) * b, y, slope)
     return y
+
+
+def _of_type(factor: Any, like: Any) -> Any:
+    """A length that is an array in the precision of what it scales, as a number is."""
+    return factor.astype(like.dtype) if isinstance(factor, jax.Array) else factor

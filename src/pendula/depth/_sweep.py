@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, SupportsIndex
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import at_least
+from .._checks import at_least, whole
 from .._errors import ConfigError
 from ..data import Images, Scaling
 from ._fit_images import accuracy, classify
@@ -51,7 +51,7 @@ def depth_sweep(
     *,
     state: Any = None,
     schemes: Sequence[str] = ("euler", "midpoint", "rk4"),
-    steps: Sequence[int] = (1, 2, 3, 4, 6, 8),
+    steps: Iterable[SupportsIndex] = (1, 2, 3, 4, 6, 8),
 ) -> DepthSweep:
     """The convergence test in depth: the same weights in every scheme and step.
 
@@ -64,6 +64,7 @@ def depth_sweep(
     **Source:** Queiruga, Erichson, Taylor, Mahoney 2020, arXiv:2008.02389 (the test of
     fields, here with the error on unseen images in place of the exact one).
     """
+    steps = [whole(1, "depth_sweep", steps=n) for n in steps]
     found = [
         [accuracy(net.manifest(s, n), state, images, scaling) for n in steps]
         for s in schemes
