@@ -132,9 +132,8 @@ def _slow_list() -> list[str]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list) -> None:
-    """Least recently run first: a test that the list lacks comes before all. Of the fast
-    ones the file that takes longest, which a worker would else be left with at the end.
-    """
+    """Least recently run first: a test that the list lacks comes before all. Of the
+    fast ones the file that takes longest: a worker would be left with it at the end."""
     if config.getoption("--cut") is None:
         items.sort(key=lambda item: item.path.name != "test_docs.py")
         return

@@ -9,6 +9,7 @@ from pendula._checks import (
     at_least,
     fields_at_least,
     fields_positive,
+    fields_whole,
     not_negative,
     positive,
     whole,
@@ -37,10 +38,24 @@ def test_too_small_no_number_and_nothing_are_refused(value):
         positive("Adam", lr=value)
 
 
-@pytest.mark.parametrize("value", [2.0, "3", True, None])
-def test_what_is_no_whole_number_is_refused(value):
-    with pytest.raises(ConfigError, match=f"^Net: steps is {value}; .* a whole number"):
-        whole("Net", steps=value)
+def test_whole_numbers_of_all_kinds():
+    found = [whole(1, n_steps=v) for v in (3, np.int64(3), np.asarray(3))]
+    assert found == [3, 3, 3]
+    assert {type(v) for v in found} == {int}
+
+
+@pytest.mark.parametrize(
+    "value", [2.0, 2.5, "2", True, math.nan, None, np.asarray([1, 2])]
+)
+def test_what_is_not_whole_is_refused(value):
+    with pytest.raises(ConfigError, match=r"^here: n_steps is .* a whole number of at"):
+        whole(1, "here", n_steps=value)
+
+
+def test_a_field_that_is_not_whole_is_named():
+    fields_whole(Settings(), "Gear", steps=0)
+    with pytest.raises(ConfigError, match=r"^Gear: steps is 0; it must be at least 1"):
+        fields_whole(Settings(), "Gear", steps=1)
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ _PUBLIC = {
     "load": ("pendula.dynamics", "load"),
     "load_data": ("pendula.data", "open_data"),
     "read": ("pendula.data", "read"),
+    "register": ("pendula._registry", "register"),
     "rollout": ("pendula.solve", "rollout"),
     "simulate": ("pendula.systems", "simulate"),
 }

@@ -9,6 +9,7 @@ from ._errors import (
     ShapeError as ShapeError,
     Status as Status,
 )
+from ._registry import register as register
 from ._source import Source as Source
 from .data import (
     Trajectories as Trajectories,

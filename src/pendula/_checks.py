@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable
-from numbers import Integral
 from typing import Any
 
 from ._errors import ConfigError, nearest
@@ -27,6 +27,42 @@ def at_least(low: int, where: str = "", /, **values: Any) -> None:
             raise ConfigError(_said(where, name, value, f"at least {low}"))
 
 
+def whole(low: int, where: str = "", /, **values: Any) -> int:
+    """Values by name that must be whole numbers, of Python or NumPy, and not below
+    `low`; the last of them is given back as Python's.
+
+    **Raises:** `ConfigError` for the first that is not.
+
+    ```python
+    >>> from pendula._checks import whole
+    >>> whole(1, n_steps=2)
+    2
+
+    ```
+    """
+    number = low
+    for name, value in values.items():
+        try:
+            if isinstance(value, bool):
+                raise TypeError
+            number = operator.index(value)
+        except TypeError:
+            told = _said(where, name, value, f"a whole number of at least {low}")
+            raise ConfigError(told) from None
+        at_least(low, where, **{name: number})
+    return number
+
+
+def fields_whole(settings: Any, where: str = "", /, **lows: int) -> None:
+    """Attributes of a settings object that must be whole numbers, each with the least
+    that it may be.
+
+    **Raises:** `ConfigError`.
+    """
+    for name, low in lows.items():
+        whole(low, where, **{name: getattr(settings, name)})
+
+
 def fields_at_least(settings: Any, where: str = "", /, **lows: int) -> None:
     """Attributes of a settings object, each with the least that it may be.
 
@@ -34,20 +70,6 @@ def fields_at_least(settings: Any, where: str = "", /, **lows: int) -> None:
     """
     for name, low in lows.items():
         at_least(low, where, **{name: getattr(settings, name)})
-
-
-def whole(where: str = "", /, **values: Any) -> None:
-    """Values by name that must be whole numbers. **Raises:** `ConfigError`.
-
-    ```python
-    >>> from pendula._checks import whole
-    >>> whole(epochs=3)
-
-    ```
-    """
-    for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, Integral):
-            raise ConfigError(_said(where, name, value, "a whole number"))
 
 
 def positive(where: str = "", /, **values: Any) -> None:

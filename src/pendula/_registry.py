@@ -19,7 +19,22 @@ _WORDS = {"known": "law"}  # where the kind is no good noun in a sentence
 
 def register(kind: str, name: str | None = None) -> Callable[[T], T]:
     """Decorator: enter a class or function under ``kind`` (``"module"``,
-    ``"system"``, ``"known"``, ``"scheme"``, ``"study"``...)."""
+    ``"system"``, ``"known"``, ``"scheme"``, ``"study"``...).
+
+    A module of your own can be saved, and loaded where it is registered too.
+
+    **Raises:** `ConfigError` for a name that another one has.
+
+    ```python
+    >>> import equinox as eqx
+    >>> import pendula
+    >>> @pendula.register("module")
+    ... class MyUnit(eqx.Module):
+    ...     def __call__(self, x, state):
+    ...         return -x, state
+
+    ```
+    """
 
     def enter(obj: T) -> T:
         key = name or obj.__name__  # type: ignore[attr-defined]  # classes and functions have it

@@ -8,18 +8,26 @@ import pytest
 
 from pendula import ConfigError
 from pendula._precision import precision
-from pendula.depth import DenseUnit, OdeBlock, adapt, make_basis, step_errors
+from pendula.depth import (
+    ConvUnit,
+    DenseUnit,
+    OdeBlock,
+    adapt,
+    apply_batch,
+    make_basis,
+    step_errors,
+)
 from pendula.depth._adapt import EMBEDDED
 from pendula.solve import scheme
 
 
-LOCAL = {"euler": 2, "midpoint": 2, "heun": 2, "rk4": 4, "rk4_38": 4}
+LOCAL = {"euler": 2, "midpoint": 2, "heun": 2, "rk3": 3, "rk4": 4, "rk4_38": 4}
 
 
 @pytest.mark.parametrize(
     "name",
     [
-        n if n in ("heun", "rk4") else pytest.param(n, marks=pytest.mark.slow)
+        n if n in ("heun", "rk3", "rk4") else pytest.param(n, marks=pytest.mark.slow)
         for n in EMBEDDED
     ],
 )
@@ -70,6 +78,31 @@ def test_cells_are_cut_with_the_steps_and_the_function_stays(key):
     assert found.block.basis.n_basis > 4
     same = found.block.manifest("heun", 4)
     assert jnp.allclose(same(xs[0])[0], block(xs[0])[0], rtol=1e-5)
+
+
+def test_the_state_is_carried_to_the_cells_that_were_cut(key):
+    unit = ConvUnit(2, norm="batch", key=key)
+    block = OdeBlock(unit, n_basis=2, scheme="heun", init="shared")
+    xs = jax.random.normal(key, (2, 4, 4, 2))
+    state = apply_batch(block, xs, block.initial_state())[1]
+    found = adapt(block, xs, 1e-3, state=state, cells=True, rounds=1)
+    assert found.state[0].mean.shape == (3, 2)
+    found.block.check_state(found.state)
+
+
+@pytest.mark.parametrize("basis", ["polynomial", "evolved"])
+def test_a_basis_without_cells_is_not_cut(basis, key):
+    block = OdeBlock(DenseUnit(2, 8, key=key), basis, 2, init="shared")
+    with pytest.raises(ConfigError, match="has no cells to cut"):
+        adapt(block, jnp.ones((1, 2)), 1e-2, cells=True)
+    with pytest.raises(ConfigError, match="has no cells to cut"):
+        block.cut([0])
+
+
+@pytest.mark.parametrize("cell", [-1, 4])
+def test_a_cell_that_is_not_there_is_not_cut(cell, key):
+    with pytest.raises(ConfigError, match=f"no cell {cell} to cut; they are 0 to 3"):
+        sharp(key).cut([cell])
 
 
 def test_a_tolerance_must_be_positive(key):

@@ -19,6 +19,7 @@ from pendula.depth import (
     make_basis,
     project,
 )
+from pendula.depth._block import changed
 from pendula.depth._places import halved, knots, lengths, locate, stage_places
 
 
@@ -42,6 +43,30 @@ def test_each_euler_step_finds_its_own_cell():
                 (k, Fraction(1, 2)),
                 (k, Fraction(1)),
             ]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.floats(0.01, 1.0), min_size=1, max_size=5),
+    st.lists(st.integers(1, 4), min_size=5, max_size=5),
+)
+def test_steps_within_a_cell_stay_in_it(parts, cuts):
+    """Whatever rounding sums of their lengths have: some lie a bit before where their
+    cell begins, or end a bit after where it ends."""
+    total = sum(parts)
+    cells = [part / total for part in parts]
+    counts = cuts[: len(cells)]
+    steps = [v / n for v, n in zip(cells, counts, strict=True) for _ in range(n)]
+    wanted = [cell for cell, n in enumerate(counts) for _ in range(n)]
+    ends = knots(lengths(cells, "cells"))
+    places = stage_places((0.0, 0.5, 1.0), lengths(steps, "n_steps"))
+    for j in range(3):
+        assert [locate(row[j], ends)[0] for row in places] == wanted
+
+
+def test_a_length_near_a_simple_fraction_is_not_that_fraction():
+    assert lengths([0.5 + 3e-7, 0.5 - 3e-7], "steps") != (1, 1)
+    assert lengths([3e-7, 1.0 - 3e-7], "steps")[0] > 0
 
 
 @settings(max_examples=50, deadline=None)
@@ -76,10 +101,25 @@ def test_projection_on_the_same_basis_changes_nothing(name):
     basis = make_basis(name, SIZES[name])
     values = jnp.arange(float(SIZES[name])) ** 2
     same = make_basis(name, SIZES[name])
-    assert_allclose(project(values, basis, same), values, atol=1e-6)
+    assert project(values, basis, same) is values
     assert_allclose(interpolate(values, basis, same), values, rtol=1e-5)
     finer, more = basis.refine(values)
     assert_allclose(project(more, finer, basis), values, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_projection_on_an_equal_basis_changes_nothing(name):
+    """In every M up to 50. The lengths of its cells are twice as large, so that it
+    counts as another and the integrals are solved."""
+    with precision(np.float64):
+        for number in range(1, 51):
+            if name == "piecewise_linear" and number % 2:
+                continue
+            basis = make_basis(name, number)
+            other = changed(basis, cells=tuple(2 * v for v in basis.cells))
+            values = jnp.asarray(np.random.default_rng(number).normal(size=number))
+            assert other != basis
+            assert_allclose(project(values, basis, other), values, atol=1e-12)
 
 
 def test_sixteen_constants_become_means_of_pairs():
@@ -127,6 +167,11 @@ def test_an_evolved_basis_is_the_flow_of_its_equation(key):
         assert_allclose(halves[0], values[2], rtol=1e-6)
 
 
+def test_an_evolved_basis_is_not_refined():
+    with pytest.raises(ConfigError, match="cannot be refined"):
+        Evolved.of().refine(jnp.ones(2))
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
@@ -138,6 +183,9 @@ def test_an_evolved_basis_is_the_flow_of_its_equation(key):
         (("linear",), "n_basis is missing"),
         (("piecewise_constnat", 2), "piecewise_constant"),
         ((PiecewiseConstant.of(2), 3), "has 2 coefficients"),
+        ((PiecewiseConstant.of(2), None, [0.5, 0.5]), "cells of its own"),
+        (("evolved", 3), "n_basis is 3; it must be 2"),
+        (("evolved", 2, [1.0]), "without cells"),
     ],
 )
 def test_bases_that_cannot_be(settings, words):
@@ -145,7 +193,20 @@ def test_bases_that_cannot_be(settings, words):
         make_basis(*settings)
 
 
+@pytest.mark.parametrize("given", [2.0, jnp.float32(2.0), "2"])
+def test_a_number_of_steps_is_whole(given):
+    with pytest.raises(ConfigError, match=r"n_steps is .*2.* a whole number"):
+        lengths(given, "n_steps")
+
+
 def test_lengths_of_floats_are_fractions():
+    for kind in (np.int64, jnp.asarray):
+        assert lengths(kind(2), "steps") == (1, 1)
+    for kind in (np.float32, jnp.asarray):
+        assert lengths(kind([0.25, 0.75]), "steps") == (1, 3)
+    assert lengths([Fraction(1, 3), Fraction(2, 3)], "steps") == (1, 2)
+    with pytest.raises(ConfigError, match=r"nan.* must be positive"):
+        lengths([0.5, float("nan")], "steps")
     assert lengths([0.1, 0.2, 0.7], "steps") == (1, 2, 7)
     with pytest.raises(ConfigError, match="sum to 1"):
         lengths([0.5, -0.5, 1.0], "steps")

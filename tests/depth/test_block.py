@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from pendula import ConfigError, ShapeError
+import pendula
+from pendula import CheckpointError, ConfigError, DataError, ShapeError
 from pendula._errors import FitWarning
 from pendula._precision import precision
+from pendula._registry import _TABLES
 from pendula.depth import (
     ConvUnit,
     DenseUnit,
@@ -227,6 +229,84 @@ def test_a_block_survives_a_file(key, tmp_path):
     assert_array_equal(again(x)[0], block(x)[0])
 
 
+def test_a_unit_of_ones_own_survives_a_file(tmp_path, monkeypatch):
+    """As the message of one that cannot be saved advises."""
+
+    class Slow(eqx.Module):
+        rate: jax.Array
+
+        def __call__(self, x, state):
+            return -self.rate * x, state
+
+    block = OdeBlock(Slow(jnp.asarray(0.5)), n_basis=2, init="shared")
+    file = tmp_path / "block.safetensors"
+    with pytest.raises(CheckpointError, match=r'pendula\.register\("module"\)'):
+        save_tree(file, block, {})
+    monkeypatch.setitem(_TABLES, "module", dict(_TABLES["module"]))
+    pendula.register("module")(Slow)
+    save_tree(file, block, {})
+    again = jax.tree.map(jnp.asarray, load_tree(file)[0])
+    assert again(jnp.ones(3))[0].tolist() == [0.25] * 3
+
+
+def test_weights_that_evolve_in_a_block_and_in_a_file(key, tmp_path):
+    """Without a drive a residual network of one unit, again and again; the file keeps
+    the network of the basis."""
+    block = OdeBlock(DenseUnit(DIM, 5, key=key), "evolved", 2, init="shared")
+    x = jnp.arange(1.0, DIM + 1.0)
+    assert_allclose(block(x)[0], chain(repeat(block.unit, 2), x, 2), rtol=1e-5)
+    block = eqx.tree_at(lambda b: b.basis.net.bias_out, block, jnp.asarray([0.2]))
+    save_tree(tmp_path / "block.safetensors", block, {})
+    again = jax.tree.map(jnp.asarray, load_tree(tmp_path / "block.safetensors")[0])
+    assert jax.tree.structure(again) == jax.tree.structure(block)
+    assert again.basis.net.bias_out.tolist() == block.basis.net.bias_out.tolist()
+    with pytest.raises(ConfigError, match='cannot be projected onto "evolved"'):
+        block.project("evolved", 2)
+
+
+def repeat(unit, number):
+    """The first node of a unit so many times."""
+    return jax.tree.map(lambda v: jnp.stack([v[0]] * number), unit)
+
+
+def test_the_continuous_gradient_is_of_units_without_state(key):
+    block = dense(2, key, adjoint="continuous")
+    with pytest.raises(ConfigError, match="needs a unit without state"):
+        block(jnp.ones(DIM), jnp.zeros((2, 1)))
+
+
+def test_numbers_of_other_kinds(key):
+    """Of NumPy and JAX, for counts; whole numbers are no input."""
+    block = dense(2, key).manifest("rk4", np.int64(3))
+    assert block.steps == (1, 1, 1)
+    assert block.manifest(n_steps=jnp.asarray(2)).steps == (1, 1)
+    assert block.manifest(n_steps=np.asarray([0.5, 0.5])).steps == (1, 1)
+    assert make_basis("linear", np.int32(3)).n_basis == 3
+    with pytest.raises(DataError, match=r"int32.* Give x\.astype\(float\)"):
+        block(jnp.arange(DIM))
+
+
+def test_unequal_steps_keep_the_precision_of_the_input(key):
+    block = OdeBlock(
+        ConvUnit(2, norm="group", key=key), n_basis=1, n_steps=[0.25, 0.75]
+    )
+    x = jnp.ones((4, 4, 2), jnp.bfloat16)
+    assert block(x)[0].dtype == jnp.bfloat16
+
+
+@pytest.mark.parametrize("name", ["piecewise_constant", "linear", "piecewise_linear"])
+def test_steps_follow_unequal_cells(name, key):
+    """Equal ones would leave the cell of a tenth out."""
+    cells = [0.55, 0.1, 0.35]
+    number = {"piecewise_constant": 3, "linear": 4, "piecewise_linear": 6}[name]
+    block = OdeBlock(
+        DenseUnit(DIM, 5, key=key), make_basis(name, number, cells), key=key
+    )
+    nodes = block.visits(block.places()).node.ravel().tolist()
+    assert nodes == list(range(number))
+    assert block.epsilon == number
+
+
 class Wide(eqx.Module):
     """A unit that doubles the length."""
 
@@ -242,7 +322,10 @@ class Wide(eqx.Module):
         ({"n_basis": 3, "basis": "linaer"}, "linear"),
         ({"n_basis": 2, "n_steps": 0}, "n_steps is 0"),
         ({"n_basis": 2, "n_steps": [0.5, 0.6]}, "sum to 1"),
-        ({"n_basis": 2, "scheme": "leapfrog"}, "not explicit Runge-Kutta"),
+        ({"n_basis": 2, "epsilon": float("nan")}, "OdeBlock: epsilon is nan"),
+        ({"n_basis": 2, "epsilon": float("inf")}, "OdeBlock: epsilon is inf"),
+        ({"n_basis": 2, "scheme": "leapfrog"}, "not explicit Runge-Kutta.*rk3, rk4"),
+        ({"n_basis": 2, "scheme": "rk5"}, "Allowed: euler, heun, midpoint, rk3"),
         ({"n_basis": 2, "init": "equal"}, "is unknown"),
         ({"n_basis": 2, "key": None}, "redraw"),
         ({"n_basis": 2, "state_mode": "node"}, "nodes"),

@@ -189,6 +189,23 @@ def test_sweep_and_manifestation(fitted):
     assert found.parameters == sum(x.size for x in arrays)
 
 
+def test_the_reference_is_the_network_as_it_is():
+    """Not that of equal steps, nor that of its first block's: here it is worse."""
+    data, net = images(20, 1), network(units=2)
+    scaling, bias = Scaling.of(data), jnp.asarray([0.4, 0.0])
+    net = eqx.tree_at(lambda n: n.head.bias_out, net, bias)
+    odd, one = net.manifest(n_steps=[0.999, 0.001]), net.manifest(n_steps=1)
+    mixed = eqx.tree_at(lambda n: n.blocks[1], net, one.blocks[1])
+    for other in (odd, mixed):
+        found = depth_sweep(
+            other, data, scaling, schemes=("euler",), steps=np.arange(2, 3)
+        )
+        assert found.reference < float(found.accuracy[0, 0])
+        assert found.reference == accuracy(other, None, data, scaling)
+    told = manifestation(mixed, data, scaling, repeats=1)
+    assert (told.scheme, told.n_steps) == ("euler", None)
+
+
 def test_schedules():
     rate = ImageFitConfig(lr=1.0, drops=(2, 4), warmup=1.0).rate(10)
     found = [float(rate(k)) for k in (0, 10, 19, 20, 40)]

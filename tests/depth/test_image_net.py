@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from pendula import ConfigError
+from pendula import ConfigError, ShapeError
 from pendula._errors import FitWarning
 from pendula.depth import (
     ConvUnit,
@@ -17,6 +17,7 @@ from pendula.depth import (
     ResidualChain,
     apply_batch,
     recalibrate,
+    step_errors,
 )
 from pendula.depth._state import carried
 from pendula.train import load_tree, save_tree
@@ -83,7 +84,12 @@ def test_changes_reach_every_block(key):
     half = finer.interpolate("piecewise_constant", 1).manifest("midpoint", 1)
     assert [(b.scheme, b.n_steps) for b in half.blocks] == [("midpoint", 1)] * 2
     noisy = net.refine(noise=0.1, key=key)
-    assert not np.allclose(noisy.blocks[0].unit.first.weight[0], 0)
+    plain, other = (n.blocks[0].unit.first.weight for n in (finer, noisy))
+    assert_array_equal(plain[0], plain[1])
+    assert not np.array_equal(other[0], other[1])
+    assert_allclose(other, plain, rtol=0.5)
+    with pytest.raises(ConfigError, match="noise needs a key"):
+        net.refine(noise=0.1)
     with pytest.raises(ConfigError, match="residual"):
         small(key, kind="residual").refine()
 
@@ -102,6 +108,28 @@ def test_orders_and_norms(order, norm, key):
     assert net.initial_state() is None
     assert (net.last_norm is None) == (order == "post")
     assert jnp.isfinite(net(jnp.ones((8, 8, 1)))[0]).all()
+
+
+def test_a_batch_norm_wants_a_state_and_a_batch(key):
+    net = small(key, norm="batch")
+    x = jnp.ones((8, 8, 1))
+    with pytest.raises(ConfigError, match=r"no running state.*initial_state\(\)"):
+        apply_batch(net, x[None])
+    with pytest.raises(ConfigError, match="no running state"):
+        eqx.nn.inference_mode(net)(x)
+    with pytest.raises(ConfigError, match="Take apply_batch, or eqx"):
+        net(x, net.initial_state())
+
+
+def test_a_grid_finer_than_the_last_image_is_refused(key):
+    with pytest.raises(ShapeError, match=r"2 x 2 at the end.*Take a smaller pool"):
+        small(key)(jnp.ones((4, 4, 1)))
+
+
+def test_the_wide_variant():
+    wide = ImageNetConfig.wide(units=8)
+    assert (wide.width, wide.units, wide.blocks) == (64, 8, 3)
+    assert ImageNetConfig.wide(width=32).width == 32
 
 
 def block_of(key, mode, basis, number, scheme="euler", **settings):
@@ -184,6 +212,13 @@ def test_states_of_stages_are_found_by_the_nearest(key, tmp_path):
     assert small(key).with_state_mode("stages").blocks[0].state_mode == "stages"
 
 
+def test_statistics_fitted_in_a_basis_want_a_linear_one(key):
+    unit = ConvUnit(2, norm="batch", key=key)
+    block = OdeBlock(unit, "evolved", 2, state_mode="projected", init="shared")
+    with pytest.raises(ConfigError, match=r'"evolved" is not.*"nodes"'):
+        block.visits(block.places())
+
+
 def test_a_node_without_a_stage_keeps_its_statistics(key):
     """Euler with one step on two cells: a warning, and no singular fit."""
     block = block_of(key, "projected", "piecewise_constant", 2, n_steps=1)
@@ -204,7 +239,8 @@ def test_variances_stay_positive_on_hat_functions(key):
     old, new = make_basis("piecewise_constant", 8), make_basis("linear", 9)
     zero, count = jnp.zeros((8, 1)), jnp.zeros(8, jnp.int32)
     plain = NormState(zero, variances, count, False)
-    moved = carried(plain, "projected", old, new, "test")
+    with pytest.warns(FitWarning, match="1 of 9 running variances"):
+        moved = carried(plain, "projected", old, new, "test")
     assert float(moved.spread.min()) == pytest.approx(-0.255, abs=1e-3)
     assert float(moved.variance().min()) == pytest.approx(1e-5)
     at = NormState(moved.mean[2], moved.spread[2], moved.clamped[2], False)
@@ -215,6 +251,16 @@ def test_variances_stay_positive_on_hat_functions(key):
     kept = NormState(zero, jnp.log(variances), count, True)
     moved = carried(kept, "projected", old, new, "test")
     assert float(moved.variance().min()) > 1e-3
+
+
+def test_variances_that_were_held_are_told(key):
+    """Plain ones that fall steeply in depth, fitted by a straight line."""
+    unit = ConvUnit(2, norm="batch", logarithmic=False, key=key)
+    settings = {"n_steps": 3, "epsilon": 1.0, "state_mode": "projected"}
+    block = OdeBlock(unit, "linear", 2, **settings, init="shared")
+    xs = 0.01 * jax.random.normal(key, (4, 4, 4, 2))
+    with pytest.warns(FitWarning, match="held there, [0-9]+ times"):
+        recalibrate(block, block.initial_state(), [xs] * 3, 3)
 
 
 @pytest.mark.parametrize(
@@ -236,6 +282,23 @@ def test_a_refined_state_is_the_same_function(basis, key):
     assert block.carry_state(block, state) is state
 
 
+@pytest.mark.parametrize("mode", ["nodes", "projected", "stages"])
+def test_the_state_of_a_network_before_a_change_is_refused(mode, key):
+    """Read with its own indices it would give numbers, and wrong ones."""
+    block = block_of(key, mode, "piecewise_constant", 2)
+    old, xs = block.initial_state(), jnp.ones((2, 4, 4, 2))
+    others = [block.refine(steps=True)]
+    others += [block.project("piecewise_constant", 1)] if mode != "stages" else []
+    for other in others:
+        for net in (other, eqx.nn.inference_mode(other)):
+            with pytest.raises(ShapeError, match=r"new\.carry_state\(old, state\)"):
+                apply_batch(net, xs, old)
+        with pytest.raises(ShapeError, match=r"\(2, 2\)"):
+            step_errors(other, xs, old)
+        with pytest.raises(ShapeError, match="carry_state"):
+            block.carry_state(other, old)
+
+
 def test_a_state_of_unknown_kind_is_refused(key):
     block = block_of(key, "nodes", "piecewise_constant", 2)
     with pytest.raises(ConfigError, match="is not known"):
@@ -245,12 +308,41 @@ def test_a_state_of_unknown_kind_is_refused(key):
 def test_recalibrated_statistics_are_those_of_the_data(key):
     net = small(key, norm="batch", blocks=1, units=1)
     xs = 3.0 + jax.random.normal(key, (8, 8, 8, 1))
-    state = recalibrate(net, net.initial_state(), lambda k: xs, 60)
+    state = recalibrate(net, net.initial_state(), lambda k: xs, 2)
     seen = jax.vmap(net.stem)(xs)
-    assert_allclose(state["stem"].mean, seen.mean((0, 1, 2)), rtol=0.01, atol=0.01)
+    assert_allclose(state["stem"].mean, seen.mean((0, 1, 2)), rtol=1e-5, atol=1e-5)
+    assert_allclose(state["stem"].variance(), seen.var((0, 1, 2)), rtol=1e-4)
     assert recalibrate(net, None, lambda k: xs, 1) is None
     with pytest.raises(ConfigError, match="n_batches"):
         recalibrate(net, state, lambda k: xs, 0)
+    with pytest.raises(ConfigError, match="there are 1 batches"):
+        recalibrate(net, state, [xs], 2)
+
+
+@pytest.mark.parametrize(
+    ("mode", "basis", "scheme"),
+    [
+        ("nodes", "piecewise_constant", "midpoint"),
+        ("projected", "polynomial", "euler"),
+        ("stages", "linear", "euler"),
+    ],
+)
+def test_old_statistics_do_not_count_in_recalibrated_ones(mode, basis, scheme, key):
+    """Two batches weigh the same, whatever the state was and however it depends on
+    depth."""
+    block = block_of(key, mode, basis, 2, scheme, n_steps=2)
+    xs = jax.random.normal(key, (2, 4, 4, 4, 2)) + jnp.asarray([0.0, 9.0]).reshape(
+        2, 1, 1, 1, 1
+    )
+    fresh = block.initial_state()
+    stale = jax.tree.map(lambda v: v + jnp.asarray(3, v.dtype), fresh)
+    found = recalibrate(block, stale, lambda k: xs[k], 2)
+    assert jax.tree.structure(found) == jax.tree.structure(fresh)
+    for a, b in zip(found, recalibrate(block, fresh, [*xs], 2), strict=True):
+        assert_allclose(a.mean, b.mean, rtol=1e-4, atol=1e-4)
+        assert_allclose(a.spread, b.spread, rtol=1e-4, atol=1e-4)
+    if mode == "stages":
+        assert_allclose(found[0].mean[0], xs.mean((0, 1, 2, 3)), rtol=1e-5)
 
 
 def test_a_network_survives_a_file(key, tmp_path):
@@ -276,6 +368,13 @@ def test_a_network_survives_a_file(key, tmp_path):
         ({"norm": "bacth"}, "batch"),
         ({"order": "per"}, "pre"),
         ({"units": 3, "basis": "piecewise_linear"}, "must be even"),
+        ({"epsilon": float("nan")}, "epsilon is nan"),
+        ({"kind": "residual", "n_steps": 0}, "n_steps is 0"),
+        ({"kind": "residual", "epsilon": float("inf")}, "epsilon is inf"),
+        ({"kind": "residual", "scheme": "eular"}, '"euler"'),
+        ({"kind": "residual", "basis": "linaer"}, '"linear"'),
+        ({"kind": "residual", "init": "equal"}, "init"),
+        ({"kind": "residual", "state_mode": "node"}, '"nodes"'),
     ],
 )
 def test_settings_that_cannot_be(settings, words, key):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from .._checks import at_least, choice, whole
+from .._checks import at_least, choice, fields_whole, whole
 from .._errors import ConfigError
 from ._images import Images
 from ._shuffled import epoch_order
@@ -132,8 +132,7 @@ class ImageBatches:
 
     def __post_init__(self) -> None:
         choice("last", self.last, ("drop", "pad"))
-        whole(size=self.size, seed=self.seed, padding=self.padding)
-        at_least(0, seed=self.seed, padding=self.padding)
+        fields_whole(self, size=0, seed=0, padding=0)
         least = len(self.images) if self.last == "drop" else self.size
         if not 1 <= self.size <= least:
             raise ConfigError(
@@ -162,8 +161,7 @@ class ImageBatches:
 def in_order(images: Images, scaling: Scaling, size: int) -> Iterator[ImageBatch]:
     """All images once, in their order, in batches of one shape: the last one is
     filled up by images of weight 0. **Raises:** `ConfigError` for an empty batch."""
-    whole(size=size)
-    at_least(1, size=size)
+    whole(1, size=size)
     cuts = [slice(k, k + size) for k in range(0, len(images), size)]
     return (
         _filled(scaling, images.pixels[cut], images.labels[cut], size) for cut in cuts

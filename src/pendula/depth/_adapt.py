@@ -14,7 +14,6 @@ from jaxtyping import Array
 
 from .._checks import positive
 from .._errors import ConfigError
-from ._basis import AbstractLinearBasis
 from ._places import Place, halved, knots, locate, merged
 from ._state import read_node, read_row
 from ._step import explicit_step, tableau
@@ -27,10 +26,11 @@ EMBEDDED = {
     "euler": (-1 / 2, 1 / 2),
     "midpoint": (-1.0, 1.0, 0.0),
     "heun": (-1 / 2, 1 / 2, 0.0),
+    "rk3": (1 / 6, -1 / 3, 1 / 6, 0.0),
     "rk4": (0.0, 0.0, 0.0, 1 / 6, -1 / 6),
     "rk4_38": (1 / 24, -1 / 8, 1 / 8, 1 / 8, -1 / 6),
 }
-HIGHER = {"euler": "heun", "midpoint": "rk4", "heun": "rk4"}
+HIGHER = {"euler": "heun", "midpoint": "rk4", "heun": "rk4", "rk3": "rk4"}
 
 
 def step_errors(block: Any, xs: Array, state: Any = None) -> np.ndarray:
@@ -68,10 +68,16 @@ def step_errors(block: Any, xs: Array, state: Any = None) -> np.ndarray:
 def _per_sample(block: Any, xs: Array, state: Any) -> tuple[Array, Array]:
     """Squares of the error and of x after each step, `"sample step"`."""
     rule, at = tableau(block.scheme), knots(block.steps)
+    if block.scheme not in EMBEDDED:
+        raise ConfigError(
+            f'scheme "{block.scheme}" has no second rule that tells its errors. '
+            f"Manifest the block in one of {', '.join(EMBEDDED)}."
+        )
     weights = EMBEDDED[block.scheme]
     arrays, rest = eqx.partition(block.unit, eqx.is_inexact_array)
     ends = [Place(t, True) for t in at[1:]]
     places = [[*row, end] for row, end in zip(block.places(), ends, strict=True)]
+    block.check_state(state)
     found = None if state is None else block.visits(places)
     theta = [block.basis.values(arrays, row) for row in places]
 
@@ -104,13 +110,14 @@ class Adapted:
 
     **Shapes:** `errors` `"step"`: what its steps add; `history`: number of steps,
     scheme and largest error in each round; `reached`: whether all errors are below the
-    tolerance.
+    tolerance; `state`: the running statistics given, on its basis.
     """
 
     block: Any
     errors: np.ndarray
     history: tuple[tuple[int, str, float], ...]
     reached: bool
+    state: Any = None
 
 
 def adapt(
@@ -148,6 +155,8 @@ def adapt(
     ```
     """
     positive("adapt", tol=tol)
+    if cells:
+        block.cut(())  # raises where there are none
     history: list[tuple[int, str, float]] = []
     before: tuple[int, float] | None = None
     errors = step_errors(block, xs, state)
@@ -168,7 +177,8 @@ def adapt(
     if errors.max() <= tol:
         block, errors = _joined(block, xs, state, errors, tol)
         history.append((block.n_steps, block.scheme, float(errors.max())))
-    return Adapted(block, errors, tuple(history), bool(errors.max() <= tol))
+    reached = bool(errors.max() <= tol)
+    return Adapted(block, errors, tuple(history), reached, state)
 
 
 def _cut(block: Any, state: Any, which: int, cells: bool) -> tuple[Any, Any]:
@@ -177,13 +187,8 @@ def _cut(block: Any, state: Any, which: int, cells: bool) -> tuple[Any, Any]:
     new = block.solved(block.scheme, halved(block.steps, [which]))
     if not cells:
         return new, state
-    basis = block.basis
-    if not isinstance(basis, AbstractLinearBasis) or len(basis.cells) == 0:
-        raise ConfigError(
-            f'adapt: basis "{basis.name}" has no cells to cut. Leave cells=False.'
-        )
     middle = Place((at[which] + at[which + 1]) / 2, False)
-    cell, _ = locate(middle, knots(basis.cells))
+    cell, _ = locate(middle, knots(block.basis.cells))
     new = new.cut([cell])
     return new, new.carry_state(block, state)
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import abc
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
-from typing import Any, ClassVar
+from typing import Any, ClassVar, SupportsIndex
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._checks import at_least, whole
 from .._errors import ConfigError
 from .._registry import lookup, register
 from .._source import Source
@@ -88,7 +89,17 @@ class AbstractLinearBasis(AbstractBasis):
         self, coefficients: Any, which: Sequence[int]
     ) -> tuple[AbstractLinearBasis, Any]:
         """The basis with some cells cut in two, and coefficients of the same
-        function in it."""
+        function in it.
+
+        **Raises:** `ConfigError` for cells that it has not.
+        """
+        there = len(self.cells)
+        for cell in which:
+            if not 0 <= cell < there:
+                raise ConfigError(
+                    f'basis "{self.name}": there is no cell {cell} to cut; they are '
+                    f"0 to {there - 1}."
+                )
         new = self.split(which)
         return new, apply(embedding(self, new), coefficients)
 
@@ -321,13 +332,14 @@ class Polynomial(AbstractLinearBasis):
         return values[: self.n_basis]
 
     def split(self, which: Sequence[int]) -> Polynomial:
-        return Polynomial(self.cells, 2 * self.n_basis - 1)
+        raise ConfigError(
+            'basis "polynomial" has no cells to cut: it is one function on all of '
+            "depth. Project it onto a piecewise basis, or refine it."
+        )
 
-    def cut(
-        self, coefficients: Any, which: Sequence[int]
-    ) -> tuple[AbstractLinearBasis, Any]:
+    def refine(self, coefficients: Any) -> tuple[AbstractBasis, Any]:
         more = np.eye(2 * self.n_basis, self.n_basis)
-        return self.split(which), apply(more, coefficients)
+        return Polynomial(self.cells, 2 * self.n_basis - 1), apply(more, coefficients)
 
     def sites(self) -> list[Place]:
         at = np.polynomial.legendre.leggauss(self.n_basis)[0]
@@ -341,10 +353,7 @@ def _cells(
     number: int, cells: Sequence[float] | None, n_basis: int, name: str
 ) -> tuple[int, ...]:
     """Lengths of the cells of a basis, checked."""
-    if n_basis < 1:
-        raise ConfigError(
-            f'basis "{name}": n_basis is {n_basis}; it must be at least 1.'
-        )
+    at_least(1, f'basis "{name}"', n_basis=n_basis)
     if cells is None:
         return (1,) * number
     if len(cells) != number:
@@ -357,8 +366,8 @@ def _cells(
 
 def make_basis(
     basis: str | AbstractBasis,
-    n_basis: int | None = None,
-    cells: Sequence[float] | None = None,
+    n_basis: SupportsIndex | None = None,
+    cells: Iterable[float | Fraction] | None = None,
 ) -> AbstractBasis:
     """A basis by its name (`"piecewise_constant"`, `"linear"`, `"piecewise_linear"`,
     `"polynomial"`) and the number M of its coefficients, or the basis itself.
@@ -375,12 +384,13 @@ def make_basis(
     ```
     """
     if isinstance(basis, AbstractBasis):
-        if n_basis not in (None, basis.n_basis):
+        if n_basis not in (None, basis.n_basis) or cells is not None:
             raise ConfigError(
-                f"the basis has {basis.n_basis} coefficients, n_basis is {n_basis}. "
-                "Leave n_basis out."
+                f"the basis has {basis.n_basis} coefficients and cells of its own; "
+                f"n_basis is {n_basis}, cells {cells}. Leave both out."
             )
         return basis
     if n_basis is None:
         raise ConfigError(f'basis "{basis}": n_basis is missing.')
-    return lookup("depth_basis", basis).of(n_basis, cells)
+    number = whole(1, f'basis "{basis}"', n_basis=n_basis)
+    return lookup("depth_basis", basis).of(number, cells)

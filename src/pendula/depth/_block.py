@@ -6,26 +6,27 @@ import dataclasses
 import warnings
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, SupportsIndex, get_args
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
-from .._checks import choice
-from .._errors import ConfigError, FitWarning, ShapeError
+from .._checks import choice, positive
+from .._errors import ConfigError, DataError, FitWarning, ShapeError
 from .._registry import register
 from .._source import Source
 from ..nn import Convolution
 from ._adjoint import continuous_adjoint
 from ._basis import AbstractBasis, AbstractLinearBasis, make_basis
-from ._places import Place, lengths, stage_places
+from ._places import Place, Steps, lengths, stage_places
 from ._project import interpolate, project
 from ._state import (
     StateMode,
     Visits,
     carried,
+    check_fits,
     fitted,
     gathered,
     read_node,
@@ -59,8 +60,9 @@ class OdeBlock(eqx.Module):
     **Arguments:**
     - `unit`: a module called `(x, state) -> (r, state)`.
     - `basis`, `n_basis`: name and number of coefficients, or a basis.
-    - `scheme`: euler, midpoint, heun, rk4 or rk4_38. `n_steps`: number N_t of equal
-      steps, or the lengths of unequal ones; M without.
+    - `scheme`: euler, midpoint, heun, rk3, rk4 or rk4_38. `n_steps`: number N_t of
+      equal steps, or the lengths of unequal ones; M without (on unequal cells as
+      long as they are).
     - `epsilon`: time length; N_t without.
     - `init`: `"independent"` draws the unit anew for each coefficient (it must have
       `redraw`), `"shared"` starts them all as the unit is.
@@ -73,8 +75,9 @@ class OdeBlock(eqx.Module):
     - `adjoint`: `"discrete"`, the gradient of the steps; `"continuous"`, that of the
       equation, solved backwards from the output alone.
 
-    **Raises:** `ConfigError` for settings that cannot be; `ShapeError` when called
-    with a unit that changes the shape.
+    **Raises:** `ConfigError` for settings that cannot be; `DataError` when called with
+    whole numbers; `ShapeError`
+    with a unit that changes the shape, or with a state of other entries in depth.
     **Source:** Queiruga, Erichson, Taylor, Mahoney 2020, arXiv:2008.02389.
 
     ```python
@@ -116,9 +119,9 @@ class OdeBlock(eqx.Module):
         self,
         unit: Any,
         basis: str | AbstractBasis = "piecewise_constant",
-        n_basis: int | None = None,
+        n_basis: SupportsIndex | None = None,
         scheme: str = "euler",
-        n_steps: int | Sequence[float | Fraction] | None = None,
+        n_steps: Steps | None = None,
         epsilon: float | None = None,
         *,
         init: str = "independent",
@@ -131,8 +134,13 @@ class OdeBlock(eqx.Module):
         self.basis = found
         self.unit = found.start(_drawn(unit, found.n_basis, init, key))
         self.scheme = tableau(scheme).name
-        self.steps = lengths(found.n_basis if n_steps is None else n_steps, "n_steps")
+        if n_steps is None:  # on unequal cells, as they are: equal steps may miss one
+            even = len(set(found.cells)) == 1
+            self.steps = (1,) * found.n_basis if even else found.regions().cells
+        else:
+            self.steps = lengths(n_steps, "n_steps")
         self.epsilon = float(len(self.steps) if epsilon is None else epsilon)
+        positive("OdeBlock", epsilon=self.epsilon)
         self.state_mode, self.checkpoint, self.adjoint = state_mode, checkpoint, adjoint
         self.trained, self.recorded = found.n_basis, None
         choice("state_mode", state_mode, get_args(StateMode), "OdeBlock")
@@ -179,6 +187,11 @@ class OdeBlock(eqx.Module):
 
     def solve(self, x: Array, state: Any = None) -> tuple[Array, Any, Array]:
         """Output, next state, and x after each step."""
+        if not jnp.issubdtype(x.dtype, jnp.inexact):
+            raise DataError(
+                f"a block was given numbers of the type {x.dtype}; those that it moves "
+                "have fractions. Give x.astype(float)."
+            )
         plan = _Plan.of(self, state)
         step = jax.checkpoint(plan.step) if self.checkpoint else plan.step
         carry = (x, None if self.state_mode == "projected" else state)
@@ -222,14 +235,21 @@ class OdeBlock(eqx.Module):
         if of_unit is None and hasattr(self.unit, "initial_state"):
             one = jax.tree.map(lambda v: v[0] if eqx.is_array(v) else v, self.unit)
             of_unit = one.initial_state()
+        return repeated(of_unit, self._entries())
+
+    def check_state(self, state: Any) -> None:
+        """**Raises:** `ShapeError` for a state that is not one of this block's."""
+        check_fits(state, self._entries())
+
+    def _entries(self) -> int:
+        """Number of entries of a state in depth."""
         stages = self.state_mode == "stages"
-        number = sum(map(len, self._kept())) if stages else self.basis.n_basis
-        return repeated(of_unit, number)
+        return sum(map(len, self._kept())) if stages else self.basis.n_basis
 
     def manifest(
         self,
         scheme: str | None = None,
-        n_steps: int | Sequence[float | Fraction] | None = None,
+        n_steps: Steps | None = None,
     ) -> OdeBlock:
         """The same weights, evaluated by another scheme or in other steps."""
         rule = self.scheme if scheme is None else tableau(scheme).name
@@ -253,12 +273,14 @@ class OdeBlock(eqx.Module):
         choice("state_mode", mode, get_args(StateMode), "OdeBlock")
         return changed(self, state_mode=mode, recorded=None)
 
-    def project(self, basis: str | AbstractBasis, n_basis: int | None = None) -> Any:
+    def project(
+        self, basis: str | AbstractBasis, n_basis: SupportsIndex | None = None
+    ) -> Any:
         """The nearest function of another basis in place of theta(t)."""
         return self._rebased(make_basis(basis, n_basis), project)
 
     def interpolate(
-        self, basis: str | AbstractBasis, n_basis: int | None = None
+        self, basis: str | AbstractBasis, n_basis: SupportsIndex | None = None
     ) -> Any:
         """theta(t) taken at the sites of another basis: cheaper than `project`."""
         return self._rebased(make_basis(basis, n_basis), interpolate)
@@ -295,7 +317,10 @@ class OdeBlock(eqx.Module):
         return changed(new, steps=tuple(halves), recorded=None) if steps else new
 
     def cut(self, cells: Sequence[int]) -> OdeBlock:
-        """The same function on a basis some of whose cells are cut in two."""
+        """The same function on a basis some of whose cells are cut in two.
+
+        **Raises:** `ConfigError` for cells that the basis has not.
+        """
         if not isinstance(self.basis, AbstractLinearBasis):
             raise ConfigError(
                 f'basis "{self.basis.name}" has no cells to cut. Project it first.'
@@ -311,8 +336,10 @@ class OdeBlock(eqx.Module):
     def carry_state(self, old: OdeBlock, state: Any) -> Any:
         """The state of `old`, of which this block was made, on this block's basis.
 
-        **Raises:** `ConfigError` for a state of unknown kind.
+        **Raises:** `ConfigError` for a state of unknown kind; `ShapeError` for one
+        that is not of `old`.
         """
+        old.check_state(state)
         if self.state_mode == "stages":
             return None if state is None else gathered(state, old.visits(self._kept()))
         if old.state_mode != self.state_mode:
@@ -346,6 +373,7 @@ class _Plan:
 
     @staticmethod
     def of(block: OdeBlock, state: Any) -> _Plan:
+        block.check_state(state)
         rule, places = tableau(block.scheme), block.places()
         arrays, rest = eqx.partition(block.unit, eqx.is_inexact_array)
         columns, weights = _columns(block.basis, arrays, places)

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from fractions import Fraction
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, SupportsIndex, get_args
 
 import equinox as eqx
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._checks import at_least, choice, fields_at_least
+from .._checks import choice, fields_whole, positive, whole
 from .._errors import ConfigError, ShapeError
-from .._registry import register
+from .._registry import names, register
 from .._source import Source
-from ..nn import MLP, Convolution, at_least_float32
-from ._block import OdeBlock
+from ..nn import MLP, Convolution, NormState, at_least_float32
+from ._block import Init, OdeBlock
+from ._places import Steps
+from ._state import StateMode, of_norms, warn_if_clamped
+from ._step import tableau
 from ._stitch import ResidualChain, Stitch
-from ._unit import ConvUnit, SkipInit, norm_layer
+from ._unit import ConvUnit, Norm, Order, SkipInit, norm_layer
 
 
 Kind = Literal["continuous", "residual"]
@@ -77,11 +79,25 @@ class ImageNetConfig:
     """Whether steps are computed again in the backward pass."""
 
     def __post_init__(self) -> None:
-        choice("kind", self.kind, get_args(Kind), "ImageNetConfig")
-        sizes = dict.fromkeys(
-            ("classes", "channels", "width", "blocks", "units", "pool"), 1
-        )
-        fields_at_least(self, "ImageNetConfig", **sizes)
+        here = "ImageNetConfig"
+        # those of blocks for a residual network too, which has no use for them
+        words = {
+            "kind": get_args(Kind),
+            "order": get_args(Order),
+            "norm": get_args(Norm),
+            "basis": names("depth_basis"),
+            "init": get_args(Init),
+            "state_mode": get_args(StateMode),
+        }
+        for name, allowed in words.items():
+            choice(name, getattr(self, name), allowed, here)
+        tableau(self.scheme)
+        sizes = ("classes", "channels", "width", "blocks", "units", "pool")
+        fields_whole(self, here, **dict.fromkeys(sizes, 1))
+        if self.n_steps is not None:
+            whole(1, here, n_steps=self.n_steps)
+        if self.epsilon is not None:
+            positive(here, epsilon=self.epsilon)
 
     @classmethod
     def mnist(cls, **settings: Any) -> ImageNetConfig:
@@ -221,16 +237,16 @@ class ImageNet(eqx.Module):
     def manifest(
         self,
         scheme: str | None = None,
-        n_steps: int | Sequence[float | Fraction] | None = None,
+        n_steps: Steps | None = None,
     ) -> ImageNet:
         """The same weights, every block by another scheme or in other steps."""
         return self._blockwise(lambda block: block.manifest(scheme, n_steps))
 
-    def project(self, basis: Any, n_basis: int | None = None) -> ImageNet:
+    def project(self, basis: Any, n_basis: SupportsIndex | None = None) -> ImageNet:
         """Every block on another basis, as the nearest function of depth."""
         return self._blockwise(lambda block: block.project(basis, n_basis))
 
-    def interpolate(self, basis: Any, n_basis: int | None = None) -> ImageNet:
+    def interpolate(self, basis: Any, n_basis: SupportsIndex | None = None) -> ImageNet:
         """Every block on another basis, by its values there."""
         return self._blockwise(lambda block: block.interpolate(basis, n_basis))
 
@@ -367,20 +383,32 @@ def apply_batch(
 
 
 def recalibrate(
-    net: Any, state: Any, batches: Callable[[int], Any], n_batches: int
+    net: Any, state: Any, batches: Callable[[int], Any] | Sequence[Any], n_batches: int
 ) -> Any:
     """Running statistics estimated anew on `n_batches` batches, the weights being as
     they are: of use after `project` or `manifest`.
 
-    **Arguments:** `batches`: `batches(k)` are the images `"sample height width chan"`
-    of one batch.
+    They are the means over the batches, each with the same weight; what they were
+    before stays only where no stage of a block comes.
+
+    **Arguments:** `batches`: `batches(k)` or `batches[k]` are the images `"sample
+    height width chan"` of one batch.
     **Returns:** the new state (None where there is none).
+    **Raises:** `ConfigError` for no batch, or more than there are.
     """
-    at_least(1, n_batches=n_batches)
+    whole(1, "recalibrate", n_batches=n_batches)
+    batch = batches if callable(batches) else batches.__getitem__
+    if not callable(batches) and n_batches > len(batches):
+        raise ConfigError(
+            f"recalibrate: n_batches is {n_batches}, but there are {len(batches)} "
+            "batches. Give more of them, or a smaller n_batches."
+        )
     if state is None:
         return None
     training = eqx.nn.inference_mode(net, False)
     follow = eqx.filter_jit(lambda net, xs, state: apply_batch(net, xs, state)[1])
+    state = of_norms(NormState.anew, state)
     for k in range(n_batches):
-        state = follow(training, batches(k), state)
-    return state
+        state = follow(training, batch(k), state)
+    warn_if_clamped(state)
+    return of_norms(lambda node: dataclasses.replace(node, seen=None), state)

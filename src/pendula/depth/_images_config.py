@@ -8,8 +8,8 @@ import optax
 
 from .._checks import (
     choice,
-    fields_at_least,
     fields_positive,
+    fields_whole,
     not_negative,
     positive,
     whole,
@@ -80,10 +80,8 @@ class ImageFitConfig:
     """Of the order of the images, of their augmentation and of the noise."""
 
     def __post_init__(self) -> None:
-        lows = {"epochs": 0, "batch": 1, "padding": 0, "seed": 0}
-        lows |= {"refine_on_plateau": 0, "refinements": 0}
-        whole(**{name: getattr(self, name) for name in lows})
-        fields_at_least(self, **lows)
+        fields_whole(self, epochs=0, batch=1, padding=0, seed=0)
+        fields_whole(self, refine_on_plateau=0, refinements=0)
         fields_positive(self, "", "lr", "drop")
         not_negative(
             warmup=self.warmup, weight_decay=self.weight_decay, noise=self.noise
@@ -97,11 +95,9 @@ class ImageFitConfig:
         for name in ("drops", "refine_at"):
             at = getattr(self, name)
             for epoch in at:
-                whole(name, epoch=epoch)
-            if list(at) != sorted(set(at)) or (at and at[0] < 1):
-                raise ConfigError(
-                    f"{name} is {at}; epochs must be above 0 and rise. Sort them."
-                )
+                whole(1, name, epoch=epoch)
+            if list(at) != sorted(set(at)):
+                raise ConfigError(f"{name} is {at}; epochs must rise. Sort them.")
 
     def rate(self, per_epoch: int) -> optax.Schedule:
         """The learning rate by the number of updates done."""

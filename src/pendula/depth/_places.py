@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from itertools import accumulate
+from typing import Any, SupportsIndex
 
-from .._checks import at_least
+import numpy as np
+
+from .._checks import whole
 from .._errors import ConfigError
 
 
 DENOMINATOR = 10**6
-"""Lengths given as floats are taken for the nearest fraction with at most this."""
+"""A length given as a float that is a fraction with at most this, but for its rounding,
+is taken for it."""
+SAME = Fraction(1, 10**9)
+"""Depths that are no further apart are the same: knots that were summed in floats."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,11 +32,18 @@ class Place:
     ends: bool
 
 
-def lengths(given: int | Sequence[float | Fraction], what: str) -> tuple[int, ...]:
+Steps = SupportsIndex | Iterable[float | Fraction]
+"""A number of equal lengths, or lengths that sum to 1."""
+
+
+def lengths(given: Any, what: str) -> tuple[int, ...]:
     """Whole numbers in the ratio of the lengths: n equal ones, or as given.
 
-    **Raises:** `ConfigError` if there is none, one is not positive, or those given do
-    not sum to 1.
+    A float is taken for a simple fraction (0.1, 1 / 3) where it is one but for its
+    rounding, and else as it is to its last bit, so that sums of lengths are theirs.
+
+    **Raises:** `ConfigError` for a number that is not whole; if there is no length, one
+    is not positive, or those given do not sum to 1.
 
     ```python
     >>> from pendula.depth._places import lengths
@@ -38,21 +52,25 @@ def lengths(given: int | Sequence[float | Fraction], what: str) -> tuple[int, ..
 
     ```
     """
-    if isinstance(given, int):
-        at_least(1, **{what: given})
-        return (1,) * given
-    exact = [
-        v if isinstance(v, Fraction) else Fraction(v).limit_denominator(DENOMINATOR)
-        for v in given
-    ]
-    if not exact or min(exact) <= 0 or abs(float(sum(exact)) - 1.0) > 1e-5:
-        found = ", ".join(f"{float(v):g}" for v in given)
+    if np.ndim(given) == 0:
+        return (1,) * whole(1, **{what: given})
+    parts = list(given)
+    usable = bool(parts) and all(math.isfinite(v) and v > 0 for v in parts)
+    exact = [_fraction(v) for v in parts] if usable else []
+    if not usable or abs(float(sum(exact)) - 1.0) > 1e-5:
+        found = ", ".join(f"{float(v):g}" for v in parts)
         raise ConfigError(
             f"{what}: the lengths [{found}] must be positive and sum to 1. Give a "
             "number for equal lengths."
         )
     common = math.lcm(*(v.denominator for v in exact))
     return reduced([int(v * common) for v in exact])
+
+
+def _fraction(length: Any) -> Fraction:
+    exact = length if isinstance(length, Fraction) else Fraction(float(length))
+    simple = exact.limit_denominator(DENOMINATOR)
+    return simple if abs(simple - exact) <= Fraction(1, 2**52) * abs(exact) else exact
 
 
 def reduced(whole: Sequence[int]) -> tuple[int, ...]:
@@ -83,14 +101,16 @@ def knots(whole: Sequence[int]) -> tuple[Fraction, ...]:
 
 
 def locate(place: Place, ends: Sequence[Fraction]) -> tuple[int, Fraction]:
-    """The cell of a place and the local coordinate in it, 0 to 1."""
+    """The cell of a place and the local coordinate in it, 0 to 1; a place next to
+    where two cells meet is there."""
+    at = bisect_left(ends, place.t)
+    near = min(ends[max(at - 1, 0) : at + 1], key=lambda end: abs(end - place.t))
+    t = near if abs(near - place.t) <= SAME else place.t
     last = len(ends) - 2
-    inside = lambda i: (
-        place.t <= ends[i + 1] if place.ends and place.t > 0 else place.t < ends[i + 1]
-    )
+    inside = lambda i: t <= ends[i + 1] if place.ends and t > 0 else t < ends[i + 1]
     cell = next((i for i in range(last) if inside(i)), last)
     begin, end = ends[cell], ends[cell + 1]
-    return cell, (place.t - begin) / (end - begin)
+    return cell, (t - begin) / (end - begin)
 
 
 def stage_places(

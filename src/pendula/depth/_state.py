@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
@@ -10,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._errors import ConfigError
-from ..nn import NormState
+from .._errors import ConfigError, FitWarning, ShapeError
+from ..nn import NORM_FLOOR, NormState
 from ._basis import AbstractBasis, AbstractLinearBasis
 from ._places import Place, knots, locate
 from ._project import project
@@ -91,6 +92,18 @@ def unseen(found: Visits) -> int:
     return int(flat.shape[-1] - np.linalg.matrix_rank(flat))
 
 
+def check_fits(state: Any, number: int) -> None:
+    """**Raises:** `ShapeError` for a state that has not this number of entries in
+    depth: out of range, an index would be taken for the last one."""
+    for x in jax.tree.leaves(state):
+        if jnp.shape(x)[:1] != (number,):
+            raise ShapeError(
+                f"a running state of shape {jnp.shape(x)} in a block with {number} "
+                "entries in depth: it is that of a network before a change. Take it "
+                "along with new.carry_state(old, state)."
+            )
+
+
 def read_node(state: Any, node: Any) -> Any:
     """The state of one node; its index may be traced."""
     return jax.tree.map(lambda x: x[node], state)
@@ -137,15 +150,17 @@ def carried(
 ) -> Any:
     """The state of a block on another basis, by projection; counters begin anew.
 
+    Warns of variances, kept as they are and not as logarithms, that come out below
+    the least that is divided by.
+
     **Raises:** `ConfigError` for a state that is not made of `NormState`.
     """
     if state is None:
         return None
-    is_norm = lambda node: isinstance(node, NormState)
     kinds = [
         type(node).__name__
-        for node in jax.tree.leaves(state, is_leaf=is_norm)
-        if not is_norm(node)
+        for node in jax.tree.leaves(state, is_leaf=_is_norm)
+        if not _is_norm(node)
     ]
     if kinds:
         raise ConfigError(
@@ -158,11 +173,46 @@ def carried(
 
     def one(node: NormState) -> NormState:
         mean, spread = project((node.mean, node.spread), source, target)
+        low = 0 if node.logarithmic else int(jnp.sum(spread < NORM_FLOOR))
+        if low:
+            warnings.warn(
+                f"{what}: {low} of {spread.size} running variances come out below "
+                f"{NORM_FLOOR:g} on the new basis and are held there. Recalibrate, or "
+                "keep their logarithms (logarithmic=True).",
+                FitWarning,
+                stacklevel=2,
+            )
         return NormState(
             mean, spread, jnp.zeros(target.n_basis, jnp.int32), node.logarithmic
         )
 
-    return jax.tree.map(one, state, is_leaf=is_norm)
+    return of_norms(one, state)
+
+
+def of_norms(change: Callable[[NormState], NormState], state: Any) -> Any:
+    """The state with that of each norm changed; any other stays."""
+    return jax.tree.map(
+        lambda node: change(node) if _is_norm(node) else node, state, is_leaf=_is_norm
+    )
+
+
+def warn_if_clamped(state: Any) -> None:
+    """Warns of variances, kept as they are, that a fit in the basis had made smaller
+    than the least that is divided by."""
+    norms = filter(_is_norm, jax.tree.leaves(state, is_leaf=_is_norm))
+    times = sum(int(n.clamped.sum()) for n in norms if not n.logarithmic)
+    if times:
+        warnings.warn(
+            f"running variances fell below {NORM_FLOOR:g} and were held there, {times} "
+            "times. Keep their logarithms (logarithmic=True), or a state for each node "
+            'or stage (state_mode="stages").',
+            FitWarning,
+            stacklevel=3,
+        )
+
+
+def _is_norm(node: Any) -> bool:
+    return isinstance(node, NormState)
 
 
 def repeated(tree: Any, number: int) -> Any:

@@ -7,7 +7,9 @@ from typing import Any
 
 import jax
 
+from .._checks import choice
 from .._errors import ConfigError
+from .._registry import names
 from ..solve import AbstractScheme, Tableau, scheme
 
 
@@ -16,11 +18,14 @@ def tableau(which: str | AbstractScheme) -> Tableau:
 
     **Raises:** `ConfigError` for an unknown name, or a scheme without a tableau.
     """
+    explicit = [n for n in names("scheme") if isinstance(scheme(n), Tableau)]
+    if isinstance(which, str) and which not in names("scheme"):
+        choice("scheme", which, explicit)
     found = scheme(which)
     if not isinstance(found, Tableau):
         raise ConfigError(
             f'scheme "{found.name}" is not explicit Runge-Kutta, and depth is stepped '
-            "by a tableau. Use euler, midpoint, heun, rk4 or rk4_38."
+            f"by a tableau. Use one of {', '.join(explicit)}."
         )
     return found
 
@@ -45,5 +50,11 @@ def explicit_step(
 def _moved(y: Any, h: Any, weights: tuple[float, ...], slopes: list[Any]) -> Any:
     for weight, slope in zip(weights, slopes, strict=True):
         if weight:
-            y = jax.tree.map(lambda a, b, w=weight: a + (h * w) * b, y, slope)
+            part = h * weight
+            y = jax.tree.map(lambda a, b, w=part: a + _of_type(w, b) * b, y, slope)
     return y
+
+
+def _of_type(factor: Any, like: Any) -> Any:
+    """A length that is an array in the precision of what it scales, as a number is."""
+    return factor.astype(like.dtype) if isinstance(factor, jax.Array) else factor

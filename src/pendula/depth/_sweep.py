@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, SupportsIndex
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import at_least
+from .._checks import at_least, whole
 from .._errors import ConfigError
 from ..data import Images, Scaling
 from ._fit_images import accuracy, classify
@@ -23,8 +23,8 @@ class DepthSweep:
     """Accuracy on unseen images over scheme and number of steps.
 
     **Shapes:** `schemes`, `steps`: what was tried; `accuracy` `"scheme step"`;
-    `trained`: scheme and number of steps of the network as it was given, `reference`
-    its accuracy.
+    `trained`: scheme and number of steps of the network as it was given (of its
+    first block, where they differ), `reference` its accuracy.
     """
 
     schemes: tuple[str, ...]
@@ -51,7 +51,7 @@ def depth_sweep(
     *,
     state: Any = None,
     schemes: Sequence[str] = ("euler", "midpoint", "rk4"),
-    steps: Sequence[int] = (1, 2, 3, 4, 6, 8),
+    steps: Iterable[SupportsIndex] = (1, 2, 3, 4, 6, 8),
 ) -> DepthSweep:
     """The convergence test in depth: the same weights in every scheme and step.
 
@@ -64,26 +64,32 @@ def depth_sweep(
     **Source:** Queiruga, Erichson, Taylor, Mahoney 2020, arXiv:2008.02389 (the test of
     fields, here with the error on unseen images in place of the exact one).
     """
+    steps = [whole(1, "depth_sweep", steps=n) for n in steps]
     found = [
         [accuracy(net.manifest(s, n), state, images, scaling) for n in steps]
         for s in schemes
     ]
     block = net.blocks[0]
-    now = (block.scheme, block.n_steps)
-    if now[0] in schemes and now[1] in steps:
-        reference = found[list(schemes).index(now[0])][list(steps).index(now[1])]
+    now, tried = (block.scheme, block.n_steps), [(s, n) for s in schemes for n in steps]
+    alike = _common(net, "scheme") and _common(net, "steps") == (1,) * block.n_steps
+    if alike and now in tried:
+        reference = float(np.ravel(found)[tried.index(now)])
     else:
         reference = accuracy(net, state, images, scaling)
-    return DepthSweep(
-        tuple(schemes), tuple(steps), np.asarray(found), now, float(reference)
-    )
+    return DepthSweep(tuple(schemes), tuple(steps), np.asarray(found), now, reference)
+
+
+def _common(net: Any, name: str) -> Any:
+    """What all blocks have; None where they have it not, or differ."""
+    first, *rest = (getattr(block, name, None) for block in net.blocks)
+    return first if all(other == first for other in rest) else None
 
 
 @dataclasses.dataclass(frozen=True)
 class Manifestation:
     """One way to evaluate a network: `scheme` and `n_steps` (None for a residual
-    network), `accuracy` on unseen images, `seconds` for `count` of them (each of the
-    repeated runs), `parameters`: their number."""
+    network, and where blocks differ), `accuracy` on unseen images, `seconds` for
+    `count` of them (each of the repeated runs), `parameters`: their number."""
 
     scheme: str | None
     n_steps: int | None
@@ -122,11 +128,10 @@ def manifestation(
         began = time.perf_counter()
         jax.block_until_ready(infer(net, x, state))
         times.append(time.perf_counter() - began)
-    block = net.blocks[0]
     arrays = jax.tree.leaves(eqx.filter(net, eqx.is_inexact_array))
     return Manifestation(
-        getattr(block, "scheme", None),
-        getattr(block, "n_steps", None),
+        _common(net, "scheme"),
+        _common(net, "n_steps"),
         accuracy(net, state, images, scaling),
         tuple(times),
         len(part),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -104,7 +105,8 @@ class NormState(Fixed):
     **Shapes:** `mean`, `spread` `"*node chan"`; the spread is the logarithm of the
     variance (`logarithmic`, so that no mixture of states makes it negative) or the
     variance itself, which is then kept above 1e-5; `clamped` counts how often that
-    was needed.
+    was needed. `seen` is None in training; while the statistics are estimated anew it
+    is the number of batches that they are the mean of, as a function of depth too.
 
     ```python
     >>> from pendula.nn import NormState
@@ -118,6 +120,7 @@ class NormState(Fixed):
     spread: Float[Array, "*node chan"]
     clamped: Int[Array, "*node"]
     logarithmic: bool = eqx.field(static=True)
+    seen: Float[Array, "*node"] | None = None
 
     @staticmethod
     def start(size: int, logarithmic: bool = True) -> NormState:
@@ -130,17 +133,29 @@ class NormState(Fixed):
         plain = jnp.exp(self.spread) if self.logarithmic else self.spread
         return jnp.maximum(plain, NORM_FLOOR)
 
-    def follow(self, mean: Array, variance: Array, keep: float) -> NormState:
-        """The state after one more batch, of which `1 - keep` is taken over."""
+    def anew(self) -> NormState:
+        """A state that the next batches are to estimate anew, each with the same
+        weight and this one with none."""
+        seen = jnp.zeros(self.mean.shape[:-1], self.mean.dtype)
+        clamped = jnp.zeros_like(self.clamped)
+        return dataclasses.replace(self, seen=seen, clamped=clamped)
+
+    def follow(self, mean: Array, variance: Array, keep: float | Array) -> NormState:
+        """The state after one more batch, of which `1 - keep` is taken over; of a
+        state that is estimated anew, what makes it the mean of all."""
+        seen = self.seen
+        if seen is not None:
+            keep, seen = seen / (seen + 1.0), seen + 1.0
         old = jnp.exp(self.spread) if self.logarithmic else self.spread
         new = keep * jnp.maximum(old, NORM_FLOOR) + (1.0 - keep) * variance
-        low = jnp.sum(old < NORM_FLOOR).astype(jnp.int32)
+        low = jnp.sum((old < NORM_FLOOR) & (keep > 0.0)).astype(jnp.int32)
         new = jnp.maximum(new, NORM_FLOOR)
         return NormState(
             keep * self.mean + (1.0 - keep) * mean,
             jnp.log(new) if self.logarithmic else new,
             self.clamped + low,
             self.logarithmic,
+            seen,
         )
 
 
@@ -157,6 +172,8 @@ class BatchNorm(eqx.Module):
     **Shapes**: `"*space chan"` to the same, state a `NormState`.
     **Arguments:** `size`: channels; `keep`: m; `axis_name`: name of the batch axis;
     `logarithmic`: whether the state keeps the logarithm of the variance.
+    **Raises:** `ConfigError` for a size or keep that cannot be; when called without a
+    state, or in training outside of such a batch.
     **Behaviour:** `equinox.nn.inference_mode(net)` switches to the running
     statistics; the state is then left as it is.
     **Source:** Ioffe, Szegedy 2015, arXiv:1502.03167, algorithms 1 and 2.
@@ -205,15 +222,27 @@ class BatchNorm(eqx.Module):
         self.inference = inference
 
     def __call__(
-        self, x: Float[Array, "*space chan"], state: NormState
+        self, x: Float[Array, "*space chan"], state: NormState | None
     ) -> tuple[Float[Array, "*space chan"], NormState]:
         """The normalised sample and the next state."""
+        if state is None:
+            raise ConfigError(
+                "BatchNorm: there is no running state. Give the network's: that of its "
+                "fit, or net.initial_state()."
+            )
         if self.inference:
             mean, variance = state.mean, state.variance()
             return _affine(x, mean, variance, self.scale, self.bias), state
         space = tuple(range(x.ndim - 1))
         over = lambda v: jax.lax.pmean(v.mean(space), self.axis_name)
-        mean = over(at_least_float32(x))
+        try:
+            mean = over(at_least_float32(x))
+        except NameError as error:
+            raise ConfigError(
+                f'BatchNorm: there is no axis "{self.axis_name}", and in training its '
+                "statistics are those of a batch. Take apply_batch, or "
+                "eqx.nn.inference_mode(net) for one sample."
+            ) from error
         away = at_least_float32(x) - mean.reshape((1,) * len(space) + (-1,))
         variance = over(away * away)
         seen = jax.lax.stop_gradient((mean, variance))

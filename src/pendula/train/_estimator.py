@@ -12,7 +12,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from .._checks import at_least
 from .._errors import ConfigError
 
 
@@ -177,12 +176,6 @@ def number(
             f"{owner}: {name} is {value}; it must be finite and at least {low:g}{top}."
         )
     return found
-
-
-def whole(value: int, owner: str, name: str, low: int = 1) -> int:
-    """A count. **Raises:** `ConfigError`."""
-    at_least(low, owner, **{name: value})
-    return value
 
 
 def levelled(level: Any, owner: str) -> Any:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from .._checks import whole
 from .._errors import ShapeError
 from ._estimator import (
     AbstractEstimator,
@@ -18,7 +19,6 @@ from ._estimator import (
     average,
     drawn,
     number,
-    whole,
 )
 
 
@@ -85,7 +85,7 @@ class EntropySGD(AbstractEstimator):
             setattr(self, name, number(value, "EntropySGD", name))
         self.inner_lr = number(inner_lr, "EntropySGD", "inner_lr", low=1e-12)
         self.alpha = number(alpha, "EntropySGD", "alpha", below=1.0)
-        self.steps, self.apart = whole(steps, "EntropySGD", "steps"), apart
+        self.steps, self.apart = whole(1, "EntropySGD", steps=steps), apart
 
     @property
     def evaluations(self) -> int:

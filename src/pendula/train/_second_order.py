@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from .._checks import whole
 from .._errors import ConfigError
 from ._adahessian import spatial_mean
 from ._estimator import (
@@ -22,7 +23,6 @@ from ._estimator import (
     drawn,
     levelled,
     number,
-    whole,
 )
 
 
@@ -73,7 +73,7 @@ class TracePenalty(AbstractEstimator):
 
     def __init__(self, sigma: Callable[..., Any], level: Any, samples: int = 1) -> None:
         self.sigma, self.level = sigma, levelled(level, "TracePenalty")
-        self.samples = whole(samples, "TracePenalty", "samples")
+        self.samples = whole(1, "TracePenalty", samples=samples)
 
     @property
     def evaluations(self) -> int:

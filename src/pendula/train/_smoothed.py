@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from .._checks import whole
 from .._errors import ConfigError
 from ._estimator import (
     AbstractEstimator,
@@ -22,7 +23,6 @@ from ._estimator import (
     fresh,
     levelled,
     number,
-    whole,
 )
 
 
@@ -61,7 +61,7 @@ def ramp(level: Number, fraction: float, num_steps: int) -> Ramp:
     """
     if not 0.0 < fraction <= 1.0:
         raise ConfigError(f"ramp: fraction is {fraction}; it must lie in (0, 1].")
-    whole(num_steps, "ramp", "num_steps")
+    whole(1, "ramp", num_steps=num_steps)
     level = number(level, "ramp", "level")
     return Ramp(level, as_number(max(1.0, fraction * num_steps)))
 
@@ -127,7 +127,7 @@ class Smoothed(AbstractEstimator):
                 "pairs. Give an even number."
             )
         self.perturb, self.level = perturb, levelled(level, "Smoothed")
-        self.samples = whole(samples, "Smoothed", "samples")
+        self.samples = whole(1, "Smoothed", samples=samples)
         self.mix = number(mix, "Smoothed", "mix", below=1.0)
         self.antithetic = antithetic
         # a share that is not known yet may be above 0
