@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any, ClassVar, SupportsIndex
 
@@ -367,14 +367,14 @@ def _cells(
 def make_basis(
     basis: str | AbstractBasis,
     n_basis: SupportsIndex | None = None,
-    cells: Iterable[float | Fraction] | None = None,
+    cells: Sequence[float] | None = None,
 ) -> AbstractBasis:
     """A basis by its name (`"piecewise_constant"`, `"linear"`, `"piecewise_linear"`,
     `"polynomial"`) and the number M of its coefficients, or the basis itself.
 
     **Arguments:** `cells`: lengths of the cells that sum to 1; equal ones without.
     **Raises:** `ConfigError` for an unknown name (with the nearest), or an M or
-    lengths that the basis cannot have.
+    lengths that the basis cannot have; for a basis that is given, with cells.
 
     ```python
     >>> from pendula.depth import make_basis

@@ -61,8 +61,8 @@ class OdeBlock(eqx.Module):
     - `unit`: a module called `(x, state) -> (r, state)`.
     - `basis`, `n_basis`: name and number of coefficients, or a basis.
     - `scheme`: euler, midpoint, heun, rk3, rk4 or rk4_38. `n_steps`: number N_t of
-      equal steps, or the lengths of unequal ones; M without (on unequal cells as
-      long as they are).
+      equal steps, or the lengths of unequal ones; M without (on unequal
+      cells each as long as the part of depth of its coefficient).
     - `epsilon`: time length; N_t without.
     - `init`: `"independent"` draws the unit anew for each coefficient (it must have
       `redraw`), `"shared"` starts them all as the unit is.
@@ -76,8 +76,8 @@ class OdeBlock(eqx.Module):
       equation, solved backwards from the output alone.
 
     **Raises:** `ConfigError` for settings that cannot be; `DataError` when called with
-    whole numbers; `ShapeError`
-    with a unit that changes the shape, or with a state of other entries in depth.
+    whole numbers; `ShapeError` with a unit that changes the shape, or a state that has
+    other entries in depth.
     **Source:** Queiruga, Erichson, Taylor, Mahoney 2020, arXiv:2008.02389.
 
     ```python
@@ -134,7 +134,7 @@ class OdeBlock(eqx.Module):
         self.basis = found
         self.unit = found.start(_drawn(unit, found.n_basis, init, key))
         self.scheme = tableau(scheme).name
-        if n_steps is None:  # on unequal cells, as they are: equal steps may miss one
+        if n_steps is None:  # where cells are unequal, equal steps may miss one
             even = len(set(found.cells)) == 1
             self.steps = (1,) * found.n_basis if even else found.regions().cells
         else:
