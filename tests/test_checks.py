@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from pendula._checks import (
@@ -10,6 +11,7 @@ from pendula._checks import (
     fields_positive,
     not_negative,
     positive,
+    whole,
 )
 from pendula._errors import ConfigError
 
@@ -24,6 +26,7 @@ def test_what_is_allowed_passes():
     fields_at_least(Settings(), steps=0)
     positive(lr=1e-300)
     not_negative(drag=0.0)
+    whole(1, steps=1, batch=np.int64(7))
 
 
 @pytest.mark.parametrize("value", [0, -3, math.nan, None])
@@ -32,6 +35,12 @@ def test_too_small_no_number_and_nothing_are_refused(value):
         at_least(1, steps=value)
     with pytest.raises(ConfigError, match=rf"^Adam: lr is {value}; .* above 0\.$"):
         positive("Adam", lr=value)
+
+
+@pytest.mark.parametrize("value", [0, 2.0, True, math.nan, None, "3"])
+def test_what_is_no_whole_number_is_refused(value):
+    with pytest.raises(ConfigError, match=rf"^Net: k is {value}; .* at least 1\.$"):
+        whole(1, "Net", k=value)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from ._errors import ConfigError, nearest
 
 
@@ -24,6 +26,24 @@ def at_least(low: int, where: str = "", /, **values: Any) -> None:
     for name, value in values.items():
         if value is None or not value >= low:
             raise ConfigError(_said(where, name, value, f"at least {low}"))
+
+
+def whole(low: int, where: str = "", /, **values: Any) -> None:
+    """Values by name that must be whole numbers (NumPy's too) and not below `low`.
+
+    **Raises:** `ConfigError` for the first that is not.
+
+    ```python
+    >>> from pendula._checks import whole
+    >>> whole(1, points=51)
+
+    ```
+    """
+    for name, value in values.items():
+        kinds = (int, np.integer)
+        if isinstance(value, bool) or not isinstance(value, kinds) or value < low:
+            must = f"a whole number of at least {low}"
+            raise ConfigError(_said(where, name, value, must))
 
 
 def fields_at_least(settings: Any, where: str = "", /, **lows: int) -> None:
