@@ -27,7 +27,7 @@ def test_what_is_allowed_passes():
     fields_at_least(Settings(), steps=0)
     positive(lr=1e-300)
     not_negative(drag=0.0)
-    whole(steps=-3, seed=np.int32(4))
+    whole(1, steps=1, batch=np.int64(7))
 
 
 @pytest.mark.parametrize("value", [0, -3, math.nan, None])

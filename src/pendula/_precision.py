@@ -22,6 +22,14 @@ def precision(dtype: Any) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def exact_products(dtype: Any) -> Iterator[None]:
+    """As `precision`, and products of matrices are not shortened: accelerators would
+    round the factors of float32 to fewer digits, which differences do not survive."""
+    with precision(dtype), jax.default_matmul_precision("highest"):
+        yield
+
+
 def to_host(tree: Any) -> Any:
     """JAX arrays -> NumPy arrays: a float64 JAX array that leaves its scope would
     silently become float32 at its next operation; keys are left alone."""

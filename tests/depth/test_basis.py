@@ -12,7 +12,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from pendula import ConfigError
 from pendula._precision import precision
 from pendula.depth import (
+    DenseUnit,
     Evolved,
+    OdeBlock,
     PiecewiseConstant,
     Place,
     interpolate,
@@ -165,6 +167,25 @@ def test_an_evolved_basis_is_the_flow_of_its_equation(key):
         assert not np.allclose(values, wanted)
         halves = moved.values(start, [Place(Fraction(1, 2), False)])
         assert_allclose(halves[0], values[2], rtol=1e-6)
+        # one function, wherever else it is asked for
+        thirds = [Place(Fraction(k, 3), False) for k in range(3)]
+        some = moved.values(start, [*at, *thirds])
+        assert_array_equal(some[:4], values)
+        assert_allclose(moved.values(start, thirds[2:])[0], some[-1], rtol=1e-15)
+
+
+def test_an_evolved_basis_is_drawn_from_the_key_of_its_block(key):
+    unit = DenseUnit(1, 1, key=key)
+    blocks = [
+        OdeBlock(unit, "evolved", 2, key=k)
+        for k in (jax.random.key(1), jax.random.key(2), jax.random.key(1))
+    ]
+    first, second, again = (block.basis.net.weight_in for block in blocks)
+    assert not np.allclose(first, second)
+    assert_array_equal(first, again)
+    own = Evolved.of(2, key=key)
+    kept = OdeBlock(unit, own, key=key).basis.net
+    assert_array_equal(kept.weight_in, own.net.weight_in)
 
 
 def test_an_evolved_basis_is_not_refined():

@@ -230,7 +230,8 @@ def test_schedules():
         ({"schedule": "cosin"}, '"cosine"'),
         ({"precision": "float16"}, "float32, bfloat16"),
         ({"refine_at": (3, 2)}, "Sort them"),
-        ({"drops": (0,)}, "above 0"),
+        ({"drops": (0,)}, "drops: epoch is 0; it must be at least 1"),
+        ({"drops": (5, 2)}, "epochs must rise"),
     ],
 )
 def test_settings_that_cannot_be(settings, text):

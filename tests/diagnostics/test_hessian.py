@@ -8,14 +8,17 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from pendula._errors import ConfigError, DataError, ShapeError
+from pendula.depth import DenseUnit, OdeBlock
 from pendula.diagnostics import (
     GaussNewtonOperator,
     HessianOperator,
+    ScaledCurvature,
     spectral_density,
     top_eigenvalues,
     trace,
 )
 from pendula.diagnostics._krylov import Krylov
+from pendula.diagnostics._products import _apply
 from pendula.nn import MLP
 
 
@@ -59,6 +62,23 @@ def test_top_eigenvalues_of_a_known_spectrum(op):
     smallest = top_eigenvalues(op, 2, "smallest")
     np.testing.assert_allclose(smallest.values, [-7.0, -0.5], rtol=1e-6)
     assert found.sharpness(0.1) == pytest.approx(0.5)
+
+
+def test_sharpness_is_that_of_the_largest_or_refused():
+    """Spectrum 5, -9, 2: the first in magnitude is not the largest."""
+    a = jnp.asarray([5.0, -9.0, 2.0])
+    three = HessianOperator(lambda w, _: 0.5 * jnp.sum(a * w**2), np.ones(3, "f4"))
+    with pytest.raises(ConfigError, match='which="largest"'):
+        top_eigenvalues(three).sharpness(0.1)
+    with pytest.raises(ConfigError, match='which="largest"'):
+        top_eigenvalues(three, 2, "smallest").sharpness(0.1)
+    for found in (
+        top_eigenvalues(three, 1, "largest"),
+        top_eigenvalues(three, 2),
+        top_eigenvalues(three, 3, "smallest"),
+        top_eigenvalues(three, 2, method="power"),
+    ):
+        assert found.sharpness(0.1) == pytest.approx(0.25, rel=1e-3)
 
 
 def test_power_iteration_ends_near(op):
@@ -241,6 +261,51 @@ def test_batches_count_by_their_size(problem, whole):
     assert op.value == pytest.approx(whole.value, rel=1e-13)
 
 
+def test_data_may_hold_what_is_no_array():
+    """In one batch and in two."""
+
+    def loss(w, batch):
+        x, name, doubled = batch
+        assert name == "name"
+        return jnp.mean(jnp.sin(w[0] * x)) * (2.0 if doubled else 1.0)
+
+    data = (np.linspace(0.0, 1.0, 4, dtype="f4"), "name", True)
+    one, two = (HessianOperator(loss, np.ones(1, "f4"), data, b) for b in (4, 2))
+    np.testing.assert_allclose(two(np.ones(1)), one(np.ones(1)), rtol=1e-6)
+
+
+def test_convolutions_stay_out_of_compiled_loops():
+    """In one they are fifty times slower; three batches of 2, 2 and 1 images."""
+    x = np.random.default_rng(0).normal(size=(5, 1, 4, 4)).astype(np.float32)
+    net = eqx.nn.Conv2d(1, 2, 3, padding=1, key=jax.random.key(0))
+    loss = lambda net, x: jnp.mean(
+        jnp.sin(jax.vmap(jax.checkpoint(lambda x: net(x)))(x))
+    )
+    whole, op = (HessianOperator(loss, net, x, b) for b in (None, 2))
+    v = np.linspace(-1.0, 1.0, op.size)
+    np.testing.assert_allclose(op(v), whole(v), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(op.gradient, whole.gradient, rtol=1e-4, atol=1e-6)
+    assert op.value == pytest.approx(whole.value, rel=1e-5)
+    _, _, form, arrays = op._machine.prepared
+    program = _apply.lower(form, arrays, v.astype("f4"), x[:2]).as_text()
+    assert "stablehlo.convolution" in program
+    assert "stablehlo.while" not in program
+
+
+def test_products_are_not_shortened_on_accelerators():
+    seen = []
+
+    def loss(w, x):
+        seen.append(jax.config.jax_default_matmul_precision)
+        return jnp.mean((x @ w) ** 2)
+
+    x = np.ones((3, 2), "f4")
+    for size in (None, 2):
+        HessianOperator(loss, np.ones(2, "f4"), x, size)(np.ones(2))
+    assert set(seen) == {"highest"}
+    assert jax.config.jax_default_matmul_precision is None
+
+
 def test_the_loss_is_traced_once(problem):
     count = 0
 
@@ -287,6 +352,19 @@ def test_a_part_is_a_diagonal_block(whole, dense):
     tree = part.tree(v)
     assert tree.weight_in.shape == (8, 2)
     assert tree.weight_out is None
+
+
+def test_a_part_of_a_part_is_what_is_in_both():
+    params = {"a": np.ones(2, "f4"), "b": np.ones(3, "f4"), "c": np.ones(1, "f4")}
+    loss = lambda p, _: sum(jnp.sum(x**3) for x in p.values())
+    op = HessianOperator(loss, params, where=lambda p: (p["a"], p["b"]))
+    part = op.part(lambda p: (p["b"], p["c"]))
+    assert list(part.slices) == ["['b']"]
+    np.testing.assert_allclose(part(np.ones(3)), 6.0)
+    scaled = ScaledCurvature(op, np.arange(5.0)).part(lambda p: (p["b"], p["c"]))
+    np.testing.assert_allclose(scaled(np.ones(3)), [24.0, 54.0, 96.0])
+    with pytest.raises(ConfigError, match="the part that was chosen holds no"):
+        op.part(lambda p: p["c"])
 
 
 def test_gauss_newton_is_positive_and_exact_where_the_network_is_linear(problem):
@@ -390,6 +468,66 @@ def test_a_gradient_that_is_not_finite_names_the_array():
     third = HessianOperator(lambda p, _: jnp.sum(p**1.5), np.zeros(2))
     with pytest.raises(DataError, match="no second derivative"):
         third(np.ones(2))
+
+
+def test_what_is_not_finite_is_blamed_on_what_it_comes_from(op):
+    with pytest.raises(DataError, match="entry 1 of the vector is not finite"):
+        op(np.where(np.arange(N) == 1, np.nan, 1.0))
+    lost = HessianOperator(
+        lambda p, x: jnp.sum(p**2) + jnp.mean(x), np.ones(2, "f4"), np.full(2, np.nan)
+    )
+    with pytest.raises(DataError, match="the loss is nan although its gradient"):
+        lost.value  # noqa: B018
+
+
+def test_the_place_cannot_be_moved_by_accident(op):
+    with pytest.raises(ValueError, match="read-only"):
+        op.flat[0] = 1.0
+    scale = np.ones(N)
+    scaled = ScaledCurvature(op, scale)
+    scale[0] = 2.0
+    assert scaled.scale[0] == 1.0
+
+
+def test_losses_that_have_no_product():
+    with pytest.raises(ShapeError, match="a number of type int32; expected a scalar"):
+        HessianOperator(lambda p, _: jnp.asarray(1), np.ones(2, "f4"))
+
+    class Unhashable:
+        __hash__ = None
+
+        def __call__(self, w, _):
+            return jnp.sum(w**2)
+
+    with pytest.raises(ConfigError, match=r"has to be hashable \(unhashable type"):
+        HessianOperator(Unhashable(), np.ones(2, "f4"))
+
+    unit = DenseUnit(1, 1, key=jax.random.key(0))
+    block = OdeBlock(unit, n_basis=1, adjoint="continuous")
+    loss = lambda block, x: jnp.mean(jax.vmap(lambda x: block(x)[0])(x) ** 2)
+    op = HessianOperator(loss, block, np.ones((2, 1), "f4"))
+    with pytest.raises(ConfigError, match='adjoint="discrete"'):
+        op(np.ones(op.size))
+
+
+def test_numbers_that_are_no_whole_ones(op):
+    whole = "must be a whole number"
+    for wrong in (
+        lambda: top_eigenvalues(op, True),
+        lambda: top_eigenvalues(op, max_steps=-5),
+        lambda: trace(op, probes=True),
+        lambda: spectral_density(op, points=1),
+    ):
+        with pytest.raises(ConfigError, match=whole):
+            wrong()
+    with pytest.raises(ConfigError, match="tol is -1"):
+        top_eigenvalues(op, tol=-1.0)
+    with pytest.raises(ConfigError, match="tol is nan"):
+        trace(op, tol=float("nan"))
+    with pytest.raises(ConfigError, match="power iteration has no repeated"):
+        top_eigenvalues(op, method="power", repeated=True)
+    with pytest.raises(ConfigError, match="power iteration has no max_steps"):
+        top_eigenvalues(op, method="power", max_steps=9)
 
 
 def test_settings_are_checked(op):

@@ -1,20 +1,23 @@
 """Landscapes against closed forms: planes, lines, filters, memory."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from pendula._errors import ConfigError, DataError, ShapeError
+from pendula.depth import ConvUnit, OdeBlock
 from pendula.diagnostics import (
     GaussNewtonOperator,
     HessianOperator,
     Landscape,
+    ScaledCurvature,
     landscape,
     line_to,
     random_directions,
 )
-from pendula.nn import MLP
+from pendula.nn import MLP, Convolution
 
 
 def made(values, low=-1.0, high=1.0):
@@ -95,6 +98,99 @@ def test_filters_are_as_long_as_those_of_the_parameters():
     np.testing.assert_allclose(norms, np.sqrt(50.0), rtol=1e-5)
 
 
+def by_output(array, out, nodes=0):
+    """Rows of one filter each, `"filter number"`."""
+    array = np.moveaxis(np.asarray(array), out, nodes)
+    return array.reshape((int(np.prod(array.shape[: nodes + 1])), -1))
+
+
+def test_a_filter_is_what_leads_to_one_output():
+    """Of every layer that stores them in another way; biases stay."""
+    keys = jax.random.split(jax.random.key(0), 4)
+    nets = {
+        "mlp": MLP(1, 2, width=3, depth=3, key=keys[0]),
+        "ours": Convolution(2, 3, use_bias=True, key=keys[1]),
+        "theirs": eqx.nn.Conv2d(2, 3, 3, key=keys[2]),
+        "block": OdeBlock(
+            ConvUnit(2, norm="group", order="post", key=keys[3]),
+            n_basis=2,
+            key=keys[3],
+        ),
+    }
+    moved = lambda x: x + 0.5 if eqx.is_inexact_array(x) else x  # no bias is zero
+    nets = jax.tree.map(moved, nets)
+    op = HessianOperator(lambda nets, _: jnp.sum(nets["mlp"].weight_out), nets)
+    d = op.tree(random_directions(op, 1, key=jax.random.key(1))[0])
+    weights = {
+        "mlp in": (lambda n: n["mlp"].weight_in, 0, 0),
+        "mlp hidden": (lambda n: n["mlp"].weight_hidden, 1, 1),
+        "mlp out": (lambda n: n["mlp"].weight_out, 0, 0),
+        "ours": (lambda n: n["ours"].weight, -1, 0),
+        "theirs": (lambda n: n["theirs"].weight, 0, 0),
+        "first": (lambda n: n["block"].unit.first.weight, -1, 1),
+        "second": (lambda n: n["block"].unit.second.weight, -1, 1),
+    }
+    for where, out, nodes in weights.values():
+        ours, theirs = (by_output(where(n), out, nodes) for n in (d, nets))
+        ratio = np.linalg.norm(ours, axis=1) / np.linalg.norm(theirs, axis=1)
+        np.testing.assert_allclose(ratio, 1.0, rtol=1e-5)
+        assert len(ours) > 1
+    count = lambda tree: sum(np.count_nonzero(x) for x in jax.tree.leaves(tree))
+    # nothing but these moves: no bias, no scale of a norm
+    assert count(d) == sum(where(nets).size for where, _, _ in weights.values())
+
+
+def test_units_of_their_own_change_no_place():
+    """A line and filters lead to the same parameters whatever is their unit."""
+    a = jnp.asarray([[1.0, 2.0], [3.0, 0.5]])
+    op = HessianOperator(
+        lambda w, _: jnp.sum(a.astype(w.dtype) * w**2), np.ones((2, 2)) * 0.5
+    )
+    scaled = ScaledCurvature(op, [2.0, 0.5, 4.0, 1.0])
+    other = np.array([[1.0, -1.0], [0.0, 2.0]])
+    line = landscape(scaled, line_to(scaled, other), span=(0.0, 1.0), points=2)
+    np.testing.assert_allclose(line.loss, [6.5 / 4, 1.0 + 2.0 + 0.5 * 4.0])
+    key = jax.random.key(0)
+    found = random_directions(scaled, 2, key=key) * scaled.scale
+    np.testing.assert_allclose(found, random_directions(op, 2, key=key))
+    twice = ScaledCurvature(scaled, np.full(4, 2.0))
+    np.testing.assert_allclose(2.0 * line_to(twice, other), line_to(scaled, other))
+    stiff = ScaledCurvature(op, [1.0, 0.0, 1.0, 1.0])
+    with pytest.raises(ConfigError, match="differ where the unit"):
+        line_to(stiff, other)
+    with pytest.raises(ConfigError, match="all filters have the length 0"):
+        random_directions(ScaledCurvature(op, np.zeros(4)), key=key)
+    with pytest.raises(ConfigError, match="has the length 0"):
+        landscape(scaled, np.ones(4), relative=True, points=3)
+
+
+def test_a_barrier_between_two_valleys_is_rough():
+    assert made([1.0, 10.0, 1.0]).roughness() == pytest.approx(2.0)
+    assert made([1.0, 10.0, 1.0001]).roughness() == pytest.approx(2.0, rel=1e-4)
+    assert made([1.0, 1.2, 1.0]).roughness() == pytest.approx(2.0)
+    assert made([1.0, 10.0, 100.0]).roughness() == pytest.approx(0.0, abs=1e-12)
+    # a low barrier in a deep valley counts by the depth of that
+    assert made([1e4, 1.0, 10.0, 1.0, 1e4]).roughness() == pytest.approx(0.25)
+    assert made([[1.0, 10.0, 1.0]] * 3).roughness() == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize("values", [[1.0, 10.0, np.nan], np.diag([3.0, 2.0, 1.0]) + 1])
+def test_plots_are_logarithmic_and_mark_the_place(values):
+    plt = pytest.importorskip("matplotlib.pyplot")
+    found = made(values)
+    ax = found.plot()
+    if found.beta is None:
+        assert ax.get_yscale() == "log"
+        assert ax.lines[1].get_xdata()[0] == 0.0
+    else:
+        np.testing.assert_allclose(ax.images[0].get_array(), np.log10(found.loss.T))
+        assert ax.images[0].get_extent() == [-1.5, 1.5, -1.5, 1.5]
+        assert ax.lines[0].get_xydata().tolist() == [[0.0, 0.0]]
+    with pytest.raises(DataError, match="nothing to draw"):
+        made([0.0, -1.0]).plot(ax)
+    plt.close("all")
+
+
 def test_roughness_counts_valleys():
     x = np.linspace(-1.0, 1.0, 401)
     one = made(10.0 ** (x**2 + 0.3 * x))
@@ -134,7 +230,15 @@ def test_grids_that_do_not_fit_are_refused(op):
 def test_settings_are_checked(op):
     with pytest.raises(ConfigError, match="lower end below"):
         landscape(op, span=(1.0, -1.0))
-    with pytest.raises(ConfigError, match="points 1"):
+    with pytest.raises(ConfigError, match="two numbers"):
+        landscape(op, span=(-1.0, np.inf))
+    with pytest.raises(ConfigError, match="at_once is 0"):
+        landscape(op, at_once=0)
+    with pytest.raises(ConfigError, match="has the length 0"):
+        landscape(op, relative=True, points=3)
+    with pytest.raises(DataError, match="no value of the landscape is finite"):
+        landscape(op, np.full(3, np.nan), points=3)
+    with pytest.raises(ConfigError, match="points is 1;"):
         landscape(op, points=1)
     with pytest.raises(ShapeError, match=r"\(3, 3\); expected \(3,\)"):
         landscape(op, np.eye(3), points=3)

@@ -90,6 +90,14 @@ def test_vectors_and_pytrees_of_points(net):
     np.testing.assert_allclose(found.matrix[1::2, 1::2], 4 * found.matrix[::2, ::2])
 
 
+def test_modes_and_empty_arrays():
+    """Dropout is off, as for the Hessian; an array of size 0 has no slope."""
+    params = {"w": np.ones(2), "none": np.ones((0, 3)), "drop": eqx.nn.Dropout(0.5)}
+    line = lambda p, x: p["w"][0] + p["w"][1] * p["drop"](x)
+    found = tangent_kernel({"u": (line, np.array([0.0, 1.0]))}, params)
+    np.testing.assert_allclose(found.matrix, [[1.0, 1.0], [1.0, 2.0]])
+
+
 def test_bad_input(net, kernel):
     value = lambda net, p: net(p)[0]
     with pytest.raises(ConfigError, match="no terms"):
@@ -102,6 +110,16 @@ def test_bad_input(net, kernel):
         tangent_kernel({"u": (value, (np.ones(3), np.ones(4)))}, net)
     with pytest.raises(ConfigError, match="no floating arrays"):
         tangent_kernel({"u": (value, np.ones((3, 2)))}, {"a": 3})
+    with pytest.raises(ConfigError, match="no floating arrays"):
+        tangent_kernel({"u": (value, np.ones((3, 2)))}, np.ones(0))
+    with pytest.raises(ConfigError, match="complex parameters"):
+        tangent_kernel({"u": (lambda w, p: w * p, np.ones(3))}, np.ones(1) + 1j)
+    with pytest.raises(ShapeError, match='residual of term "u" is dict'):
+        tangent_kernel({"u": (lambda w, p: {"a": w * p}, np.ones(3))}, np.ones(1))
+    with pytest.raises(ShapeError, match='residual of term "u" is complex128'):
+        tangent_kernel(
+            {"u": (lambda w, p: jax.lax.complex(w, w), np.ones(3))}, np.ones(1)
+        )
     with pytest.raises(DataError, match='"root" are not finite'):
         tangent_kernel(
             {"root": (lambda w, p: jnp.sqrt(w) * p, np.ones(2))}, np.zeros(1)

@@ -15,6 +15,12 @@ from pendula.solve import scheme
 
 
 LAYERS = {
+    "around": lambda k: eqx.nn.Conv1d(
+        2, 2, 3, padding="SAME", padding_mode="CIRCULAR", use_bias=False, key=k
+    ),
+    "wide": lambda k: eqx.nn.Conv1d(
+        2, 2, 3, padding=2, dilation=2, use_bias=False, key=k
+    ),
     "linear": lambda k: eqx.nn.Linear(6, 6, use_bias=False, key=k),
     "convolution": lambda k: eqx.nn.Conv2d(2, 2, 3, padding=1, use_bias=False, key=k),
     "one axis": lambda k: eqx.nn.Conv1d(2, 2, 5, padding=2, use_bias=False, key=k),
@@ -25,6 +31,8 @@ SHAPES = {
     "linear": (6,),
     "convolution": (2, 3, 4),
     "one axis": (2, 7),
+    "around": (2, 4),
+    "wide": (2, 5),
 }
 
 
@@ -90,5 +98,21 @@ def test_layers_without_an_adjoint_are_refused(key):
         SymmetricMix(eqx.nn.Conv1d(2, 2, 2, key=key), 0.0)
     with pytest.raises(ConfigError, match="the stride is"):
         SymmetricMix(eqx.nn.Conv1d(2, 2, 3, stride=2, key=key), 0.0)
-    with pytest.raises(ConfigError, match="has no weight"):
-        SymmetricMix(eqx.nn.Identity(), 0.0)
+    for layer in (
+        eqx.nn.Identity(),
+        eqx.nn.LayerNorm((3, 3)),
+        eqx.nn.Embedding(3, 3, key=key),
+    ):
+        with pytest.raises(ConfigError, match="has no weight"):
+            SymmetricMix(layer, 0.0)
+    conv = lambda **more: eqx.nn.Conv1d(2, 2, 3, key=key, **more)
+    for mode in ("REFLECT", "REPLICATE"):
+        with pytest.raises(ConfigError, match=f"padding_mode is {mode}"):
+            SymmetricMix(conv(padding="SAME", padding_mode=mode), 0.0)
+    for padding in (0, 2, "VALID"):
+        with pytest.raises(ConfigError, match="does not keep the size"):
+            SymmetricMix(conv(padding=padding), 0.0)
+    with pytest.raises(ConfigError, match="2 groups"):
+        SymmetricMix(eqx.nn.Conv1d(4, 2, 3, padding=1, groups=2, key=key), 0.0)
+    with pytest.raises(ConfigError, match="beta is nan"):
+        SymmetricMix(conv(padding=1), float("nan"))

@@ -20,6 +20,7 @@ from .._source import Source
 from ..nn import Convolution
 from ._adjoint import continuous_adjoint
 from ._basis import AbstractBasis, AbstractLinearBasis, make_basis
+from ._evolved import Evolved
 from ._places import Place, Steps, lengths, stage_places
 from ._project import interpolate, project
 from ._state import (
@@ -94,6 +95,7 @@ class OdeBlock(eqx.Module):
     """
 
     source: ClassVar[Source] = Source("Queiruga2020", "ContinuousNet")
+    stacked: ClassVar[tuple[str, ...]] = ("unit",)
 
     unit: Any
     basis: AbstractBasis
@@ -131,6 +133,8 @@ class OdeBlock(eqx.Module):
         key: PRNGKeyArray | None = None,
     ) -> None:
         found = make_basis(basis, n_basis)
+        if isinstance(basis, str) and isinstance(found, Evolved) and key is not None:
+            found = found.redraw(jax.random.fold_in(key, found.n_basis))
         self.basis = found
         self.unit = found.start(_drawn(unit, found.n_basis, init, key))
         self.scheme = tableau(scheme).name

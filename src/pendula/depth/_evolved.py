@@ -35,9 +35,11 @@ class Evolved(AbstractBasis):
     Each weight has a start $\theta_0$ and a drive d, the two coefficients; the network
     N of three numbers is shared by all weights of the block and starts at zero. The
     drives start at zero too: at first the weights do not depend on depth. Solved by
-    RK4 in eighths of depth; between them by a shorter step.
+    RK4 in eighths of depth; between them by a shorter step from the last one, so that
+    theta(t) does not depend on where else it is asked for.
 
-    **Shapes**: M = 2. The basis holds N, which is trained with the rest.
+    **Shapes**: M = 2. The basis holds N, which is trained with the rest; `OdeBlock`
+    draws its hidden weights from its own key.
     **Raises:** `ConfigError` for another M, or when asked to refine.
     **Source:** Zhang, Yao, Gholami, Keutzer, Gonzalez, Biros, Mahoney 2019,
     arXiv:1906.04596: weights with a differential equation of their own;
@@ -87,38 +89,52 @@ class Evolved(AbstractBasis):
         rest = lambda v: jnp.concatenate([v[:1], jnp.zeros_like(v[1:])])
         return jax.tree.map(lambda v: rest(v) if eqx.is_inexact_array(v) else v, drawn)
 
-    def values(self, coefficients: Any, places: Sequence[Place]) -> Any:
-        wanted = sorted({p.t for p in places})
-        stops = sorted({*wanted, *(Fraction(k, STEPS) for k in range(STEPS + 1))})
-        order = [stops.index(p.t) for p in places]
+    def redraw(self, key: PRNGKeyArray) -> Evolved:
+        """The same basis with fresh random weights of its network."""
+        return Evolved(self.cells, self.net.redraw(key))
 
-        def one(v: Any) -> Any:
-            path = self._path(v, stops)
-            return path[jnp.asarray(order)]
+    def values(self, coefficients: Any, places: Sequence[Place]) -> Any:
+        eighths = [int(p.t * STEPS) for p in places]
+        rests = [p.t - Fraction(k, STEPS) for p, k in zip(places, eighths, strict=True)]
+        between = [k for k, rest in enumerate(rests) if rest]
+
+        def one(both: Any) -> Any:
+            at = lambda x: jnp.asarray([float(v) for v in x], both.dtype)
+            path = self._path(both)[jnp.asarray(eighths)]
+            if not between:
+                return path
+            begins = at([Fraction(eighths[k], STEPS) for k in between])
+            more = at([rests[k] for k in between])
+            rows = jnp.asarray(between)
+            step = lambda theta, t, h: self._step(theta, both[1], t, h)
+            return path.at[rows].set(jax.vmap(step)(path[rows], begins, more))
 
         return jax.tree.map(
             lambda v: one(v) if eqx.is_inexact_array(v) else v, coefficients
         )
 
-    def _path(self, both: Any, stops: list[Fraction]) -> Any:
-        """theta at each of the stops, `"stop ..."`."""
-        theta, drive = both[0], both[1]
-        times = jnp.asarray([float(t) for t in stops], theta.dtype)
+    def _path(self, both: Any) -> Any:
+        """theta at every eighth of depth, `"stop ..."`."""
+        h = jnp.asarray(1.0 / STEPS, both.dtype)
 
-        def step(theta: Any, begin_and_end: Any) -> Any:
-            t, h = begin_and_end  # arrays of one number each
-
-            def rate(j: int, y: Any) -> Any:
-                now = jnp.broadcast_to(t + RK4.c[j] * h, y.shape)
-                seen = jnp.stack([y, drive, now], axis=-1).reshape(-1, 3)
-                more = jax.vmap(self.net)(seen)[:, 0]
-                return drive + more.reshape(y.shape)
-
-            new, _ = explicit_step(rate, RK4, theta, h)
+        def step(theta: Any, t: Any) -> Any:
+            new = self._step(theta, both[1], t, h)
             return new, new
 
-        _, path = jax.lax.scan(step, theta, (times[:-1], times[1:] - times[:-1]))
-        return jnp.concatenate([theta[None], path])
+        times = jnp.arange(STEPS, dtype=both.dtype) / STEPS
+        _, path = jax.lax.scan(step, both[0], times)
+        return jnp.concatenate([both[:1], path])
+
+    def _step(self, theta: Any, drive: Any, t: Any, h: Any) -> Any:
+        """theta at t + h; t and h are arrays of one number each."""
+
+        def rate(j: int, y: Any) -> Any:
+            now = jnp.broadcast_to(t + RK4.c[j] * h, y.shape)
+            seen = jnp.stack([y, drive, now], axis=-1).reshape(-1, 3)
+            more = jax.vmap(self.net)(seen)[:, 0]
+            return drive + more.reshape(y.shape)
+
+        return explicit_step(rate, RK4, theta, h)[0]
 
     def refine(self, coefficients: Any) -> tuple[AbstractBasis, Any]:
         raise ConfigError(

@@ -41,6 +41,10 @@ from ._density import (
     SpectralDensity as SpectralDensity,
     spectral_density as spectral_density,
 )
+from ._directions import (
+    line_to as line_to,
+    random_directions as random_directions,
+)
 from ._eigenvalues import (
     Eigenvalues as Eigenvalues,
     top_eigenvalues as top_eigenvalues,
@@ -75,12 +79,7 @@ from ._intrinsic import (
     neighbour_dimension as neighbour_dimension,
 )
 from ._invariants import Drift as Drift, drift as drift
-from ._landscape import (
-    Landscape as Landscape,
-    landscape as landscape,
-    line_to as line_to,
-    random_directions as random_directions,
-)
+from ._landscape import Landscape as Landscape, landscape as landscape
 from ._limit_cycle import LimitCycle as LimitCycle, limit_cycle as limit_cycle
 from ._linear import FittedLinear as FittedLinear, Linear as Linear
 from ._lyapunov import (
@@ -117,6 +116,7 @@ from ._robustness import (
     correct as correct,
     cross_entropy as cross_entropy,
     robustness as robustness,
+    squared_error as squared_error,
 )
 from ._scores import (
     Scores as Scores,

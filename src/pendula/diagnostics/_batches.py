@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .._errors import ConfigError, ShapeError
+from .._checks import whole
+from .._errors import ShapeError
 
 
 class Batches(eqx.Module):
@@ -26,10 +27,8 @@ class Batches(eqx.Module):
         """Cut the arrays of `data`. **Raises:** `ConfigError`, `ShapeError`."""
         arrays, still = eqx.partition(data, eqx.is_array)
         leaves = jax.tree.leaves(arrays)
-        if batch_size is not None and batch_size < 1:
-            raise ConfigError(
-                f"batch_size is {batch_size}; it must be at least 1, or None for all."
-            )
+        if batch_size is not None:
+            whole(1, batch_size=batch_size)
         if not leaves:
             full = jax.tree.map(lambda x: x[None], arrays)
             return cls(full, None, still, 1, 1)
@@ -58,24 +57,50 @@ class Batches(eqx.Module):
     @property
     def first(self) -> Any:
         """The first batch."""
-        return eqx.combine(jax.tree.map(lambda x: x[0], self.full), self.still)
+        return self.joined(jax.tree.map(lambda x: x[0], self.full))
+
+    def joined(self, arrays: Any) -> Any:
+        """The arrays of one batch together with what is no array."""
+        return eqx.combine(arrays, self.still)
+
+    def each(self) -> Iterator[tuple[float, Any]]:
+        """The share of all samples and the arrays of each batch."""
+        for k in range(self.total // self.size):
+            yield self.size / self.total, jax.tree.map(lambda x, k=k: x[k], self.full)
+        if self.tail is not None:
+            yield (self.total % self.size) / self.total, self.tail
+
+    def on_host(self, function: Callable[[Any], Any]) -> Any:
+        """`mean` of a function of the arrays of a batch, one call for each."""
+        total = None
+        for part, arrays in self.each():
+            found = _scaled(function(arrays), part)
+            total = found if total is None else _added(total, found)
+        return total
 
     def mean(self, function: Callable[[Any], Any]) -> Any:
-        """Mean of a function of a batch over all samples, batches by their size."""
+        """Mean of a function of a batch over all samples, batches by their size, in a
+        compiled loop."""
         if self.single:
             return function(self.first)
-        part = self.size / self.total
-        scaled = lambda tree, part: jax.tree.map(lambda x: part * x, tree)
-        add = lambda a, b: jax.tree.map(jnp.add, a, b)
+        of_arrays = lambda arrays: function(self.joined(arrays))
 
-        def one(total: Any, batch: Any) -> tuple[Any, None]:
-            return add(total, function(eqx.combine(batch, self.still))), None
+        def one(total: Any, arrays: Any) -> tuple[Any, None]:
+            return _added(total, of_arrays(arrays)), None
 
-        like = jax.eval_shape(function, self.first)
+        like = eqx.filter_eval_shape(function, self.first)
         zero = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like)
-        total = scaled(jax.lax.scan(one, zero, self.full)[0], part)
+        part = self.size / self.total
+        total = _scaled(jax.lax.scan(one, zero, self.full)[0], part)
         if self.tail is None:
             return total
-        last = function(eqx.combine(self.tail, self.still))
         part = (self.total % self.size) / self.total
-        return add(total, scaled(last, part))
+        return _added(total, _scaled(of_arrays(self.tail), part))
+
+
+def _scaled(tree: Any, part: float) -> Any:
+    return jax.tree.map(lambda x: part * x, tree)
+
+
+def _added(a: Any, b: Any) -> Any:
+    return jax.tree.map(jnp.add, a, b)

@@ -8,8 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from .._checks import at_least
-from .._errors import ConfigError
+from .._checks import positive, whole
 from ._hessian import AbstractCurvature
 from ._krylov import Krylov
 from ._trace import rademacher
@@ -79,10 +78,10 @@ def spectral_density(
 
     ```
     """
-    at_least(1, starts=starts, steps=steps)
-    at_least(2, points=points)
-    if sigma is not None and not sigma > 0.0:
-        raise ConfigError(f"sigma is {sigma:g}; it must be above 0.")
+    whole(1, starts=starts, steps=steps)
+    whole(2, points=points)
+    if sigma is not None:
+        positive(sigma=sigma)
     key = jax.random.key(0) if key is None else key
     runs = []
     for i in range(starts):

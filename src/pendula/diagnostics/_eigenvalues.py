@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from .._checks import at_least, choice
+from .._checks import choice, not_negative, whole
 from .._errors import ConfigError
 from .._precision import precision
 from ._hessian import AbstractCurvature
@@ -30,7 +30,8 @@ class Eigenvalues:
     `values` `"k"` in the order asked for; `vectors` `"k n"`, of length 1; `residuals`
     `"k"`: |H v - lambda v| / |lambda|, where lambda counts for at least 1e-8 of the
     largest (1e-4 in float32), so that a zero can converge; `converged`: whether all
-    are at most the tolerance; `products`: of H with a vector that it took.
+    are at most the tolerance; `products`: of H with a vector that it took; `which`:
+    what was asked for.
     """
 
     values: np.ndarray
@@ -38,11 +39,27 @@ class Eigenvalues:
     residuals: np.ndarray
     converged: bool
     products: int
+    which: str = "magnitude"
 
     def sharpness(self, lr: float) -> float:
         """lambda_max lr / 2: above 1, gradient descent with the rate `lr` moves away
-        along that eigenvector."""
-        return float(self.values.max()) * lr / 2.0
+        along that eigenvector.
+
+        **Raises:** `ConfigError` where the largest in value may be another than those
+        that were found.
+        """
+        most = float(self.values.max())
+        known = self.which == "largest" or len(self.values) == self.vectors.shape[1]
+        # all others are at most as large in magnitude as the least of these
+        known |= self.which == "magnitude" and most >= np.abs(self.values).min()
+        if not known:
+            raise ConfigError(
+                f"the largest eigenvalue is not known: {self.values.size} of "
+                f"{self.vectors.shape[1]} were found, the "
+                f'"{self.which}", and none of them has to be it. Ask top_eigenvalues '
+                'for which="largest".'
+            )
+        return most * lr / 2.0
 
 
 def top_eigenvalues(
@@ -77,7 +94,8 @@ def top_eigenvalues(
     - `key`: of the start vector, default `jax.random.key(0)`.
 
     **Returns:** `Eigenvalues`.
-    **Raises:** `ConfigError` for k outside of 1 to n or an unknown name.
+    **Raises:** `ConfigError` for k outside of 1 to n, an unknown name, or settings
+    that the method does not have.
     **Behaviour:** a Ritz value errs by the square of its residual over the gap to the
     next eigenvalue: 1e-4 is 1e-8 of a well separated one. Power iteration converges as
     (lambda_2 / lambda_1)^j and stops early where both are close.
@@ -97,7 +115,8 @@ def top_eigenvalues(
 
     ```
     """
-    _check(op, k, which, method, steps)
+    _check(op, k, which, method)
+    _check_ends(method, steps, max_steps, tol, repeated)
     key = jax.random.key(0) if key is None else key
     draws = (_normal(op, jax.random.fold_in(key, i)) for i in itertools.count())
     if method == "power":
@@ -122,7 +141,7 @@ def top_eigenvalues(
     values, vectors = values[:k], vectors[:k]
     residuals = _residuals(op, values, vectors)
     good = bool(np.all(residuals <= tol))
-    return Eigenvalues(values, vectors, residuals, good, spent + k)
+    return Eigenvalues(values, vectors, residuals, good, spent + k, which)
 
 
 def _lanczos(
@@ -210,20 +229,35 @@ def _normal(op: AbstractCurvature, key: PRNGKeyArray) -> np.ndarray:
         return np.asarray(jax.random.normal(key, (op.size,))).astype(op.dtype)
 
 
-def _check(
-    op: AbstractCurvature, k: int, which: str, method: str, steps: int | None
-) -> None:
+def _check(op: AbstractCurvature, k: int, which: str, method: str) -> None:
     choice("which", which, get_args(Which))
     choice("method", method, get_args(Method))
-    if isinstance(k, bool) or not 1 <= k <= op.size:
+    if not isinstance(k, bool) and not 1 <= k <= op.size:
         raise ConfigError(
             f"k is {k}; there are {op.size} parameters and so as many eigenvalues. "
             f"Give k from 1 to {op.size}."
         )
-    if steps is not None:
-        at_least(1, steps=steps)
+    whole(1, k=k)
     if method == "power" and which != "magnitude":
         raise ConfigError(
             f'power iteration finds the largest in magnitude, not the "{which}". Use '
             'method "lanczos".'
+        )
+
+
+def _check_ends(
+    method: str,
+    steps: int | None,
+    max_steps: int | None,
+    tol: float | None,
+    repeated: bool,
+) -> None:
+    given = {"steps": steps, "max_steps": max_steps}
+    whole(1, **{name: value for name, value in given.items() if value is not None})
+    if tol is not None:
+        not_negative(tol=tol)
+    if method == "power" and (repeated or max_steps is not None):
+        name = "repeated" if repeated else "max_steps"
+        raise ConfigError(
+            f'power iteration has no {name}. Leave it out, or use method "lanczos".'
         )

@@ -30,7 +30,8 @@ class AbstractCurvature(abc.ABC):
     @abc.abstractmethod
     def part(self, where: Where) -> AbstractCurvature:
         """The diagonal block of a part of the parameters, `where(params)` as for
-        `equinox.tree_at`: one node or a tuple of nodes."""
+        `equinox.tree_at`: one node or a tuple of nodes. Of an operator of a part, what
+        is in both."""
 
     def __call__(self, v: ArrayLike) -> np.ndarray:
         """The product with a vector `"n"`, NumPy in `dtype`.
@@ -57,8 +58,19 @@ class AbstractCurvature(abc.ABC):
 
     @property
     def flat(self) -> np.ndarray:
-        """The parameters as one vector, `"n"`."""
+        """The parameters as one vector, `"n"` (read only)."""
         return self._machine.flat
+
+    @property
+    def place(self) -> np.ndarray:
+        """The parameters in their own units, `"n"`: `flat`, unless the operator counts
+        from there (`ScaledCurvature`)."""
+        return self._machine.place
+
+    def steps(self, change: ArrayLike) -> np.ndarray:
+        """Changes of the parameters in their own units, `"n"` or `"d n"`, as vectors of
+        this operator."""
+        return self._machine.steps(np.asarray(change, self.dtype))
 
     @property
     def value(self) -> float:
@@ -89,7 +101,8 @@ class HessianOperator(AbstractCurvature):
     forward over reverse mode. With one batch the gradient is linearised once and kept:
     a product then costs no second pass through the network (and the memory of one).
     With several, each batch is passed again at every product; the last, smaller one
-    counts by its size.
+    counts by its size. A loss with convolutions is called batch by batch: within a
+    compiled loop their slopes are slow on a CPU. Accelerators multiply in full.
 
     **Arguments:**
     - `loss`: `loss(params, batch) -> scalar`, the mean over the batch.
@@ -99,11 +112,14 @@ class HessianOperator(AbstractCurvature):
       needs none (or holds its own).
     - `batch_size`: samples at a time; None takes all at once.
     - `dtype`: `float64` promotes parameters and data; None keeps the parameters' own.
-    - `where`: only a part of the parameters, see `part`.
+    - `where`: only a part of the parameters, see `part`; a tuple of such functions:
+      what is in all of them.
 
     **Raises:** `ConfigError` for no parameters or a batch size below 1, `ShapeError`
     for a loss that is no scalar or data of different lengths; at the first product
-    `DataError` for a gradient that is not finite, with the first array it is found in.
+    `DataError` for a loss or gradient that is not finite, with the first array it is
+    found in, and `ConfigError` for a loss without forward mode, such as that of an
+    `OdeBlock` with the continuous adjoint (take its `adjoint="discrete"`).
     **Source:** Pearlmutter 1994, Neural Computation 6, 147-160; batches as in Yao,
     Gholami, Keutzer, Mahoney 2020, arXiv:1912.07145.
 
@@ -127,10 +143,10 @@ class HessianOperator(AbstractCurvature):
         batch_size: int | None = None,
         *,
         dtype: Any = None,
-        where: Where | None = None,
+        where: Where | tuple[Where, ...] | None = None,
     ) -> None:
         told = (params, data, batch_size, dtype, where)
-        self._told = (loss, params, data, batch_size)
+        self._told, self._where = (loss, params, data, batch_size), where
         self._machine = Products(HessianTerm, loss, *told)
 
     def part(self, where: Where) -> HessianOperator:
@@ -148,7 +164,8 @@ class HessianOperator(AbstractCurvature):
 
         ```
         """
-        return HessianOperator(*self._told, dtype=self.dtype, where=where)
+        both = _within(self._where, where)
+        return HessianOperator(*self._told, dtype=self.dtype, where=both)
 
 
 class GaussNewtonOperator(AbstractCurvature):
@@ -188,15 +205,22 @@ class GaussNewtonOperator(AbstractCurvature):
         batch_size: int | None = None,
         *,
         dtype: Any = None,
-        where: Where | None = None,
+        where: Where | tuple[Where, ...] | None = None,
     ) -> None:
         told = (params, data, batch_size, dtype, where)
-        self._told = (predict, loss, params, data, batch_size)
+        self._told, self._where = (predict, loss, params, data, batch_size), where
         self._machine = Products(GaussNewtonTerm, (predict, loss), *told)
 
     def part(self, where: Where) -> GaussNewtonOperator:
         """The diagonal block of a part of the parameters."""
-        return GaussNewtonOperator(*self._told, dtype=self.dtype, where=where)
+        both = _within(self._where, where)
+        return GaussNewtonOperator(*self._told, dtype=self.dtype, where=both)
+
+
+def _within(outer: Any, inner: Where) -> tuple[Where, ...]:
+    """Both restrictions, one after the other."""
+    before = outer if isinstance(outer, tuple) else (outer,)
+    return (*(one for one in before if one is not None), inner)
 
 
 class ScaledCurvature(AbstractCurvature):
@@ -204,8 +228,9 @@ class ScaledCurvature(AbstractCurvature):
 
     $$ A = S H S, \quad S = \mathrm{diag}(s), \quad w = w_0 + S u $$
 
-    is the curvature by u, where u = 0 is the operator's place. With s the standard
-    deviations of a perturbation, half its trace is what that adds to the loss.
+    is the curvature by u, where u = 0 is the operator's place (`flat` is 0, `place` is
+    w_0). With s the standard deviations of a perturbation, half its trace is what that
+    adds to the loss. What has no unit (s = 0) does not move.
 
     **Arguments:** `op`: the curvature H; `scale`: s `"n"`, at least 0.
     **Raises:** `ShapeError`; `ConfigError` for a scale that is negative or not finite.

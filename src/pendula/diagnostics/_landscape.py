@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import equinox as eqx
 import jax
 import numpy as np
-from jaxtyping import Array, PRNGKeyArray
+from jaxtyping import Array
 from numpy.typing import ArrayLike
 
-from .._checks import at_least
+from .._checks import whole
 from .._errors import ConfigError, DataError, ShapeError
-from .._precision import precision
-from ..nn import MLP
+from .._precision import exact_products
 from ._eigenvalues import top_eigenvalues
 from ._hessian import AbstractCurvature
+from ._landscape_plot import plot_landscape
+
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,21 +38,25 @@ class Landscape:
 
     def roughness(self) -> float:
         r"""How far from one valley the slices are: the way up and down along the grid
-        lines, over that of a curve which only falls and then rises between the same
-        ends and the same lowest point, minus 1.
+        lines beyond that of a curve which only falls and then rises between the same
+        ends and the same lowest point, in units of the latter.
 
-        $$ \frac{\sum |\ell_{i+1} - \ell_i|}{(\ell_0 - \min \ell) +
-           (\ell_{end} - \min \ell)} - 1, \quad \ell = \log_{10} L $$
+        $$ \frac{\sum |\ell_{i+1} - \ell_i| - v}{\max(v,\, \max \ell - \min \ell)},
+           \quad v = (\ell_0 - \min \ell) + (\ell_{end} - \min \ell),
+           \quad \ell = \log_{10} L $$
 
-        both summed over all lines of the grid. 0 for a landscape whose slices have a
-        single lowest point each; it changes neither with the scale of the loss nor, on
-        a grid fine enough, with the number of points.
+        each summed over the lines of the grid first. 0 for a landscape whose slices
+        have a single lowest point each. Where they have a barrier between low ends,
+        their height counts instead of the valley that is not there: 2 for a line over
+        one barrier between two equally deep ends. It changes neither with the scale of
+        the loss nor, on a grid fine enough, with the number of points.
         """
         logs = self._logs()
         lines = [logs] if logs.ndim == 1 else [*logs, *logs.T]
         way = sum(float(np.abs(np.diff(line)).sum()) for line in lines)
         least = sum(float(line[0] + line[-1] - 2.0 * line.min()) for line in lines)
-        return max(0.0, way / least - 1.0) if least > 0.0 else 0.0
+        height = sum(float(np.ptp(line)) for line in lines)
+        return max(0.0, (way - least) / max(least, height)) if height > 0.0 else 0.0
 
     def asymmetry(self) -> float:
         """RMS difference of log10 of the loss at opposite points, over the standard
@@ -66,6 +72,14 @@ class Landscape:
         spread = float(logs.std())
         gap = float(np.sqrt(np.mean((logs - np.flip(logs)) ** 2)))
         return gap / spread if spread > 0.0 else 0.0
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """The loss on a line, or as a map with contours, on a logarithmic scale; the
+        parameters themselves are marked. Values that have no logarithm are left out.
+
+        **Raises:** `DataError` where none has one.
+        """
+        return plot_landscape(self, ax)
 
     def _logs(self) -> np.ndarray:
         """log10 of the loss, which has to be positive and finite."""
@@ -97,14 +111,16 @@ def landscape(
     - `directions`: `"n"` or `"d n"` with d = 1 or 2, used as they are; None: the two
       leading eigenvectors of the Hessian, of length 1 (of a Gauss-Newton operator:
       its own). See `random_directions`, `line_to`.
-    - `span`: range of alpha and beta; `relative`: in units of the length of theta.
+    - `span`: range of alpha and beta; `relative`: in units of the length of theta,
+      which must not be 0.
     - `points`: along each axis; odd, so that an even span meets theta.
     - `at_once`: grid points evaluated together.
     - `max_bytes`: memory that the evaluation may take.
 
     **Returns:** `Landscape`, float64 where the operator is.
-    **Raises:** `ShapeError`; `ConfigError` for a span upside down or a grid that would
-    take more than `max_bytes`: estimated first from the sizes of directions, grid and
+    **Raises:** `ShapeError`; `DataError` where no value is finite; `ConfigError` for a
+    span upside down, `relative` to a length of 0, or a grid that would take more than
+    `max_bytes`: estimated first from the sizes of directions, grid and
     parameters, then read from the compiled program.
     **Source:** Li, Xu, Taylor, Studer, Goldstein 2018, arXiv:1712.09913; eigenvectors
     as in Krishnapriyan, Gholami, Zhe, Kirby, Mahoney 2021, arXiv:2109.01050.
@@ -122,11 +138,12 @@ def landscape(
 
     ```
     """
-    if not span[0] < span[1] or points < 2 or at_once < 1:
+    if len(span) != 2 or not span[0] < span[1] or not np.isfinite(span).all():
         raise ConfigError(
-            f"span is {span}, points {points}, at_once {at_once}; needed are a lower "
-            "end below the upper one, at least 2 points and 1 at once."
+            f"span is {span}; it must be two numbers, a lower end below the upper one."
         )
+    whole(2, points=points)
+    whole(1, at_once=at_once)
     axes = 2 if directions is None else np.atleast_2d(directions).shape[0]
     _refuse(_least_bytes(op, axes, points, at_once), max_bytes, op, points, axes)
     if directions is None:
@@ -141,17 +158,22 @@ def landscape(
             f"directions has shape {np.shape(directions)}; expected ({op.size},), "
             f"(1, {op.size}) or (2, {op.size}): one or two flat vectors."
         )
-    unit = float(np.linalg.norm(op.flat)) if relative else 1.0
-    along = unit * along
+    if relative:
+        along = _length(op) * along
     axis = np.linspace(*span, points)
     grid = np.stack(np.meshgrid(*[axis] * len(along), indexing="ij"), axis=-1)
     places = grid.reshape(-1, len(along)).astype(op.dtype)
     form, arrays = op.surface()
-    with precision(op.dtype):
+    with exact_products(op.dtype):
         told = (form, arrays, op.flat, along.astype(op.dtype), places)
         program = _values.lower(*told, at_once).compile()
         _refuse(_program_bytes(program), max_bytes, op, points, axes)
         values = np.asarray(program(*told[1:]))
+    if not np.isfinite(values).any():
+        raise DataError(
+            "no value of the landscape is finite. Look for NaN in data, parameters and "
+            "directions, or shorten the span."
+        )
     shape = (points,) * len(along)
     beta = axis if len(along) == 2 else None
     return Landscape(axis, beta, values.reshape(shape), along)
@@ -167,6 +189,18 @@ def _values(
     if at_once == 1:
         return jax.lax.map(at, places)
     return jax.lax.map(at, places, batch_size=at_once)
+
+
+def _length(op: AbstractCurvature) -> float:
+    """Of the vector of parameters, which has to have one."""
+    length = float(np.linalg.norm(op.flat))
+    if length == 0.0:
+        raise ConfigError(
+            "relative: the operator's vector of parameters has the length 0 (that of "
+            "a ScaledCurvature always has): every point would be the same. Give a "
+            "span in absolute units."
+        )
+    return length
 
 
 def _least_bytes(op: AbstractCurvature, axes: int, points: int, at_once: int) -> int:
@@ -193,103 +227,3 @@ def _refuse(
             f"{max_bytes / 2**20:.0f}. Take fewer points, a smaller at_once, a "
             "smaller batch_size of the operator, or raise max_bytes."
         )
-
-
-def random_directions(
-    op: AbstractCurvature,
-    count: int = 2,
-    *,
-    leading: Callable[[str, tuple[int, ...]], int] | None = None,
-    key: PRNGKeyArray,
-) -> np.ndarray:
-    r"""Random directions `"count n"`, filter by filter as long as the parameters.
-
-    $$ d_{ij} \leftarrow \frac{d_{ij}}{\|d_{ij}\|} \|\theta_{ij}\| $$
-
-    so that landscapes of nets with different scales can be held beside each other. A
-    filter is a row of a weight matrix or the kernel of one output channel; biases and
-    other vectors are left where they are (their direction is 0).
-
-    **Arguments:** `leading`: of an array's path and shape, how many leading axes number
-    its filters; default 1, and 2 for the stacked hidden layers of `pendula.nn.MLP`; 0
-    leaves the array where it is.
-    **Source:** Li, Xu, Taylor, Studer, Goldstein 2018, arXiv:1712.09913, section 4.
-
-    ```python
-    >>> import jax, jax.numpy as jnp, numpy as np
-    >>> from pendula.diagnostics import HessianOperator, random_directions
-    >>> params = {"w": np.array([[3.0, 4.0], [0.6, 0.8]]), "b": np.ones(2)}
-    >>> op = HessianOperator(lambda p, _: jnp.sum(p["w"]), params, dtype=np.float64)
-    >>> d = op.tree(random_directions(op, 1, key=jax.random.key(0))[0])
-    >>> print(np.linalg.norm(d["w"], axis=1).round(9), d["b"])
-    [5. 1.] [0. 0.]
-
-    ```
-    """
-    at_least(1, count=count)
-    theta = op.tree(op.flat)
-    flat, _ = jax.tree_util.tree_flatten_with_path(theta)
-    stacked = _stacked(theta)
-    out = []
-    for number in range(count):
-        parts = []
-        for index, (path, value) in enumerate(flat):
-            own_key = jax.random.fold_in(key, number * len(flat) + index)
-            name = jax.tree_util.keystr(path).lstrip(".") or "params"
-            axes = 1 if value.ndim > 1 else 0
-            if leading is not None:
-                axes = leading(name, value.shape)
-            else:
-                axes = stacked.get(id(value), axes)
-            if axes == 0:
-                parts.append(np.zeros(value.size))
-                continue
-            with precision(np.float32):
-                draw = np.asarray(jax.random.normal(own_key, value.shape), np.float64)
-            own = tuple(range(axes, value.ndim))
-            length = lambda x, own=own: np.sqrt(np.sum(x**2, axis=own, keepdims=True))
-            parts.append((draw / length(draw) * length(value)).ravel())
-        out.append(np.concatenate(parts))
-    return np.stack(out).astype(op.dtype)
-
-
-def _stacked(theta: Any) -> dict[int, int]:
-    """Leading axes of arrays that stand for several layers, by identity."""
-    nets = jax.tree.leaves(theta, is_leaf=lambda node: isinstance(node, MLP))
-    own = [net for net in nets if isinstance(net, MLP)]
-    axes = {id(net.weight_hidden): 2 for net in own}
-    return axes | {id(net.bias_hidden): 0 for net in own}
-
-
-def line_to(op: AbstractCurvature, params: Any) -> np.ndarray:
-    """The direction `"1 n"` from the operator's parameters to others of the same
-    structure: alpha = 0 is here, 1 is there.
-
-    **Raises:** `ShapeError`.
-
-    ```python
-    >>> import jax.numpy as jnp, numpy as np
-    >>> from pendula.diagnostics import HessianOperator, landscape, line_to
-    >>> loss = lambda w, _: jnp.sum((w - 1.0) ** 2)
-    >>> op = HessianOperator(loss, np.zeros(2), dtype=np.float64)
-    >>> way = line_to(op, np.ones(2))
-    >>> print(landscape(op, way, span=(0.0, 2.0), points=5).loss)
-    [2.  0.5 0.  0.5 2. ]
-
-    ```
-    """
-    here = op.tree(op.flat)
-    like, structure = jax.tree.flatten(here)
-    spec = jax.tree.map(eqx.is_inexact_array, eqx.nn.inference_mode(params))
-    there = eqx.filter(eqx.nn.inference_mode(params), spec)
-    leaves = jax.tree.leaves(there)
-    if [np.shape(x) for x in leaves] != [x.shape for x in like] or (
-        jax.tree.structure(there) != structure
-    ):
-        raise ShapeError(
-            "the other parameters have another structure than the operator's "
-            f"({len(leaves)} arrays, here {len(like)}). Give a model of the same "
-            "kind and size, and an operator of the whole of it."
-        )
-    other = np.concatenate([np.ravel(np.asarray(x, op.dtype)) for x in leaves])
-    return (other - op.flat)[None]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import equinox as eqx
@@ -15,7 +17,7 @@ from jaxtyping import Array
 from numpy.typing import ArrayLike
 
 from .._errors import ConfigError, DataError, ShapeError
-from .._precision import cast, precision
+from .._precision import cast, exact_products, precision
 from ._batches import Batches
 
 
@@ -103,6 +105,18 @@ class _Product(eqx.Module):
         return self.batches.mean(lambda b: self.term.linear(self.flat, b)[2](v))
 
 
+class _OneProduct(eqx.Module):
+    """The product over one batch, given by its arrays."""
+
+    term: Any
+    flat: Array
+    still: Any
+
+    def __call__(self, v: Array, arrays: Any) -> Array:
+        batch = eqx.combine(arrays, self.still)
+        return self.term.linear(self.flat, batch)[2](v)
+
+
 class _Value(eqx.Module):
     """The loss over all batches."""
 
@@ -127,7 +141,16 @@ class Form:
         """The form of a callable pytree, and its arrays."""
         leaves, structure = jax.tree.flatten(function)
         others = tuple(None if eqx.is_array(x) else x for x in leaves)
-        return cls(structure, others), [x for x in leaves if eqx.is_array(x)]
+        form = cls(structure, others)
+        try:
+            hash(form)
+        except TypeError as error:
+            raise ConfigError(
+                f"what is no array in the loss, the parameters or the data has to be "
+                f"hashable ({error}): compiled programs are told apart by it. Make it "
+                "a tuple or a frozen dataclass, or let the loss be a function."
+            ) from None
+        return form, [x for x in leaves if eqx.is_array(x)]
 
     def join(self, arrays: list[Any]) -> Any:
         """The callable with its arrays in place."""
@@ -137,9 +160,9 @@ class Form:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _apply(form: Form, arrays: list[Any], v: Any) -> Array:
-    """The product of one vector."""
-    return form.join(arrays)(v)
+def _apply(form: Form, arrays: list[Any], *told: Any) -> Array:
+    """The product of one vector, over one batch where its arrays are told too."""
+    return form.join(arrays)(*told)
 
 
 @eqx.filter_jit
@@ -156,6 +179,12 @@ def _slope(term: Any, flat: Array, batches: Batches) -> tuple[Array, Array]:
     return batches.mean(lambda b: term.linear(flat, b)[:2])
 
 
+@eqx.filter_jit
+def _slope_of_one(term: Any, flat: Array, batch: Any) -> tuple[Array, Array]:
+    """Value and gradient over one batch."""
+    return term.linear(flat, batch)[:2]
+
+
 class Products:
     """Products with the curvature of one term (`kind(function, rest, unravel)`) at
     given parameters over a data set; nothing is compiled before the first one."""
@@ -170,34 +199,42 @@ class Products:
         dtype: Any,
         where: Any,
     ) -> None:
-        chosen, rest = _choose(params, where)
+        chosen, rest = choose(params, where)
         self.dtype = _dtype(chosen, dtype)
-        with precision(self.dtype):
+        with exact_products(self.dtype):
             chosen, rest, data = cast((chosen, rest, data), self.dtype)
             self.slices, self._unravel = _slices(chosen), Unravel.of(chosen)
             leaves = [np.ravel(x) for x in jax.tree.leaves(chosen)]
             self.flat = np.concatenate(leaves)
+            self.flat.flags.writeable = False  # programs hold what it was
             self.size = self.flat.size
             self._term = kind(function, rest, self._unravel)
             flat = jnp.asarray(self.flat)
-            self._batches = Batches.of(data, batch_size)
-            _check_scalar(self._term, flat, self._batches.first)
+            batches = Batches.of(data, batch_size)
+            Form.of((self._term, batches))
+            found = convolves(_checked(self._term, flat, batches.first))
+            # slopes of convolutions are many times slower in a compiled loop on a CPU
+            self._batches, self._apart = batches, found and not batches.single
 
     @functools.cached_property
     def prepared(self) -> tuple[float, np.ndarray, Form, list[Any]]:
         """Value, gradient and the product's form, compiled once."""
-        with precision(self.dtype):
-            flat = jnp.asarray(self.flat)
-            if self._batches.single:
-                one = _linearise(self._term, flat, self._batches.first)
-            else:
-                value, slope = _slope(self._term, flat, self._batches)
-                product = _Product(self._term, flat, self._batches)
-                one = (value, slope, *Form.of(product))
-            value, slope, form, arrays = one
+        with exact_products(self.dtype), _forward_mode():
+            value, slope, form, arrays = self._prepare(jnp.asarray(self.flat))
             slope = np.asarray(slope)
         self._check_finite(slope, float(value))
         return float(value), slope, form, arrays
+
+    def _prepare(self, flat: Array) -> tuple[Any, Any, Form, list[Any]]:
+        batches, term = self._batches, self._term
+        if batches.single:
+            return _linearise(term, flat, batches.first)
+        if not self._apart:
+            value, slope = _slope(term, flat, batches)
+            return value, slope, *Form.of(_Product(term, flat, batches))
+        one = lambda arrays: _slope_of_one(term, flat, batches.joined(arrays))
+        value, slope = batches.on_host(one)
+        return value, slope, *Form.of(_OneProduct(term, flat, batches.still))
 
     def _check_finite(self, slope: np.ndarray, value: float) -> None:
         bad = [
@@ -209,6 +246,11 @@ class Products:
                 f"({len(bad)} of {len(self.slices)} arrays; the loss is {value:g}): "
                 "there is no curvature. Look for NaN in data and parameters, or for "
                 "a root or a logarithm at 0 in the loss."
+            )
+        if not np.isfinite(value):
+            raise DataError(
+                f"the loss is {value:g} although its gradient is finite. Look for NaN "
+                "in what does not depend on the parameters, or for an overflow."
             )
 
     def __call__(self, v: ArrayLike) -> np.ndarray:
@@ -222,9 +264,19 @@ class Products:
                 f"the vector has shape {v.shape}; expected ({self.size},), one entry "
                 "for each parameter. Flatten a pytree with jax.flatten_util."
             )
+        if not np.isfinite(v).all():
+            raise DataError(
+                f"entry {np.flatnonzero(~np.isfinite(v))[0]} of the vector is not "
+                "finite: it has no product."
+            )
         _, _, form, arrays = self.prepared
-        with precision(self.dtype):
-            out = np.asarray(_apply(form, arrays, v))
+        with exact_products(self.dtype), _forward_mode():
+            if self._apart:
+                one = lambda batch: _apply(form, arrays, v, batch)
+                out = self._batches.on_host(one)
+            else:
+                out = _apply(form, arrays, v)
+            out = np.asarray(out)
         if not np.isfinite(out).all():
             raise DataError(
                 "the product with the Hessian is not finite although the gradient is: "
@@ -238,6 +290,15 @@ class Products:
         with precision(self.dtype):
             made = self._unravel(jnp.asarray(np.asarray(v, self.dtype)))
             return jax.tree.map(np.asarray, made)
+
+    @property
+    def place(self) -> np.ndarray:
+        """The parameters that products are taken at, `"n"`."""
+        return self.flat
+
+    def steps(self, change: np.ndarray) -> np.ndarray:
+        """Changes of the parameters `"d n"` as vectors."""
+        return change
 
     def surface(self) -> tuple[Form, list[Any]]:
         """The loss of a flat vector as form and arrays."""
@@ -260,9 +321,21 @@ class ScaledProducts:
     at that operator's place."""
 
     def __init__(self, op: Any, scale: np.ndarray) -> None:
-        self._op, self.scale = op, scale
+        self._op, self.scale = op, scale.copy()
         self.dtype, self.size, self.slices = op.dtype, op.size, op.slices
         self.flat = np.zeros(op.size, op.dtype)
+        self.flat.flags.writeable = self.scale.flags.writeable = False
+
+    @property
+    def place(self) -> np.ndarray:
+        """The parameters that products are taken at, `"n"`, in their own units."""
+        return self._op.place
+
+    def steps(self, change: np.ndarray) -> np.ndarray:
+        """Changes of the parameters `"d n"` as vectors; those that cannot move stay."""
+        inner = self._op.steps(change)
+        moves = self.scale > 0.0
+        return np.where(moves, inner / np.where(moves, self.scale, 1.0), 0.0)
 
     @property
     def prepared(self) -> tuple[float, np.ndarray]:
@@ -284,17 +357,19 @@ class ScaledProducts:
         return Form.of(_Shifted(form.join(arrays), self._op.flat, self.scale))
 
 
-def _choose(params: Any, where: Any) -> tuple[Any, Any]:
-    """(the arrays that count as parameters, the rest)."""
+def choose(params: Any, where: Any) -> tuple[Any, Any]:
+    """(the arrays that count as parameters, the rest); of several `where` those that
+    are in all of them."""
     params = eqx.nn.inference_mode(params)
     spec = jax.tree.map(eqx.is_inexact_array, params)
-    if where is not None:
-        part = eqx.tree_at(
-            where,
-            jax.tree.map(lambda _: False, spec),
-            replace_fn=lambda node: jax.tree.map(lambda _: True, node),
-        )
-        spec = jax.tree.map(lambda a, b: a and b, spec, part)
+    for one in where if isinstance(where, tuple) else (where,):
+        if one is not None:
+            part = eqx.tree_at(
+                one,
+                jax.tree.map(lambda _: False, spec),
+                replace_fn=lambda node: jax.tree.map(lambda _: True, node),
+            )
+            spec = jax.tree.map(lambda a, b: a and b, spec, part)
     chosen, rest = eqx.partition(params, spec)
     if not sum(x.size for x in jax.tree.leaves(chosen)):
         raise ConfigError(
@@ -329,12 +404,48 @@ def _slices(chosen: Any) -> dict[str, slice]:
     return out
 
 
-def _check_scalar(term: Any, flat: Array, batch: Any) -> None:
-    """Refuse a loss that is no scalar before anything is compiled."""
-    found = eqx.filter_eval_shape(term.value, flat, batch)
+@contextlib.contextmanager
+def _forward_mode() -> Iterator[None]:
+    """Says what to do where a loss has no forward mode."""
+    try:
+        yield
+    except TypeError as error:
+        if "custom_vjp" not in str(error):
+            raise
+        raise ConfigError(
+            "the loss has a backward pass of its own (custom_vjp), through which there "
+            "is no product with its curvature. Take another way to the gradient: "
+            'adjoint="discrete" of an OdeBlock.'
+        ) from error
+
+
+def _checked(term: Any, flat: Array, batch: Any) -> Any:
+    """The loss as JAX's own program, before anything is compiled.
+
+    **Raises:** `ShapeError` for one that is no scalar of floating type.
+    """
+    value = eqx.filter_make_jaxpr(lambda term, *told: term.value(*told))
+    program, arrays, others = value(term, flat, batch)
+    found = eqx.combine(arrays, others)
     if not isinstance(found, jax.ShapeDtypeStruct) or found.shape != ():
         text = getattr(found, "shape", type(found).__name__)
-        raise ShapeError(
-            f"the loss gives {text}; expected a scalar (), the mean over the batch. "
-            "Take the mean, and leave out auxiliary outputs."
-        )
+    elif not jnp.issubdtype(found.dtype, np.floating):
+        text = f"a number of type {found.dtype}"
+    else:
+        return program.jaxpr
+    raise ShapeError(
+        f"the loss gives {text}; expected a scalar () of floating type, the mean over "
+        "the batch. Take the mean, and leave out auxiliary outputs."
+    )
+
+
+def convolves(program: Any) -> bool:
+    """Whether a program of JAX holds a convolution anywhere."""
+    is_program = lambda x: hasattr(x, "eqns")
+    for step in program.eqns:
+        inner = jax.tree.leaves(dict(step.params), is_leaf=is_program)
+        if step.primitive.name == "conv_general_dilated" or any(
+            convolves(one) for one in inner if is_program(one)
+        ):
+            return True
+    return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,7 +14,8 @@ import numpy as np
 from jaxtyping import Array
 
 from .._errors import ConfigError, DataError, ShapeError
-from .._precision import cast, precision
+from .._precision import cast, exact_products
+from ._products import choose
 
 
 Term = tuple[Callable[[Any, Any], Any], Any]
@@ -96,14 +98,15 @@ def tangent_kernel(
       a vector for one point; points is an array, or a pytree of arrays, with the points
       along the leading axis. Points may be `None`: `residual(params, None)` then gives
       all residuals of the term at once (slower by the number of residuals).
-    - `params`: any pytree; its floating arrays count.
+    - `params`: any pytree; its floating arrays count. Layers with a mode (dropout,
+      batch norm) are put into inference mode.
     - `max_points`: residuals altogether at most: the kernel is dense.
     - `max_bytes`: of the Jacobian and the kernel.
 
     **Returns:** `TangentKernel`.
-    **Raises:** `ConfigError` for no terms, no parameters or too many residuals;
-    `ShapeError` for points of different lengths; `DataError` for slopes that are not
-    finite.
+    **Raises:** `ConfigError` for no terms, no parameters, complex ones or too many
+    residuals; `ShapeError` for points of different lengths or a residual that is no
+    array; `DataError` for slopes that are not finite.
     **Source:** Jacot, Gabriel, Hongler 2018, arXiv:1806.07572; weights: Wang, Yu,
     Perdikaris 2022, arXiv:2007.14527, equations 6.5 and 6.6.
 
@@ -121,17 +124,20 @@ def tangent_kernel(
     """
     if not terms:
         raise ConfigError("there are no terms. Give at least one residual.")
-    with precision(np.float64):
-        chosen, rest = eqx.partition(params, eqx.is_inexact_array)
-        chosen, rest = cast((chosen, rest), np.float64)
-        if not jax.tree.leaves(chosen):
-            raise ConfigError("params holds no floating arrays: there is no kernel.")
+    with exact_products(np.float64):
+        chosen, rest = cast(choose(params, None), np.float64)
+        if any(np.iscomplexobj(x) for x in jax.tree.leaves(chosen)):
+            raise ConfigError(
+                "there are complex parameters; the kernel is that of real ones. Keep "
+                "real and imaginary parts as two real arrays."
+            )
         size = sum(x.size for x in jax.tree.leaves(chosen))
         made, slices, done = [], {}, 0
         for name, (residual, points) in terms.items():
             points = cast(points, np.float64)
             jacobian = _Slopes(residual, rest, points is None)
             _check_points(name, points)
+            _check_residual(name, jacobian, chosen, points)
             like = eqx.filter_eval_shape(_rows, jacobian, chosen, points)
             count = jax.tree.leaves(like)[0].shape[0]
             slices[name] = slice(done, done + count)
@@ -170,21 +176,39 @@ class _Slopes(eqx.Module):
     rest: Any
     whole: bool = eqx.field(static=True)
 
+    def value(self, chosen: Any, point: Any) -> Any:
+        """What the residual gives at one point."""
+        return self.residual(eqx.combine(chosen, self.rest), point)
+
     def __call__(self, chosen: Any, point: Any) -> Array:
-        return jnp.ravel(self.residual(eqx.combine(chosen, self.rest), point))
+        return jnp.ravel(self.value(chosen, point))
 
 
 def _rows(slopes: _Slopes, chosen: Any, points: Any) -> Any:
     """Jacobian of one term, every leaf `"residual parameter"`."""
     one = lambda point: jax.jacrev(slopes)(chosen, point)
     found = one(points) if slopes.whole else jax.vmap(one)(points)
-    flat = lambda leaf, like: leaf.reshape((-1, like.size))
+    count = lambda leaf, like: math.prod(leaf.shape[: leaf.ndim - like.ndim])
+    flat = lambda leaf, like: leaf.reshape((count(leaf, like), like.size))
     return jax.tree.map(flat, found, chosen)
 
 
 def _slopes(slopes: _Slopes, chosen: Any, points: Any) -> Any:
     """The same on the host."""
     return jax.tree.map(np.asarray, eqx.filter_jit(_rows)(slopes, chosen, points))
+
+
+def _check_residual(name: str, slopes: _Slopes, chosen: Any, points: Any) -> None:
+    """Refuse what is no array of real numbers."""
+    one = points if slopes.whole else jax.tree.map(lambda x: x[0], points)
+    found = eqx.filter_eval_shape(slopes.value, chosen, one)
+    number = found if isinstance(found, jax.ShapeDtypeStruct) else np.asarray(found)
+    if not np.issubdtype(number.dtype, np.floating):
+        kind = type(found).__name__ if number.dtype == object else number.dtype
+        raise ShapeError(
+            f'the residual of term "{name}" is {kind}; expected a real number or a '
+            "vector for each point. Give several as terms of their own."
+        )
 
 
 def _check_points(name: str, points: Any) -> None:

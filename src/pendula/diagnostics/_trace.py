@@ -10,8 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from .._checks import choice
-from .._errors import ConfigError
+from .._checks import choice, not_negative, whole
 from .._precision import precision
 from ._hessian import AbstractCurvature
 
@@ -74,11 +73,8 @@ def trace(
     """
     least = 2 if method == "hutchinson" else 6
     choice("method", method, get_args(TraceMethod))
-    if probes < least or tol < 0.0:
-        raise ConfigError(
-            f"probes is {probes}, tol {tol:g}; needed are at least {least} probes "
-            "and a tolerance of at least 0."
-        )
+    whole(least, probes=probes)
+    not_negative(tol=tol)
     key = jax.random.key(0) if key is None else key
     signs = lambda i: rademacher(op, jax.random.fold_in(key, i))
     if method == "hutch++":

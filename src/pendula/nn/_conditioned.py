@@ -222,6 +222,7 @@ class Affine(AbstractOnMLP):
     """
 
     source: ClassVar[Source] = Source("Blanke2024", "affine in the context")
+    stacked: ClassVar[tuple[str, ...]] = ("weights", "biases")
 
     weights: Float[Array, "eta out width"]
     biases: Float[Array, "eta out"] | None

@@ -75,6 +75,7 @@ class Convolution(eqx.Module):
     """
 
     source: ClassVar[Source] = Source("He2015", "equation 14")
+    out_axis: ClassVar[int] = -1
 
     weight: Float[Array, "*node k k chan out"]
     bias: Float[Array, "*node out"] | None

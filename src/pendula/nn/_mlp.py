@@ -95,6 +95,7 @@ class MLP(eqx.Module):
     """
 
     source: ClassVar[Source] = Source("Goodfellow2016", "chapter 6")
+    stacked: ClassVar[tuple[str, ...]] = ("weight_hidden", "bias_hidden")
 
     weight_in: Float[Array, "width in"] | None
     bias_in: Float[Array, " width"] | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -63,12 +64,14 @@ class SymmetricMix(eqx.Module):
     **Shapes:** those of `layer`, which maps a space to itself.
     **Arguments:**
     - `layer`: a `Convolution`, or any linear layer or convolution with a field
-      `weight`, `"size size"` or `"channel channel *window"` (a convolution: stride 1,
-      odd windows, zero padding that keeps the size); all else about it stays as it is.
+      `weight`, `"size size"` or `"channel channel *window"` (a convolution: one group,
+      stride 1, odd windows, padding that keeps the size, with zeros or around); all
+      else about it stays as it is.
     - `beta`: the blend, usually in [0, 1]; `learn`: whether it is trained.
 
-    **Raises:** `ShapeError` for a weight that maps a space to another, `ConfigError`
-    for a window of even size or a stride.
+    **Raises:** `ShapeError` for a weight that maps a space to another; `ConfigError`
+    for another kind of layer, a convolution that is not such, or a beta that is not
+    finite.
     **Source:** Haber, Ruthotto 2017, section 3 (skew layers); the blend is equation 4
     of the talk that went with Queiruga et al., Continuous-in-depth neural networks,
     2020.
@@ -91,7 +94,7 @@ class SymmetricMix(eqx.Module):
     beta: Float[Array, ""] | HeldNumber
 
     def __init__(self, layer: Any, beta: float, *, learn: bool = False) -> None:
-        _check(layer)
+        _check(layer, beta)
         value = jnp.asarray(beta, layer.weight.dtype)
         self.layer = layer
         self.beta = value if learn else HeldNumber(value)
@@ -121,12 +124,29 @@ def _is_ours(layer: Any) -> bool:
     return isinstance(layer, Convolution)
 
 
-def _check(layer: Any) -> None:
+# layers whose weight is no matrix that the input is multiplied with
+_OTHERS = (
+    eqx.nn.BatchNorm,
+    eqx.nn.Embedding,
+    eqx.nn.GroupNorm,
+    eqx.nn.LayerNorm,
+    eqx.nn.RMSNorm,
+)
+
+
+def _check(layer: Any, beta: float) -> None:
     """Refuse what has no adjoint of its own kind."""
-    if getattr(layer, "weight", None) is None:
+    if not math.isfinite(beta):
+        raise ConfigError(f"SymmetricMix: beta is {beta}; it must be finite.")
+    if getattr(layer, "weight", None) is None or isinstance(layer, _OTHERS):
         raise ConfigError(
-            f"SymmetricMix: a {type(layer).__name__} has no weight. Give a linear "
-            "layer or a convolution."
+            f"SymmetricMix: a {type(layer).__name__} has no weight that its input is "
+            "multiplied with. Give a linear layer or a convolution."
+        )
+    if getattr(layer, "groups", 1) != 1:
+        raise ConfigError(
+            f"SymmetricMix: the convolution has {layer.groups} groups, whose kernels "
+            "cannot be transposed as one. Give groups=1."
         )
     weight = _ordered(layer)
     if weight.ndim < 2 or weight.shape[0] != weight.shape[1]:
@@ -147,4 +167,24 @@ def _check(layer: Any) -> None:
         raise ConfigError(
             f"SymmetricMix: the stride is {stride}; the operator then maps to another "
             "space. Give stride 1."
+        )
+    _check_border(layer, weight.shape[2:])
+
+
+def _check_border(layer: Any, window: tuple[int, ...]) -> None:
+    """Refuse a convolution that changes the size or mirrors what is at the border."""
+    mode = getattr(layer, "padding_mode", "ZEROS")
+    if mode not in ("ZEROS", "CIRCULAR"):
+        raise ConfigError(
+            f"SymmetricMix: padding_mode is {mode}, whose transpose is no convolution. "
+            'Give "ZEROS" or "CIRCULAR".'
+        )
+    padding = getattr(layer, "padding", "SAME")
+    spread = getattr(layer, "dilation", 1)
+    spread = spread if isinstance(spread, tuple) else (spread,) * len(window)
+    keeps = tuple(2 * (d * (k // 2),) for k, d in zip(window, spread, strict=True))
+    if padding not in ("SAME", "SAME_LOWER", keeps):
+        raise ConfigError(
+            f"SymmetricMix: the padding {padding} does not keep the size, so that the "
+            'operator maps to another space. Give padding="SAME".'
         )

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._errors import ConfigError, PendulaWarning
-from .._precision import cast, precision, to_device
+from .._precision import cast, exact_products, precision, to_device
 from ._blocks import Block, equation, periodic_block, soft_blocks, with_times
 from ._conditions import Periodic
 from ._embedding import Axis
@@ -173,7 +173,7 @@ class Training:
                 self.reasons.append("budget")
                 break
             own = jax.random.fold_in(key, count)
-            with precision(self.dtype):
+            with exact_products(self.dtype):
                 last = None
                 if goal is not None and theta is not None:
                     last = eqx.combine(theta.net, goal.rest)
@@ -412,7 +412,7 @@ class Training:
         """RMS of the rows, relative to the solution, at the points and between."""
         size = self._size(stage, goal.part(theta))
         unit = stage.length if stage.problem.time is not None else 1.0
-        with precision(self.dtype):
+        with exact_products(self.dtype):
             other, _ = objective(
                 stage.problem,
                 self.windows,
