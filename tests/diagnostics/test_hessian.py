@@ -512,13 +512,13 @@ def test_losses_that_have_no_product():
 
 def test_numbers_that_are_no_whole_ones(op):
     whole = "must be a whole number"
-    for wrong in (
-        lambda: top_eigenvalues(op, True),
-        lambda: top_eigenvalues(op, max_steps=-5),
-        lambda: trace(op, probes=True),
-        lambda: spectral_density(op, points=1),
+    for wrong, words in (
+        (lambda: top_eigenvalues(op, True), f"k is True; it {whole}"),
+        (lambda: trace(op, probes=True), f"probes is True; it {whole}"),
+        (lambda: top_eigenvalues(op, max_steps=-5), "max_steps is -5; it must be at"),
+        (lambda: spectral_density(op, points=1), "points is 1; it must be at least 2"),
     ):
-        with pytest.raises(ConfigError, match=whole):
+        with pytest.raises(ConfigError, match=words):
             wrong()
     with pytest.raises(ConfigError, match="tol is -1"):
         top_eigenvalues(op, tol=-1.0)
