@@ -41,6 +41,7 @@ from ..train import (
 )
 from ._image_net import ImageNet, apply_batch
 from ._images_config import ImageFitConfig
+from ._state import warn_if_clamped
 
 
 Info = dict[str, Any]
@@ -209,6 +210,7 @@ def fit_images(
     reason = fit.run((params, net.initial_state()), rest)
     took = _took(place, fit.before + time.perf_counter() - began)
     trained, state = fit.parts
+    warn_if_clamped(state)
     found = eqx.combine(trained, fit.rest)
     found = found.as_trained() if _deep(net) else found
     return FittedImages(
