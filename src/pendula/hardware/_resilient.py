@@ -315,8 +315,9 @@ def recalibrate_norms(
     batches: Sequence[Any],
     apply: Callable[[Any, Any, Any], Any],
 ) -> Any:
-    """Running statistics of batch norms estimated anew on one chip, its weights being
-    as they are.
+    """Running statistics of batch norms followed on over batches of one chip, its
+    weights being as they are: what each norm keeps of the old ones falls geometrically
+    with the number of batches.
 
     **Arguments:** `apply(chip, batch, state) -> new state`, with the chip in training
     mode; `batches`: of inputs, in order.

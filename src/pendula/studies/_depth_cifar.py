@@ -136,9 +136,9 @@ _CASES = {
         "fitted into the time on a GPU. Programs compiled (four for the refined one, "
         "one for the others) are a large part of each training, and the last stage has "
         "ten epochs. Steps have length 1: RK4's eight are not what Euler's eight are; "
-        "nor with a state for each stage (rows *_stages, the same weights). "
-        "The ratio of the times was taken after the trainings had been read again, which added to "
-        "both: the rows *_training are right, and their ratio is 1.03.",
+        "nor with a state for each stage (rows *_stages, the same weights). The ratio "
+        "of the times was taken after the trainings had been read again, which added "
+        "to both: the rows *_training are right, and their ratio is 1.03.",
         published=_EIGHT,
     ),
     "cifar_8_long": Case(
