@@ -11,8 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._checks import choice
-from .._errors import ConfigError
+from .._checks import choice, whole
 from .._registry import register
 from .._source import Source
 
@@ -217,10 +216,6 @@ def _check(
     if depth:
         least["width"] = (width, 1)
     for name, (value, low) in least.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < low:
-            raise ConfigError(
-                f"MLP: {name} is {value!r}; it must be a whole number of at least "
-                f"{low}. Give a larger {name}."
-            )
+        whole(low, "MLP", **{name: value})
     activation(act)
     choice("init", init, get_args(Init), "MLP")

@@ -12,12 +12,12 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 from numpy.typing import ArrayLike
 
-from .._checks import at_least, choice
+from .._checks import at_least, choice, whole
 from .._errors import DataError, ShapeError
 from .._registry import register
 from .._source import Source
 from ..nn import MLP
-from ._cell import AbstractCell, check_sizes
+from ._cell import AbstractCell
 from ._model import RecurrentModel
 
 
@@ -82,7 +82,7 @@ class NeuralCDE(AbstractCell):
         areas: bool = False,
         key: PRNGKeyArray,
     ) -> None:
-        check_sizes("NeuralCDE", channels, size)
+        whole(1, "NeuralCDE", channels=channels, size=size)
         choice("rule", rule, _RULES)
         self.net = MLP(size, size * channels, width, depth, activation="silu", key=key)
         self.channels, self.size, self.rule, self.areas = channels, size, rule, areas

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import math
 from typing import Any, TypeVar
 
 import equinox as eqx
@@ -11,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from .. import _checks
 from .._errors import ConfigError
 from .._registry import register
 from ..nn import HeldNumber
@@ -199,24 +199,14 @@ class Substeps(AbstractCell):
 
 def positive(value: float, name: str) -> float:
     """A number above 0. **Raises:** `ConfigError` for another one."""
-    if not (math.isfinite(value) and value > 0):
-        raise ConfigError(f"{name} is {value:g}; it must be a number above 0.")
+    _checks.positive("", **{name: value})
     return float(value)
 
 
 def not_negative(value: float, name: str) -> float:
     """A number of at least 0. **Raises:** `ConfigError` for another one."""
-    if not (math.isfinite(value) and value >= 0):
-        raise ConfigError(f"{name} is {value:g}; it must be a number of at least 0.")
+    _checks.not_negative("", **{name: value})
     return float(value)
-
-
-def check_sizes(name: str, in_size: int, size: int) -> None:
-    """**Raises:** `ConfigError` for a cell without inputs or states."""
-    if in_size < 1 or size < 1:
-        raise ConfigError(
-            f"{name}: in_size is {in_size}, size {size}; both must be at least 1."
-        )
 
 
 def uniform(

@@ -11,13 +11,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from .._checks import whole
 from .._errors import PendulaWarning
 from .._registry import register
 from .._source import Source
 from ..nn import HeldNumber
 from ._cell import (
     AbstractSteppedCell,
-    check_sizes,
     held,
     not_negative,
     positive,
@@ -81,7 +81,7 @@ class CoRNNCell(AbstractSteppedCell):
         epsilon: float = 4.7,
         key: PRNGKeyArray,
     ) -> None:
-        check_sizes("CoRNNCell", in_size, size)
+        whole(1, "CoRNNCell", in_size=in_size, size=size)
         self.held_dt = held(positive(dt, "dt"))
         self.gamma = held(not_negative(gamma, "gamma"))
         self.epsilon = held(not_negative(epsilon, "epsilon"))

@@ -8,9 +8,10 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from .._checks import whole
 from .._registry import register
 from .._source import Source
-from ._cell import AbstractMapCell, check_sizes
+from ._cell import AbstractMapCell
 
 
 register("module", "GRU")(eqx.nn.GRUCell)
@@ -44,7 +45,7 @@ class GRUCell(AbstractMapCell):
     size: int = eqx.field(static=True)
 
     def __init__(self, in_size: int, size: int, *, key: PRNGKeyArray) -> None:
-        check_sizes("GRUCell", in_size, size)
+        whole(1, "GRUCell", in_size=in_size, size=size)
         self.inner = eqx.nn.GRUCell(in_size, size, key=key)
         self.in_size, self.size = in_size, size
 
@@ -104,7 +105,7 @@ class LSTMCell(AbstractMapCell):
     def __init__(
         self, in_size: int, size: int, *, forget: float = 0.0, key: PRNGKeyArray
     ) -> None:
-        check_sizes("LSTMCell", in_size, size)
+        whole(1, "LSTMCell", in_size=in_size, size=size)
         inner = eqx.nn.LSTMCell(in_size, size, key=key)
         bias = jnp.asarray(inner.bias).at[size : 2 * size].add(forget)  # i, f, g, o
         self.inner = eqx.tree_at(lambda cell: cell.bias, inner, bias)

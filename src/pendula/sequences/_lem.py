@@ -11,11 +11,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from .._checks import whole
 from .._errors import PendulaWarning
 from .._registry import register
 from .._source import Source
 from ..nn import HeldNumber
-from ._cell import AbstractSteppedCell, check_sizes, held, positive, uniform
+from ._cell import AbstractSteppedCell, held, positive, uniform
 
 
 @register("module")
@@ -77,7 +78,7 @@ class LEMCell(AbstractSteppedCell):
     def __init__(
         self, in_size: int, size: int, *, dt: float = 1.0, key: PRNGKeyArray
     ) -> None:
-        check_sizes("LEMCell", in_size, size)
+        whole(1, "LEMCell", in_size=in_size, size=size)
         self.held_dt = held(positive(dt, "dt"))
         if dt > 1:
             warnings.warn(
@@ -192,7 +193,7 @@ class TwoScaleCell(AbstractSteppedCell):
         dt: float = 1.0,
         key: PRNGKeyArray,
     ) -> None:
-        check_sizes("TwoScaleCell", in_size, size)
+        whole(1, "TwoScaleCell", in_size=in_size, size=size)
         self.held_dt = held(positive(dt, "dt"))
         self.tau_y = held(positive(tau_y, "tau_y"))
         self.tau_z = held(positive(tau_z, "tau_z"))

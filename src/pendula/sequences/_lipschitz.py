@@ -10,14 +10,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._checks import choice
+from .._checks import choice, whole
 from .._errors import ConfigError
 from .._registry import register
 from .._source import Source
 from ..nn import HeldNumber, symmetric_mix
 from ._cell import (
     AbstractSteppedCell,
-    check_sizes,
     held,
     not_negative,
     positive,
@@ -131,7 +130,7 @@ class LipschitzCell(AbstractSteppedCell):
         init_std: float = 0.1,
         key: PRNGKeyArray,
     ) -> None:
-        check_sizes("LipschitzCell", in_size, size)
+        whole(1, "LipschitzCell", in_size=in_size, size=size)
         choice("scheme", scheme, get_args(Scheme))
         self.held_dt = held(positive(dt, "dt"))
         self.beta, self.gamma = held(_share(beta)), held(not_negative(gamma, "gamma"))

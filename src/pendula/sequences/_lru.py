@@ -10,10 +10,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float, PRNGKeyArray
 
+from .._checks import whole
 from .._errors import ConfigError
 from .._registry import register
 from .._source import Source
-from ._cell import AbstractLinearCell, check_sizes
+from ._cell import AbstractLinearCell
 
 
 @register("module")
@@ -76,7 +77,7 @@ class LinearRecurrentUnit(AbstractLinearCell):
         turn: float = 2.0 * math.pi,
         key: PRNGKeyArray,
     ) -> None:
-        check_sizes("LinearRecurrentUnit", in_size, size)
+        whole(1, "LinearRecurrentUnit", in_size=in_size, size=size)
         low, high = radii
         if not (0 <= low < high <= 1 and 0 < turn <= 2 * math.pi):
             raise ConfigError(

@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._checks import choice
+from .._checks import choice, whole
 from .._registry import register
 from .._source import Source
-from ._cell import AbstractMapCell, check_sizes, uniform
+from ._cell import AbstractMapCell, uniform
 
 
 Rotation = Literal["exponential", "cayley"]
@@ -78,7 +78,7 @@ class OrthogonalCell(AbstractMapCell):
         angles: str = "cosine",
         key: PRNGKeyArray,
     ) -> None:
-        check_sizes("OrthogonalCell", in_size, size)
+        whole(1, "OrthogonalCell", in_size=in_size, size=size)
         choice("rotation", rotation, get_args(Rotation))
         choice("angles", angles, get_args(Angles))
         one, two, three = jax.random.split(key, 3)

@@ -10,13 +10,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from .._checks import whole
 from .._registry import register
 from .._source import Source
 from ..nn import HeldNumber
 from ._cell import (
     AbstractMapCell,
     AbstractSteppedCell,
-    check_sizes,
     held,
     positive,
     uniform,
@@ -55,7 +55,7 @@ class SimpleCell(AbstractMapCell):
     size: int = eqx.field(static=True)
 
     def __init__(self, in_size: int, size: int, *, key: PRNGKeyArray) -> None:
-        check_sizes("SimpleCell", in_size, size)
+        whole(1, "SimpleCell", in_size=in_size, size=size)
         one, two = jax.random.split(key)
         limit = 1.0 / math.sqrt(size)
         self.matrix, _ = uniform(one, size, size, limit)
@@ -123,7 +123,7 @@ class ResidualCell(AbstractSteppedCell):
     def __init__(
         self, in_size: int, size: int, *, dt: float = 0.03, key: PRNGKeyArray
     ) -> None:
-        check_sizes("ResidualCell", in_size, size)
+        whole(1, "ResidualCell", in_size=in_size, size=size)
         self.held_dt = held(positive(dt, "dt"))
         one, two = jax.random.split(key)
         limit = 1.0 / math.sqrt(size)

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._checks import choice
+from .._checks import choice, whole
 from .._errors import ConfigError, nearest
 from .._registry import register
 from .._source import Source
@@ -24,16 +24,6 @@ ACTIVATIONS = ("tanh", "sin", "silu", "gelu", "sigmoid")
 """Names of the activations of trial networks."""
 
 FACTOR_SD = 0.1  # spread of s in random weight factorisation, as published
-
-
-def check_sizes(who: str, **sizes: int) -> None:
-    """Refuse numbers below 1 before anything is drawn."""
-    for name, value in sizes.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ConfigError(
-                f"{who}: {name} is {value!r}; it must be a whole number of at least 1. "
-                f"Give a larger {name}."
-            )
 
 
 @register("module")
@@ -138,7 +128,7 @@ class Dense(eqx.Module):
         adaptive: float | None = None,
         key: PRNGKeyArray,
     ) -> None:
-        check_sizes("Dense", in_size=in_size, out_size=out_size)
+        whole(1, "Dense", in_size=in_size, out_size=out_size)
         _check(activation, init, factor_mean, adaptive)
         self.activation, self.init = activation, init
         factor = None if factor_mean is None else jnp.asarray(factor_mean, dtype=float)

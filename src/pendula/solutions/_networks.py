@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._checks import choice
+from .._checks import choice, whole
 from .._errors import ConfigError, nearest
 from .._registry import register
 from .._source import Source
-from ._dense import Dense, check_sizes
+from ._dense import Dense
 from ._embedding import Axis, Embedding
 from ._networks_gated import ModifiedNet, PirateNet
 from ._networks_gaussian import GaussianNet
@@ -67,7 +67,7 @@ class PlainNet(AbstractTrial):
         key: PRNGKeyArray,
         **layer: Any,
     ) -> None:
-        check_sizes("PlainNet", fields=fields, width=width, depth=depth)
+        whole(1, "PlainNet", fields=fields, width=width, depth=depth)
         *keys, key_last = jax.random.split(key, depth + 1)
         fans = (embedding.size, *(width,) * (depth - 1))
         self.embedding = embedding
@@ -144,7 +144,7 @@ def build(
             )
     sizes = {"width": width, "depth": depth}
     sizes = {name: size for name, size in sizes.items() if size is not None}
-    check_sizes(f'network "{kind}"', fields=fields, **sizes)
+    whole(1, f'network "{kind}"', fields=fields, **sizes)
     if kind == "pirate":
         options.setdefault("fourier", 2 * math.ceil(sizes.get("width", 256) / 2))
     key_embedding, key_net = jax.random.split(key)

@@ -9,9 +9,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from .._checks import whole
 from .._registry import register
 from .._source import Source
-from ._dense import Dense, check_sizes
+from ._dense import Dense
 from ._embedding import Embedding
 from ._trial import AbstractTrial
 
@@ -63,7 +64,7 @@ class ModifiedNet(AbstractTrial):
         key: PRNGKeyArray,
         **layer: Any,
     ) -> None:
-        check_sizes("ModifiedNet", fields=fields, width=width, depth=depth)
+        whole(1, "ModifiedNet", fields=fields, width=width, depth=depth)
         keys = jax.random.split(key, depth + 3)
         make = lambda k, fan: Dense(fan, width, activation, key=keys[k], **layer)
         self.embedding = embedding
@@ -191,7 +192,7 @@ class PirateNet(AbstractTrial):
         key: PRNGKeyArray,
         **layer: Any,
     ) -> None:
-        check_sizes("PirateNet", fields=fields, width=width, depth=depth)
+        whole(1, "PirateNet", fields=fields, width=width, depth=depth)
         keys = jax.random.split(key, depth + 3)
         size, same = embedding.size, {"activation": activation, **layer}
         self.embedding = embedding

@@ -10,11 +10,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from .._checks import whole
 from .._errors import ConfigError
 from .._registry import register
 from .._source import Source
 from ..nn import HeldNumber
-from ._dense import Dense, check_sizes
+from ._dense import Dense
 from ._embedding import Embedding
 from ._trial import AbstractTrial
 
@@ -82,7 +83,7 @@ class GaussianNet(AbstractTrial):
         **layer: Any,
     ) -> None:
         sizes = {"width": width, "depth": depth, "features": features}
-        check_sizes("GaussianNet", fields=fields, gaussians=gaussians, **sizes)
+        whole(1, "GaussianNet", fields=fields, gaussians=gaussians, **sizes)
         _check(embedding, spread)
         self.embedding = embedding
         self.spread = HeldNumber(jnp.asarray(spread, dtype=float))
