@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from matplotlib import pyplot as plt
 from numpy.testing import assert_allclose, assert_array_equal
 
 import pendula
@@ -211,6 +212,11 @@ def test_profile_of_a_block_by_hand(key):
     assert_allclose(two.moves, (found.moves + other.moves) / 2, rtol=1e-6)
     flat_block = OdeBlock(DenseUnit(DIM, 5, key=key), n_basis=3, init="shared")
     assert_array_equal(depth_profile(flat_block, x).jumps, [0.0, 0.0])
+    axes = found.plot(found.plot(), begin=1.0, color="black")
+    drawn = [line.get_xydata() for line in axes[1].lines]
+    assert_allclose(drawn[0], np.stack([[1 / 3, 2 / 3], found.jumps], axis=1))
+    assert_allclose(drawn[1] - drawn[0], [[1.0, 0.0], [1.0, 0.0]])
+    plt.close(axes[0].figure)
 
 
 def test_a_block_survives_a_file(key, tmp_path):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
@@ -12,6 +13,17 @@ import numpy as np
 from jaxtyping import Array
 
 from ._places import Place, knots
+
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+QUANTITIES = {
+    "sizes": "size of the weights",
+    "jumps": "jump to the next step",
+    "moves": "length of a move",
+    "cosines": "cosine to the next move",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +42,29 @@ class DepthProfile:
     jumps: np.ndarray
     moves: np.ndarray
     cosines: np.ndarray
+
+    def plot(
+        self, axes: Sequence[Axes] | None = None, *, begin: float = 0.0, **style: Any
+    ) -> Sequence[Axes]:
+        """The four quantities over depth, each on axes of its own.
+
+        **Arguments:** `axes`: four of them, new ones without; `begin`: where the block
+        begins, for several blocks behind each other; `style`: as of `Axes.plot`.
+        """
+        if axes is None:
+            from matplotlib import pyplot as plt
+
+            _, grid = plt.subplots(2, 2, layout="constrained")
+            axes = list(grid.flat)
+        for ax, (name, words) in zip(axes, QUANTITIES.items(), strict=True):
+            values, at = getattr(self, name), begin + self.depths
+            if len(values) < len(at):
+                at = (at[1:] + at[:-1]) / 2
+            ax.plot(at, values, **{"marker": "o", "markersize": 4, **style})
+            ax.set_ylabel(words)
+        for ax in axes[2:]:
+            ax.set_xlabel("depth")
+        return axes
 
 
 def depth_profile(

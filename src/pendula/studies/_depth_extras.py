@@ -271,24 +271,12 @@ def _profiled(fit: FittedImages, some: Images) -> list[DepthProfile]:
 
 def _draw(run: Run, shown: dict[str, list[DepthProfile]]) -> None:
     """Four quantities over depth, the two blocks behind each other."""
-    named = {
-        "sizes": "size of the weights",
-        "jumps": "jump to the next node",
-        "moves": "length of a move",
-        "cosines": "cosine to the next move",
-    }
     with sheet(run.figures / "profile.svg", (7.0, 4.6), (2, 2), 9.0) as (_, axes):
-        for ax, (name, words) in zip(axes, named.items(), strict=True):
-            for colour, (key, blocks) in zip(COLOURS, shown.items(), strict=False):
-                for k, profile in enumerate(blocks):
-                    values = getattr(profile, name)
-                    at = profile.depths
-                    if len(values) < len(at):
-                        at = (at[1:] + at[:-1]) / 2
-                    label = WORDS[key] if not k else None
-                    style = {"color": colour, "markersize": 4, "label": label}
-                    ax.plot(k + at, values, "o-", **style)
-            ax.set_ylabel(words)
+        for colour, (key, blocks) in zip(COLOURS, shown.items(), strict=False):
+            for k, profile in enumerate(blocks):
+                label = WORDS[key] if not k else None
+                profile.plot(axes, begin=float(k), color=colour, label=label)
+        for ax in axes:
             ax.axvline(1.0, color="#767676", linewidth=0.9)
         for ax in axes[2:]:
             ax.set_xlabel("depth (two blocks)")
