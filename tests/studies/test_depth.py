@@ -47,6 +47,6 @@ def test_rows_say_what_is_smaller_and_each_network_is_solved_in_all_schemes():
     small = [f"depth.{part}.euler_accuracy" for part in ("cifar", "cifar_8")]
     assert all(rows[key].scaled_down for key in small)
     assert rows["depth.cifar_2.euler_accuracy"].scaled_down is None
-    lost = ["mnist.euler_as_rk4_in_8", "mnist.midpoint_as_euler_in_1"]
+    lost = ["mnist.euler_as_rk4_in_4", "mnist.midpoint_as_euler_in_1"]
     lost += ["cifar_2.refined_stages_lost", "cifar_8.refined_stages_lost"]
     assert all(f"depth.{key}" in rows for key in lost)

@@ -84,6 +84,7 @@ _WAYS = {
     "euler2": ("euler", 2),
 }
 _STEPS = (1, 2, 3, 4, 6, 8)
+_FEWER = (1, 2, 4)  # of the other schemes
 _SCHEMES = ("euler", "midpoint", "rk4")
 
 
@@ -91,7 +92,7 @@ def _others(part: str, key: str) -> list[tuple[str, int]]:
     """The schemes that a network was not trained in, with their numbers of steps; of
     the first part alone, whose networks are right in all of them."""
     schemes = [scheme for scheme in _SCHEMES if scheme != key and part == "mnist"]
-    return list(itertools.product(schemes, _STEPS))
+    return list(itertools.product(schemes, _FEWER))
 
 
 def _rows() -> Iterator[Row]:
@@ -275,22 +276,27 @@ def _swept(
     """Each network in other numbers of steps, of its own scheme (the one that is
     drawn) and of the others."""
     sweeps: dict[str, DepthSweep] = {}
-    for key in _SCHEMES:
-        run.progress(f"{part}, {WORDS[key]}: other schemes and numbers of steps")
-        others = dict(_others(part, key))
-        given = {"schemes": (key, *others), "steps": _STEPS}
-        found = [
+
+    def swept(key: str, schemes: tuple[str, ...], steps: tuple[int, ...]) -> list:
+        given = {"schemes": schemes, "steps": steps}
+        return [
             depth_sweep(f.net, test, f.scaling, state=f.state, **given)
             for f in fits[key]
         ]
+
+    for key in _SCHEMES:
+        run.progress(f"{part}, {WORDS[key]}: other numbers of steps and schemes")
+        found = swept(key, (key,), _STEPS)
         sweeps[key] = found[0]
         for n in _STEPS:
             if n != 2:
                 row = run.row(f"depth.{part}.{key}_in_{n}")
                 yield row.measured([f.lost(key, n) for f in found])
-        for scheme, n in _others(part, key):
+        others = _others(part, key)
+        apart = swept(key, tuple(dict(others)), _FEWER) if others else []
+        for scheme, n in others:
             row = run.row(f"depth.{part}.{key}_as_{scheme}_in_{n}")
-            yield row.measured([f.lost(scheme, n) for f in found])
+            yield row.measured([f.lost(scheme, n) for f in apart])
         if key != "midpoint":
             row = run.row(f"depth.{part}.dip_{key}")
             yield row.measured([f.lost(key, 4) for f in found])
