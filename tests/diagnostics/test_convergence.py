@@ -19,6 +19,7 @@ from pendula.diagnostics import (
     predicted_continuum_error,
     stability_polynomial,
 )
+from pendula.diagnostics._convergence_grid import part_truth
 from pendula.diagnostics._convergence_rates import fit_order
 from pendula.diagnostics._convergence_sweep import ladder, step_counts
 from pendula.diagnostics._convergence_verdict import judge
@@ -295,6 +296,8 @@ def test_fields_of_two_arguments_are_fields():
         schemes=("rk4",),
     )
     assert found.verdict == "continuous"
+    assert part_truth(np.sin, None) == (np.sin, None)
+    assert part_truth(WORLD, None) == (None, WORLD)
 
 
 def test_truth_may_be_samples_and_observed():

@@ -61,8 +61,8 @@ def _takes(function: Any, number: int) -> bool:
         inspect.signature(function).bind(*range(number))
     except TypeError:
         return False
-    except ValueError:  # no signature is known: the house's is assumed
-        return number == 4
+    except ValueError:  # no signature is known: of a field the house's, of a truth time
+        return number in (1, 4)
     return True
 
 
