@@ -150,7 +150,7 @@ def test_what_overlaps_or_cannot_touch_is_refused():
             contact=slinky.contact(),
             integrator="midpoint",
         )
-    with pytest.raises(ConfigError, match="margin is 0; it must be above 0"):
+    with pytest.raises(ConfigError, match=r"margin is 0\.0; it must be above 0"):
         Contact.of(1.0, margin=0.0)
     with pytest.raises(ConfigError, match="around is 2; a cycle has at least 3"):
         Contact.of(1.0, around=2)
