@@ -18,6 +18,10 @@ SECTIONS = {
     "diagnostics": "Diagnostics",
     "dynamics": "Fields, terms and fits",
     "depth": "Networks continuous in depth",
+    "sequences": "Networks of sequences",
+    "latent": "Latent dynamics",
+    "solutions": "Solutions of equations",
+    "hardware": "Networks on devices",
     "report": "Report",
     "studies": "Studies and claims",
 }

@@ -6,10 +6,12 @@ from __future__ import annotations
 import ast
 import itertools
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -348,3 +350,26 @@ def test_few_real_processes() -> None:
                 owner = getattr(node.func.value, "id", "")
                 calls += owner == "subprocess" and node.func.attr in {"run", "Popen"}
     assert calls <= 8
+
+
+def _reference() -> dict[str, Any]:
+    """What the script that lists the public names defines."""
+    return runpy.run_path(str(ROOT / ".ci" / "reference.py"))
+
+
+def test_the_reference_lists_every_room_with_public_names() -> None:
+    rooms = {p.parent.name for p in (ROOT / "src/pendula").glob("*/__init__.py")}
+    names = _reference()["public_names"]
+    there = {room for room in rooms if names(room)} - {"cli"}  # `pendula --help`
+    assert there == set(_reference()["SECTIONS"])
+
+
+def test_public_names_have_a_definition_of_their_own() -> None:
+    """The reference finds no name that is set together with others."""
+    public, lost = _reference()["public_names"], []
+    for path in (ROOT / "src/pendula").glob("*/*.py"):
+        room = path.parent.name
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple):
+                lost += sorted(_names_of(node.targets[0]) & set(public(room)))
+    assert lost == []

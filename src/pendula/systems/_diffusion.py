@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 
-NEUMANN, DIRICHLET = "neumann", "dirichlet"
+NEUMANN = "neumann"
+DIRICHLET = "dirichlet"
 Field = Float[Array, " node"]
 
 

@@ -19,7 +19,8 @@ from jaxtyping import Array, Bool, Float, Int
 from ._levenberg import Residual, eliminate_starts, normal_equations
 
 
-MU_FIRST, MU_LEAST, MU_MOST = 1e-2, 1e-9, 1e9
+MU_FIRST = 1e-2
+MU_LEAST, MU_MOST = 1e-9, 1e9
 
 
 class EtaPrior(eqx.Module):
