@@ -139,7 +139,7 @@ def test_score_and_check(at_place):
     assert "distance to the own motion" in page
 
 
-def test_check_says_that_a_run_without_starts_is_not_swept(at_place, tmp_path):
+def test_check_says_that_a_run_without_usable_starts_is_not_swept(at_place, tmp_path):
     copy = shutil.copytree(at_place.run, tmp_path / "old")
     read = read_run(copy)
     arrays = {k: v for k, v in read.arrays.items() if not k.startswith("continuity/")}
@@ -147,6 +147,10 @@ def test_check_says_that_a_run_without_starts_is_not_swept(at_place, tmp_path):
     write_numbers(copy, told, arrays)
     done = call("check", copy)
     assert "not tested, the run keeps no starts" in done.out
+    starts = np.full_like(read.arrays["continuity/starts"], np.nan)
+    write_numbers(copy, told, {**arrays, "continuity/starts": starts})
+    done = call("check", copy)
+    assert "not tested, x0 holds NaN" in done.out
 
 
 def test_check_fails_on_data_of_another_spring(at_place):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from .._errors import ConfigError
+from .._errors import ConfigError, DataError
 from ._console import Console
 from ._forecast_bars import hold_bars, is_chain
 from ._options import READING, TALK, Reading, Talk
@@ -126,10 +126,11 @@ def _continuity(run: Path, read: Run, fitted: Any, console: Console) -> tuple[An
     from ..dynamics import DRIVE, KNOTS, STARTS, SYSTEMS, continuity
     from ..report import with_continuity, write_numbers
 
-    if read.array(STARTS) is None:
+    starts = read.array(STARTS)
+    if starts is None:
         return None, "Continuity: not tested, the run keeps no starts."
     console.say("sweeping the solver's step and scheme")
-    given: dict[str, Any] = {"starts": read.array(STARTS)}
+    given: dict[str, Any] = {"starts": starts}
     if (knots := read.array(KNOTS)) is not None:
         given["drive"] = (knots, read.array(DRIVE))
     try:
@@ -137,7 +138,7 @@ def _continuity(run: Path, read: Run, fitted: Any, console: Console) -> tuple[An
             found = _of_family(read, fitted, systems, console)
         else:
             found = continuity(fitted, **given)
-    except ConfigError as error:  # a motion at rest, say: there is nothing to sweep
+    except (ConfigError, DataError) as error:  # a motion at rest, a start that is NaN
         return None, f"Continuity: not tested, {error}"
     try:
         write_numbers(run, *with_continuity(read.report, read.arrays, found))
