@@ -148,7 +148,7 @@ def test_a_plateau_refines_and_is_in_the_history(tmp_path):
         refine_at=(),
         keep_momenta=False,
         refine_on_plateau=1,
-        refinements=1,
+        refinements=2,
     )
 
     def kill(row):
@@ -158,6 +158,7 @@ def test_a_plateau_refines_and_is_in_the_history(tmp_path):
     inputs = {"config": config, "validation": images(20, 1)}
     found = fit_images(network(), images(), **inputs)
     assert [row["units"] for row in found.history] == [1, 1, 2, 2]
+    assert found.reason == "done"  # no plateau once no epoch is left to refine for
     with pytest.raises(Stop):
         fit_images(network(), images(), **inputs, folder=tmp_path, tell=kill)
     again = fit_images(network(), images(), **inputs, folder=tmp_path)

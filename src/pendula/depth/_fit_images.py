@@ -323,7 +323,8 @@ class _Fit:
             name = f"stage-{stage:03d}"
             callbacks.append(MetricsLog(self.folder, name, int(state.step)))
         if stage < self.config.refinements and self.config.refine_on_plateau:
-            callbacks.append(_Plateau(self))  # once the record is in the log
+            last = self.config.epochs * per
+            callbacks.append(_Plateau(self, last))  # once the record is in the log
         if self.folder is not None:
             callbacks.append(Checkpoint(self.folder, stage, self.seconds))
         step = gradient_step(loss, transform, statistics=True)
@@ -382,16 +383,17 @@ class _Epoch(AbstractCallback):
 
 
 class _Plateau(AbstractCallback):
-    """Ends a stage where the validation loss stands still."""
+    """Ends a stage where the validation loss stands still and epochs are left."""
 
-    def __init__(self, fit: _Fit) -> None:
-        self.fit = fit
+    def __init__(self, fit: _Fit, last: int) -> None:
+        self.fit, self.last = fit, last
 
     def __call__(self, state: TrainState, row: Info) -> TrainState:
         history, patience = self.fit.history, self.fit.config.refine_on_plateau
         here = [r["validation"] for r in history if r["units"] == row["units"]]
         before, late = here[:-patience], here[-patience:]
-        if before and min(late) > (1.0 - _FLAT) * min(before):
+        flat = before and min(late) > (1.0 - _FLAT) * min(before)
+        if flat and row["step"] < self.last:
             raise StopTraining(f"{_PLATEAU} {row['step']}")
         return state
 
