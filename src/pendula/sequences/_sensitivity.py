@@ -121,20 +121,26 @@ def gradient_profile(
 
     ```
     """
-    cell = model.cell
-    weights, begin = cell.weights(), _real(cell.start())
+    cell, (start, rest) = model.cell, model.begun(us)
+    weights, begin = cell.weights(), _real(start)
+    back = lambda state: _complex(state, start)
+    first = len(us) - len(rest)  # 1 where the first input gives the first state
     shift = jax.tree.map(lambda x: jnp.zeros((len(us), *x.shape), x.dtype), begin)
 
     def value(shift: Any) -> Float[Array, ""]:
         def one(state: Any, at: tuple) -> tuple[Any, Any]:
             u, moved = at
-            after = _real(
-                cell.step(weights, _complex(state, cell.start()), cell.feed(u))
-            )
+            after = _real(cell.step(weights, back(state), cell.feed(u)))
             after = jax.tree.map(jnp.add, after, moved)
-            return after, cell.read(_complex(after, cell.start()))
+            return after, cell.read(back(after))
 
-        _, reads = jax.lax.scan(one, begin, (us, shift))
+        state = begin
+        if first:
+            state = jax.tree.map(lambda x, moved: x + moved[0], begin, shift)
+        later = jax.tree.map(lambda moved: moved[first:], shift)
+        _, reads = jax.lax.scan(one, state, (rest, later))
+        if first:
+            reads = jnp.concatenate([cell.read(back(state))[None], reads])
         if model.mode == "all":
             return loss(jax.vmap(model.head)(reads))
         return loss(model.head(reads[-1]))
