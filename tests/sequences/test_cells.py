@@ -15,6 +15,7 @@ from pendula import ConfigError, ShapeError
 from pendula._errors import PendulaWarning
 from pendula._precision import cast, precision, to_device
 from pendula._tree import num_parameters
+from pendula.diagnostics import HessianOperator, random_directions
 from pendula.sequences import (
     CELLS,
     CoRNNCell,
@@ -286,6 +287,15 @@ def test_parallel_scan_is_the_recurrence_over_a_long_time():
     found = eqx.filter_jit(lambda c, us, s: c.states(us, s))(cell, us, begin)
     for a, b in zip(found, wanted, strict=True):
         assert_allclose(a, b, rtol=1e-5, atol=1e-5 * float(jnp.abs(b).max()))
+
+
+def test_random_directions_are_as_long_as_rows_of_real_and_imaginary_parts():
+    cell = made("lru", 2, 3)
+    op = HessianOperator(lambda cell, _: jnp.sum(cell.gate), cell)
+    found = op.tree(random_directions(op, 1, key=KEY)[0])
+    for name in ("input", "output", "skip", "gate"):
+        length = lambda cell, name=name: np.linalg.norm(getattr(cell, name), axis=-1)
+        assert_allclose(length(found), length(cell), rtol=1e-5)
 
 
 def order_of(errors):
