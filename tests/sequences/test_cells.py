@@ -88,7 +88,7 @@ def by_hand(name, cell, s, u):
         w = mix(p["matrix"], p["beta_w"], p["gamma_w"])
         f = np.tanh(w @ s + p["input"] @ u + p["bias"])
         if name == "lipschitz":
-            f = f + mix(p["linear"], p["beta"], p["gamma"]) @ s
+            f = f + p["alpha"] * mix(p["linear"], p["beta"], p["gamma"]) @ s
         return s + p["held_dt"] * f
     if name in ("residual", "simple"):
         f = np.tanh(p["matrix"] @ s + p["input"] @ u + p["bias"])
@@ -150,7 +150,7 @@ def some_state(cell, rng):
 @pytest.mark.parametrize("name", CELLS)
 def test_a_step_is_that_of_the_formula_and_drift_is_its_limit(name):
     with precision(np.float64):
-        cell = wide(made(name))
+        cell = wide(made(name, **({"alpha": 0.7} if name == "lipschitz" else {})))
         rng = np.random.default_rng(1)
         state, u = some_state(cell, rng), jnp.asarray(rng.normal(size=2))
         found = advance(cell, state, u)
@@ -435,6 +435,11 @@ def test_margin_tells_whether_states_approach_each_other():
     assert stability_margin(LipschitzCell(1, 6, gamma=0.0, key=KEY)) < 0
     with pytest.raises(ConfigError, match="gated"):
         stability_margin(LipschitzCell(1, 6, gated=True, key=KEY))
+    with pytest.raises(ConfigError, match="a NoisyCell ask"):
+        stability_margin(NoisyCell(calm))
+    half = LipschitzCell(1, 6, gamma=2.0, gamma_w=0.0, alpha=0.5, key=KEY)
+    top = np.linalg.eigvalsh((a + a.T) / 2)[-1]
+    assert stability_margin(half) == pytest.approx(by_numpy + top / 2, rel=1e-5)
 
 
 def test_the_gate_of_a_lipschitz_cell_multiplies_its_right_hand_side():
@@ -463,6 +468,7 @@ def test_bad_input_is_refused():
     for bad, words in (
         (dict(beta=1.5), "beta"),
         (dict(gamma=-1.0), "gamma"),
+        (dict(alpha=-1.0), "alpha"),
         (dict(dt=0.0), "dt"),
         (dict(scheme="rk3"), 'scheme "rk3"'),
         (dict(size=0), "size"),
