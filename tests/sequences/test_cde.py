@@ -170,6 +170,15 @@ def test_bad_input_is_refused():
     t, x = np.arange(3.0)[None], np.zeros((1, 3, 1))
     with pytest.raises(DataError, match="sample 2: the time 1 does not increase"):
         control_path([[0.0, 1.0, 1.0]], x)
+    for bad in ([np.nan, 1.0, 2.0], [-np.inf, 1.0, 2.0]):
+        with pytest.raises(DataError, match="sample 0: the time"):
+            control_path([bad], x)
+    with pytest.raises(DataError, match="sample 2: the time inf"):
+        control_path([[0.0, 1.0, np.inf]], x)
+    with pytest.raises(DataError, match="a whole number a sequence"):
+        control_path(t, x, lengths=[2.0])
+    with pytest.raises(ConfigError, match="window is 0"):
+        control_path(t, x, window=0)
     with pytest.raises(DataError, match="infinite"):
         control_path(t, np.array([[[0.0], [np.inf], [0.0]]]))
     with pytest.raises(ShapeError, match="do not fit"):

@@ -353,6 +353,10 @@ def test_substeps_go_to_the_flow_under_a_held_input():
         assert_allclose(-order_of(errors), 1.0, atol=0.2)
     with pytest.raises(ConfigError, match="map from step to step"):
         with_dt(made("gru"), 2.0)
+    with pytest.raises(ConfigError, match=r"NoisyCell .* or the one that is wrapped"):
+        with_dt(made("noisy"), 2.0)
+    with pytest.raises(ConfigError, match="Substeps: count is 0"):
+        Substeps(cell, 0)
 
 
 def test_noise_has_the_spread_of_the_ornstein_uhlenbeck_process():
@@ -487,6 +491,8 @@ def test_bad_input_is_refused():
         NoisyCell(LipschitzCell(1, 2, scheme="rk2", key=KEY))
     with pytest.raises(ConfigError, match="sigma1"):
         NoisyCell(LipschitzCell(1, 2, key=KEY), sigma1=-0.1)
+    with pytest.raises(ConfigError, match="research noise has none"):
+        NoisyCell(LipschitzCell(1, 2, key=KEY), epsilon=0.1, noise="research")
     with pytest.raises(ConfigError, match="at most 1"):
         NoisyCell(LipschitzCell(1, 2, key=KEY), sigma2=1.5, noise="research")
     with pytest.warns(PendulaWarning, match="above 1"):
