@@ -69,6 +69,8 @@ def test_sign_of_gradient_of_a_linear_classifier_is_exact():
     assert_allclose(found.mean, wanted, atol=1e-6)
     assert found.scores.shape == (3, 1)
     assert found.area == pytest.approx(np.trapezoid(wanted, levels) / 0.4)
+    yes = robustness(linear, X, Y == 1, {"fgsm": levels})["fgsm"]
+    assert_array_equal(yes.scores, found.scores)
 
 
 def test_draws_clipping_and_scores_of_ones_own():
@@ -129,6 +131,8 @@ def test_what_cannot_be_asked():
         robustness(jnp.sum, X, Y, {"white": (0.1,)})
     with pytest.raises(ShapeError, match="and a sample"):
         robustness(linear, X[:0], Y[:0], {"white": (0.1,)})
+    with pytest.raises(DataError, match=r"the input at \(4, 1\)"):
+        robustness(linear, X.at[4, 1].set(jnp.nan), Y, {"white": (0.1,)})
     with pytest.raises(ShapeError, match="Scale pixels"):
         robustness(linear, jnp.ones((2, 3), jnp.uint8), Y[:2], {"white": (0.1,)})
 

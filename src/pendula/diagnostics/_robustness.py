@@ -59,7 +59,7 @@ class Robustness:
 
     @property
     def std(self) -> np.ndarray:
-        """Standard deviation over the seeds, `"level"`; 0 for an attack."""
+        """Standard deviation over the seeds, `"level"`; of one draw, 0."""
         ddof = 1 if self.scores.shape[1] > 1 else 0
         return self.scores.std(axis=1, ddof=ddof)
 
@@ -107,7 +107,7 @@ def robustness(
     **Returns:** kind -> `Robustness`.
     **Raises:** `ConfigError` for an unknown kind, no level, or one that cannot be;
     `ShapeError` for labels or outputs that do not fit, `DataError` for a label that is
-    none of the model's classes.
+    none of the model's classes, or an input that is not finite.
     **Behaviour:** the draws depend on seed and sample alone, so that two models see
     the same noise.
 
@@ -123,6 +123,8 @@ def robustness(
     ```
     """
     inputs, labels = jnp.asarray(x), jnp.asarray(y)
+    if labels.dtype == bool:  # which JAX would take for a mask
+        labels = labels.astype(jnp.int32)
     if not jnp.issubdtype(inputs.dtype, jnp.floating):
         raise ShapeError(
             f"inputs are {inputs.dtype}; disturbed ones need floating numbers. Scale "
@@ -135,13 +137,20 @@ def robustness(
             f"inputs {inputs.shape} and labels {labels.shape} do not fit; expected "
             "(sample, ...) and (sample,), or (sample, ...) of values, and a sample."
         )
+    bad = np.argwhere(~np.isfinite(np.asarray(inputs)))
+    if len(bad):
+        raise DataError(
+            f"the input at {tuple(bad[0].tolist())} (sample first) is not finite. Fill "
+            "or cut what is missing."
+        )
     whole(1, seeds=seeds, batch=batch)
     if clip is not None and not clip[0] < clip[1]:
         raise ConfigError(f"clip is {clip}; the first must be below the second.")
     if score is None:
-        _check_outputs(jax.eval_shape(logits, inputs[0]).shape, labels, named)
-    given = {one.name: one for one in using}
-    chosen = {name: given.get(name) or corruption(name) for name in kinds}
+        given = eqx.filter_eval_shape(lambda f, x: f(x), logits, inputs[0])
+        _check_outputs(given.shape, labels, named)
+    own = {one.name: one for one in using}
+    chosen = {name: own.get(name) or corruption(name) for name in kinds}
     usual, climbed = (correct, cross_entropy) if named else (squared_error,) * 2
     measure = _measure(score or usual, climbed, clip, batch)
     out = {}
