@@ -97,8 +97,14 @@ def test_bad_records_are_refused():
         divergence(np.where(np.arange(2000) == 5, np.nan, wave), 0.1)
     with pytest.raises(DataError, match="Give a longer one"):
         divergence(wave[:60], 0.1)
-    with pytest.raises(ConfigError, match="delay 0"):
+    with pytest.raises(ConfigError, match="delay is 0"):
         divergence(wave, 0.1, delay=0)
+    with pytest.raises(ConfigError, match="apart is 0"):
+        divergence(wave, 0.1, apart=0)
+    with pytest.raises(ConfigError, match="until is"):
+        divergence(wave, 0.1, until=0.01)
+    with pytest.raises(DataError, match="does not repeat exactly"):
+        divergence(np.tile([0.0, 1.0, 0.0, -1.0], 200), 0.1)
     with pytest.raises(DataError, match="at least 16"):
         power_spectrum(wave[:10, None], 0.1)
     with pytest.raises(ConfigError, match="segment is 3"):
@@ -109,5 +115,9 @@ def test_bad_records_are_refused():
         compare_statistics(wave[:, None], np.ones((2000, 1)), 0.1)
     with pytest.raises(DataError, match="leaves the finite numbers near step"):
         lyapunov_exponents(lambda t, y, u, c: y**3, [1.0, 1.0], 0.1, 100)
+    with pytest.raises(DataError, match="a start has finite numbers"):
+        lyapunov_exponents(Lorenz(), [1.0, np.nan, 1.0], 0.1, 100)
+    with pytest.raises(ConfigError, match="num is 9"):
+        lyapunov_exponents(Lorenz(), [1.0, 1.0, 1.0], 0.1, 9)
     with pytest.raises(ConfigError, match="1 to 3 exponents"):
         lyapunov_exponents(Lorenz(), [1.0, 1.0, 1.0], 0.1, 100, count=4)

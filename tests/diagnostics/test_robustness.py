@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import norm
 
-from pendula._errors import ConfigError, ShapeError
+from pendula._errors import ConfigError, DataError, ShapeError
 from pendula.diagnostics import (
     ProjectedDescent,
     SaltAndPepper,
@@ -61,7 +61,7 @@ def test_accuracy_of_a_linear_classifier_under_noise_is_the_normal_integral():
 
 def test_sign_of_gradient_of_a_linear_classifier_is_exact():
     """It takes level |w1 - w0|_1 off each margin, and is the same at every call."""
-    levels = (0.0, 0.1, 0.4)
+    levels = np.array([0.0, 0.1, 0.4])
     found = robustness(linear, X, Y, {"fgsm": levels})["fgsm"]
     margin = np.abs(np.asarray(X @ (W[1] - W[0])))
     cost = float(jnp.abs(W[1] - W[0]).sum())
@@ -69,6 +69,8 @@ def test_sign_of_gradient_of_a_linear_classifier_is_exact():
     assert_allclose(found.mean, wanted, atol=1e-6)
     assert found.scores.shape == (3, 1)
     assert found.area == pytest.approx(np.trapezoid(wanted, levels) / 0.4)
+    yes = robustness(linear, X, Y == 1, {"fgsm": levels})["fgsm"]
+    assert_array_equal(yes.scores, found.scores)
 
 
 def test_draws_clipping_and_scores_of_ones_own():
@@ -97,6 +99,13 @@ def test_draws_clipping_and_scores_of_ones_own():
     assert_array_equal(found["salt_and_pepper"].scores, 1.0)
 
 
+def test_a_model_that_breaks_down_is_never_right():
+    """NaN, for which argmax tells the first class."""
+    broken = lambda x: linear(x) * jnp.nan
+    found = robustness(broken, X, jnp.zeros_like(Y), {"white": (0.0, 0.1)}, seeds=1)
+    assert_array_equal(found["white"].scores, 0.0)
+
+
 def test_what_cannot_be_asked():
     with pytest.raises(ConfigError, match=r'"whit".*"white"'):
         robustness(linear, X, Y, {"whit": (0.1,)})
@@ -108,6 +117,22 @@ def test_what_cannot_be_asked():
         robustness(linear, X, Y, {"white": (0.1,)}, seeds=0)
     with pytest.raises(ShapeError, match=r"inputs \(60, 3\) and labels \(59,\)"):
         robustness(linear, X, Y[:-1], {"white": (0.1,)})
+    for kind, level in (("white", np.nan), ("salt_and_pepper", 1.5), ("dropped", 2.0)):
+        with pytest.raises(ConfigError, match=f"levels of {kind} are"):
+            robustness(linear, X, Y, {kind: (level,)})
+    with pytest.raises(ConfigError, match="clip is"):
+        robustness(linear, X, Y, {"white": (0.1,)}, clip=(1.0, -1.0))
+    for bad in (2, -1):
+        with pytest.raises(DataError, match=f"label {bad} of sample 0"):
+            robustness(linear, X, jnp.full_like(Y, bad), {"white": (0.1,)})
+    with pytest.raises(ShapeError, match="Give labels as whole numbers"):
+        robustness(linear, X, jnp.zeros(len(Y)), {"white": (0.1,)})
+    with pytest.raises(ShapeError, match="one number a class"):
+        robustness(jnp.sum, X, Y, {"white": (0.1,)})
+    with pytest.raises(ShapeError, match="and a sample"):
+        robustness(linear, X[:0], Y[:0], {"white": (0.1,)})
+    with pytest.raises(DataError, match=r"the input at \(4, 1\)"):
+        robustness(linear, X.at[4, 1].set(jnp.nan), Y, {"white": (0.1,)})
     with pytest.raises(ShapeError, match="Scale pixels"):
         robustness(linear, jnp.ones((2, 3), jnp.uint8), Y[:2], {"white": (0.1,)})
 

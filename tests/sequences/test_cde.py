@@ -9,7 +9,13 @@ from scipy.integrate import solve_ivp
 
 from pendula import ConfigError, DataError, ShapeError
 from pendula._precision import cast, precision, to_device
-from pendula.sequences import NeuralCDE, control_path, neural_cde, run_cell
+from pendula.sequences import (
+    NeuralCDE,
+    control_path,
+    gradient_profile,
+    neural_cde,
+    run_cell,
+)
 
 
 KEY = jax.random.key(5)
@@ -134,10 +140,45 @@ def test_unequal_lengths_are_padding():
     assert_allclose(model(us[0], lengths[0]), model(alone[0]), rtol=1e-5, atol=1e-6)
 
 
+def test_a_path_of_one_sample_is_the_first_state():
+    """The same whether padding follows or not."""
+    us = jnp.asarray(np.random.default_rng(0).normal(size=(2, 5)), jnp.float32)
+    model = neural_cde(5, 6, 2, key=KEY)
+    wanted = model.head(model.initial(us[0]))
+    assert_allclose(model(us[:1]), wanted, rtol=1e-6)
+    assert_allclose(model(us, jnp.asarray(1)), wanted, rtol=1e-6)
+    every = neural_cde(5, 6, 2, mode="all", key=KEY)
+    assert_allclose(every(us[:1]), wanted[None], rtol=1e-6)
+    with pytest.raises(ShapeError, match=r"expected \(time, 5\)"):
+        model(us[:, :4])
+
+
+def test_gradients_through_time_begin_at_the_first_state():
+    with precision(np.float64):
+        model = wide(neural_cde(2, 3, 1, width=4, key=KEY))
+        us = jnp.asarray(np.random.default_rng(0).normal(size=(4, 2)))
+        found = gradient_profile(model, us, lambda y: jnp.sum(y**2))
+        end = lambda z, k: jnp.sum(model.head(run_cell(model.cell, k, state=z)[0]) ** 2)
+        first = model.initial(us[0])
+        slope = jax.grad(end)(first, us[1:])
+        assert_allclose(found[0], jnp.linalg.norm(slope), rtol=1e-10)
+        slope = jax.grad(end)(run_cell(model.cell, us[1:3], state=first)[0], us[3:])
+        assert_allclose(found[2], jnp.linalg.norm(slope), rtol=1e-10)
+
+
 def test_bad_input_is_refused():
     t, x = np.arange(3.0)[None], np.zeros((1, 3, 1))
     with pytest.raises(DataError, match="sample 2: the time 1 does not increase"):
         control_path([[0.0, 1.0, 1.0]], x)
+    for bad in ([np.nan, 1.0, 2.0], [-np.inf, 1.0, 2.0]):
+        with pytest.raises(DataError, match="sample 0: the time"):
+            control_path([bad], x)
+    with pytest.raises(DataError, match="sample 2: the time inf"):
+        control_path([[0.0, 1.0, np.inf]], x)
+    with pytest.raises(DataError, match="a whole number a sequence"):
+        control_path(t, x, lengths=[2.0])
+    with pytest.raises(ConfigError, match="window is 0"):
+        control_path(t, x, window=0)
     with pytest.raises(DataError, match="infinite"):
         control_path(t, np.array([[[0.0], [np.inf], [0.0]]]))
     with pytest.raises(ShapeError, match="do not fit"):

@@ -15,6 +15,7 @@ from pendula import ConfigError, ShapeError
 from pendula._errors import PendulaWarning
 from pendula._precision import cast, precision, to_device
 from pendula._tree import num_parameters
+from pendula.diagnostics import HessianOperator, random_directions
 from pendula.sequences import (
     CELLS,
     CoRNNCell,
@@ -87,7 +88,7 @@ def by_hand(name, cell, s, u):
         w = mix(p["matrix"], p["beta_w"], p["gamma_w"])
         f = np.tanh(w @ s + p["input"] @ u + p["bias"])
         if name == "lipschitz":
-            f = f + mix(p["linear"], p["beta"], p["gamma"]) @ s
+            f = f + p["alpha"] * mix(p["linear"], p["beta"], p["gamma"]) @ s
         return s + p["held_dt"] * f
     if name in ("residual", "simple"):
         f = np.tanh(p["matrix"] @ s + p["input"] @ u + p["bias"])
@@ -149,7 +150,7 @@ def some_state(cell, rng):
 @pytest.mark.parametrize("name", CELLS)
 def test_a_step_is_that_of_the_formula_and_drift_is_its_limit(name):
     with precision(np.float64):
-        cell = wide(made(name))
+        cell = wide(made(name, **({"alpha": 0.7} if name == "lipschitz" else {})))
         rng = np.random.default_rng(1)
         state, u = some_state(cell, rng), jnp.asarray(rng.normal(size=2))
         found = advance(cell, state, u)
@@ -288,6 +289,15 @@ def test_parallel_scan_is_the_recurrence_over_a_long_time():
         assert_allclose(a, b, rtol=1e-5, atol=1e-5 * float(jnp.abs(b).max()))
 
 
+def test_random_directions_are_as_long_as_rows_of_real_and_imaginary_parts():
+    cell = made("lru", 2, 3)
+    op = HessianOperator(lambda cell, _: jnp.sum(cell.gate), cell)
+    found = op.tree(random_directions(op, 1, key=KEY)[0])
+    for name in ("input", "output", "skip", "gate"):
+        length = lambda cell, name=name: np.linalg.norm(getattr(cell, name), axis=-1)
+        assert_allclose(length(found), length(cell), rtol=1e-5)
+
+
 def order_of(errors):
     return np.diff(np.log2(errors))
 
@@ -343,6 +353,10 @@ def test_substeps_go_to_the_flow_under_a_held_input():
         assert_allclose(-order_of(errors), 1.0, atol=0.2)
     with pytest.raises(ConfigError, match="map from step to step"):
         with_dt(made("gru"), 2.0)
+    with pytest.raises(ConfigError, match=r"NoisyCell .* or the one that is wrapped"):
+        with_dt(made("noisy"), 2.0)
+    with pytest.raises(ConfigError, match="Substeps: count is 0"):
+        Substeps(cell, 0)
 
 
 def test_noise_has_the_spread_of_the_ornstein_uhlenbeck_process():
@@ -425,6 +439,11 @@ def test_margin_tells_whether_states_approach_each_other():
     assert stability_margin(LipschitzCell(1, 6, gamma=0.0, key=KEY)) < 0
     with pytest.raises(ConfigError, match="gated"):
         stability_margin(LipschitzCell(1, 6, gated=True, key=KEY))
+    with pytest.raises(ConfigError, match="a NoisyCell ask"):
+        stability_margin(NoisyCell(calm))
+    half = LipschitzCell(1, 6, gamma=2.0, gamma_w=0.0, alpha=0.5, key=KEY)
+    top = np.linalg.eigvalsh((a + a.T) / 2)[-1]
+    assert stability_margin(half) == pytest.approx(by_numpy + top / 2, rel=1e-5)
 
 
 def test_the_gate_of_a_lipschitz_cell_multiplies_its_right_hand_side():
@@ -453,6 +472,7 @@ def test_bad_input_is_refused():
     for bad, words in (
         (dict(beta=1.5), "beta"),
         (dict(gamma=-1.0), "gamma"),
+        (dict(alpha=-1.0), "alpha"),
         (dict(dt=0.0), "dt"),
         (dict(scheme="rk3"), 'scheme "rk3"'),
         (dict(size=0), "size"),
@@ -471,6 +491,8 @@ def test_bad_input_is_refused():
         NoisyCell(LipschitzCell(1, 2, scheme="rk2", key=KEY))
     with pytest.raises(ConfigError, match="sigma1"):
         NoisyCell(LipschitzCell(1, 2, key=KEY), sigma1=-0.1)
+    with pytest.raises(ConfigError, match="research noise has none"):
+        NoisyCell(LipschitzCell(1, 2, key=KEY), epsilon=0.1, noise="research")
     with pytest.raises(ConfigError, match="at most 1"):
         NoisyCell(LipschitzCell(1, 2, key=KEY), sigma2=1.5, noise="research")
     with pytest.warns(PendulaWarning, match="above 1"):

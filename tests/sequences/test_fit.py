@@ -1,5 +1,6 @@
 """Training on sequences: what is kept, what stops it, what goes on after a kill."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,6 +19,7 @@ from pendula.sequences import (
     pixel_sequences,
     predict,
     recurrent_model,
+    score,
 )
 
 
@@ -48,6 +50,10 @@ def test_a_classifier_learns_keeps_its_best_epoch_and_is_saved(tmp_path):
     scores = [row["score"] for row in fitted.history]
     assert fitted.score(validation) == pytest.approx(max(scores))
     assert fitted.score(signs(300, 2)) > 0.9
+    whole = np.ones((9, 12, 1), int)
+    assert_array_equal(fitted.predict(whole), fitted.predict(whole.astype("f4")))
+    with pytest.raises(ShapeError, match='this model was trained on "label"'):
+        fitted.score(Sequences.of(data.us, data.us.sum(axis=1)))
     fitted.save(tmp_path / "f.safetensors")
     back = FittedSequences.load(tmp_path / "f.safetensors")
     assert_array_equal(back.predict(data.us[:9]), fitted.predict(data.us[:9]))
@@ -73,6 +79,11 @@ def test_a_killed_training_goes_on_to_the_same_bits(tmp_path):
             model, data, config, folder=tmp_path / "run", seconds=0.0, tell=kill
         )
     resumed = fit_sequences(model, data, config, folder=tmp_path / "run", seconds=0.0)
+    # what is told of A and W is that of the weights at the end of the epoch
+    a, w = resumed.model.cell.cell.weights()
+    for name, matrix in (("eig_a", a), ("eig_w", w)):
+        largest = np.linalg.eigvals(np.asarray(matrix)).real.max()
+        assert resumed.history[-1][name] == pytest.approx(largest, rel=1e-5)
     whole = fit_sequences(model, data, config)
     for a, b in zip(*map(jax.tree.leaves, (resumed.model, whole.model)), strict=True):
         assert_array_equal(a, b)
@@ -123,6 +134,23 @@ def test_a_step_that_is_too_long_is_named():
     fitted = fit_sequences(model, data, small(batch=8))
     assert "A state grew to" in fitted.reason
     assert "dt = 1 is too long" in fitted.reason
+
+
+def test_a_state_that_grows_without_a_step_is_told_to_be_scaled():
+    us = np.full((8, 3, 1), 1e8, np.float32)
+    model = recurrent_model("lru", 1, 4, 1, key=KEY)
+    fitted = fit_sequences(model, Sequences.of(us, np.zeros((8, 1))), small(batch=8))
+    assert "A state grew to" in fitted.reason
+    assert "Scale the inputs" in fitted.reason
+    assert "dt" not in fitted.reason
+
+
+def test_a_model_that_breaks_down_scores_nothing():
+    """NaN, for which argmax tells the first class."""
+    model = recurrent_model("lem", 1, 4, 2, key=KEY)
+    broken = eqx.tree_at(lambda m: m.head.bias_out, model, jnp.full(2, jnp.nan))
+    us = np.ones((8, 3, 1))
+    assert score(broken, Sequences.of(us, np.zeros(8, int), classes=("a", "b"))) == 0.0
 
 
 def test_the_slow_part_of_an_orthogonal_cell_moves_slowly():
@@ -224,6 +252,7 @@ def test_settings_and_models_that_do_not_fit_are_refused():
     for bad, words in (
         ({"lr": 0.0}, "lr"),
         ({"epochs": -1}, "epochs"),
+        ({"batch": True}, "batch is True; it must be a whole number"),
         ({"drops": (3, 2)}, "drops"),
         ({"clip": -1.0}, "clip"),
     ):
@@ -231,6 +260,15 @@ def test_settings_and_models_that_do_not_fit_are_refused():
             SequenceFitConfig(**bad)
     with pytest.raises(ShapeError, match="2 classes for a model of 1"):
         fit_sequences(recurrent_model("lem", 1, 4, 1, key=KEY), signs(32))
+    values = Sequences.of(signs(32).us, np.zeros(32))
+    two = recurrent_model("lem", 1, 4, 2, key=KEY)
+    with pytest.raises(ShapeError, match="targets of 1 numbers for a model of 2"):
+        fit_sequences(two, values)
+    with pytest.raises(ShapeError, match="targets of 1 numbers for a model of 2"):
+        score(two, values)
+    pair = Sequences.of(signs(32).us, np.zeros((32, 2)))
+    with pytest.raises(ShapeError, match='validation targets are of kind "value"'):
+        fit_sequences(two, signs(32), validation=pair)
     with pytest.raises(ShapeError, match="inputs for a model of"):
         fit_sequences(recurrent_model("lem", 2, 4, 2, key=KEY), signs(32))
     with pytest.raises(ConfigError, match="until is an error"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -11,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._errors import ConfigError
+from .._checks import positive, whole
 from .._registry import lookup, register
 
 
@@ -24,6 +25,8 @@ class AbstractCorruption(eqx.Module):
     name: ClassVar[str]
     random: ClassVar[bool] = True
     """Whether it draws, so that several seeds tell its spread."""
+    most: ClassVar[float] = math.inf
+    """Largest level: 1 where it is a probability."""
 
     @abc.abstractmethod
     def __call__(
@@ -69,6 +72,7 @@ class SaltAndPepper(AbstractCorruption):
     """
 
     name: ClassVar[str] = "salt_and_pepper"
+    most: ClassVar[float] = 1.0
 
     low: float = 0.0
     high: float = 1.0
@@ -100,7 +104,7 @@ class SignOfGradient(AbstractCorruption):
 
 @register("corruption", "pgd")
 class ProjectedDescent(AbstractCorruption):
-    r"""The worst input found within a box: steps up the loss, cut back to it.
+    r"""A bad input within a box: steps up the loss, cut back to it.
 
     $$ x_{k+1} = \Pi_{|x - x_0| \le level}
        \big(x_k + a\, level\, \mathrm{sign}(\partial L / \partial x)\big) $$
@@ -117,11 +121,8 @@ class ProjectedDescent(AbstractCorruption):
     pace: float = 0.25
 
     def __check_init__(self) -> None:
-        if self.steps < 1 or not self.pace > 0:
-            raise ConfigError(
-                f"pgd: steps is {self.steps}, pace {self.pace:g}; steps must be at "
-                "least 1 and pace above 0."
-            )
+        whole(1, "pgd", steps=self.steps)
+        positive("pgd", pace=self.pace)
 
     def __call__(
         self, x: Array, level: Array, slope: Slope, key: PRNGKeyArray
@@ -161,6 +162,7 @@ class Dropped(AbstractCorruption):
     """
 
     name: ClassVar[str] = "dropped"
+    most: ClassVar[float] = 1.0
 
     def __call__(
         self, x: Array, level: Array, slope: Slope, key: PRNGKeyArray

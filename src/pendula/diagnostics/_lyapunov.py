@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.spatial import KDTree
 
+from .._checks import positive, whole
 from .._errors import ConfigError, DataError, ShapeError
 from .._precision import precision
 from ..solve import RK4
@@ -61,8 +62,8 @@ def lyapunov_exponents(
     `transient` that do not; `count` of exponents (default: all); `u`, `context` held
     fixed.
     **Returns:** `Exponents`, float64.
-    **Raises:** `ShapeError`, `ConfigError`, `DataError` when the motion leaves the
-    finite numbers.
+    **Raises:** `ShapeError`, `ConfigError`, `DataError` for a start that is not finite,
+    or when the motion leaves the finite numbers.
     **Source:** Benettin, Galgani, Giorgilli, Strelcyn 1980, Meccanica 15, 9-30.
 
     ```python
@@ -78,11 +79,14 @@ def lyapunov_exponents(
     if y0.ndim != 1:
         raise ShapeError(f"y0 has shape {y0.shape}; expected (dim,).")
     count = len(y0) if count is None else count
-    if not (dt > 0 and num >= 10 and transient >= 0 and 1 <= count <= len(y0)):
-        raise ConfigError(
-            f"dt is {dt:g}, num {num}, transient {transient}, count {count}; needed "
-            f"are a step above 0, at least 10 steps and 1 to {len(y0)} exponents."
-        )
+    if not np.isfinite(y0).all():
+        raise DataError(f"y0 is {y0}; a start has finite numbers.")
+    positive(dt=dt)
+    whole(10, num=num)
+    whole(0, transient=transient)
+    whole(1, count=count)
+    if count > len(y0):
+        raise ConfigError(f"count is {count}; there are 1 to {len(y0)} exponents.")
     with precision(np.float64):
         parts = held(field, u, context)
         frame, h = jnp.eye(len(y0))[:, :count], jnp.asarray(float(dt))
@@ -165,8 +169,8 @@ def divergence(
       its way to the plateau.
 
     **Returns:** `Divergence`; the error is the scatter over ten parts of the record.
-    **Raises:** `ShapeError`, `ConfigError`, `DataError` for a constant channel or a
-    record too short.
+    **Raises:** `ShapeError`, `ConfigError`, `DataError` for a constant channel, a
+    record too short, or one that repeats to the last digit.
     **Behaviour / good values:** some hundred periods; noise flattens the start of S
     and makes the exponent too small. A periodic record gives about 0.
     **Source:** Rosenstein, Collins, De Luca 1993, Physica D 65, 117-134, equations 9
@@ -175,11 +179,11 @@ def divergence(
     x = np.asarray(values, np.float64)
     if x.ndim != 1:
         raise ShapeError(f"values has shape {x.shape}; expected one channel (time,).")
-    if not (dt > 0 and dimension >= 1 and (delay is None or delay >= 1)):
-        raise ConfigError(
-            f"dt is {dt:g}, dimension {dimension}, delay {delay}; dt must be above 0, "
-            "the others at least 1."
-        )
+    positive(dt=dt)
+    given = {"dimension": dimension, "delay": delay, "apart": apart}
+    whole(1, **{name: v for name, v in given.items() if v is not None})
+    if until is not None and not until >= dt:
+        raise ConfigError(f"until is {until:g}; the straight part needs dt at least.")
     if not np.isfinite(x).all():
         raise DataError("values holds gaps or infinities. Give a stretch without.")
     if np.ptp(x) == 0:
@@ -197,6 +201,11 @@ def divergence(
     own, other = _neighbours(z[: num - ahead], apart)
     steps = np.arange(ahead)
     gaps = np.linalg.norm(z[own[:, None] + steps] - z[other[:, None] + steps], axis=-1)
+    if not all(np.any(part > 0, axis=0).all() for part in np.array_split(gaps, 10)):
+        raise DataError(
+            "neighbours in the record are too few, or the same to the last digit: "
+            "nothing parts. Give a longer record, or one that does not repeat exactly."
+        )
     logs = np.log(gaps, out=np.full(gaps.shape, np.nan), where=gaps > 0)
     growth, ts = np.nanmean(logs, axis=0), dt * steps
     end = float(_straight(ts, growth) if until is None else until)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,8 +14,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 from numpy.typing import ArrayLike
 
-from .._checks import at_least
-from .._errors import ConfigError, ShapeError
+from .._checks import whole
+from .._errors import ConfigError, DataError, ShapeError
 from ._corruptions import AbstractCorruption, corruption
 
 
@@ -23,7 +24,9 @@ Score = Callable[[Any, Any], Float[Array, ""]]
 
 def correct(logits: Float[Array, " class"], label: Int[Array, ""]) -> Array:
     """1 where the largest logit is the label's, else 0: its mean is the accuracy."""
-    return (jnp.argmax(logits) == label).astype(logits.dtype)
+    # argmax takes NaN for the largest: a model that broke down would be right at times
+    right = (jnp.argmax(logits) == label) & ~jnp.isnan(logits).any()
+    return right.astype(logits.dtype)
 
 
 def cross_entropy(logits: Float[Array, " class"], label: Int[Array, ""]) -> Array:
@@ -56,7 +59,7 @@ class Robustness:
 
     @property
     def std(self) -> np.ndarray:
-        """Standard deviation over the seeds, `"level"`; 0 for an attack."""
+        """Standard deviation over the seeds, `"level"`; of one draw, 0."""
         ddof = 1 if self.scores.shape[1] > 1 else 0
         return self.scores.std(axis=1, ddof=ddof)
 
@@ -66,8 +69,8 @@ class Robustness:
         mean score over the range; of a single level its score."""
         order = np.argsort(self.levels)
         levels, mean = self.levels[order], self.mean[order]
-        if len(levels) == 1:
-            return float(mean[0])
+        if levels[0] == levels[-1]:
+            return float(mean.mean())
         return float(np.trapezoid(mean, levels) / (levels[-1] - levels[0]))
 
 
@@ -75,7 +78,7 @@ def robustness(
     logits: Callable[[Array], Array],
     x: ArrayLike,
     y: ArrayLike,
-    kinds: Mapping[str, Sequence[float]],
+    kinds: Mapping[str, Sequence[float] | np.ndarray],
     *,
     using: Sequence[AbstractCorruption] = (),
     seeds: int = 5,
@@ -102,8 +105,9 @@ def robustness(
     - `batch`: samples at a time.
 
     **Returns:** kind -> `Robustness`.
-    **Raises:** `ConfigError` for an unknown kind, no level, or a negative one;
-    `ShapeError` for labels that do not fit.
+    **Raises:** `ConfigError` for an unknown kind, no level, or one that cannot be;
+    `ShapeError` for labels or outputs that do not fit, `DataError` for a label that is
+    none of the model's classes, or an input that is not finite.
     **Behaviour:** the draws depend on seed and sample alone, so that two models see
     the same noise.
 
@@ -119,6 +123,8 @@ def robustness(
     ```
     """
     inputs, labels = jnp.asarray(x), jnp.asarray(y)
+    if labels.dtype == bool:  # which JAX would take for a mask
+        labels = labels.astype(jnp.int32)
     if not jnp.issubdtype(inputs.dtype, jnp.floating):
         raise ShapeError(
             f"inputs are {inputs.dtype}; disturbed ones need floating numbers. Scale "
@@ -126,34 +132,66 @@ def robustness(
         )
     named = not jnp.issubdtype(labels.dtype, jnp.floating)
     fits = labels.ndim == 1 if named else labels.ndim >= 1
-    if not fits or not inputs.ndim or labels.shape[0] != inputs.shape[0]:
+    if not fits or not inputs.ndim or not len(labels) == len(inputs) > 0:
         raise ShapeError(
             f"inputs {inputs.shape} and labels {labels.shape} do not fit; expected "
-            "(sample, ...) and (sample,), or (sample, ...) of values."
+            "(sample, ...) and (sample,), or (sample, ...) of values, and a sample."
         )
-    at_least(1, seeds=seeds, batch=batch)
-    given = {one.name: one for one in using}
-    chosen = {name: given.get(name) or corruption(name) for name in kinds}
+    bad = np.argwhere(~np.isfinite(np.asarray(inputs)))
+    if len(bad):
+        raise DataError(
+            f"the input at {tuple(bad[0].tolist())} (sample first) is not finite. Fill "
+            "or cut what is missing."
+        )
+    whole(1, seeds=seeds, batch=batch)
+    if clip is not None and not clip[0] < clip[1]:
+        raise ConfigError(f"clip is {clip}; the first must be below the second.")
+    if score is None:
+        given = eqx.filter_eval_shape(lambda f, x: f(x), logits, inputs[0])
+        _check_outputs(given.shape, labels, named)
+    own = {one.name: one for one in using}
+    chosen = {name: own.get(name) or corruption(name) for name in kinds}
     usual, climbed = (correct, cross_entropy) if named else (squared_error,) * 2
     measure = _measure(score or usual, climbed, clip, batch)
     out = {}
     for name, levels in kinds.items():
-        if not levels or min(levels) < 0:
+        change, known = chosen[name], np.asarray(levels, float)
+        if not known.size or not np.all((known >= 0) & (known <= change.most)):
+            limit = f"or above {change.most:g}" if change.most < np.inf else "or NaN"
             raise ConfigError(
                 f"levels of {name} are {tuple(levels)}; at least one is needed, and "
-                "none below 0."
+                f"none below 0 {limit}."
             )
-        change = chosen[name]
         count = seeds if change.random else 1
         scores = [
             [
                 measure(logits, change, inputs, labels, _number(level), k)
                 for k in jax.random.split(jax.random.key(0), count)
             ]
-            for level in levels
+            for level in known
         ]
-        out[name] = Robustness(name, np.asarray(levels, float), np.asarray(scores))
+        out[name] = Robustness(name, known, np.asarray(scores))
     return out
+
+
+def _check_outputs(shape: tuple[int, ...], y: Array, named: bool) -> None:
+    """What a model gives for one sample, beside the label or the values it should."""
+    if named:
+        if len(shape) != 1:
+            raise ShapeError(
+                f"the model gives {shape} of a sample; labels need one number a class."
+            )
+        bad = np.flatnonzero((np.asarray(y) < 0) | (np.asarray(y) >= shape[0]))
+        if len(bad):
+            raise DataError(
+                f"label {y[bad[0]]} of sample {bad[0]}: labels count from 0 and must "
+                f"be below {shape[0]}, the classes of the model."
+            )
+    elif math.prod(shape) != math.prod(y.shape[1:]):
+        raise ShapeError(
+            f"the model gives {shape} of a sample and the values are {y.shape[1:]}. "
+            "Give labels as whole numbers."
+        )
 
 
 def _number(level: float) -> Array:
@@ -187,7 +225,7 @@ def _measure(
         keys = jax.vmap(lambda k: jax.random.fold_in(key, k))(index)
         return jnp.sum(jax.vmap(one)((x, y, keys)))
 
-    def whole(
+    def over_all(
         logits: Any, change: AbstractCorruption, x: Array, y: Array, *rest: Any
     ) -> float:
         # a loop of Python's: convolutions in a compiled one are slow on a CPU
@@ -197,4 +235,4 @@ def _measure(
             total += float(measure(logits, change, x[cut], y[cut], index[cut], *rest))
         return total / len(y)
 
-    return whole
+    return over_all

@@ -49,6 +49,7 @@ from ._sensitivity import (
     growth_rate as growth_rate,
     input_gradient as input_gradient,
     jacobian as jacobian,
+    largest_real_parts as largest_real_parts,
     spectra as spectra,
 )
 from ._tasks import (

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 from numpy.typing import ArrayLike
 
-from .._checks import at_least, choice, whole
+from .._checks import choice, whole
 from .._errors import DataError, ShapeError
 from .._registry import register
 from .._source import Source
@@ -200,8 +200,9 @@ def control_path(
       values held at the last seen one: what is read at a sample depends on no later
       one; `"linear"`: missing values on straight lines between their neighbours, which
       look ahead.
-    - `counters`: for every channel how many of its values have been seen, as further
-      channels of the path: what is missing tells something, too.
+    - `counters`: for every channel how many of its values have been seen, as a share of
+      all samples of the sequence, as further channels of the path: what is missing
+      tells something, too. By the share the path knows how long the sequence is.
     - `window`: pieces that are joined to one, with the areas swept within (for a
       `NeuralCDE` with `areas`).
 
@@ -227,7 +228,7 @@ def control_path(
     """
     choice("kind", kind, get_args(Path))
     if window is not None:
-        at_least(1, window=window)
+        whole(1, window=window)
     times, values = np.asarray(ts, np.float64), np.asarray(xs, np.float64)
     if values.ndim != 3 or times.shape != values.shape[:2] or 0 in values.shape:
         raise ShapeError(
@@ -237,9 +238,14 @@ def control_path(
     ends = (
         np.full(len(times), times.shape[1]) if lengths is None else np.asarray(lengths)
     )
-    if ends.shape != (len(times),) or ends.min() < 1 or ends.max() > times.shape[1]:
+    if (
+        ends.shape != (len(times),)
+        or not np.issubdtype(ends.dtype, np.integer)
+        or ends.min() < 1
+        or ends.max() > times.shape[1]
+    ):
         raise DataError(
-            f"lengths {ends.tolist()}: one a sequence is needed, from 1 to "
+            f"lengths {ends.tolist()}: a whole number a sequence is needed, from 1 to "
             f"{times.shape[1]}."
         )
     paths = [
@@ -259,9 +265,10 @@ def _pieces(
     t: np.ndarray, x: np.ndarray, kind: str, counters: bool, index: int
 ) -> np.ndarray:
     """Begin and steps of one path."""
-    falls = np.flatnonzero(~(np.diff(t) > 0))
-    if len(falls) or not np.isfinite(t).all():
-        where = int(falls[0]) + 1 if len(falls) else 0
+    bad = ~np.isfinite(t)
+    bad[1:] |= ~(t[1:] > t[:-1])
+    if bad.any():
+        where = int(np.argmax(bad))
         raise DataError(
             f"sequence {index}, sample {where}: the time {t[where]:g} does not "
             "increase. Sort the samples, and cut what is no number."

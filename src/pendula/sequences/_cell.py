@@ -131,14 +131,14 @@ def advance(cell: AbstractCell, state: Any, u: Float[Array, " in"]) -> Any:
 def with_dt(cell: Cell, dt: float) -> Cell:
     """The same cell with steps of another length.
 
-    **Raises:** `ConfigError` for a step that is not positive, and for a cell that is a
-    map and has none.
+    **Raises:** `ConfigError` for a step that is not positive, and for a cell that has
+    none of its own.
     """
     if not isinstance(cell, AbstractSteppedCell):
         raise ConfigError(
-            f"{type(cell).__name__} is a map from step to step and has no length of a "
-            "step. Take a cell that discretises a differential equation, such as "
-            "LEMCell."
+            f"{type(cell).__name__} has no step of its own: it is a map from step to "
+            "step, or wraps another cell. Take a cell that discretises a differential "
+            "equation, such as LEMCell, or the one that is wrapped."
         )
     value = positive(dt, "dt")
     value = jnp.asarray(value, cell.held_dt.value.dtype)
@@ -161,8 +161,7 @@ class Substeps(AbstractCell):
     size: int = eqx.field(static=True)
 
     def __init__(self, cell: AbstractSteppedCell, count: int) -> None:
-        if count < 1:
-            raise ConfigError(f"count is {count}; a step has at least one part.")
+        count = _checks.whole(1, "Substeps", count=count)
         self.cell = with_dt(cell, float(cell.dt) / count)
         self.count, self.in_size, self.size = count, cell.in_size, cell.size
 

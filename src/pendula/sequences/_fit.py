@@ -15,7 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
+from numpy.typing import ArrayLike
 
+from .._checks import fields_positive, fields_whole
 from .._errors import ConfigError, ShapeError
 from .._precision import to_device
 from .._tree import digest, split_trainable
@@ -38,8 +40,9 @@ from ..train import (
     run,
     save_tree,
 )
-from ._cell import positive
+from ._cell import AbstractNoisyCell, AbstractSteppedCell
 from ._model import RecurrentModel, largest_state
+from ._sensitivity import largest_real_parts
 
 
 Info = dict[str, Any]
@@ -91,15 +94,10 @@ class SequenceFitConfig:
     """Of the order of the sequences and of the noise."""
 
     def __post_init__(self) -> None:
-        if self.epochs < 0 or self.batch < 1:
-            raise ConfigError(
-                f"epochs is {self.epochs}, batch {self.batch}; epochs must be at least "
-                "0 and batch at least 1."
-            )
-        for name in ("lr", "drop", "slow"):
-            positive(getattr(self, name), name)
+        fields_whole(self, "SequenceFitConfig", epochs=0, batch=1)
+        fields_positive(self, "SequenceFitConfig", "lr", "drop", "slow")
         if self.clip is not None:
-            positive(self.clip, "clip")
+            fields_positive(self, "SequenceFitConfig", "clip")
         if (
             list(self.drops) != sorted(set(self.drops))
             or min(self.drops, default=1) < 1
@@ -133,8 +131,8 @@ class FittedSequences:
 
     `model`; `kind` of its targets and `classes` as in `Sequences`; `config`; `history`:
     one record an epoch (`step`, `epoch`, `loss` of its last batch, `grad_norm`, with
-    validation sequences also `score`); `seconds` of the training, compilation included;
-    `reason` why it ended.
+    validation sequences also `score`, and what `largest_real_parts` tells of the cell);
+    `seconds` of the training, compilation included; `reason` why it ended.
     """
 
     model: RecurrentModel
@@ -145,16 +143,22 @@ class FittedSequences:
     seconds: float
     reason: str
 
-    def predict(self, us: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
+    def predict(self, us: ArrayLike, lengths: ArrayLike | None = None) -> np.ndarray:
         """Outputs of sequences `"sample time in"`: `"sample out"`, of a series
-        `"sample time out"`."""
-        shape = (len(us), us.shape[1], 1) if self.kind == "series" else (len(us), 1)
-        blank = np.zeros(shape, us.dtype)
+        `"sample time out"`. **Raises:** `ShapeError`, `DataError`."""
+        us = np.asarray(us)
+        shape = us.shape[:2] if self.kind == "series" else us.shape[:1]
+        blank = np.zeros((*shape, 1))
         return predict(self.model, Sequences.of(us, blank, lengths=lengths))
 
     def score(self, data: Sequences) -> float:
         """Accuracy for labels, else the root of the mean square error, of the whole
-        set."""
+        set. **Raises:** `ShapeError` for data of another kind or size."""
+        if data.kind != self.kind:
+            raise ShapeError(
+                f'the targets are of kind "{data.kind}"; this model was trained on '
+                f'"{self.kind}".'
+            )
         return score(self.model, data)
 
     def save(self, path: str | Path) -> None:
@@ -201,13 +205,16 @@ def predict(model: RecurrentModel, data: Sequences, *, batch: int = 500) -> np.n
 
 def score(model: RecurrentModel, data: Sequences) -> float:
     """Accuracy for labels; else the root of the mean square error over all sequences
-    (and samples that belong to them)."""
+    (and samples that belong to them). **Raises:** `ShapeError` for a model that does
+    not fit the data."""
+    _check(model, data)
     return _scored(predict(model, data), data)
 
 
 def _scored(out: np.ndarray, data: Sequences) -> float:
     if data.kind == "label":
-        return float(np.mean(out.argmax(axis=-1) == data.targets))
+        right = out.argmax(axis=-1) == data.targets
+        return float(np.mean(right & ~np.isnan(out).any(axis=-1)))
     targets = data.targets.reshape(out.shape)
     squares = np.square(out.astype(np.float64) - targets).mean(axis=-1)
     if data.kind == "series":
@@ -271,7 +278,14 @@ def fit_sequences(
     )
     sample = batches(0)
     kind = sample.kind
-    _check(model, sample, first)
+    for one in (sample, data, validation):
+        if isinstance(one, SequenceBatch | Sequences):
+            _check(model, one)
+    if validation is not None and validation.kind != kind:
+        raise ShapeError(
+            f'the validation targets are of kind "{validation.kind}", those of the '
+            f'training of kind "{kind}".'
+        )
     if until is not None and (validation is None or kind == "label"):
         raise ConfigError(
             "until is an error of values or series on the validation sequences. Give "
@@ -402,6 +416,7 @@ class _Watch(AbstractCallback):
         if self.validation is not None:
             row.pop("validation", None)
             row["score"] = self.scored
+        row |= largest_real_parts(eqx.combine(state.params, self.rest).cell)
         self.history = [r for r in self.history if r["step"] < row["step"]]
         self.history.append(dict(row))
         self.tell(dict(row))
@@ -422,15 +437,16 @@ def _grown(model: RecurrentModel, batch: SequenceBatch) -> str:
     large = float(traced(batch.us, batch.lengths))
     if large <= LARGEST_STATE:
         return ""
+    grown = f" A state grew to {large:.3g}, beyond {LARGEST_STATE:g}"
+    if not isinstance(model.cell, AbstractSteppedCell | AbstractNoisyCell):
+        return f"{grown}. Scale the inputs, or lower the learning rate."
     return (
-        f" A state grew to {large:.3g}, beyond {LARGEST_STATE:g}: the step dt = "
-        f"{float(model.cell.dt):g} is too long for this cell. Shorten dt."
+        f"{grown}: the step dt = {float(model.cell.dt):g} is too long for this cell. "
+        "Shorten dt."
     )
 
 
-def _check(
-    model: RecurrentModel, batch: SequenceBatch, about: Sequences | None
-) -> None:
+def _check(model: RecurrentModel, batch: SequenceBatch | Sequences) -> None:
     kind = batch.kind
     mode = "all" if kind == "series" else "last"
     if model.mode != mode:
@@ -445,13 +461,15 @@ def _check(
         )
     out = model.head.out_size
     if kind == "label":
-        need = 0 if about is None else len(about.classes)
+        need = int(batch.targets.max()) + 1
+        if isinstance(batch, Sequences):
+            need = max(need, len(batch.classes))
         if need > out:
             raise ShapeError(f"{need} classes for a model of {out} outputs.")
-    elif batch.targets.ndim > 1 and batch.targets.shape[-1] != out:
-        raise ShapeError(
-            f"targets of {batch.targets.shape[-1]} numbers for a model of {out}."
-        )
+        return
+    numbers = batch.targets.shape[-1] if batch.targets.ndim > 1 else 1
+    if numbers != out:
+        raise ShapeError(f"targets of {numbers} numbers for a model of {out}.")
 
 
 def _slow(params: Any) -> Any:

@@ -16,6 +16,7 @@ from .._registry import register
 from .._source import Source
 from ..nn import HeldNumber, symmetric_mix
 from ._cell import (
+    AbstractCell,
     AbstractSteppedCell,
     held,
     not_negative,
@@ -71,13 +72,14 @@ class LipschitzCell(AbstractSteppedCell):
     - `dt` > 0, the step (epsilon in the source).
     - `beta` in [0, 1], `gamma` >= 0: of A; `beta_w`, `gamma_w`: of W, the same ones
       where not given.
-    - `linear`: whether there is the linear part; without it and with beta = 1 this is
-      the antisymmetric network (`antisymmetric`).
+    - `alpha` >= 0, the weight of the linear part; with 0 there is none, and with
+      beta = 1 this is the antisymmetric network (`antisymmetric`).
     - `init_std`: entries of M_A and M_W are drawn from N(0, (init_std / hidden)^2).
 
     **Raises:** `ConfigError` for constants out of range.
     **Behaviour / good values:** dt 0.03, beta 0.75, gamma 0.001 for pixels one by one.
-    Two states approach each other under any input when `stability_margin` is positive.
+    Where `stability_margin` is positive, two states of the differential equation
+    approach each other under any input, and so do those of a step that is short enough.
     **Source:** Erichson et al., Lipschitz recurrent neural networks, 2021,
     arXiv:2006.12070, equations 3-4; without linear part Chang, Chen, Haber, Chi,
     AntisymmetricRNN, 2019, arXiv:1902.09689, equations 10 and 12.
@@ -105,6 +107,7 @@ class LipschitzCell(AbstractSteppedCell):
     held_dt: HeldNumber
     beta: HeldNumber
     gamma: HeldNumber
+    alpha: HeldNumber
     beta_w: HeldNumber
     gamma_w: HeldNumber
     in_size: int = eqx.field(static=True)
@@ -122,11 +125,11 @@ class LipschitzCell(AbstractSteppedCell):
         dt: float = 0.03,
         beta: float = 0.75,
         gamma: float = 0.001,
+        alpha: float = 1.0,
         beta_w: float | None = None,
         gamma_w: float | None = None,
         scheme: str = "euler",
         gated: bool = False,
-        linear: bool = True,
         init_std: float = 0.1,
         key: PRNGKeyArray,
     ) -> None:
@@ -134,6 +137,7 @@ class LipschitzCell(AbstractSteppedCell):
         choice("scheme", scheme, get_args(Scheme))
         self.held_dt = held(positive(dt, "dt"))
         self.beta, self.gamma = held(_share(beta)), held(not_negative(gamma, "gamma"))
+        self.alpha = held(not_negative(alpha, "alpha"))
         self.beta_w = held(_share(beta if beta_w is None else beta_w))
         self.gamma_w = held(
             not_negative(gamma if gamma_w is None else gamma_w, "gamma_w")
@@ -142,7 +146,7 @@ class LipschitzCell(AbstractSteppedCell):
         spread = positive(init_std, "init_std") / size
         draw = lambda k: spread * jax.random.normal(k, (size, size))
         self.matrix = draw(one)
-        self.linear = draw(two) if linear else None
+        self.linear = draw(two) if alpha else None
         rows = 2 * size if gated else size
         self.input, self.bias = uniform(three, rows, in_size, 1.0 / math.sqrt(in_size))
         self.in_size, self.size = in_size, size
@@ -164,7 +168,7 @@ class LipschitzCell(AbstractSteppedCell):
         matrix if asked."""
         how: dict[str, Any] = {"dt": dt, "gamma": gamma, "gated": gated}
         return cls(
-            in_size, size, beta=1.0, linear=False, init_std=init_std, key=key, **how
+            in_size, size, beta=1.0, alpha=0.0, init_std=init_std, key=key, **how
         )
 
     def start(self) -> Float[Array, " hidden"]:
@@ -172,11 +176,12 @@ class LipschitzCell(AbstractSteppedCell):
         return jnp.zeros(self.size, self.bias.dtype)
 
     def weights(self) -> tuple[Array | None, Array]:
-        """A (None without it) and W."""
+        """alpha A (None without it) and W."""
         w = skewed(self.matrix, self.beta_w.value, self.gamma_w.value)
         if self.linear is None:
             return None, w
-        return skewed(self.linear, self.beta.value, self.gamma.value), w
+        a = skewed(self.linear, self.beta.value, self.gamma.value)
+        return self.alpha.value * a, w
 
     def feed(self, u: Float[Array, " in"]) -> Float[Array, " fed"]:
         """U u + b, and that of the gate."""
@@ -219,15 +224,16 @@ class LipschitzCell(AbstractSteppedCell):
         return state
 
 
-def stability_margin(cell: LipschitzCell) -> float:
+def stability_margin(cell: AbstractCell) -> float:
     r"""How far a Lipschitz cell is on the safe side: above 0 two states approach each
     other under any input.
 
-    $$ -\lambda_{\max}\!\left(\tfrac12 (A + A^\top)\right) - \sigma_{\max}(W) $$
+    $$ -\alpha\, \lambda_{\max}\!\left(\tfrac12 (A + A^\top)\right)
+       - \sigma_{\max}(W) $$
 
     the slope of tanh being at most 1. A gate changes with the state and is not covered.
 
-    **Raises:** `ConfigError` for a gated cell.
+    **Raises:** `ConfigError` for a gated cell, or of another kind.
     **Source:** Erichson et al. 2021, theorem 1 and its proof.
 
     ```python
@@ -239,6 +245,11 @@ def stability_margin(cell: LipschitzCell) -> float:
 
     ```
     """
+    if not isinstance(cell, LipschitzCell):
+        raise ConfigError(
+            f"the margin is known of a LipschitzCell; this one is a "
+            f"{type(cell).__name__}. Of a NoisyCell ask for that of its cell."
+        )
     if cell.gated:
         raise ConfigError(
             "the margin of a gated cell is not known: the gate changes with the state. "

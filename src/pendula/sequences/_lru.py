@@ -51,6 +51,7 @@ class LinearRecurrentUnit(AbstractLinearCell):
     """
 
     source: ClassVar[Source] = Source("Orvieto2023", "equations 5-7")
+    stacked: ClassVar[tuple[str, ...]] = ("input", "output")
 
     nu: Float[Array, " hidden"]
     theta: Float[Array, " hidden"]

@@ -26,7 +26,7 @@ from ._lru import LinearRecurrentUnit
 from ._noisy import NoisyCell
 from ._orthogonal import OrthogonalCell
 from ._residual import ResidualCell, SimpleCell
-from ._scan import run_cell
+from ._scan import check_inputs, run_cell
 
 
 Mode = Literal["last", "all"]
@@ -119,26 +119,34 @@ class RecurrentModel(eqx.Module):
         key: PRNGKeyArray | None = None,
     ) -> tuple[Array, Any]:
         """The output, and the last state."""
-        us = jnp.asarray(us)
-        length = None if length is None else jnp.asarray(length)
-        keep, begin = self.mode == "all", None
-        if self.initial is not None and len(us) > 1:
-            begin, us = self.initial(us[0]), us[1:]
-            length = None if length is None else length - 1
-        state, reads = run_cell(
-            self.cell,
-            us,
-            state=begin,
-            length=length,
-            key=key,
-            all_states=keep,
-            chunk=self.chunk,
-        )
+        us, keep = jnp.asarray(us), self.mode == "all"
+        begin, rest = self.begun(us)
+        if length is not None:
+            length = jnp.asarray(length) - (len(us) - len(rest))
+        state, seen = begin, []
+        if self.initial is not None:
+            seen.append(self.cell.read(begin)[None])
+        if len(rest):
+            state, reads = run_cell(
+                self.cell,
+                rest,
+                state=begin,
+                length=length,
+                key=key,
+                all_states=keep,
+                chunk=self.chunk,
+            )
+            seen.append(reads)
         if keep:
-            if begin is not None:
-                reads = jnp.concatenate([self.cell.read(begin)[None], reads])
-            return jax.vmap(self.head)(reads), state
+            return jax.vmap(self.head)(jnp.concatenate(seen)), state
         return self.head(self.cell.read(state)), state
+
+    def begun(self, us: Float[Array, "time in"]) -> tuple[Any, Float[Array, "rest in"]]:
+        """The state before the first step, and the inputs of the steps."""
+        check_inputs(self.cell, us)
+        if self.initial is None:
+            return self.cell.start(), us
+        return self.initial(us[0]), us[1:]
 
 
 def recurrent_model(

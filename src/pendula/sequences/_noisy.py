@@ -49,7 +49,8 @@ class NoisyCell(AbstractNoisyCell):
     by Euler's rule.
 
     **Shapes:** input `"in"`, state h `"hidden"`.
-    **Arguments:** `cell`: f, and the step delta; `epsilon`, `sigma1`, `sigma2` >= 0.
+    **Arguments:** `cell`: f, and the step delta; `epsilon` (of Ito's noise), `sigma1`,
+    `sigma2` >= 0.
     **Raises:** `ConfigError` for constants out of range, or a cell of another scheme
     than Euler's.
     **Good values:** dt 0.01, sigma1 0.02 or 0.05, sigma2 0.02 (research).
@@ -94,6 +95,11 @@ class NoisyCell(AbstractNoisyCell):
             raise ConfigError(
                 f"a noisy cell steps by Euler and Maruyama; its cell has "
                 f'"{cell.scheme}". Give one with scheme "euler".'
+            )
+        if noise == "research" and epsilon != 1:
+            raise ConfigError(
+                f"epsilon is {epsilon:g}; research noise has none. Give its strength "
+                "by sigma1 and sigma2."
             )
         if noise == "research" and not_negative(sigma2, "sigma2") > 1:
             raise ConfigError(

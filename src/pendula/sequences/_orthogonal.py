@@ -35,9 +35,10 @@ class OrthogonalCell(AbstractMapCell):
 
     **Shapes:** input `"in"`, state h `"hidden"`; S has the parameters of its strict
     upper triangle.
-    **Arguments:** `angles`: Q starts as rotations of planes, by angles uniform in
-    (-pi, pi) (`"uniform"`) or u from U(0, pi / 2) as S = sqrt((1 - cos u) / (1 + cos
-    u)) (`"cosine"`).
+    **Arguments:** `angles`: S starts with one number s for every two entries of h, so
+    that Q turns planes (by s, or for Cayley's by 2 arctan s): s uniform in (-pi, pi)
+    (`"uniform"`), or sqrt((1 - cos u) / (1 + cos u)) with u from U(0, pi / 2)
+    (`"cosine"`).
     **Raises:** `ConfigError` for sizes or names that cannot be.
     **Good values:** the parameters of S learn ten times slower than the rest
     (`slow`), as in the source.

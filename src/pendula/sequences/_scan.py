@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from .._checks import at_least
+from .._checks import whole
 from .._errors import ShapeError
 from ._cell import AbstractCell, AbstractLinearCell, AbstractNoisyCell
 
@@ -57,15 +57,11 @@ def run_cell(
 
     ```
     """
-    if us.ndim != 2 or us.shape[1] != cell.in_size or not len(us):
-        raise ShapeError(
-            f"a sequence of shape {us.shape}; expected (time, {cell.in_size}) with at "
-            "least one sample. Give one sequence, and batches by jax.vmap."
-        )
+    check_inputs(cell, us)
     steps = len(us)
     if chunk is None:
         chunk = steps if steps <= _LONG else math.isqrt(steps)
-    at_least(1, chunk=chunk)
+    whole(1, chunk=chunk)
     begin = cell.start() if state is None else state
     if isinstance(cell, AbstractLinearCell):
         return _parallel(cell, us, begin, length, all_states)
@@ -90,18 +86,27 @@ def run_cell(
         return jax.lax.scan(one, carry, (jax.vmap(cell.feed)(some), xi, index))
 
     index = None if length is None else jnp.arange(steps)
-    whole = (us, noise, index)
+    parts = (us, noise, index)
     count = steps // chunk
-    if count <= 1 and chunk >= steps:
-        return part(begin, whole)
+    if chunk >= steps:
+        return part(begin, parts)
     cut = lambda x: x[: count * chunk].reshape(count, chunk, *x.shape[1:])
-    front, outs = jax.lax.scan(jax.checkpoint(part), begin, jax.tree.map(cut, whole))
+    front, outs = jax.lax.scan(jax.checkpoint(part), begin, jax.tree.map(cut, parts))
     outs = jax.tree.map(lambda x: x.reshape(count * chunk, *x.shape[2:]), outs)
     if count * chunk == steps:
         return front, outs
-    rest = jax.tree.map(lambda x: x[count * chunk :], whole)
+    rest = jax.tree.map(lambda x: x[count * chunk :], parts)
     last, more = jax.checkpoint(part)(front, rest)
     return last, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), outs, more)
+
+
+def check_inputs(cell: AbstractCell, us: Float[Array, "*shape"]) -> None:
+    """One sequence of a cell's inputs. **Raises:** `ShapeError` for anything else."""
+    if us.ndim != 2 or us.shape[1] != cell.in_size or not len(us):
+        raise ShapeError(
+            f"a sequence of shape {us.shape}; expected (time, {cell.in_size}) with at "
+            "least one sample. Give one sequence, and batches by jax.vmap."
+        )
 
 
 def _parallel(

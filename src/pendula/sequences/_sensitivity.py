@@ -7,11 +7,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Complex, Float
 
 from ._cell import AbstractCell
+from ._lipschitz import LipschitzCell
 from ._model import RecurrentModel
+from ._noisy import NoisyCell
 
 
 def jacobian(
@@ -59,6 +62,27 @@ def spectra(
     values = jnp.linalg.eigvals(found)
     order = jnp.argsort(-values.real, axis=1)
     return jnp.take_along_axis(values, order, axis=1)
+
+
+def largest_real_parts(cell: AbstractCell) -> dict[str, float]:
+    """Of a Lipschitz cell, also a noisy one, the largest real parts of the eigenvalues
+    of A (`eig_a`) and W (`eig_w`); of another cell nothing.
+
+    ```python
+    >>> import jax
+    >>> from pendula.sequences import LipschitzCell, largest_real_parts
+    >>> calm = LipschitzCell(1, 3, gamma=3.0, key=jax.random.key(0))
+    >>> {name: round(value) for name, value in largest_real_parts(calm).items()}
+    {'eig_a': -3, 'eig_w': -3}
+
+    ```
+    """
+    inner = cell.cell if isinstance(cell, NoisyCell) else cell
+    if not isinstance(inner, LipschitzCell):
+        return {}
+    largest = lambda m: float(np.linalg.eigvals(np.asarray(m)).real.max())
+    named = zip(("eig_a", "eig_w"), inner.weights(), strict=True)
+    return {name: largest(matrix) for name, matrix in named if matrix is not None}
 
 
 def growth_rate(
@@ -121,20 +145,26 @@ def gradient_profile(
 
     ```
     """
-    cell = model.cell
-    weights, begin = cell.weights(), _real(cell.start())
+    cell, (start, rest) = model.cell, model.begun(us)
+    weights, begin = cell.weights(), _real(start)
+    back = lambda state: _complex(state, start)
+    first = len(us) - len(rest)  # 1 where the first input gives the first state
     shift = jax.tree.map(lambda x: jnp.zeros((len(us), *x.shape), x.dtype), begin)
 
     def value(shift: Any) -> Float[Array, ""]:
         def one(state: Any, at: tuple) -> tuple[Any, Any]:
             u, moved = at
-            after = _real(
-                cell.step(weights, _complex(state, cell.start()), cell.feed(u))
-            )
+            after = _real(cell.step(weights, back(state), cell.feed(u)))
             after = jax.tree.map(jnp.add, after, moved)
-            return after, cell.read(_complex(after, cell.start()))
+            return after, cell.read(back(after))
 
-        _, reads = jax.lax.scan(one, begin, (us, shift))
+        state = begin
+        if first:
+            state = jax.tree.map(lambda x, moved: x + moved[0], begin, shift)
+        later = jax.tree.map(lambda moved: moved[first:], shift)
+        _, reads = jax.lax.scan(one, state, (rest, later))
+        if first:
+            reads = jnp.concatenate([cell.read(back(state))[None], reads])
         if model.mode == "all":
             return loss(jax.vmap(model.head)(reads))
         return loss(model.head(reads[-1]))

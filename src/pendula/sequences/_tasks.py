@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .._checks import choice
+from .._checks import choice, fields_whole, whole
 from .._errors import ConfigError, DataError
 from ..data import Images, SequenceBatch, Sequences
 
@@ -44,11 +44,7 @@ class Adding:
     per_epoch: int = 100
 
     def __post_init__(self) -> None:
-        if self.length < 2 or self.size < 1 or self.per_epoch < 1:
-            raise ConfigError(
-                f"length is {self.length}, size {self.size}, per_epoch "
-                f"{self.per_epoch}; length must be at least 2, the others 1."
-            )
+        fields_whole(self, "Adding", length=2, size=1, per_epoch=1)
 
     def __call__(self, step: int) -> SequenceBatch:
         """The batch of that step."""
@@ -106,8 +102,7 @@ def fitzhugh_nagumo(count: int, kind: str = "accurate", seed: int = 0) -> Sequen
         "as_published": {},
     }
     choice("kind", kind, kinds)
-    if count < 1:
-        raise ConfigError(f"count is {count}; at least one series is needed.")
+    whole(1, count=count)
     from scipy.integrate import solve_ivp  # 0.2 s: only when it is used
 
     # in NumPy: SciPy's solver calls it thousands of times

@@ -172,12 +172,16 @@ def _sensitivity(run: Run) -> Iterator[Claim]:
             op = HessianOperator(loss, weights, data, batch_size=len(train))
             found["input_gradient"].append(float(jnp.mean(slopes(model, few))))
             found["growth"].append(float(jnp.mean(rates(model, few))))
-            found["eigenvalue"].append(
-                float(top_eigenvalues(op, 1, "largest").values[0])
-            )
+            found["eigenvalue"].append(_largest(op))
             found["trace"].append(float(trace(op, probes=s["probes"]).value))
         for name, values in found.items():
             yield run.row(f"robustness.sensitivity.{key}_{name}").measured(values)
+
+
+def _largest(op: HessianOperator) -> float:
+    """The largest eigenvalue; NaN, a run that is lost, where it was not found."""
+    top = top_eigenvalues(op, 1, "largest")
+    return float(top.values[0]) if top.converged else float("nan")
 
 
 @robustness.part(
