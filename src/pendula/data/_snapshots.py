@@ -76,6 +76,17 @@ class Snapshots:
                 f"a mask of shape {self.mask.shape} and type {self.mask.dtype}; "
                 f"expected {grid} of bool, True where a cell belongs to the domain."
             )
+        for name, x in self.axes.items():
+            if x.ndim != 1 or not np.isfinite(x).all():
+                raise DataError(
+                    f'the axis "{name}" has the shape {x.shape}, or coordinates that '
+                    "are not finite. Give one number a cell along it."
+                )
+        if len(set(self.names)) < len(self.names):
+            raise ConfigError(
+                f"channels are named {', '.join(self.names)}; each needs a name of its "
+                "own."
+            )
         for what, given, count in (
             ("units", self.units, len(self.names)),
             ("axis_units", self.axis_units, len(grid)),
@@ -130,7 +141,7 @@ class Snapshots:
         A missing channel axis (`"time *grid"`) is added. Without a mask, cells that are
         NaN at all times lie outside.
         """
-        array = np.asarray(values)
+        array = _real("values", values)
         if array.dtype != np.float64:
             array = array.astype(np.float32)
         if array.ndim == len(axes) + 1:
@@ -144,7 +155,7 @@ class Snapshots:
             np.asarray(ts, np.float64),
             array,
             np.asarray(mask),
-            {name: np.asarray(x, np.float64) for name, x in axes.items()},
+            {n: _real(f'axis "{n}"', x).astype(np.float64) for n, x in axes.items()},
             chosen,
             units or ("1",) * len(chosen),
             axis_units=axis_units or ("",) * len(axes),
@@ -155,7 +166,12 @@ class Snapshots:
         return len(self.ts)
 
     def __getitem__(self, index: slice) -> Snapshots:
-        """Some of the times, by a slice."""
+        """Some of the times, by a slice. **Raises:** `ConfigError` for a number."""
+        if isinstance(index, int | np.integer):
+            raise ConfigError(
+                f"snapshots are cut by a slice, not by {index}: take data[k:k+1]. As "
+                "rows they are data.flat()."
+            )
         return dataclasses.replace(self, ts=self.ts[index], values=self.values[index])
 
     @property
@@ -255,6 +271,16 @@ class Snapshots:
             for unit, k in zip(self.units, kelvin, strict=True)
         )
         return dataclasses.replace(self, values=self.values - shift, units=units)
+
+
+def _real(what: str, given: ArrayLike) -> np.ndarray:
+    """An array of real numbers. **Raises:** `DataError`."""
+    array = np.asarray(given)
+    if array.dtype.kind not in "fiub":
+        raise DataError(
+            f"{what}: {array.dtype} of shape {array.shape}; expected real numbers."
+        )
+    return array
 
 
 def even_step(ts: ArrayLike) -> float | None:
