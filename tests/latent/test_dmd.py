@@ -272,13 +272,26 @@ def test_forecasts_from_noisy_snapshots_stay_small():
             DataError,
             "no motion",
         ),
-        (lambda y: OptimizedDMD(2, pod=0), ConfigError, "pod 0"),
+        (lambda y: OptimizedDMD(2, pod=0), ConfigError, "pod is 0"),
+        (
+            lambda y: ExactDMD(2).fit([y, y], ts=np.arange(20.0)),
+            ConfigError,
+            "their dt instead",
+        ),
+        (lambda y: ExactDMD(2).fit(y.astype(str)), DataError, "expected numbers"),
     ],
 )
 def test_bad_input(make, kind, words):
     _, rows = linear_series(count=20)
     with pytest.raises(kind, match=words):
         make(rows)
+
+
+@pytest.mark.parametrize("way", [ExactDMD(), HankelDMD(6)])
+def test_without_a_rank_the_rounding_of_the_type_is_left_out(way):
+    rows = wave(np.arange(40) * 0.1)
+    for dtype in (np.float64, np.float32):
+        assert len(way.fit(rows.astype(dtype)).rates) == 7
 
 
 def test_values_that_are_not_finite_are_named():
@@ -297,11 +310,12 @@ def test_persistence_and_climatology():
     angle = 2 * np.pi * days[:, None] / 365
     phase = np.arange(4.0)
     sea = 15 + np.cos(angle + phase) + 0.3 * np.sin(2 * angle - phase)
-    found = climatology(days[:100], sea[:100], period=365.0)
+    train = Snapshots.of(days[:100], sea[:100], axes={"x": phase})
+    found = climatology(days[:100], train, period=365.0)
     assert_allclose(found.at(days), sea, atol=1e-10)
     with pytest.raises(DataError, match="do not determine 2 harmonics"):
         climatology(days[:6], sea[:6], period=365.0)
-    with pytest.raises(ConfigError, match="period 0"):
+    with pytest.raises(ConfigError, match="period is 0"):
         climatology(days, sea, period=0.0)
     with pytest.raises(ConfigError, match="steps is 0"):
         persistence(sea[0], 0)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._checks import at_least
+from .._checks import whole
 from .._errors import ConfigError, ShapeError
 from .._registry import register
 from .._source import Source
@@ -54,7 +54,7 @@ def predict_latent(
     """
     if mode not in MODES:
         raise ConfigError(f'mode is "{mode}"; expected one of {", ".join(MODES)}.')
-    at_least(1, steps=steps)
+    whole(1, steps=steps)
     if y0.shape != (model.encoder.sizes[0],):
         raise ShapeError(
             f"a snapshot of shape {y0.shape}; expected ({model.encoder.sizes[0]},)."
@@ -142,7 +142,7 @@ class LatentODE(AbstractLatentModel):
 
     def __check_init__(self) -> None:
         _check_parts(self.encoder, self.field.in_size, self.decoder)
-        at_least(1, substeps=self.substeps)
+        whole(1, substeps=self.substeps)
 
     def advance(self, z: Float[Array, " n"], steps: int) -> Float[Array, "step n"]:
         """Latent states after 1, 2, ... `steps` steps."""
