@@ -53,6 +53,9 @@ def test_weights_follow_the_latitude_only_where_there_is_one():
     assert np.allclose(data.weights(), [1, 1, 0.5, 0.5] * 2)
     plain = some(axes={"x": [0, 1], "y": [0, 1, 2]}, axis_units=("m", "m"))
     assert np.all(plain.weights() == 1)
+    for unit in ("degree_north", "degrees_N", "degreeN"):
+        turned = some(axes={"j": [0, 60], "i": [0, 1, 2]}, axis_units=(unit, ""))
+        assert np.allclose(turned.weights(), data.weights())
 
 
 def test_parts():
@@ -111,8 +114,8 @@ def test_files_give_the_same_bits(tmp_path, ending, dtype):
     assert np.array_equal(one.values, data.select("a").values, equal_nan=True)
 
 
-def _foreign(path, values, count=3, **attrs):
-    days = np.arange(float(count)), {"units": "days since 2003-01-01 12:00:00"}
+def _foreign(path, values, count=3, since="2003-01-01 12:00:00", **attrs):
+    days = np.arange(float(count)), {"units": f"days since {since}"}
     days = ("time", *days)
     coords = {"time": days, "lat": [-42.0, -41.0], "lon": [147.0, 148.0]}
     coords["lat"] = ("lat", coords["lat"], {"units": "degrees_north"})
@@ -133,6 +136,21 @@ def test_a_file_of_the_cf_conventions(tmp_path):
     assert data.origin["epoch"] == "2003-01-01T12:00:00"
     assert data.in_celsius().values[0, 0, 0, 0] == pytest.approx(6.85)
     assert data.weights()[0] == pytest.approx(np.cos(np.deg2rad(42)))
+
+
+@pytest.mark.parametrize(
+    ("since", "epoch"),
+    [
+        ("1800-1-1 00:00:0.0", "1800-01-01T00:00:00"),
+        ("1-1-1 6:30:0", "0001-01-01T06:30:00"),
+        ("2000-01-01T00:00:00.5Z", "2000-01-01T00:00:00.500000"),
+        ("2000-01-01 00:00:00 +0:00", "2000-01-01T00:00:00+00:00"),
+        ("the flood", None),
+    ],
+)
+def test_dates_as_they_are_written(tmp_path, since, epoch):
+    _foreign(tmp_path / "sea.nc", np.ones((3, 2, 2)), since=since)
+    assert read_snapshots(tmp_path / "sea.nc").origin.get("epoch") == epoch
 
 
 def test_whole_numbers_without_a_sign(tmp_path):

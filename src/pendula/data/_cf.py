@@ -38,6 +38,7 @@ _SHORT = {
     "d": "day",
 }
 _SINCE = re.compile(r"\s*(\w+)\s+since\s+(.+?)\s*")
+_ALONE = re.compile(r"(?<![\d.])(\d)(?!\d)")  # a digit by itself, before the point
 _STANDARD = ("standard", "gregorian", "proleptic_gregorian")
 
 
@@ -118,10 +119,12 @@ def elapsed(
     if not np.isfinite(first) or calendar.lower() not in _STANDARD:
         return seconds, None
     try:
-        # year-month-day without leading zeros is common, and not ISO 8601
+        # 1800-1-1 00:00:0.0, without leading zeros, is common and not ISO 8601
         said = match[2].removesuffix("UTC").removesuffix("Z").strip()
         date, _, clock = said.replace("T", " ").partition(" ")
-        date = "-".join(part.zfill(2) for part in date.split("-"))
+        year, *rest = (part.zfill(2) for part in date.split("-"))
+        date = "-".join([year.zfill(4), *rest])
+        clock = _ALONE.sub(r"0\1", clock).replace(" ", "")
         start = datetime.datetime.fromisoformat(f"{date} {clock}".strip())
         start += datetime.timedelta(seconds=float(first) * SECONDS[word])
     except (ValueError, OverflowError):

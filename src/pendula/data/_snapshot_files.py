@@ -32,11 +32,14 @@ _ABOUT = ("licence", "time_unit")
 def check_snapshots_file(path: str | Path) -> Path:
     """A file that snapshots are to be written to, before they are made.
 
-    **Raises:** `ConfigError` for an ending that is not written.
+    **Raises:** `ConfigError` for an ending that is not written; `MissingExtra`.
     """
     path = Path(path)
     if path.suffix not in (".nc", ".npz"):
         raise ConfigError(f"{path}: snapshots are written as .nc or .npz files.")
+    if path.suffix == ".nc":
+        for name in ("xarray", "h5netcdf"):
+            extra(name, "netcdf", "write .nc files")
     return path
 
 
@@ -55,7 +58,6 @@ def write_snapshots(data: Snapshots, path: str | Path) -> Path:
     if path.suffix == ".npz":
         return _write_npz(data, path)
     xarray = extra("xarray", "netcdf", "write .nc files")
-    extra("h5netcdf", "netcdf", "write .nc files")
     dims = ("time", *data.axes)
     variables: dict[str, Any] = {
         name: (dims, data.values[..., c], {"units": data.units[c]})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,10 +15,10 @@ from .._errors import ConfigError, DataError, ShapeError
 
 
 KELVIN = ("k", "kelvin", "degk", "degree_kelvin", "degrees_kelvin")
-CELSIUS = ("c", "celsius", "degc", "°c", "degree_celsius", "degrees_celsius")
 ICE = 273.15  # kelvin at 0 degrees Celsius
 _EVEN = 1e-6  # steps that differ by less than that share are equal
 _NORTH = ("lat", "latitude")
+_IS_NORTH = re.compile("degrees?_?n(orth)?")  # the spellings of the CF conventions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,8 +196,8 @@ class Snapshots:
             steps = np.diff(self.ts)
             raise DataError(
                 f"the snapshots are not equally spaced: steps of {steps.min():g} to "
-                f"{steps.max():g}. Resample them (`every`, interpolation), or use "
-                "OptimizedDMD, which takes any times."
+                f"{steps.max():g}. Resample them, or use OptimizedDMD, which takes any "
+                "times."
             )
         return step
 
@@ -256,7 +257,7 @@ class Snapshots:
         out = np.ones(self.grid)
         for k, (name, x) in enumerate(self.axes.items()):
             unit = self.axis_units[k].lower()
-            if name.lower() in _NORTH or unit.startswith("degrees_n"):
+            if name.lower() in _NORTH or _IS_NORTH.fullmatch(unit):
                 shape = [1] * len(self.grid)
                 shape[k] = len(x)
                 out = out * np.cos(np.deg2rad(x)).reshape(shape)
