@@ -297,6 +297,7 @@ def test_a_step_that_is_too_long_is_named():
         ({"mesh": CylinderMesh(24, 32, -0.01)}, "dt is -0.01"),
         ({"mesh": CylinderMesh(24, 32, 0.01, 20.0, 30.0)}, "sponge starts at 30"),
         ({"mesh": CylinderMesh(24, 32, 0.01, sponge_rate=-1.0)}, "sponge_rate is -1"),
+        ({"mesh": CylinderMesh(24, 32, 0.01, 8.0, 5.0)}, r"outer edge is 8 D.*8\.63 D"),
     ],
 )
 def test_bad_input(given, words):

@@ -94,6 +94,7 @@ class CylinderConfig:
         whole(1, num=self.count, coarsen=self.coarsen)
         not_negative(start=self.first)
         check_mesh(self.resolution)
+        self.resolution.span(self.x, self.y)
 
     @property
     def push(self) -> float:
