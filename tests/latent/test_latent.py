@@ -34,7 +34,7 @@ from pendula.latent import (
     spectral_radius,
     window_loss,
 )
-from pendula.nn import Layers
+from pendula.nn import ACTIVATIONS, Layers
 
 
 KEY = jax.random.key(0)
@@ -267,6 +267,17 @@ def test_certificates_next_to_the_circle():
     assert 1.0 < stretched.transient < 1e4
     with pytest.raises(ConfigError, match="not below 1"):
         certify(put([[1.0, 0.5], [0.0, 0.5]]))
+
+
+def test_the_bound_counts_activations_that_are_steeper_than_one():
+    for name, function in ACTIVATIONS.items():
+        slope = jax.vmap(jax.grad(function))(jnp.linspace(-6, 6, 2001))
+        steepest = float(jnp.abs(slope).max())
+        layers = Layers((1, 1, 2), activation=name, last=name, key=KEY)
+        model = latent_linear(2, (1,), 1, key=KEY)
+        model = eqx.tree_at(lambda m: m.decoder, model, layers)
+        bound = certify(model).decoder / float(layers.lipschitz_bound())
+        assert max(1.0, steepest**2) * (1 - 1e-6) <= bound < 1.02 * max(1, steepest**2)
 
 
 def test_modes_are_eigenvectors_of_the_decoded_motion():
