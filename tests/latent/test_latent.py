@@ -387,6 +387,9 @@ def test_bad_input():
     with pytest.raises(DataError, match="OptimizedDMD"):
         fit_latent(model, uneven)
     codec = FieldCodec.fit(rows)
+    turning = latent_ode(30, (4,), 4, width=4, key=KEY)
+    with pytest.raises(ConfigError, match="no linear map"):
+        fit_latent(turning, rows, config=LatentFitConfig(updates=0)).damping()
     with pytest.raises(ConfigError, match="1 codecs"):
         fit_latents([model, model], [rows, rows], [codec])
     with pytest.raises(ConfigError, match="dt is -1"):
@@ -411,6 +414,12 @@ def test_sets_of_snapshots_keep_their_own_step_and_grid():
     np.testing.assert_array_equal(parts.codec.mean, both[1].codec.mean)
     angles = np.angle(both[1].spectrum())
     np.testing.assert_allclose(both[1].frequencies(), angles / (4 * np.pi))
+    values, modes = both[1].modes()
+    np.testing.assert_allclose(abs(values), abs(both[1].spectrum()), rtol=1e-5)
+    inner = koopman_modes(both[1].model)[1]
+    np.testing.assert_allclose(
+        modes.real, both[1].codec.decode(inner.real) - both[1].codec.mean, atol=1e-4
+    )
     damped = -np.log1p(np.exp(-8.0)) / 2.0
     np.testing.assert_allclose(both[1].damping(), damped, rtol=1e-3)
     with pytest.raises(DataError, match=r"steps of 0\.5 and 2"):

@@ -194,7 +194,7 @@ class FieldCodec:
 
     def decode(self, coordinates: ArrayLike) -> np.ndarray:
         """Coordinates `"*batch r"` -> rows `"*batch m"`. **Raises:** `ShapeError`."""
-        given = np.asarray(coordinates)
+        given = rows_of(coordinates)
         if given.shape[-1:] != (self.size,):
             raise ShapeError(
                 f"coordinates of shape {given.shape} for a codec that gives "

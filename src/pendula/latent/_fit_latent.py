@@ -33,7 +33,12 @@ from ..train import (
 )
 from ._codec import FieldCodec
 from ._linear_maps import eigenvalues
-from ._models import AbstractLatentModel, LatentLinear, predict_latent
+from ._models import (
+    AbstractLatentModel,
+    LatentLinear,
+    koopman_modes,
+    predict_latent,
+)
 from ._series import Rows, Series, rows_of, sets_of, time_step
 from ._stein import lyapunov_prior
 from ._updates import run_updates, updates_a_call
@@ -292,12 +297,24 @@ class FittedLatent:
 
         **Raises:** `ConfigError` for a model that does not move by a linear map.
         """
+        return eigenvalues(self._linear().dynamics)
+
+    def modes(
+        self,
+    ) -> tuple[Complex[np.ndarray, " n"], Complex[np.ndarray, "n m"]]:
+        """Eigenvalues of one step, the largest modulus first, and the directions of the
+        field that turn with them (see `koopman_modes`). **Raises:** as `spectrum`."""
+        values, modes = koopman_modes(self._linear())
+        basis, scale = self.codec.basis, self.codec.scale
+        return values, scale * (modes if basis is None else modes @ basis.T)
+
+    def _linear(self) -> LatentLinear:
         if not isinstance(self.model, LatentLinear):
             raise ConfigError(
                 f"{type(self.model).__name__} moves by no linear map, and has no "
                 "spectrum. Take latent_linear."
             )
-        return eigenvalues(self.model.dynamics)
+        return self.model
 
     def frequencies(self) -> Float[np.ndarray, " n"]:
         """f = phi / (2 pi dt) of every eigenvalue [1 / time]; they are known up to

@@ -76,7 +76,7 @@ class LatentLinear(AbstractLatentModel):
     $$ y_{t+k} \approx \Phi(\Omega^k \Psi(y_t)) $$
 
     **Shapes:** snapshots `"m"`, latent states `"n"`.
-    **Arguments:** `encoder` Psi, `dynamics` Omega, `decoder` Phi; `backward`: a second
+    **Arguments:** `encoder` Psi, `decoder` Phi, `dynamics` Omega; `backward`: a second
     map D for the way back of consistent Koopman autoencoders, or None.
     **Raises:** `ConfigError` for parts that do not fit together.
     **Source:** Erichson, Muehlebach, Mahoney 2019; with `backward` Azencot, Erichson,
@@ -119,7 +119,8 @@ class LatentODE(AbstractLatentModel):
     $$ \dot z = f_\theta(z), \qquad y_{t+k} \approx \Phi(z(t + k)) $$
 
     It may grow, decay and saturate, what no linear map does: the way to transients.
-    **Arguments:** `field` f; `substeps` of RK4 between two snapshots.
+    **Arguments:** `encoder`, `decoder`; `field` f; `substeps` of RK4 between two
+    snapshots.
     **Source:** Chen, Rubanova, Bettencourt, Duvenaud 2018, section 5.
 
     ```python
