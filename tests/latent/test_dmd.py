@@ -144,6 +144,15 @@ def test_unequal_times_and_real_rates():
     assert found.dt == pytest.approx(np.median(np.diff(t)))
 
 
+@pytest.mark.parametrize("pairs", [True, False])
+def test_a_single_rate(pairs):
+    t = np.linspace(0, 3, 30)
+    rows = np.exp(-0.7 * t)[:, None] * np.array([1.0, -2.0, 0.5])
+    found = OptimizedDMD(1, conjugate_pairs=pairs).fit(t, rows)
+    assert_allclose(found.rates, [-0.7], atol=1e-8)
+    assert_allclose(found.predict(rows[0], 29), rows[1:], atol=1e-8)
+
+
 def test_conjugate_pairs():
     """Real data: rates in pairs, real fields; without pairs the fit is no worse."""
     t = np.arange(40) * 0.3
@@ -272,6 +281,7 @@ def test_forecasts_from_noisy_snapshots_stay_small():
             DataError,
             "no motion",
         ),
+        (lambda y: ExactDMD(2).fit(y).predict(1j * y[0], 3), DataError, "complex"),
         (lambda y: OptimizedDMD(2, pod=0), ConfigError, "pod is 0"),
         (
             lambda y: ExactDMD(2).fit([y, y], ts=np.arange(20.0)),
@@ -313,6 +323,7 @@ def test_persistence_and_climatology():
     train = Snapshots.of(days[:100], sea[:100], axes={"x": phase})
     found = climatology(days[:100], train, period=365.0)
     assert_allclose(found.at(days), sea, atol=1e-10)
+    assert_allclose(found.at(days[3]), sea[3:4], atol=1e-10)
     with pytest.raises(DataError, match="do not determine 2 harmonics"):
         climatology(days[:6], sea[:6], period=365.0)
     with pytest.raises(ConfigError, match="period is 0"):

@@ -93,6 +93,14 @@ def test_maps_promise_what_they_say():
     )
 
 
+def test_pod_of_whole_numbers_and_of_none():
+    modes, values = pod(np.outer([1, 2, 2], [3, 4]))
+    np.testing.assert_allclose(np.abs(modes[:, 0]), [0.6, 0.8])
+    assert values[0] == pytest.approx(15.0)
+    with pytest.raises(DataError, match="snapshot 1, number 0"):
+        pod(np.array([[1.0, 2.0], [np.nan, 1.0]]))
+
+
 def test_pod_is_the_singular_value_decomposition():
     rows = np.random.default_rng(0).normal(size=(6, 40))
     modes, values = pod(rows)

@@ -232,6 +232,10 @@ def test_wall_sensors_lie_on_the_half_circle():
         assert len(set(at.tolist())) == count
         assert_allclose(np.hypot(x[fluid][at], y[fluid][at]), 0.72, atol=0.0101)
         assert np.all(x[fluid][at] >= -1e-9)
+    turned = {"x": axes["x"][::-1], "y": axes["y"]}
+    falling = Snapshots.of(range(2), np.ones((2, 199, 199)), axes=turned)
+    behind = turned["x"][wall_sensors(falling, 15, key=KEY) // 199]
+    assert np.all(behind >= -1e-9)
     assert not np.array_equal(at, wall_sensors(flow, 15, key=jax.random.key(1)))
     with pytest.raises(DataError, match=r"0 cells in the domain|cells in the domain"):
         wall_sensors(flow, 5, key=KEY, radius=10.0)

@@ -41,9 +41,9 @@ class Climatology:
     period: float
 
     def at(self, ts: ArrayLike) -> Float[np.ndarray, "time m"]:
-        """The field of the season at any times."""
+        """The field of the season at any times, of one time as one row."""
         count = (len(self.coefficients) - 1) // 2
-        waves = _harmonics(np.asarray(ts, np.float64), count, self.period)
+        waves = _harmonics(np.atleast_1d(ts).astype(np.float64), count, self.period)
         return waves @ self.coefficients
 
 

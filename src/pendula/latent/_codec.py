@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Real
 from numpy.typing import ArrayLike
 
 from .._checks import choice, whole
@@ -23,7 +23,7 @@ _SMALLEST = 1e-7  # singular values below that, relative to the first, are round
 
 
 def pod(
-    rows: Float[np.ndarray, "time m"],
+    rows: Real[np.ndarray, "time m"],
     rank: int | None = None,
     mean: Float[np.ndarray, " m"] | None = None,
 ) -> tuple[Float[np.ndarray, "m rank"], Float[np.ndarray, " rank"]]:
@@ -31,7 +31,8 @@ def pod(
     blocks of cells: no second copy of the snapshots is made.
 
     **Arguments:** `rank`: modes at the most; default all that are not rounding.
-    **Raises:** `DataError` when all snapshots are the mean.
+    **Raises:** `DataError` when all snapshots are the mean, or a value is not finite;
+    `ConfigError` for a rank below 1.
 
     ```python
     >>> import numpy as np
@@ -42,6 +43,9 @@ def pod(
 
     ```
     """
+    if rank is not None:
+        whole(1, rank=rank)
+    check_finite(rows)
     time, m = rows.shape
     step = max(1, _BLOCK // time)
     gram = np.zeros((time, time))
@@ -59,7 +63,7 @@ def pod(
     keep = int(np.sum(values > _SMALLEST * values[0]))
     keep = keep if rank is None else min(rank, keep)
     left, values = left[:, order[:keep]], values[:keep]
-    modes = np.empty((m, keep), rows.dtype)
+    modes = np.empty((m, keep), np.result_type(rows.dtype, np.float32))
     for at in range(0, m, step):
         modes[at : at + step] = _block(rows, mean, at, step).T @ (left / values)
     return modes, values

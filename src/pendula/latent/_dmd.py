@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from .._checks import whole
 from .._errors import ConfigError, DataError, ShapeError
-from ._series import Series, rounding, series
+from ._series import Rows, Series, rounding, rows_of, series
 
 
 _ROUNDING = 1e-13  # a singular value below that share of the first is rounding
@@ -69,7 +69,7 @@ class LinearForecast:
         """Numbers of a snapshot."""
         return len(self.modes)
 
-    def predict(self, y0: ArrayLike, steps: int) -> Float[np.ndarray, "*batch step m"]:
+    def predict(self, y0: Rows, steps: int) -> Float[np.ndarray, "*batch step m"]:
         """Snapshots after 1, 2, ... `steps` steps.
 
         **Arguments:** `y0`: any snapshot `"*batch m"`, or with delays the last ones
@@ -85,7 +85,7 @@ class LinearForecast:
                 "which begins with several snapshots."
             )
         whole(1, steps=steps)
-        start = np.asarray(y0, np.float64)
+        start = rows_of(y0).astype(np.float64)
         expected = (self.size,) if self.delays == 1 else (self.delays, self.size)
         if start.shape[-len(expected) :] != expected:
             raise ShapeError(
