@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -52,6 +53,9 @@ def test_weights_follow_the_latitude_only_where_there_is_one():
     assert np.allclose(data.weights(), [1, 1, 0.5, 0.5] * 2)
     plain = some(axes={"x": [0, 1], "y": [0, 1, 2]}, axis_units=("m", "m"))
     assert np.all(plain.weights() == 1)
+    for unit in ("degree_north", "degrees_N", "degreeN"):
+        turned = some(axes={"j": [0, 60], "i": [0, 1, 2]}, axis_units=(unit, ""))
+        assert np.allclose(turned.weights(), data.weights())
 
 
 def test_parts():
@@ -87,7 +91,7 @@ def test_files_give_the_same_bits(tmp_path, ending, dtype):
         axes=AXES,
         names=("b", "a"),
         time_unit="D/U",
-        attrs={"Re": 100.0, "size": [1, 2]},
+        attrs={"Re": 100.0, "size": [1, 2], "is_steady": False, "about": "a wake"},
         licence="CC0",
         origin={"made": "here"},
     )
@@ -101,12 +105,18 @@ def test_files_give_the_same_bits(tmp_path, ending, dtype):
     assert dict(back.attrs) == dict(data.attrs)
     assert dict(back.origin) == dict(data.origin)
     assert all(np.array_equal(back.axes[n], x) for n, x in data.axes.items())
+    counted = dataclasses.replace(data, attrs={"Re": np.float32(40), "n": np.int64(2)})
+    back = read_snapshots(write_snapshots(counted, tmp_path / f"n.{ending}"))
+    assert dict(back.attrs) == {"Re": 40.0, "n": 2}
+    mine = read_snapshots(tmp_path / f"set.{ending}", licence="mine")
+    assert mine.licence == "mine"
     one = read_snapshots(tmp_path / f"set.{ending}", "a")
     assert np.array_equal(one.values, data.select("a").values, equal_nan=True)
 
 
-def _foreign(path, values, **attrs):
-    days = ("time", [0, 1, 2], {"units": "days since 2003-01-01 12:00:00"})
+def _foreign(path, values, count=3, since="2003-01-01 12:00:00", **attrs):
+    days = np.arange(float(count)), {"units": f"days since {since}"}
+    days = ("time", *days)
     coords = {"time": days, "lat": [-42.0, -41.0], "lon": [147.0, 148.0]}
     coords["lat"] = ("lat", coords["lat"], {"units": "degrees_north"})
     packed = (("time", "lat", "lon"), values, attrs)
@@ -128,6 +138,34 @@ def test_a_file_of_the_cf_conventions(tmp_path):
     assert data.weights()[0] == pytest.approx(np.cos(np.deg2rad(42)))
 
 
+@pytest.mark.parametrize(
+    ("since", "epoch"),
+    [
+        ("1800-1-1 00:00:0.0", "1800-01-01T00:00:00"),
+        ("1-1-1 6:30:0", "0001-01-01T06:30:00"),
+        ("2000-01-01T00:00:00.5Z", "2000-01-01T00:00:00.500000"),
+        ("2000-01-01 00:00:00 +0:00", "2000-01-01T00:00:00+00:00"),
+        ("the flood", None),
+    ],
+)
+def test_dates_as_they_are_written(tmp_path, since, epoch):
+    _foreign(tmp_path / "sea.nc", np.ones((3, 2, 2)), since=since)
+    assert read_snapshots(tmp_path / "sea.nc").origin.get("epoch") == epoch
+
+
+def test_whole_numbers_without_a_sign(tmp_path):
+    stored = np.arange(190, 202, dtype=np.uint8).reshape(3, 2, 2) * 5
+    stored[:, 0, 1] = 255
+    wanted = np.where(stored == 255, np.nan, stored.astype(float))
+    _foreign(tmp_path / "sea.nc", stored, _FillValue=np.uint8(255))
+    data = read_snapshots(tmp_path / "sea.nc")
+    assert np.array_equal(data.values[..., 0], wanted, equal_nan=True)
+    about = {"_Unsigned": "true", "_FillValue": np.int8(-1)}
+    _foreign(tmp_path / "old.nc", stored.view(np.int8), **about)
+    data = read_snapshots(tmp_path / "old.nc")
+    assert np.array_equal(data.values[..., 0], wanted, equal_nan=True)
+
+
 def test_cells_with_gaps(tmp_path):
     values = np.ones((3, 2, 2))
     values[2, 1, 0] = np.nan
@@ -143,9 +181,24 @@ def test_cells_with_gaps(tmp_path):
 
 
 def test_files_that_cannot_be_read(tmp_path):
-    (tmp_path / "cut.nc").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(20))
-    with pytest.raises(DataError, match="cannot be read as NetCDF"):
-        read_snapshots(tmp_path / "cut.nc")
+    whole = write_snapshots(some(), tmp_path / "whole.npz").read_bytes()
+    for name, content in (
+        ("cut.nc", b"\x89HDF\r\n\x1a\n" + bytes(20)),
+        ("classic.nc", b"CDF\x01" + bytes(9)),
+        ("text.nc", b"time,u\n0,1\n"),
+        ("cut.npz", whole[: len(whole) // 2]),
+        ("turned.npz", whole[:300] + b"????" + whole[304:]),
+        ("text.npz", b"time,u\n0,1\n"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(DataError, match="is not a whole N"):
+            read_snapshots(tmp_path / name)
+    np.savez(tmp_path / "newer.npz", allow_pickle=False, pendula_snapshots=9)
+    with pytest.raises(DataError, match="has format 9"):
+        read_snapshots(tmp_path / "newer.npz")
+    _foreign(tmp_path / "empty.nc", np.ones((0, 2, 2)), count=0)
+    with pytest.raises(DataError, match="no snapshots in it"):
+        read_snapshots(tmp_path / "empty.nc")
     with pytest.raises(DataError, match="no such file"):
         read_snapshots(tmp_path / "none.nc")
     np.savez(tmp_path / "other.npz", allow_pickle=False, x=np.zeros(3))
@@ -156,9 +209,9 @@ def test_files_that_cannot_be_read(tmp_path):
     )
     with pytest.raises(DataError, match="no variable over"):
         read_snapshots(tmp_path / "line.nc")
-    data = some(names=("lat", "v"))
-    with pytest.raises(ConfigError, match="Rename"):
-        write_snapshots(data, tmp_path / "a.nc")
+    for name in ("lat", "time", "a/b", ""):
+        with pytest.raises(ConfigError, match="Rename"):
+            write_snapshots(some(names=(name, "v")), tmp_path / "a.nc")
     with pytest.raises(ConfigError, match="written as"):
         write_snapshots(some(), tmp_path / "a.csv")
 
@@ -183,6 +236,10 @@ def test_unequal_spacing_is_named():
         (np.ones((2, 2)), {"units": ("m", "s")}, ConfigError, "units"),
         ([[1.0, np.inf], [1.0, 1.0]], {}, DataError, r"cell \(1,\)"),
         ([[1.0, 1.0], [np.nan, 1.0]], {}, DataError, "snapshot 1"),
+        (np.ones((2, 2)) * 1j, {}, DataError, "expected real numbers"),
+        (np.ones((2, 2)), {"axes": {"x": ["a", "b"]}}, DataError, 'axis "x"'),
+        (np.ones((2, 2)), {"axes": {"x": [0, np.nan]}}, DataError, "not finite"),
+        (np.ones((2, 2, 2)), {"names": ("u", "u")}, ConfigError, "a name of its own"),
     ],
 )
 def test_bad_input(values, how, error, words):

@@ -144,6 +144,15 @@ def test_unequal_times_and_real_rates():
     assert found.dt == pytest.approx(np.median(np.diff(t)))
 
 
+@pytest.mark.parametrize("pairs", [True, False])
+def test_a_single_rate(pairs):
+    t = np.linspace(0, 3, 30)
+    rows = np.exp(-0.7 * t)[:, None] * np.array([1.0, -2.0, 0.5])
+    found = OptimizedDMD(1, conjugate_pairs=pairs).fit(t, rows)
+    assert_allclose(found.rates, [-0.7], atol=1e-8)
+    assert_allclose(found.predict(rows[0], 29), rows[1:], atol=1e-8)
+
+
 def test_conjugate_pairs():
     """Real data: rates in pairs, real fields; without pairs the fit is no worse."""
     t = np.arange(40) * 0.3
@@ -272,13 +281,27 @@ def test_forecasts_from_noisy_snapshots_stay_small():
             DataError,
             "no motion",
         ),
-        (lambda y: OptimizedDMD(2, pod=0), ConfigError, "pod 0"),
+        (lambda y: ExactDMD(2).fit(y).predict(1j * y[0], 3), DataError, "complex"),
+        (lambda y: OptimizedDMD(2, pod=0), ConfigError, "pod is 0"),
+        (
+            lambda y: ExactDMD(2).fit([y, y], ts=np.arange(20.0)),
+            ConfigError,
+            "their dt instead",
+        ),
+        (lambda y: ExactDMD(2).fit(y.astype(str)), DataError, "expected numbers"),
     ],
 )
 def test_bad_input(make, kind, words):
     _, rows = linear_series(count=20)
     with pytest.raises(kind, match=words):
         make(rows)
+
+
+@pytest.mark.parametrize("way", [ExactDMD(), HankelDMD(6)])
+def test_without_a_rank_the_rounding_of_the_type_is_left_out(way):
+    rows = wave(np.arange(40) * 0.1)
+    for dtype in (np.float64, np.float32):
+        assert len(way.fit(rows.astype(dtype)).rates) == 7
 
 
 def test_values_that_are_not_finite_are_named():
@@ -297,11 +320,13 @@ def test_persistence_and_climatology():
     angle = 2 * np.pi * days[:, None] / 365
     phase = np.arange(4.0)
     sea = 15 + np.cos(angle + phase) + 0.3 * np.sin(2 * angle - phase)
-    found = climatology(days[:100], sea[:100], period=365.0)
+    train = Snapshots.of(days[:100], sea[:100], axes={"x": phase})
+    found = climatology(days[:100], train, period=365.0)
     assert_allclose(found.at(days), sea, atol=1e-10)
+    assert_allclose(found.at(days[3]), sea[3:4], atol=1e-10)
     with pytest.raises(DataError, match="do not determine 2 harmonics"):
         climatology(days[:6], sea[:6], period=365.0)
-    with pytest.raises(ConfigError, match="period 0"):
+    with pytest.raises(ConfigError, match="period is 0"):
         climatology(days, sea, period=0.0)
     with pytest.raises(ConfigError, match="steps is 0"):
         persistence(sea[0], 0)

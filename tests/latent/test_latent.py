@@ -1,5 +1,6 @@
 """Linear maps, codecs, autoencoders and their training."""
 
+import equinox as eqx
 import hypothesis.strategies as st
 import jax
 import jax.numpy as jnp
@@ -7,11 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from pendula import ConfigError, DataError, ShapeError
+from pendula import CheckpointError, ConfigError, DataError, ShapeError
 from pendula.data import Snapshots
 from pendula.latent import (
     DenseDynamics,
     FieldCodec,
+    FittedDecoder,
     FittedLatent,
     LatentFitConfig,
     OrthogonalDynamics,
@@ -32,7 +34,7 @@ from pendula.latent import (
     spectral_radius,
     window_loss,
 )
-from pendula.nn import Layers
+from pendula.nn import ACTIVATIONS, Layers
 
 
 KEY = jax.random.key(0)
@@ -91,6 +93,14 @@ def test_maps_promise_what_they_say():
     )
 
 
+def test_pod_of_whole_numbers_and_of_none():
+    modes, values = pod(np.outer([1, 2, 2], [3, 4]))
+    np.testing.assert_allclose(np.abs(modes[:, 0]), [0.6, 0.8])
+    assert values[0] == pytest.approx(15.0)
+    with pytest.raises(DataError, match="snapshot 1, number 0"):
+        pod(np.array([[1.0, 2.0], [np.nan, 1.0]]))
+
+
 def test_pod_is_the_singular_value_decomposition():
     rows = np.random.default_rng(0).normal(size=(6, 40))
     modes, values = pod(rows)
@@ -142,7 +152,9 @@ def test_codec_knows_the_grid_and_its_mask(tmp_path):
         (np.full((5, 3), np.nan), {}, DataError, "snapshot 0, number 0"),
         (np.tile(np.arange(3.0), (5, 1)), {"reduced": True}, DataError, "no motion"),
         (waves(), {"rank": 60}, ConfigError, "1 to 59"),
-        (waves(), {"scaling": "max"}, ConfigError, "expected"),
+        (waves(), {"scaling": "max"}, ConfigError, "Allowed: spread"),
+        (1j * waves(), {}, DataError, "complex"),
+        ([waves(), waves()[:, :9]], {}, ShapeError, "expected equal ones"),
     ],
 )
 def test_codec_refuses(rows, how, error, words):
@@ -249,6 +261,33 @@ def test_certificate_of_marginal_and_of_growing_maps():
         certify(growing)
 
 
+def test_certificates_next_to_the_circle():
+    near = latent_linear(6, (), 5, key=KEY)
+    near = eqx.tree_at(lambda m: m.dynamics.a, near, jnp.array([-15.0, -14.0, -16.0]))
+    radius = 1.0 / (1.0 + np.exp([-15.0, -14.0, -16.0]))
+    proof = certify(near)
+    p = np.sort(np.linalg.eigvalsh(proof.lyapunov))[[0, 2, 4]]
+    np.testing.assert_allclose(p, np.sort(1.0 / (1.0 - radius**2)), rtol=1e-6)
+    dense = latent_linear(6, (), 2, "dense", key=KEY)
+    put = lambda omega: eqx.tree_at(lambda m: m.dynamics.omega, dense, jnp.array(omega))
+    stretched = certify(put([[1.0 - 1e-6, 0.5], [0.0, 0.5]]))
+    assert not stretched.is_marginal
+    assert 1.0 < stretched.transient < 1e4
+    with pytest.raises(ConfigError, match="not below 1"):
+        certify(put([[1.0, 0.5], [0.0, 0.5]]))
+
+
+def test_the_bound_counts_activations_that_are_steeper_than_one():
+    for name, function in ACTIVATIONS.items():
+        slope = jax.vmap(jax.grad(function))(jnp.linspace(-6, 6, 2001))
+        steepest = float(jnp.abs(slope).max())
+        layers = Layers((1, 1, 2), activation=name, last=name, key=KEY)
+        model = latent_linear(2, (1,), 1, key=KEY)
+        model = eqx.tree_at(lambda m: m.decoder, model, layers)
+        bound = certify(model).decoder / float(layers.lipschitz_bound())
+        assert max(1.0, steepest**2) * (1 - 1e-6) <= bound < 1.02 * max(1, steepest**2)
+
+
 def test_modes_are_eigenvectors_of_the_decoded_motion():
     """With linear coders the motion of fields is Phi Omega Psi."""
     model = latent_linear(4, (), 4, "dense", key=KEY)
@@ -291,6 +330,8 @@ def test_saved_is_loaded_to_the_same_bits(learned, tmp_path):
     again = FittedLatent.load(tmp_path / "model.safetensors")
     np.testing.assert_array_equal(again.predict(rows[0], 3), fitted.predict(rows[0], 3))
     assert again.config == fitted.config
+    with pytest.raises(CheckpointError, match="does not hold a shallow decoder"):
+        FittedDecoder.load(tmp_path / "model.safetensors")
     assert fitted.predict(rows[:2], 3).shape == (2, 3, 30)
 
 
@@ -354,9 +395,58 @@ def test_bad_input():
     with pytest.raises(DataError, match="OptimizedDMD"):
         fit_latent(model, uneven)
     codec = FieldCodec.fit(rows)
+    turning = latent_ode(30, (4,), 4, width=4, key=KEY)
+    with pytest.raises(ConfigError, match="no linear map"):
+        fit_latent(turning, rows, config=LatentFitConfig(updates=0)).damping()
+    with pytest.raises(ConfigError, match="1 codecs"):
+        fit_latents([model, model], [rows, rows], [codec])
+    with pytest.raises(ConfigError, match="dt is -1"):
+        fit_latent(model, rows, dt=-1.0)
     rows[3, 4] = np.nan
     with pytest.raises(DataError, match="snapshot 3"):
         fit_latent(model, rows, codec)
+
+
+def test_sets_of_snapshots_keep_their_own_step_and_grid():
+    rows, none = waves(24), LatentFitConfig(updates=0, steps=2)
+    make = lambda dt: Snapshots.of(
+        dt * np.arange(24), rows, axes={"x": np.arange(30)}, names=("u",)
+    )
+    fast, slow = make(0.5), make(2.0)
+    model = latent_linear(30, (4,), 5, key=KEY)
+    both = fit_latents([model, model], [fast, slow], config=none)
+    assert [one.dt for one in both] == [0.5, 2.0]
+    assert both[0].codec.field(np.zeros(30)).shape == (30, 1)
+    parts = fit_latent(model, [slow[:12], slow[12:]], config=none)
+    assert parts.dt == 2.0
+    np.testing.assert_array_equal(parts.codec.mean, both[1].codec.mean)
+    angles = np.angle(both[1].spectrum())
+    np.testing.assert_allclose(both[1].frequencies(), angles / (4 * np.pi))
+    values, modes = both[1].modes()
+    np.testing.assert_allclose(abs(values), abs(both[1].spectrum()), rtol=1e-5)
+    inner = koopman_modes(both[1].model)[1]
+    np.testing.assert_allclose(
+        modes.real, both[1].codec.decode(inner.real) - both[1].codec.mean, atol=1e-4
+    )
+    damped = -np.log1p(np.exp(-8.0)) / 2.0
+    np.testing.assert_allclose(both[1].damping(), damped, rtol=1e-3)
+    with pytest.raises(DataError, match=r"steps of 0\.5 and 2"):
+        fit_latent(model, [fast, slow], config=none)
+    uneven = Snapshots.of(np.arange(24) ** 2, rows, axes={"x": np.arange(30)})
+    with pytest.raises(DataError, match="not equally spaced"):
+        fit_latents([model, model], [fast, uneven], config=none)
+    with pytest.raises(DataError, match="number 4 of the snapshot is not finite"):
+        parts.codec.encode(np.where(np.arange(30) == 4, np.nan, rows[0]))
+    with pytest.raises(DataError, match="snapshot 1, number 0, is not finite"):
+        parts.predict(rows[:2] * np.array([[1.0], [np.nan]]), 3)
+    with pytest.raises(ShapeError, match="gives 30"):
+        parts.codec.decode(np.zeros((5, 1)))
+
+
+def test_the_published_weight_of_the_identity_goes_with_the_steps():
+    assert LatentFitConfig.published("koopman").identity == 0.08
+    assert LatentFitConfig.published("koopman", steps=14).identity == 0.14
+    assert LatentFitConfig.published("koopman", steps=14, identity=1.0).identity == 1.0
 
 
 @pytest.mark.parametrize(
@@ -381,6 +471,8 @@ def test_parts_that_do_not_fit():
         RotationDynamics(0)
     with pytest.raises(ConfigError, match="one a pair"):
         RotationDynamics(4, angles=np.ones(3))
+    with pytest.raises(ConfigError, match="must be finite"):
+        RotationDynamics(2, angles=np.array([np.nan]))
     with pytest.raises(ConfigError, match="must be the same"):
         latent_linear(6, (4,), 4, RotationDynamics(3), key=KEY)
     with pytest.raises(ConfigError, match="inverse"):

@@ -73,6 +73,15 @@ def test_values_of_the_prior_of_one_number():
     assert float(lyapunov_prior(jnp.full((1, 1), 0.999))) == 0.0
 
 
+@pytest.mark.parametrize("method", ["eig", "kron"])
+@pytest.mark.parametrize("omega", [np.eye(2), np.diag([2.0, 0.5])])
+def test_without_a_solution_the_prior_is_flat(omega, method):
+    prior = lambda o: lyapunov_prior(o, 4.0, method)
+    value, slope = jax.value_and_grad(prior)(jnp.asarray(omega, jnp.float32))
+    assert float(value) == 0.0
+    np.testing.assert_array_equal(slope, 0.0)
+
+
 def test_defective_matrix_takes_the_other_way():
     """A Jordan block has no basis of eigenvectors."""
     with precision(np.float64):

@@ -13,6 +13,7 @@ from pendula.latent import (
     DecoderFitConfig,
     FieldCodec,
     FittedDecoder,
+    FittedLatent,
     GappyPOD,
     ShallowDecoder,
     fit_decoder,
@@ -111,6 +112,10 @@ def test_saved_is_loaded(flow, fitted, tmp_path):
     assert back.score(test) == fitted.score(test)
     assert (back.config, back.history) == (fitted.config, fitted.history)
     assert_array_equal(back.sensors, places)
+    with pytest.raises(CheckpointError, match="does not hold a latent model"):
+        FittedLatent.load(tmp_path / "d.safetensors")
+    with pytest.raises(DataError, match="snapshot 0, number 0, is not finite"):
+        back.predict(np.nan * readings)
 
 
 @pytest.mark.parametrize(
@@ -227,6 +232,10 @@ def test_wall_sensors_lie_on_the_half_circle():
         assert len(set(at.tolist())) == count
         assert_allclose(np.hypot(x[fluid][at], y[fluid][at]), 0.72, atol=0.0101)
         assert np.all(x[fluid][at] >= -1e-9)
+    turned = {"x": axes["x"][::-1], "y": axes["y"]}
+    falling = Snapshots.of(range(2), np.ones((2, 199, 199)), axes=turned)
+    behind = turned["x"][wall_sensors(falling, 15, key=KEY) // 199]
+    assert np.all(behind >= -1e-9)
     assert not np.array_equal(at, wall_sensors(flow, 15, key=jax.random.key(1)))
     with pytest.raises(DataError, match=r"0 cells in the domain|cells in the domain"):
         wall_sensors(flow, 5, key=KEY, radius=10.0)
@@ -276,6 +285,21 @@ def test_errors():
             lambda y: GappyPOD().fit(y, [0], FieldCodec.fit(y)),
             ConfigError,
             "no POD basis",
+        ),
+        (
+            lambda y: fit_decoder(np.nan * y, [0], codec=FieldCodec.fit(y)),
+            DataError,
+            "is not finite",
+        ),
+        (
+            lambda y: fit_decoder(y[:, :9], [20], codec=FieldCodec.fit(y)),
+            ShapeError,
+            "for a codec of 960",
+        ),
+        (
+            lambda y: GappyPOD().fit(y, [0, 1]).predict([1.0, np.nan]),
+            DataError,
+            "number 1 of the snapshot",
         ),
         (lambda y: leverage_sensors(y[:3], 1, key=KEY), ShapeError, "at most m"),
         (

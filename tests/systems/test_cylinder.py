@@ -2,6 +2,7 @@
 
 import json
 import math
+from unittest.mock import MagicMock
 
 import equinox as eqx
 import jax
@@ -24,6 +25,7 @@ from pendula.systems import (
     cylinder_wake,
     growth_rate,
     simulate_cylinder,
+    wake_snapshots,
 )
 from pendula.systems._cylinder_grid import barycentric, chebyshev, quadrature
 from pendula.systems._cylinder_modes import mode_solver
@@ -236,18 +238,23 @@ def test_snapshots_are_computed_once(monkeypatch, tmp_path):
     config = CylinderConfig(re=20, mesh=SMALL, start=0.0, num=3, coarsen=20)
     first = cylinder_wake(config)
     assert len(list((tmp_path / "cache" / "cylinder").iterdir())) == 1
-    monkeypatch.setattr(
-        "pendula.systems._cylinder_wake.simulate_cylinder", lambda *a, **k: None
-    )
+    (file,) = (tmp_path / "cache" / "cylinder").iterdir()
+    file.write_bytes(file.read_bytes()[:-99])  # damaged: it is made again
+    assert np.array_equal(cylinder_wake(config).values, first.values)
+    solved = MagicMock(side_effect=RuntimeError("computed"))
+    monkeypatch.setattr("pendula.systems._cylinder_wake._simulated", solved)
     again = cylinder_wake(config)
     assert np.array_equal(again.values, first.values)
     assert again.attrs == first.attrs
+    with pytest.raises(RuntimeError, match="computed"):
+        cylinder_wake(config, again=True)
     keys = {
         CylinderConfig(**given).key()
         for given in ({}, {"re": 99.0}, {"num": 5}, {"preset": "check"}, {"start": 1.0})
     }
     assert len(keys) == 5
     assert CylinderConfig(trigger=0.3).key() == CylinderConfig().key()
+    assert CylinderConfig(re=100, spacing=np.float64(0.2)).key() in keys
     assert CylinderConfig(start=90.0, num=151).key() == CylinderConfig().key()
 
 
@@ -277,24 +284,32 @@ def test_a_step_that_is_too_long_is_named():
         ({"re": -1}, "re is -1"),
         ({"rotation": math.nan}, "rotation is nan"),
         ({"trigger": math.inf}, "trigger is inf"),
-        ({"preset": "quick"}, r'preset is "quick".*Known: fast, check, reference'),
+        ({"preset": "quick"}, r'preset "quick" is.*Allowed: fast, check, reference'),
         ({"phase": "period"}, 'Did you mean "periodic"'),
         ({"channels": ("vorticty",)}, 'Did you mean "vorticity"'),
         ({"channels": ()}, "name at least one"),
         ({"spacing": 0.0}, "spacing is 0"),
         ({"num": 0}, "num is 0"),
-        ({"coarsen": 0}, "coarsen 0"),
+        ({"coarsen": 0}, "coarsen is 0"),
         ({"start": -1.0}, "start is -1"),
-        ({"mesh": CylinderMesh(4, 32, 0.01)}, "at least 8 of each"),
-        ({"mesh": CylinderMesh(24, 33, 0.01)}, "an even number of angles"),
+        ({"mesh": CylinderMesh(4, 32, 0.01)}, "num_radial is 4"),
+        ({"mesh": CylinderMesh(24, 33, 0.01)}, "an even number of them"),
         ({"mesh": CylinderMesh(24, 32, -0.01)}, "dt is -0.01"),
         ({"mesh": CylinderMesh(24, 32, 0.01, 20.0, 30.0)}, "sponge starts at 30"),
         ({"mesh": CylinderMesh(24, 32, 0.01, sponge_rate=-1.0)}, "sponge_rate is -1"),
+        ({"mesh": CylinderMesh(24, 32, 0.01, 8.0, 5.0)}, r"outer edge is 8 D.*8\.63 D"),
     ],
 )
 def test_bad_input(given, words):
     with pytest.raises(ConfigError, match=words):
         CylinderConfig(**given)
+
+
+def test_a_run_of_the_start_alone():
+    config = CylinderConfig(re=20, mesh=SMALL, start=0.0, num=1, coarsen=20)
+    run = simulate_cylinder(config)
+    assert (run.omega.shape[0], run.drag.shape) == (1, (0,))
+    assert "C_D" not in wake_snapshots(run).attrs
 
 
 def test_numbers_need_a_stretch():

@@ -38,24 +38,27 @@ _SHORT = {
     "d": "day",
 }
 _SINCE = re.compile(r"\s*(\w+)\s+since\s+(.+?)\s*")
+_ALONE = re.compile(r"(?<![\d.])(\d)(?!\d)")  # a digit by itself, before the point
 _STANDARD = ("standard", "gregorian", "proleptic_gregorian")
 
 
 def decode(values: np.ndarray, attrs: Mapping[str, Any]) -> np.ndarray:
     """Stored numbers -> those that are meant; missing ones become NaN.
 
-    Follows `_FillValue`, `missing_value`, `valid_min`, `valid_max`, `valid_range`
-    (all in stored numbers), then `scale_factor` and `add_offset`. Without any of
-    them the values come back as they are.
+    Follows `_Unsigned`, `_FillValue`, `missing_value`, `valid_min`, `valid_max`,
+    `valid_range` (all in stored numbers), then `scale_factor` and `add_offset`.
+    Without any of them the values come back as they are.
     """
+    kind = values.dtype
+    values = _signed(values, kind, attrs)
+    stored = lambda name: _signed(_numbers(attrs, name), kind, attrs)
     missing = np.zeros(values.shape, bool)
     for name in ("_FillValue", "missing_value"):
-        fill = _numbers(attrs, name)
+        fill = stored(name)
         if values.dtype.kind == "f":  # the same rounding on both sides
             fill = fill.astype(values.dtype)
         missing |= np.isin(values, fill)
-    low, high = _numbers(attrs, "valid_min"), _numbers(attrs, "valid_max")
-    both = _numbers(attrs, "valid_range")
+    low, high, both = map(stored, ("valid_min", "valid_max", "valid_range"))
     if len(both) == 2:
         low, high = both[:1], both[1:]
     if len(low):
@@ -68,6 +71,18 @@ def decode(values: np.ndarray, attrs: Mapping[str, Any]) -> np.ndarray:
     out = np.where(missing, np.nan, values.astype(np.float64))
     out = out * scale[0] if len(scale) else out
     return out + offset[0] if len(offset) else out
+
+
+def _signed(
+    numbers: np.ndarray, kind: np.dtype, attrs: Mapping[str, Any]
+) -> np.ndarray:
+    """Whole numbers of the stored `kind` as what `_Unsigned` says that their bits
+    are: files of old kinds have no type of their own for numbers without a sign."""
+    said = str(np.asarray(attrs.get("_Unsigned", ""), np.str_)).lower()
+    turned = {"true": ("i", "u"), "false": ("u", "i")}.get(said)
+    if turned is None or kind.kind != turned[0] or numbers.dtype != kind:
+        return numbers
+    return numbers.view(kind.str.replace(*turned))
 
 
 def _numbers(attrs: Mapping[str, Any], name: str) -> np.ndarray:
@@ -97,15 +112,19 @@ def elapsed(
             f"expected one of {', '.join(f'{name}s' for name in SECONDS)}. Convert "
             "the times."
         )
+    if not values.size:
+        return values, None
     first = values.flat[0]
     seconds = (values - first) * SECONDS[word]
     if not np.isfinite(first) or calendar.lower() not in _STANDARD:
         return seconds, None
     try:
-        # year-month-day without leading zeros is common, and not ISO 8601
+        # 1800-1-1 00:00:0.0, without leading zeros, is common and not ISO 8601
         said = match[2].removesuffix("UTC").removesuffix("Z").strip()
         date, _, clock = said.replace("T", " ").partition(" ")
-        date = "-".join(part.zfill(2) for part in date.split("-"))
+        year, *rest = (part.zfill(2) for part in date.split("-"))
+        date = "-".join([year.zfill(4), *rest])
+        clock = _ALONE.sub(r"0\1", clock).replace(" ", "")
         start = datetime.datetime.fromisoformat(f"{date} {clock}".strip())
         start += datetime.timedelta(seconds=float(first) * SECONDS[word])
     except (ValueError, OverflowError):

@@ -25,7 +25,8 @@ LABELS["param"] = "param_names"
 _ATTRS = ("format", "input_kind", "licence")
 _BESIDE = ("ts", "units", "angle", "input_units")  # coordinates, too
 NOT_WRITTEN = float.fromhex("0x1.ep+122")  # what the NetCDF library leaves there
-_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, IndexError)
+BROKEN = (OSError, RuntimeError, KeyError, ValueError, TypeError, IndexError)
+"""What xarray and its engines raise for a file that is not whole."""
 
 
 def read_netcdf(path: str | Path, **options: Any) -> Trajectories:
@@ -64,7 +65,7 @@ def open_netcdf(path: Path) -> Iterator[Mapping[str, Stored]]:
             f"{path.name}: NetCDF files of the 64-bit data kind (CDF-5) are not read. "
             "Convert it: nccopy -k nc4 OLD.nc NEW.nc."
         )
-    safe = whole(path, "NetCDF", "xarray", _ERRORS)
+    safe = whole(path, "NetCDF", "xarray", BROKEN)
     with contextlib.ExitStack() as stack:
         groups = safe(lambda: _groups(xarray, path, magic[:3] == b"CDF"))()
         for dataset in groups.values():

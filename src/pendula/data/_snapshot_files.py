@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ import numpy as np
 from .._errors import ConfigError, DataError, nearest
 from .._extra import extra
 from .._files import replacing
-from ._bytes import digest, unwritable
+from ._bytes import digest, unwritable, whole
 from ._cf import decode, elapsed
 from ._decisions import as_names
+from ._netcdf import BROKEN
+from ._npz import open_npz
 from ._snapshots import Snapshots
 from ._stored import text
 
@@ -29,11 +32,14 @@ _ABOUT = ("licence", "time_unit")
 def check_snapshots_file(path: str | Path) -> Path:
     """A file that snapshots are to be written to, before they are made.
 
-    **Raises:** `ConfigError` for an ending that is not written.
+    **Raises:** `ConfigError` for an ending that is not written; `MissingExtra`.
     """
     path = Path(path)
     if path.suffix not in (".nc", ".npz"):
         raise ConfigError(f"{path}: snapshots are written as .nc or .npz files.")
+    if path.suffix == ".nc":
+        for name in ("xarray", "h5netcdf"):
+            extra(name, "netcdf", "write .nc files")
     return path
 
 
@@ -43,19 +49,15 @@ def write_snapshots(data: Snapshots, path: str | Path) -> Path:
     In NetCDF every channel is a variable of the dimensions time and the grid's axes,
     with its unit; `mask` is 1 where a cell belongs to the domain; what is known about
     the set stands in the attributes. `read_snapshots` gives the same bits back.
-    **Raises:** `ConfigError` for another ending or a channel that is named as an axis;
-    `DataError` when the file cannot be written; `MissingExtra`.
+    **Raises:** `ConfigError` for another ending and for names of axes and channels that
+    a file cannot hold beside each other; `DataError` when the file cannot be written;
+    `MissingExtra`.
     """
     path = check_snapshots_file(path)
-    taken = {"time", _MASK, *data.axes} & set(data.names)
-    if taken:
-        raise ConfigError(
-            f"the channel {sorted(taken)[0]!r} has the name of an axis. Rename it."
-        )
+    _check_names(data)
     if path.suffix == ".npz":
         return _write_npz(data, path)
     xarray = extra("xarray", "netcdf", "write .nc files")
-    extra("h5netcdf", "netcdf", "write .nc files")
     dims = ("time", *data.axes)
     variables: dict[str, Any] = {
         name: (dims, data.values[..., c], {"units": data.units[c]})
@@ -67,8 +69,13 @@ def write_snapshots(data: Snapshots, path: str | Path) -> Path:
         for (name, x), unit in zip(data.axes.items(), data.axis_units, strict=True)
     }
     coordinates["time"] = ("time", data.ts, {"units": data.time_unit})
-    attrs = {_OWN: FORMAT, "about": json.dumps(_about(data), default=str)}
-    attrs |= {k: v for k, v in data.attrs.items() if isinstance(v, int | float | str)}
+    about = json.dumps(_about(data), default=_plain)
+    attrs = {
+        name: value
+        for name, value in json.loads(about)["attrs"].items()
+        if isinstance(value, int | float | str) and not isinstance(value, bool)
+    }
+    attrs |= {_OWN: FORMAT, "about": about}
     packed = {"zlib": True, "complevel": 4}
     encoding = {name: packed for name in data.names}
     encoding |= {n: {"_FillValue": None} for n in (*data.axes, "time")}
@@ -80,6 +87,23 @@ def write_snapshots(data: Snapshots, path: str | Path) -> Path:
     except OSError as error:
         raise unwritable(path, error) from None
     return path
+
+
+def _check_names(data: Snapshots) -> None:
+    seen = {"time", _MASK}
+    for name in (*data.axes, *data.names):
+        if name in seen or not name or "/" in name:
+            raise ConfigError(
+                f"the name {name!r} of an axis or a channel is taken, empty or a path "
+                "(time and mask are the file's own). Rename it."
+            )
+        seen.add(name)
+
+
+def _plain(value: Any) -> Any:
+    """What JSON does not know: numbers and arrays of NumPy's, else text."""
+    known = isinstance(value, np.generic | np.ndarray)
+    return value.tolist() if known else str(value)
 
 
 def _about(data: Snapshots) -> dict[str, Any]:
@@ -101,7 +125,7 @@ def _write_npz(data: Snapshots, path: Path) -> Path:
         "ts": data.ts,
         "values": data.values,
         "mask": data.mask,
-        "about": np.array(json.dumps(_about(data), default=str)),
+        "about": np.array(json.dumps(_about(data), default=_plain)),
     }
     arrays |= {f"axis_{k}": x for k, x in enumerate(data.axes.values())}
     try:
@@ -123,11 +147,12 @@ def read_snapshots(
     variables over time and a grid.
 
     **Arguments:**
-    - `channels`: variables to read; default all floating ones over (time, grid) of the
-      same grid as the first.
+    - `channels`: variables to read; default all numbers over (time, grid) of the same
+      grid as the first.
     - `gaps`: what becomes of a cell that lacks some of its values. `"error"` refuses
       the file and names the first, `"mask"` puts such cells outside the domain. Cells
       without any value (land) always lie outside.
+    - `licence`: of the data, instead of what the file says.
 
     **Returns:** a `Snapshots`; times such as "days since 2000-01-01" are in seconds
     since the first snapshot (`origin["epoch"]` is its date), packed values unpacked.
@@ -151,20 +176,18 @@ def read_snapshots(
     origin = {"path": str(path), "sha256": digest(path)}
     if path.suffix == ".npz":
         data = _read_npz(path)
+        if licence is not None:
+            data = dataclasses.replace(data, licence=licence)
         return data if channels is None else data.select(*as_names(channels))
     xarray = extra("xarray", "netcdf", "read .nc files")
     extra("h5netcdf", "netcdf", "read .nc files")
-    try:
-        with xarray.open_dataset(
+    with (
+        whole(path, "NetCDF", "xarray", BROKEN),
+        xarray.open_dataset(
             path, mask_and_scale=False, decode_times=False, decode_coords=False
-        ) as file:
-            return _from_dataset(file, path.name, channels, gaps, licence, origin)
-    except (OSError, RuntimeError, KeyError, TypeError) as error:
-        raise DataError(
-            f"{path.name}: the file cannot be read as NetCDF "
-            f"({str(error).splitlines()[0] if str(error) else type(error).__name__}). "
-            "Check that it is whole."
-        ) from None
+        ) as file,
+    ):
+        return _from_dataset(file, path.name, channels, gaps, licence, origin)
 
 
 def _from_dataset(
@@ -176,12 +199,13 @@ def _from_dataset(
     origin: dict[str, Any],
 ) -> Snapshots:
     own = _OWN in file.attrs
-    if own and int(file.attrs[_OWN]) > FORMAT:
-        raise DataError(
-            f"{place}: the file has format {file.attrs[_OWN]}; this Pendula reads up "
-            f"to {FORMAT}. Update Pendula."
-        )
+    if own:
+        _check_format(place, int(file.attrs[_OWN]))
     names, dims = _channels(file, place, channels)
+    if 0 in file[names[0]].shape:
+        raise DataError(
+            f"{place}: there are no snapshots in it. Give a file with data."
+        )
     about = json.loads(file.attrs["about"]) if own else {}
     if own and channels is None:
         names = [name for name in about["names"] if name in names]
@@ -237,7 +261,8 @@ def _channels(
             or (dims[0] in file and " since " in text(file[dims[0]].attrs.get("units")))
         )
         bounds = any("bnds" in d or "bounds" in d or d == "nv" for d in dims)
-        return has_time and len(dims) > 1 and not bounds and variable.dtype.kind in "fi"
+        is_number = variable.dtype.kind in "fiu"
+        return has_time and len(dims) > 1 and not bounds and is_number
 
     found = [name for name, v in file.data_vars.items() if is_field(v)]
     if not found:
@@ -293,14 +318,14 @@ def _times(variable: Any, place: str) -> tuple[np.ndarray, str, str | None]:
 
 
 def _read_npz(path: Path) -> Snapshots:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays: Mapping[str, np.ndarray] = dict(file)
+    with open_npz(path) as stored, whole(path, "NPZ", "write_snapshots", BROKEN):
+        arrays = {name: one.load() for name, one in stored.items()}
         if _OWN not in arrays:
             raise DataError(
                 f"{path.name}: these are no snapshots of Pendula's. Give a NetCDF file "
                 "or one that write_snapshots wrote."
             )
+        _check_format(path.name, int(arrays[_OWN]))
         about = json.loads(str(arrays["about"]))
         axes = {n: arrays[f"axis_{k}"] for k, n in enumerate(about["axes"])}
         return Snapshots(
@@ -316,9 +341,11 @@ def _read_npz(path: Path) -> Snapshots:
             about["licence"],
             about["origin"],
         )
-    except DataError:
-        raise
-    except (OSError, ValueError, KeyError, EOFError) as error:
+
+
+def _check_format(place: str, number: int) -> None:
+    if number > FORMAT:
         raise DataError(
-            f"{path.name}: the file cannot be read ({error}). Check that it is whole."
-        ) from None
+            f"{place}: the file has format {number}; this Pendula reads up to "
+            f"{FORMAT}. Update Pendula."
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,10 +15,10 @@ from .._errors import ConfigError, DataError, ShapeError
 
 
 KELVIN = ("k", "kelvin", "degk", "degree_kelvin", "degrees_kelvin")
-CELSIUS = ("c", "celsius", "degc", "°c", "degree_celsius", "degrees_celsius")
 ICE = 273.15  # kelvin at 0 degrees Celsius
 _EVEN = 1e-6  # steps that differ by less than that share are equal
 _NORTH = ("lat", "latitude")
+_IS_NORTH = re.compile("degrees?_?n(orth)?")  # the spellings of the CF conventions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +77,17 @@ class Snapshots:
                 f"a mask of shape {self.mask.shape} and type {self.mask.dtype}; "
                 f"expected {grid} of bool, True where a cell belongs to the domain."
             )
+        for name, x in self.axes.items():
+            if x.ndim != 1 or not np.isfinite(x).all():
+                raise DataError(
+                    f'the axis "{name}" has the shape {x.shape}, or coordinates that '
+                    "are not finite. Give one number a cell along it."
+                )
+        if len(set(self.names)) < len(self.names):
+            raise ConfigError(
+                f"channels are named {', '.join(self.names)}; each needs a name of its "
+                "own."
+            )
         for what, given, count in (
             ("units", self.units, len(self.names)),
             ("axis_units", self.axis_units, len(grid)),
@@ -130,7 +142,7 @@ class Snapshots:
         A missing channel axis (`"time *grid"`) is added. Without a mask, cells that are
         NaN at all times lie outside.
         """
-        array = np.asarray(values)
+        array = _real("values", values)
         if array.dtype != np.float64:
             array = array.astype(np.float32)
         if array.ndim == len(axes) + 1:
@@ -144,7 +156,7 @@ class Snapshots:
             np.asarray(ts, np.float64),
             array,
             np.asarray(mask),
-            {name: np.asarray(x, np.float64) for name, x in axes.items()},
+            {n: _real(f'axis "{n}"', x).astype(np.float64) for n, x in axes.items()},
             chosen,
             units or ("1",) * len(chosen),
             axis_units=axis_units or ("",) * len(axes),
@@ -155,7 +167,12 @@ class Snapshots:
         return len(self.ts)
 
     def __getitem__(self, index: slice) -> Snapshots:
-        """Some of the times, by a slice."""
+        """Some of the times, by a slice. **Raises:** `ConfigError` for a number."""
+        if isinstance(index, int | np.integer):
+            raise ConfigError(
+                f"snapshots are cut by a slice, not by {index}: take data[k:k+1]. As "
+                "rows they are data.flat()."
+            )
         return dataclasses.replace(self, ts=self.ts[index], values=self.values[index])
 
     @property
@@ -179,8 +196,8 @@ class Snapshots:
             steps = np.diff(self.ts)
             raise DataError(
                 f"the snapshots are not equally spaced: steps of {steps.min():g} to "
-                f"{steps.max():g}. Resample them (`every`, interpolation), or use "
-                "OptimizedDMD, which takes any times."
+                f"{steps.max():g}. Resample them, or use OptimizedDMD, which takes any "
+                "times."
             )
         return step
 
@@ -240,7 +257,7 @@ class Snapshots:
         out = np.ones(self.grid)
         for k, (name, x) in enumerate(self.axes.items()):
             unit = self.axis_units[k].lower()
-            if name.lower() in _NORTH or unit.startswith("degrees_n"):
+            if name.lower() in _NORTH or _IS_NORTH.fullmatch(unit):
                 shape = [1] * len(self.grid)
                 shape[k] = len(x)
                 out = out * np.cos(np.deg2rad(x)).reshape(shape)
@@ -255,6 +272,16 @@ class Snapshots:
             for unit, k in zip(self.units, kelvin, strict=True)
         )
         return dataclasses.replace(self, values=self.values - shift, units=units)
+
+
+def _real(what: str, given: ArrayLike) -> np.ndarray:
+    """An array of real numbers. **Raises:** `DataError`."""
+    array = np.asarray(given)
+    if array.dtype.kind not in "fiub":
+        raise DataError(
+            f"{what}: {array.dtype} of shape {array.shape}; expected real numbers."
+        )
+    return array
 
 
 def even_step(ts: ArrayLike) -> float | None:

@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-from .._checks import at_least
-from .._errors import ConfigError, DataError, ShapeError
-from ._series import checked, times
+from .._checks import positive, whole
+from .._errors import DataError
+from ._series import Rows, checked, times
 
 
 _ILL = 1e3  # condition of the harmonics beyond which they are not told apart
@@ -28,7 +28,7 @@ def persistence(y0: ArrayLike, steps: int) -> Float[np.ndarray, "*batch step m"]
 
     ```
     """
-    at_least(1, steps=steps)
+    whole(1, steps=steps)
     return np.repeat(np.asarray(y0)[..., None, :], steps, axis=-2)
 
 
@@ -41,21 +41,22 @@ class Climatology:
     period: float
 
     def at(self, ts: ArrayLike) -> Float[np.ndarray, "time m"]:
-        """The field of the season at any times."""
+        """The field of the season at any times, of one time as one row."""
         count = (len(self.coefficients) - 1) // 2
-        waves = _harmonics(np.asarray(ts, np.float64), count, self.period)
+        waves = _harmonics(np.atleast_1d(ts).astype(np.float64), count, self.period)
         return waves @ self.coefficients
 
 
 def climatology(
-    ts: ArrayLike, ys: ArrayLike, harmonics: int = 2, *, period: float
+    ts: ArrayLike, ys: Rows, harmonics: int = 2, *, period: float
 ) -> Climatology:
     r"""The season: least squares of harmonics in every cell.
 
     $$ y(t) = a_0 + \sum_{k=1}^{h} a_k \cos(2 \pi k t / p) + b_k \sin(2 \pi k t / p) $$
 
-    **Arguments:** `ts`, `ys`: times `"time"` and rows `"time m"` of the **training**
-    part alone; `harmonics`: h; `period`: p, in the unit of `ts` (365.2425 days).
+    **Arguments:** `ts`, `ys`: times `"time"` and rows `"time m"` (or snapshots) of the
+    **training** part alone; `harmonics`: h; `period`: p, in the unit of `ts` (365.2425
+    days).
     **Raises:** `ConfigError` for a period or number that cannot be; `DataError` for
     data that do not tell the harmonics apart (less than most of a period).
 
@@ -70,15 +71,9 @@ def climatology(
 
     ```
     """
-    if harmonics < 0 or not (np.isfinite(period) and period > 0):
-        raise ConfigError(
-            f"harmonics is {harmonics}, period {period}; expected at least 0, and a "
-            "finite number above 0."
-        )
-    rows = np.asarray(ys)
-    if rows.ndim != 2:
-        raise ShapeError(f"snapshots of shape {rows.shape}; expected (time, m).")
-    rows = checked(rows)
+    whole(0, harmonics=harmonics)
+    positive(period=period)
+    rows = checked(ys)
     found = times(ts, len(rows))
     waves = _harmonics(found, harmonics, period)
     if len(rows) < waves.shape[1] or np.linalg.cond(waves) > _ILL:

@@ -10,9 +10,19 @@ import numpy as np
 
 from .._errors import ConfigError
 from .._precision import precision
-from ._linear_maps import RotationDynamics, eigenvalues, spectral_radius
+from ..nn import Layers
+from ._linear_maps import (
+    AbstractLinearMap,
+    RotationDynamics,
+    eigenvalues,
+    spectral_radius,
+)
 from ._models import LatentLinear
 from ._stein import discrete_lyapunov
+
+
+# slopes above 1, each rounded up; those of all other activations are at most 1
+_STEEPEST: dict[str | None, float] = {"silu": 1.1, "gelu": 1.13, "mish": 1.09}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,12 +32,13 @@ class StabilityCertificate:
     **Fields:**
     - `radius`: the largest modulus of an eigenvalue of Omega, at most 1.
     - `lyapunov`: P of Omega^T P Omega - P = -I, `"n n"`, and `smallest`, its smallest
-      eigenvalue; None where the radius is 1 up to rounding, when there is no P.
+      eigenvalue; of rotations p_i = 1 / (1 - r_i^2). None where the radius is 1 up to
+      rounding, when there is no P.
     - `transient`: a bound of max_k ||Omega^k||, sqrt(cond P); 1 for rotations.
     - `decoder`: a Lipschitz constant of the decoder, the product of the spectral norms
-      of its layers.
-    - `is_marginal`: the radius is 1 up to rounding: nothing decays for ever, as on a
-      limit cycle.
+      of its layers and of the steepest slopes of its activations.
+    - `is_marginal`: the map keeps lengths, or turns with a radius of 1, up to rounding:
+      something never decays, as on a limit cycle.
     """
 
     radius: float
@@ -80,24 +91,42 @@ def certify(model: LatentLinear) -> StabilityCertificate:
     # of an orthogonal map the modulus is 1 up to the rounding of its entries
     dtype = np.asarray(model.decoder.weights[0]).dtype
     noise = 10 * len(omega) * float(np.finfo(dtype).eps)
-    is_marginal = radius >= 1.0 - (0.0 if is_rotation else noise)
-    keeps = is_rotation or _is_isometric(omega, noise)
-    if radius > 1.0 + noise or (is_marginal and not keeps):
+    decoder = _stretch(model.decoder)
+    if radius >= 1.0 if is_rotation else _is_isometric(omega, noise):
+        return StabilityCertificate(min(radius, 1.0), None, None, 1.0, decoder, True)
+    p = _lyapunov(model.dynamics, omega)
+    if not (radius < 1.0 and np.isfinite(p).all()):
+        growth = f"so that forecasts grow by {100 * (radius - 1):.3g} % a step"
         raise ConfigError(
             f"the latent map is not stable: its eigenvalue {largest:.6g} has the "
-            f"modulus {radius:.6f}, so that forecasts grow by "
-            f"{100 * (radius - 1):.3g} % a step. Take RotationDynamics, or more of the "
-            "Lyapunov prior."
+            f"modulus {radius:.6f}, "
+            f"{growth if radius > 1 else 'not below 1 up to rounding'}. Take "
+            "RotationDynamics, or more of the Lyapunov prior."
         )
-    decoder = float(model.decoder.lipschitz_bound())
-    if is_marginal:
-        return StabilityCertificate(min(radius, 1.0), None, None, 1.0, decoder, True)
-    with precision(np.float64):
-        eye = jnp.eye(len(omega))
-        p = np.asarray(discrete_lyapunov(jnp.asarray(omega), eye, "smith"))
     found = np.linalg.eigvalsh(p)
     transient = 1.0 if is_rotation else math.sqrt(found[-1] / found[0])
     return StabilityCertificate(radius, p, float(found[0]), transient, decoder, False)
+
+
+def _stretch(decoder: Layers) -> float:
+    """A Lipschitz constant: spectral norms times the steepest slopes of what stands
+    between the layers."""
+    names = [decoder.activation] * (len(decoder.weights) - 1) + [decoder.last]
+    slopes = math.prod(_STEEPEST.get(name, 1.0) for name in names)
+    return float(decoder.lipschitz_bound()) * slopes
+
+
+def _lyapunov(dynamics: AbstractLinearMap, omega: np.ndarray) -> np.ndarray:
+    """P, not finite where there is none. Of rotations it is read off: next to the
+    circle it is sensitive to the rounding of the matrix."""
+    if isinstance(dynamics, RotationDynamics):
+        a = np.asarray(dynamics.a, np.float64)
+        p = -1.0 / np.expm1(-2.0 * np.logaddexp(0.0, a))  # 1 / (1 - r^2)
+        pairs = len(dynamics.phi)
+        return np.diag(np.concatenate([p[:pairs], p[:pairs], p[pairs:]]))
+    with precision(np.float64):
+        eye = jnp.eye(len(omega))
+        return np.asarray(discrete_lyapunov(jnp.asarray(omega), eye, "smith"))
 
 
 def _is_isometric(omega: np.ndarray, noise: float) -> bool:

@@ -6,13 +6,14 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Real
 from numpy.typing import ArrayLike
 
+from .._checks import choice, whole
 from .._errors import ConfigError, DataError, ShapeError
 from .._types import AnyArray
 from ..data import Snapshots
-from ._series import check_finite
+from ._series import Rows, Series, check_finite, joined, rows_of, sets_of
 
 
 POD_FROM = 2000
@@ -22,7 +23,7 @@ _SMALLEST = 1e-7  # singular values below that, relative to the first, are round
 
 
 def pod(
-    rows: Float[np.ndarray, "time m"],
+    rows: Real[np.ndarray, "time m"],
     rank: int | None = None,
     mean: Float[np.ndarray, " m"] | None = None,
 ) -> tuple[Float[np.ndarray, "m rank"], Float[np.ndarray, " rank"]]:
@@ -30,7 +31,8 @@ def pod(
     blocks of cells: no second copy of the snapshots is made.
 
     **Arguments:** `rank`: modes at the most; default all that are not rounding.
-    **Raises:** `DataError` when all snapshots are the mean.
+    **Raises:** `DataError` when all snapshots are the mean, or a value is not finite;
+    `ConfigError` for a rank below 1.
 
     ```python
     >>> import numpy as np
@@ -41,6 +43,9 @@ def pod(
 
     ```
     """
+    if rank is not None:
+        whole(1, rank=rank)
+    check_finite(rows)
     time, m = rows.shape
     step = max(1, _BLOCK // time)
     gram = np.zeros((time, time))
@@ -58,7 +63,7 @@ def pod(
     keep = int(np.sum(values > _SMALLEST * values[0]))
     keep = keep if rank is None else min(rank, keep)
     left, values = left[:, order[:keep]], values[:keep]
-    modes = np.empty((m, keep), rows.dtype)
+    modes = np.empty((m, keep), np.result_type(rows.dtype, np.float32))
     for at in range(0, m, step):
         modes[at : at + step] = _block(rows, mean, at, step).T @ (left / values)
     return modes, values
@@ -95,7 +100,7 @@ class FieldCodec:
     @classmethod
     def fit(
         cls,
-        data: Snapshots | ArrayLike,
+        data: Series,
         *,
         reduced: bool | None = None,
         rank: int | None = None,
@@ -105,7 +110,8 @@ class FieldCodec:
         """From the training snapshots.
 
         **Arguments:**
-        - `data`: `Snapshots`, or rows `"time m"` (several series below each other).
+        - `data`: `Snapshots`, rows `"time m"`, or a list of such series; the grid is
+          that of the first.
         - `reduced`: whether to work in POD coordinates; default from 2000 numbers on.
         - `rank`: POD coordinates at the most; default all that are not rounding.
         - `centred`: whether the mean is taken off.
@@ -128,23 +134,21 @@ class FieldCodec:
 
         ```
         """
-        like = data[:1] if isinstance(data, Snapshots) else None
-        rows = data.flat() if isinstance(data, Snapshots) else np.asarray(data)
+        sets = sets_of(data)
+        like = sets[0][:1] if isinstance(sets[0], Snapshots) else None
+        rows = joined([rows_of(one) for one in sets])
         if rows.dtype != np.float64:
-            rows = rows.astype(np.float32)
+            rows = rows.astype(np.float32, copy=False)
         if rows.ndim != 2 or len(rows) < 2:
             raise DataError(
                 f"snapshots of shape {rows.shape}; expected (time, m) with at least 2 "
                 "of them."
             )
         check_finite(rows)
-        if scaling not in ("spread", "range", "none"):
-            raise ConfigError(
-                f'scaling is "{scaling}"; expected "spread", "range" or "none".'
-            )
+        choice("scaling", scaling, ("spread", "range", "none"))
         if reduced is None:
             reduced = rows.shape[1] > POD_FROM or rank is not None
-        if rank is not None and not (reduced and 1 <= rank < len(rows)):
+        if rank is not None and not (reduced and 1 <= whole(0, rank=rank) < len(rows)):
             raise ConfigError(
                 f"rank is {rank}; with POD coordinates of {len(rows)} snapshots it "
                 f"must be 1 to {len(rows) - 1}."
@@ -175,24 +179,32 @@ class FieldCodec:
         """Coordinates r that a network sees."""
         return len(self.mean) if self.basis is None else self.basis.shape[1]
 
-    def encode(self, rows: Snapshots | ArrayLike) -> np.ndarray:
+    def encode(self, data: Rows) -> np.ndarray:
         """Rows `"*batch m"` (or snapshots) -> coordinates `"*batch r"`.
 
-        **Raises:** `ShapeError` for rows of another field.
+        **Raises:** `ShapeError` for rows of another field; `DataError` for values that
+        are not finite.
         """
-        rows = rows.flat() if isinstance(rows, Snapshots) else np.asarray(rows)
+        rows = rows_of(data)
         if rows.shape[-1:] != self.mean.shape:
             raise ShapeError(
                 f"rows of shape {rows.shape} for a codec of {len(self.mean)} numbers."
             )
+        check_finite(rows)
         out = rows.astype(self.mean.dtype) - self.mean
         if self.basis is not None:
             out = out @ self.basis
         return (out / self.scale).astype(self.mean.dtype)
 
     def decode(self, coordinates: ArrayLike) -> np.ndarray:
-        """Coordinates `"*batch r"` -> rows `"*batch m"`."""
-        out = np.asarray(coordinates).astype(self.mean.dtype) * self.scale
+        """Coordinates `"*batch r"` -> rows `"*batch m"`. **Raises:** `ShapeError`."""
+        given = rows_of(coordinates)
+        if given.shape[-1:] != (self.size,):
+            raise ShapeError(
+                f"coordinates of shape {given.shape} for a codec that gives "
+                f"{self.size}."
+            )
+        out = given.astype(self.mean.dtype) * self.scale
         if self.basis is not None:
             out = out @ self.basis.T
         return (out + self.mean).astype(self.mean.dtype)

@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Complex, Float, Shaped
 from numpy.typing import ArrayLike
 
-from .._checks import at_least
+from .._checks import whole
 from .._errors import ConfigError, DataError, ShapeError
-from ._series import Series, series
+from ._series import Rows, Series, rounding, rows_of, series
 
 
 _ROUNDING = 1e-13  # a singular value below that share of the first is rounding
@@ -69,7 +69,7 @@ class LinearForecast:
         """Numbers of a snapshot."""
         return len(self.modes)
 
-    def predict(self, y0: ArrayLike, steps: int) -> Float[np.ndarray, "*batch step m"]:
+    def predict(self, y0: Rows, steps: int) -> Float[np.ndarray, "*batch step m"]:
         """Snapshots after 1, 2, ... `steps` steps.
 
         **Arguments:** `y0`: any snapshot `"*batch m"`, or with delays the last ones
@@ -84,8 +84,8 @@ class LinearForecast:
                 f"amplitudes of {len(self.rates)} modes. Use at(times), or HankelDMD, "
                 "which begins with several snapshots."
             )
-        at_least(1, steps=steps)
-        start = np.asarray(y0, np.float64)
+        whole(1, steps=steps)
+        start = rows_of(y0).astype(np.float64)
         expected = (self.size,) if self.delays == 1 else (self.delays, self.size)
         if start.shape[-len(expected) :] != expected:
             raise ShapeError(
@@ -146,7 +146,8 @@ class ExactDMD:
     becomes a Fourier analysis of the series, and the mean has a mode of its own, with
     the eigenvalue 1.
 
-    **Arguments:** `rank`: r; None: all directions that are not rounding.
+    **Arguments:** `rank`: r; None: all directions that are not rounding in the type of
+    the data.
     **Raises:** `ConfigError` for a rank below 1.
     **Behaviour:** exact for linear systems without noise. Noise draws the eigenvalues
     inwards: then `OptimizedDMD`.
@@ -197,7 +198,7 @@ class ExactDMD:
             )
         before = np.concatenate([one[:-1] for one in parts])
         after = np.concatenate([one[1:] for one in parts])
-        basis, operator = projected_map(before, after, self.rank)
+        basis, operator = projected_map(before, after, self.rank, rounding(ys))
         return LinearForecast.of(basis, operator, step)
 
 
@@ -205,11 +206,14 @@ def projected_map(
     before: Float[np.ndarray, "pair m"],
     after: Float[np.ndarray, "pair m"],
     rank: int | None,
+    lost: float = 0.0,
 ) -> tuple[Float[np.ndarray, "m r"], Float[np.ndarray, "r r"]]:
-    """U and A of pairs of rows. **Raises:** `ConfigError` for too high a rank."""
+    """U and A of pairs of rows; without a rank directions below the share `lost` of
+    the first are left out. **Raises:** `ConfigError` for too high a rank."""
     v, s, ut = np.linalg.svd(before, full_matrices=False)
-    most = int(np.sum(s > _ROUNDING * np.sqrt(max(before.shape)) * s[0]))
-    r = most if rank is None else rank
+    least = _ROUNDING * np.sqrt(max(before.shape))
+    most = int(np.sum(s > least * s[0]))
+    r = int(np.sum(s > max(least, lost) * s[0])) if rank is None else rank
     if r > most:
         raise ConfigError(
             f"rank is {r}, but the snapshots span only {most} directions. Take at most "
@@ -222,7 +226,7 @@ def projected_map(
 def check_rank(rank: int | None, least: int = 1) -> None:
     """**Raises:** `ConfigError` for a rank that no data can have."""
     if rank is not None:
-        at_least(least, rank=rank)
+        whole(least, rank=rank)
 
 
 def ordered(values: Shaped[np.ndarray, " r"]) -> np.ndarray:

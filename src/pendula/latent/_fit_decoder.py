@@ -18,11 +18,10 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 from numpy.typing import ArrayLike
 
-from .._checks import fields_at_least
-from .._errors import ConfigError, ShapeError
+from .._checks import fields_whole
+from .._errors import CheckpointError, ConfigError, ShapeError
 from .._precision import to_device
 from .._tree import digest, split_trainable
-from ..data import Snapshots
 from ..train import (
     Step,
     TrainState,
@@ -35,6 +34,7 @@ from ..train import (
 from ._codec import POD_FROM, FieldCodec
 from ._gappy_pod import ReconstructionErrors, reconstruction_errors
 from ._sensors import checked_sensors
+from ._series import Rows, check_finite, rows_of
 from ._shallow_decoder import ShallowDecoder
 from ._updates import run_updates, updates_a_call
 
@@ -82,7 +82,7 @@ class DecoderFitConfig:
     """Of the weights and of the dropout."""
 
     def __post_init__(self) -> None:
-        fields_at_least(self, epochs=0, every=1)
+        fields_whole(self, "", epochs=0, every=1)
         for name in ("lr", "rate_fall", "decay_fall"):
             value = getattr(self, name)
             if not (np.isfinite(value) and value > 0):
@@ -154,14 +154,15 @@ class FittedDecoder:
             raise ShapeError(
                 f"readings of shape {seen.shape} for {len(self.sensors)} sensors."
             )
+        check_finite(seen)
         inputs = _inputs(seen, self.codec, self.sensors, self.unit)
         flat = jnp.asarray(inputs.reshape(-1, len(self.sensors)))
         out = np.asarray(_decoded(self.model, flat)) * self.spread
         return self.codec.decode(out.reshape(*seen.shape[:-1], -1))
 
-    def score(self, rows: Snapshots | ArrayLike) -> ReconstructionErrors:
+    def score(self, rows: Rows) -> ReconstructionErrors:
         """Errors of rows `"time m"` from what the sensors see of them."""
-        true = rows.flat() if isinstance(rows, Snapshots) else np.asarray(rows)
+        true = rows_of(rows)
         found = self.predict(true[:, self.sensors])
         return reconstruction_errors(found, true, self.codec.mean)
 
@@ -188,9 +189,12 @@ class FittedDecoder:
     def load(cls, path: str | Path) -> FittedDecoder:
         """The inverse of `save`. **Raises:** `CheckpointError`."""
         tree, about = load_tree(Path(path))
+        model = tree.get("model") if isinstance(tree, dict) else None
+        if not isinstance(model, ShallowDecoder):
+            raise CheckpointError(f"{path} does not hold a shallow decoder.")
         told = about["config"]
         return cls(
-            to_device(tree["model"]),
+            to_device(model),
             FieldCodec.from_tree(tree["codec"], about["codec"]),
             np.asarray(tree["sensors"]),
             about["unit"],
@@ -215,7 +219,7 @@ def _inputs(
 
 
 def fit_decoder(
-    data: Snapshots | ArrayLike,
+    data: Rows,
     sensors: ArrayLike,
     config: DecoderFitConfig = DecoderFitConfig(),
     *,
@@ -250,11 +254,11 @@ def fit_decoder(
     ```
     """
     began = time.perf_counter()
-    rows = data.flat() if isinstance(data, Snapshots) else np.asarray(data)
+    rows = rows_of(data)
     codec = _codec(data, rows.shape[-1], config) if codec is None else codec
     at = checked_sensors(sensors, len(codec.mean))
-    readings = rows[:, at]
     targets = codec.encode(rows).astype(np.float32)
+    readings = rows[:, at]
     unit, spread = 1.0, np.ones(codec.size, np.float32)
     if codec.basis is not None:
         unit = float(np.std(readings - codec.mean[at])) or 1.0
@@ -299,9 +303,7 @@ def fit_decoder(
     )
 
 
-def _codec(
-    data: Snapshots | ArrayLike, size: int, config: DecoderFitConfig
-) -> FieldCodec:
+def _codec(data: Rows, size: int, config: DecoderFitConfig) -> FieldCodec:
     """In POD coordinates scaled, on cells as they are."""
     reduced = config.reduced
     if reduced is None:

@@ -15,11 +15,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, PRNGKeyArray
-from numpy.typing import ArrayLike
+from jaxtyping import Array, Complex, Float, PRNGKeyArray
 
-from .._checks import fields_at_least
-from .._errors import ConfigError, DataError, ShapeError
+from .._checks import fields_whole
+from .._errors import CheckpointError, ConfigError, DataError, ShapeError
 from .._precision import to_device
 from .._tree import digest, split_trainable
 from ..data import Snapshots
@@ -33,8 +32,14 @@ from ..train import (
     save_tree,
 )
 from ._codec import FieldCodec
-from ._models import AbstractLatentModel, LatentLinear, predict_latent
-from ._series import Series, check_finite, parts_of
+from ._linear_maps import eigenvalues
+from ._models import (
+    AbstractLatentModel,
+    LatentLinear,
+    koopman_modes,
+    predict_latent,
+)
+from ._series import Rows, Series, rows_of, sets_of, time_step
 from ._stein import lyapunov_prior
 from ._updates import run_updates, updates_a_call
 
@@ -100,7 +105,7 @@ class LatentFitConfig:
     """Of the order of the windows."""
 
     def __post_init__(self) -> None:
-        fields_at_least(self, steps=1, updates=0, batch=1)
+        fields_whole(self, "", steps=1, updates=0, batch=1)
         positive = [("lr", self.lr), ("drop", self.drop), ("gamma", self.gamma)]
         if self.clip is not None:
             positive.append(("clip", self.clip))
@@ -133,7 +138,7 @@ class LatentFitConfig:
         """Settings of the literature: `"physics_informed"` (Erichson et al. 2019: one
         step, lambda = kappa = 3, gamma = 4, Adam at 1e-2), `"agnostic"` (the same
         without identity and prior), `"koopman"` (Azencot et al. 2020: 8 steps, sums;
-        their weight of the identity is multiplied by the steps).
+        the identity's weight is 0.01 times the steps, those of `changes` too).
 
         **Raises:** `ConfigError` for another name.
         """
@@ -153,7 +158,7 @@ class LatentFitConfig:
                 "lr": 1e-2,
                 "drops": (),
                 "clip": 0.5,
-                "identity": 8 * 0.01,
+                "identity": 0.01 * changes.get("steps", 8),
                 "latent": 0.0,
                 "total": True,
             },
@@ -268,22 +273,59 @@ class FittedLatent:
     seconds: float
     reason: str
 
-    def predict(
-        self, y0: ArrayLike | Snapshots, steps: int, mode: str = "latent"
-    ) -> np.ndarray:
+    def predict(self, y0: Rows, steps: int, mode: str = "latent") -> np.ndarray:
         """Fields after 1, 2, ... `steps` steps, as rows: `"step m"` from one snapshot
-        `"m"` (or one of `Snapshots`), `"start step m"` from several."""
+        `"m"` (or one of `Snapshots`), `"start step m"` from several.
+
+        **Raises:** `ShapeError` for another field; `DataError` for values that are not
+        finite; `ConfigError` for another mode or fewer than one step.
+        """
         return self.codec.decode(self.coordinates(y0, steps, mode))
 
-    def coordinates(
-        self, y0: ArrayLike | Snapshots, steps: int, mode: str = "latent"
-    ) -> np.ndarray:
+    def coordinates(self, y0: Rows, steps: int, mode: str = "latent") -> np.ndarray:
         """The same in the codec's coordinates, which are fewer."""
-        rows = y0.flat() if isinstance(y0, Snapshots) else np.asarray(y0)
+        rows = rows_of(y0)
         single = rows.ndim == 1 or (isinstance(y0, Snapshots) and len(rows) == 1)
+        if rows.ndim > 2:
+            raise ShapeError(f"starts of shape {rows.shape}; expected (start, m).")
         begin = jnp.asarray(self.codec.encode(np.atleast_2d(rows)))
         out = np.asarray(_predicted(self.model, begin, steps, mode))
         return out[0] if single else out
+
+    def spectrum(self) -> Complex[np.ndarray, " n"]:
+        """The eigenvalues of one step, the largest modulus first.
+
+        **Raises:** `ConfigError` for a model that does not move by a linear map.
+        """
+        return eigenvalues(self._linear().dynamics)
+
+    def modes(
+        self,
+    ) -> tuple[Complex[np.ndarray, " n"], Complex[np.ndarray, "n m"]]:
+        """Eigenvalues of one step, the largest modulus first, and the directions of the
+        field that turn with them (see `koopman_modes`). **Raises:** as `spectrum`."""
+        values, modes = koopman_modes(self._linear())
+        basis, scale = self.codec.basis, self.codec.scale
+        return values, scale * (modes if basis is None else modes @ basis.T)
+
+    def _linear(self) -> LatentLinear:
+        if not isinstance(self.model, LatentLinear):
+            raise ConfigError(
+                f"{type(self.model).__name__} moves by no linear map, and has no "
+                "spectrum. Take latent_linear."
+            )
+        return self.model
+
+    def frequencies(self) -> Float[np.ndarray, " n"]:
+        """f = phi / (2 pi dt) of every eigenvalue [1 / time]; they are known up to
+        multiples of 1 / dt, and the smallest is given. **Raises:** as `spectrum`."""
+        return np.angle(self.spectrum()) / (2 * np.pi * self.dt)
+
+    def damping(self) -> Float[np.ndarray, " n"]:
+        """ln|lambda| / dt of every eigenvalue [1 / time], below 0 where it decays.
+        **Raises:** as `spectrum`."""
+        with np.errstate(divide="ignore"):  # an eigenvalue 0 dies at once
+            return np.log(np.abs(self.spectrum())) / self.dt
 
     def save(self, path: str | Path) -> None:
         """Write one safetensors file. **Raises:** `CheckpointError`."""
@@ -302,10 +344,13 @@ class FittedLatent:
     def load(cls, path: str | Path) -> FittedLatent:
         """The inverse of `save`. **Raises:** `CheckpointError`."""
         tree, about = load_tree(Path(path))
+        model = tree.get("model") if isinstance(tree, dict) else None
+        if not isinstance(model, AbstractLatentModel):
+            raise CheckpointError(f"{path} does not hold a latent model.")
         told = about["config"]
         drops = None if told["drops"] is None else tuple(told["drops"])
         return cls(
-            to_device(tree["model"]),
+            to_device(model),
             FieldCodec.from_tree(tree["codec"], about["codec"]),
             LatentFitConfig(**{**told, "drops": drops}),
             about["dt"],
@@ -392,22 +437,22 @@ def fit_latents(
     weights alone, the data (the same ones may be given to all) in their values. The
     windows are drawn apart.
     **Returns:** one `FittedLatent` a model; `seconds` are those of all.
-    **Raises:** as `fit_latent`; `ConfigError` for models or data of different kinds.
+    **Raises:** as `fit_latent`; `ConfigError` for models or data of different kinds, or
+    not as many of them.
     """
     began = time.perf_counter()
-    first = data[0] if len(data) else None
-    if first is None or len(data) != len(models):
+    counts = [len(models), len(data), len(models if codecs is None else codecs)]
+    if len(set(counts)) > 1 or not len(models):
         raise ConfigError(
-            f"{len(models)} models and {len(data)} data sets; expected one each, and "
-            "at least one."
+            f"{counts[0]} models, {counts[1]} data sets and {counts[2]} codecs; "
+            "expected one each, and at least one."
         )
-    step = first.dt if isinstance(first, Snapshots) else 1.0 if dt is None else dt
-    parts = [parts_of(one) for one in data]
+    steps = [time_step(one, dt) for one in data]
     if codecs is None:
-        codecs = [FieldCodec.fit(np.concatenate(one)) for one in parts]
+        codecs = [FieldCodec.fit(one) for one in data]
     found = [
-        _windows([codec.encode(rows) for rows in one], config.steps)
-        for codec, one in zip(codecs, parts, strict=True)
+        _windows([codec.encode(rows) for rows in sets_of(one)], config.steps)
+        for codec, one in zip(codecs, data, strict=True)
     ]
     for model, codec, (rows, _) in zip(models, codecs, found, strict=True):
         _check(model, codec, rows)
@@ -456,7 +501,7 @@ def fit_latents(
             ),
             codec,
             config,
-            float(step),
+            steps[k],
             done.history if single else [_of(row, k) for row in done.history],
             took,
             done.reason,
@@ -504,9 +549,7 @@ def _windows(
             )
         starts.append(at + np.arange(len(one) - steps))
         at += len(one)
-    rows = np.concatenate(parts)
-    check_finite(rows)
-    return rows, np.concatenate(starts).astype(np.int32)
+    return np.concatenate(parts), np.concatenate(starts).astype(np.int32)
 
 
 def _check(model: AbstractLatentModel, codec: FieldCodec, rows: np.ndarray) -> None:

@@ -13,6 +13,7 @@ from .._checks import at_least
 from .._errors import ConfigError, DataError, ShapeError
 from ._codec import FieldCodec
 from ._sensors import checked_sensors
+from ._series import Rows, check_finite, rows_of
 
 
 WAYS = ("modes", "training", "regression")
@@ -66,12 +67,13 @@ class FittedGappyPOD:
             raise ShapeError(
                 f"readings of shape {seen.shape} for {len(self.sensors)} sensors."
             )
+        check_finite(seen)
         away = seen.astype(np.float64) - self.mean[self.sensors]
         return self.mean + (away @ self.matrix.T) @ self.modes.T
 
-    def score(self, rows: ArrayLike) -> ReconstructionErrors:
+    def score(self, rows: Rows) -> ReconstructionErrors:
         """Errors of rows `"time m"` from what the sensors see of them."""
-        true = np.asarray(rows)
+        true = rows_of(rows)
         return reconstruction_errors(
             self.predict(true[:, self.sensors]), true, self.mean
         )
@@ -128,18 +130,18 @@ class GappyPOD:
 
     def fit(
         self,
-        rows: ArrayLike,
+        rows: Rows,
         sensors: ArrayLike,
         codec: FieldCodec | None = None,
     ) -> FittedGappyPOD:
-        """From **training** rows `"time m"` and the places of the sensors.
+        """From **training** rows `"time m"`, or snapshots, and the sensors' places.
 
         **Arguments:** `codec`: with a basis, of the same rows, where there is one
         already.
         **Raises:** `DataError` for snapshots that cannot be used; `ConfigError` for
         more modes than they have.
         """
-        given = np.asarray(rows)
+        given = rows_of(rows)
         if codec is None:
             codec = FieldCodec.fit(given.astype(np.float64), reduced=True)
         if codec.basis is None:

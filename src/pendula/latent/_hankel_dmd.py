@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-from .._checks import at_least
+from .._checks import whole
 from .._errors import ConfigError
 from ._dmd import LinearForecast, check_rank, projected_map
-from ._series import Series, series
+from ._series import Series, rounding, series
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +25,8 @@ class HankelDMD:
 
     **Arguments:**
     - `delays`: d, snapshots in a window. More of them average noise.
-    - `rank`: of the map; None: all directions that are not rounding.
+    - `rank`: of the map; None: all directions that are not rounding in the type of the
+      data.
 
     **Raises:** `ConfigError` for fewer than one delay or a rank below 1.
     **Source:** Arbabi, Mezic 2017, SIAM J. Applied Dynamical Systems 16, 2096-2126.
@@ -46,7 +47,7 @@ class HankelDMD:
     rank: int | None = None
 
     def __post_init__(self) -> None:
-        at_least(1, delays=self.delays)
+        whole(1, delays=self.delays)
         check_rank(self.rank)
 
     def fit(
@@ -66,7 +67,7 @@ class HankelDMD:
         rows = [delay_windows(one, self.delays) for one in parts]
         before = np.concatenate([one[:-1] for one in rows])
         after = np.concatenate([one[1:] for one in rows])
-        basis, operator = projected_map(before, after, self.rank)
+        basis, operator = projected_map(before, after, self.rank, rounding(ys))
         return LinearForecast.of(basis, operator, step, self.delays)
 
 

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from .._checks import whole
 from .._errors import ConfigError
 from .._registry import register
 from .._source import Source
@@ -76,8 +77,7 @@ def _orthogonal(size: int, key: PRNGKeyArray) -> Float[Array, "n n"]:
 
 
 def _check_size(size: int) -> None:
-    if size < 1:
-        raise ConfigError(f"a latent state of {size} numbers; expected at least 1.")
+    whole(1, "latent state", size=size)
 
 
 @register("module")
@@ -161,6 +161,8 @@ class RotationDynamics(AbstractLinearMap):
                 f"{len(angles)} angles for {size} latent numbers; expected {pairs}, "
                 "one a pair."
             )
+        if not np.isfinite(angles).all():
+            raise ConfigError(f"angles are {list(angles)}; they must be finite.")
         self.a = jnp.full((size - pairs,), -_SLOW)
         self.phi = jnp.asarray(np.asarray(angles), self.a.dtype)
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._checks import at_least
+from .._checks import whole
 from .._errors import ConfigError, ShapeError
 from .._registry import register
 from .._source import Source
@@ -54,7 +54,7 @@ def predict_latent(
     """
     if mode not in MODES:
         raise ConfigError(f'mode is "{mode}"; expected one of {", ".join(MODES)}.')
-    at_least(1, steps=steps)
+    whole(1, steps=steps)
     if y0.shape != (model.encoder.sizes[0],):
         raise ShapeError(
             f"a snapshot of shape {y0.shape}; expected ({model.encoder.sizes[0]},)."
@@ -76,7 +76,7 @@ class LatentLinear(AbstractLatentModel):
     $$ y_{t+k} \approx \Phi(\Omega^k \Psi(y_t)) $$
 
     **Shapes:** snapshots `"m"`, latent states `"n"`.
-    **Arguments:** `encoder` Psi, `dynamics` Omega, `decoder` Phi; `backward`: a second
+    **Arguments:** `encoder` Psi, `decoder` Phi, `dynamics` Omega; `backward`: a second
     map D for the way back of consistent Koopman autoencoders, or None.
     **Raises:** `ConfigError` for parts that do not fit together.
     **Source:** Erichson, Muehlebach, Mahoney 2019; with `backward` Azencot, Erichson,
@@ -119,7 +119,8 @@ class LatentODE(AbstractLatentModel):
     $$ \dot z = f_\theta(z), \qquad y_{t+k} \approx \Phi(z(t + k)) $$
 
     It may grow, decay and saturate, what no linear map does: the way to transients.
-    **Arguments:** `field` f; `substeps` of RK4 between two snapshots.
+    **Arguments:** `encoder`, `decoder`; `field` f; `substeps` of RK4 between two
+    snapshots.
     **Source:** Chen, Rubanova, Bettencourt, Duvenaud 2018, section 5.
 
     ```python
@@ -142,7 +143,7 @@ class LatentODE(AbstractLatentModel):
 
     def __check_init__(self) -> None:
         _check_parts(self.encoder, self.field.in_size, self.decoder)
-        at_least(1, substeps=self.substeps)
+        whole(1, substeps=self.substeps)
 
     def advance(self, z: Float[Array, " n"], steps: int) -> Float[Array, "step n"]:
         """Latent states after 1, 2, ... `steps` steps."""

@@ -11,11 +11,12 @@ from jaxtyping import Complex, Float
 from numpy.typing import ArrayLike
 from scipy.interpolate import CubicSpline
 
+from .._checks import whole
 from .._errors import ConfigError, DataError
-from ..data import Snapshots, even_step
+from ..data import even_step
 from ._dmd import LinearForecast, check_rank, ordered, projected_map
 from ._hankel_dmd import delay_windows
-from ._series import checked, times
+from ._series import Rows, checked, times
 from ._variable_projection import (
     AbstractRates,
     FreeRates,
@@ -81,13 +82,11 @@ class OptimizedDMD:
 
     def __post_init__(self) -> None:
         check_rank(self.rank)
-        if self.iterations < 1 or (self.pod is not None and self.pod < 1):
-            raise ConfigError(
-                f"iterations is {self.iterations}, pod {self.pod}; they must be at "
-                "least 1."
-            )
+        whole(1, iterations=self.iterations)
+        if self.pod is not None:
+            whole(1, pod=self.pod)
 
-    def fit(self, ts: ArrayLike, ys: ArrayLike | Snapshots) -> LinearForecast:
+    def fit(self, ts: ArrayLike, ys: Rows) -> LinearForecast:
         """The exponentials of one series.
 
         **Arguments:** `ts`: times `"time"` that increase; `ys`: rows `"time m"`.
@@ -97,8 +96,7 @@ class OptimizedDMD:
         values that are not finite; `ShapeError`; `ConfigError` for a rank of more
         than the data show.
         """
-        rows = ys.flat() if isinstance(ys, Snapshots) else np.asarray(ys)
-        rows = checked(rows)
+        rows = checked(ys)
         found = times(ts, len(rows))
         if self.rank > len(rows) - 1:
             raise ConfigError(

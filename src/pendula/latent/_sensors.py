@@ -53,7 +53,7 @@ def wall_sensors(
             f"wall sensors on the axes {', '.join(data.axes)}; expected two of them."
         )
     along, across = (np.asarray(x, np.float64) for x in data.axes.values())
-    cell = float(np.mean(np.diff(along)))
+    cell = abs(float(np.mean(np.diff(along))))
     x = (along[:, None] - centre[0]) / cell
     y = (across[None, :] - centre[1]) / cell
     on = (np.abs(np.hypot(x, y) - radius) <= 0.5) & (x >= -1e-6)

@@ -50,6 +50,9 @@ def _backward(method: str, kept: tuple, g: Array) -> tuple[Array, Array]:
         right = (right + right.T) / 2
         y = _adjoint(big, right, parts, method)
         slope = 2.0 * p @ big @ y
+        # nothing is asked where P need not exist, and 0 times infinity is no number
+        asked = jnp.any(right != 0.0)
+        slope, y = (jnp.where(asked, x, 0.0) for x in (slope, y))
     return slope.astype(omega.dtype), y.astype(g.dtype)
 
 
@@ -173,6 +176,8 @@ def _punished(p: Array, gamma: float) -> Array:
 
 
 def _punished_forward(p: Array, gamma: float) -> tuple[Array, tuple]:
+    # without a P, on the way from stable to growing, rho is 0 with all its slopes
+    p = jnp.where(jnp.isfinite(p).all(), p, jnp.eye(len(p), dtype=p.dtype))
     values, vectors = jnp.linalg.eigh(p)
     rho = jnp.where(values < 0, jnp.exp(-jnp.abs(values - 1.0) / gamma), 0.0)
     return jnp.sum(rho), (rho, vectors)
@@ -199,7 +204,8 @@ def lyapunov_prior(
     **Behaviour:** flat at the unit circle, with all derivatives: with gamma = 4 a
     modulus of 1.01 costs 3e-6, 1.03 0.013, 1.1 0.24. **It does not guarantee
     stability**: growth of three percent a step is hardly punished. `RotationDynamics`
-    is stable by how it is written.
+    is stable by how it is written. Where there is no P (two eigenvalues whose product
+    is 1, the identity among them) the prior and its slope are 0.
     **Arguments:** `gamma` > 0; `method` of `discrete_lyapunov`, not `"smith"`.
     **Raises:** `ConfigError`.
     **Source:** Erichson, Muehlebach, Mahoney 2019, section 3.

@@ -117,7 +117,7 @@ class PairedRates(AbstractRates):
         apart = (delta > _APART)[:, None]
         one = np.where(apart, c, (c + d / root) / 2)
         two = np.where(apart, d, (c - d / root) / 2)
-        pairs = np.stack([one, two], axis=1).reshape(n, -1)
+        pairs = np.stack([one, two], axis=1).reshape(n, found.shape[1])
         return np.concatenate([pairs, found[n:]])
 
     def is_bounded(self, x: np.ndarray) -> np.ndarray:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
-from importlib.metadata import version
 
 import numpy as np
 from jaxtyping import Float
 
-from .._checks import not_negative, positive
+from .._checks import choice, fields_whole, not_negative, positive
 from .._errors import ConfigError
 from ._body_shapes import AbstractBody, EllipseBody
+from ._kept_wake import settings_key
 
 
 _REAL_AXIS = 2.5  # of Heun's third-order scheme
@@ -94,6 +92,11 @@ class BodyFlowConfig:
                 f"{room:g} (the fringe is no flow) and y {-self.width / 2:g} to "
                 f"{self.width / 2:g}, least before largest."
             )
+        if min(right - left, high - low) < self.cell:
+            raise ConfigError(
+                f"window {self.window} is narrower than a cell of {self.cell:g} D. "
+                "Widen it."
+            )
         self._check_step()
 
     def _check_numbers(self) -> None:
@@ -112,13 +115,17 @@ class BodyFlowConfig:
         not_negative(upstream=self.upstream, fringe=self.fringe, start=self.start)
         if not np.isfinite(self.push):
             raise ConfigError(f"push is {self.push}; it must be finite.")
-        if self.cells < 4 or self.num < 1:
+        fields_whole(self, "", cells=4, num=1)
+        choice("dtype", self.dtype, ("float32", "float64"))
+        if self.body is not None and not isinstance(self.body, AbstractBody):
             raise ConfigError(
-                f"cells is {self.cells}, num {self.num}; at least 4 and 1 are needed."
+                f"body is {self.body!r}; expected EllipseBody, SquareBody, StarBody or "
+                "None."
             )
-        if self.dtype not in ("float32", "float64"):
+        if len(self.window) != 4:
             raise ConfigError(
-                f'dtype is "{self.dtype}"; expected "float32" or "float64".'
+                f"window {self.window} has {len(self.window)} numbers; expected 4, "
+                "least and largest x, then y."
             )
 
     def _check_step(self) -> None:
@@ -197,7 +204,4 @@ class BodyFlowConfig:
 
     def key(self) -> str:
         """What the cache knows it by: all settings and the version."""
-        told = dataclasses.asdict(self) | {"version": version("pendula")}
-        told["body"] = repr(self.body)
-        text = json.dumps(told, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return settings_key(dataclasses.asdict(self) | {"body": repr(self.body)})

@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 from jaxtyping import Float
 
+from .._checks import whole
 from .._errors import ConfigError
 
 
@@ -140,6 +141,7 @@ class StarBody(AbstractBody):
 
     def __post_init__(self) -> None:
         _within("points", self.points, 2, 8)
+        whole(2, "star", points=self.points)
         _within("amplitude", self.amplitude, 0.0, 0.4)
         _within("angle", self.angle, -180.0, 180.0)
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import warnings
-from importlib.metadata import version
 
 import numpy as np
 from jaxtyping import Float
 
-from .._checks import not_negative, positive
-from .._errors import ConfigError, DataWarning, nearest
+from .._checks import choice, fields_whole, not_negative, positive, whole
+from .._errors import ConfigError, DataWarning
 from ._cylinder_grid import RADIUS, CylinderMesh
+from ._kept_wake import settings_key
 
 
 CYLINDER_PRESETS = {
@@ -80,16 +78,10 @@ class CylinderConfig:
                 f"re is {self.re:g}; it must be above 0 and at most {LARGEST_RE:g}: "
                 "a plane flow says nothing about a real one beyond. Lower it."
             )
-        for what, given, known in (
-            ("preset", self.preset, CYLINDER_PRESETS),
-            ("phase", self.phase, PHASES),
-            *(("channel", name, CHANNELS) for name in self.channels),
-        ):
-            if given not in known:
-                raise ConfigError(
-                    f'{what} is "{given}".{nearest(given, known)} Known: '
-                    f"{', '.join(known)}."
-                )
+        choice("preset", self.preset, CYLINDER_PRESETS)
+        choice("phase", self.phase, PHASES)
+        for name in self.channels:
+            choice("channel", name, CHANNELS)
         for what, value in (("rotation", self.rotation), ("trigger", self.push)):
             if not np.isfinite(value):
                 raise ConfigError(f"{what} is {value}; it must be finite.")
@@ -99,12 +91,10 @@ class CylinderConfig:
                 f"{', '.join(CHANNELS)}, each once."
             )
         positive(spacing=self.spacing)
-        if self.count < 1 or self.coarsen < 1:
-            raise ConfigError(
-                f"num is {self.num}, coarsen {self.coarsen}; both are at least 1."
-            )
+        whole(1, num=self.count, coarsen=self.coarsen)
         not_negative(start=self.first)
         check_mesh(self.resolution)
+        self.resolution.span(self.x, self.y)
 
     @property
     def push(self) -> float:
@@ -169,10 +159,11 @@ class CylinderConfig:
             "num": self.count,
             "start": self.first,
             "trigger": self.push,
-            "version": version("pendula"),
         }
-        text = json.dumps(told, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        # 100 and 100.0, of Python or of NumPy, are one flow
+        for name in ("re", "rotation", "spacing", "start", "trigger"):
+            told[name] = float(told[name])
+        return settings_key(told)
 
     def warn(self) -> None:
         """A `DataWarning` where the flow would not be plane."""
@@ -192,10 +183,10 @@ def _nodes(first: float, count: int) -> np.ndarray:
 
 def check_mesh(mesh: CylinderMesh) -> None:
     """**Raises:** `ConfigError` for a mesh that cannot be used."""
-    if mesh.num_radial < 8 or mesh.num_angular < 8 or mesh.num_angular % 2:
+    fields_whole(mesh, "mesh", num_radial=8, num_angular=8)
+    if mesh.num_angular % 2:
         raise ConfigError(
-            f"a mesh of {mesh.num_radial} radial intervals and {mesh.num_angular} "
-            "angles; at least 8 of each are needed, and an even number of angles."
+            f"a mesh of {mesh.num_angular} angles; an even number of them is needed."
         )
     positive(dt=mesh.dt)
     if not RADIUS < mesh.sponge_start < mesh.outer < np.inf:

@@ -4,9 +4,12 @@ the angle."""
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 from jaxtyping import Float
+
+from .._errors import ConfigError
 
 
 RADIUS = 0.5  # of the cylinder, in diameters
@@ -116,6 +119,17 @@ class CylinderMesh:
     def differentiate(self, modes: np.ndarray) -> np.ndarray:
         """The derivative in xi of values `"mode node"`."""
         return modes @ chebyshev(self.num_radial, self.length)[1].T
+
+    def span(self, x: Float[np.ndarray, "x"], y: Float[np.ndarray, "y"]) -> float:
+        """How far in xi a flow is needed for the nodes of a grid: a little beyond the
+        furthest. **Raises:** `ConfigError` where the mesh ends before."""
+        far = 1.05 * float(np.hypot(np.abs(x).max(), np.abs(y).max()))
+        if far > self.outer:
+            raise ConfigError(
+                f"the outer edge is {self.outer:g} D, and the grid needs the flow to "
+                f"{far:.3g} D. Move the edge outwards."
+            )
+        return math.log(far / RADIUS)
 
     @property
     def sponge(self) -> Float[np.ndarray, "node"]:

@@ -96,7 +96,8 @@ def bubble_length(
     n[1:] *= 2  # modes below 0 add the conjugate
     # u_r r = psi_theta at theta = 0: the real part of i n psi_n
     out = -n @ psi[1]
-    xi = np.linspace(0.0, math.log(10.0 / RADIUS), 4000)[1:]
+    far = min(math.log(10.0 / RADIUS), mesh.length)
+    xi = np.linspace(0.0, far, 4000)[1:]
     flow = barycentric(mesh.xi, xi) @ out
     turns = np.flatnonzero((flow[:-1] < 0.0) & (flow[1:] >= 0.0))
     if not len(turns):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import scipy.sparse
 from jaxtyping import Bool, Float
@@ -20,6 +18,7 @@ class WakeSampler:
     there by cubic polynomials in both directions.
 
     **Arguments:** `mesh`; `x`, `y`: coordinates of the grid, the cylinder at (0, 0).
+    **Raises:** `ConfigError` for a grid that reaches beyond the mesh.
     **Behaviour / good values:** of fourth order in a spacing of 0.01; inside of the
     cylinder fields are 0.
     **Source:** derived; the cubic polynomials are Lagrange's on the four nearest nodes.
@@ -41,8 +40,7 @@ class WakeSampler:
         self.angle = np.arctan2(up, right)[self.mask]
         self.radius = radius[self.mask]
         # a little further than the furthest node, so that four rings are around it
-        far = math.log(1.05 * float(self.radius.max()) / RADIUS)
-        self.rings = np.linspace(0.0, far, RINGS)
+        self.rings = np.linspace(0.0, mesh.span(x, y), RINGS)
         self.angles = max(ANGLES, 4 * mesh.num_modes)
         self.outwards = barycentric(mesh.xi, self.rings)
         self.bring = self._cubic()

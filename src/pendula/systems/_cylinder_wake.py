@@ -85,7 +85,7 @@ def _simulated(config: CylinderConfig, tell: Tell | None) -> CylinderRun:
         pace = _Pace(config, tell or (lambda t, drag, lift: None))
         kept = list(_snapshots(flow, config, pace))
     omega, psi = (np.stack(fields) for fields in zip(*kept, strict=True))
-    forces = np.concatenate(pace.forces)
+    forces = np.concatenate([np.zeros((0, 2)), *pace.forces])
     ts = np.arange(1, len(forces) + 1) * config.spacing / config.steps_between
     return CylinderRun(config, config.times, omega, psi, ts, *forces.T)
 
@@ -209,7 +209,7 @@ def wake_snapshots(run: CylinderRun) -> Snapshots:
         values,
         axes={"x": config.x, "y": config.y},
         mask=sampler.mask,
-        names=config.channels,
+        names=tuple(config.channels),
         units=tuple(CHANNELS[name] for name in config.channels),
         axis_units=("D", "D"),
         time_unit="D/U",

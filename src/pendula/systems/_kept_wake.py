@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from typing import Any, Protocol, runtime_checkable
@@ -77,13 +79,20 @@ def wake_attrs(
     return {k: v for k, v in about.items() if not (isinstance(v, float) and v != v)}
 
 
+def settings_key(told: Mapping[str, Any]) -> str:
+    """A hash of settings and of the version of Pendula: the name in the cache."""
+    text = json.dumps({**told, "version": version("pendula")}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
 def kept_snapshots(
     name: str, key: str, again: bool, make: Callable[[], Snapshots]
 ) -> Snapshots:
     """Snapshots from the cache's folder `name`, or made and written there."""
     path = cache_folder() / name / f"{key}.npz"
     if path.exists() and not again:
-        return read_snapshots(path)
+        with contextlib.suppress(DataError):  # a damaged file is made again
+            return read_snapshots(path)
     data = make()
     with contextlib.suppress(DataError):  # a cache that cannot be written is no harm
         write_snapshots(data, path)
