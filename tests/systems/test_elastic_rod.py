@@ -217,6 +217,11 @@ def test_what_cannot_be_a_rod_is_refused():
         ElasticRod.from_points(back[:6], SOFT)
     with pytest.raises(DataError, match="as many nodes at rest"):
         ElasticRod.from_points(LINE, SOFT, rest=LINE[:-1])
+    with pytest.raises(DataError, match=r"directors\[0\] lies along its edge"):
+        ElasticRod.from_points(LINE, SOFT, directors=np.diff(LINE, axis=0))
+    few = Section(np.ones(4), 1.0, 1.0, 1.0, 1.0, 1.0)
+    with pytest.raises(ConfigError, match=r"axial of the section has shape \(4,\)"):
+        ElasticRod.from_points(LINE, few)
     with pytest.raises(ConfigError, match="axial of the section is -1"):
         Section(-1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
     with pytest.raises(ConfigError, match=r"line_mass\[1\] of the section is 0"):
@@ -224,6 +229,10 @@ def test_what_cannot_be_a_rod_is_refused():
 
 
 def test_settings_that_do_not_fit_are_refused(rod):
+    with pytest.raises(DataError, match=r"angles has shape \(3,\)"):
+        rod.placed(LINE, angles=np.zeros(3))
+    with pytest.raises(DataError, match=r"directors has shape \(3, 3\)"):
+        rod.placed(LINE, directors=np.eye(3))
     with pytest.raises(ConfigError, match="there is no node 21"):
         Boundary.of(rod, nodes=[21])
     with pytest.raises(ConfigError, match='integrator "bdf3" is unknown'):
