@@ -243,6 +243,7 @@ def test_what_cannot_be_calibrated_is_refused():
         (three, 'channel "x2" is none of a Slinky of 2 cycles'),
         (told(u[:, :1]), "none of x1, y1, alpha1 is there"),
         (told(u, units=("mm", "m", "rad") * 2), 'channel "x0" is in mm; expected m'),
+        (told(u, time_unit="ms"), "times are in ms; expected s"),
         (told(np.full_like(u, np.nan)), "no sample of the tracks is finite"),
         (late, "from 0.05 to 0.15 s, the case from 0 to 0.1 s"),
     ):

@@ -39,6 +39,17 @@ def test_a_record_gives_its_bars_back(bars):
     assert bar_names(1) == ("x0", "y0", "alpha0")
 
 
+def test_other_units_are_refused(bars):
+    """A record in mm, or in ms, is no record in m and s."""
+    data = bar_record(*bars)
+    other = ("mm", *data.units[1:])
+    with pytest.raises(DataError, match=r'channel "x0" is in mm; expected m\. Convert'):
+        bars_of(dataclasses.replace(data, units=other))
+    with pytest.raises(DataError, match="times are in ms; expected s"):
+        bars_of(dataclasses.replace(data, time_unit="ms"))
+    bars_of(dataclasses.replace(data, units=("",) * 24))  # nobody said any
+
+
 def test_published_text_files_are_read(bars, tmp_path):
     _, u, v = bars
     data = read_bars(*files(tmp_path, u, v), 0.01)
