@@ -89,6 +89,9 @@ def test_another_chain_strays_and_what_lies_beyond_training_is_counted(record):
     assert run.law is None
     assert run.error[-1] > 1e-5
     assert run.outside[-1] == 1.0
+    part = follow_bars(fitted, MACHINE, TS, record.u[:11], record.v[:11])
+    assert np.isfinite(part.helix_error)  # over what is known of the record
+    assert part.helix_error < run.helix_error
     alone = follow_bars(fitted, MACHINE, TS, record.u[:1], record.v[:1])
     assert alone.truth is None
     np.testing.assert_array_equal(alone.mean, run.mean)
@@ -100,6 +103,7 @@ def test_a_motion_that_leaves_the_finite_numbers_is_said(record):
     assert not run.good
     assert 0.0 < run.ends_at < TS[-1]
     assert np.isinf(run.error[-1])
+    assert run.drift == float("inf")  # and not none at all
 
 
 def test_the_distance_of_bars_is_that_of_their_ends():

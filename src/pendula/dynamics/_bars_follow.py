@@ -125,20 +125,24 @@ class BarsFollowed:
 
     @property
     def helix_error(self) -> float:
-        """Mean squared distance of the helix from the record's [m^2]."""
+        """Mean squared distance of the helix from the record's [m^2], as far as the
+        record goes."""
         if self.truth is None:
             return float("nan")
-        r = self.machine.radius
-        off = from_bars(self.mean, r) - from_bars(self.truth, r)
+        r, known = self.machine.radius, np.isfinite(self.truth).all((1, 2))
+        off = from_bars(self.mean[known], r) - from_bars(self.truth[known], r)
         return float(np.mean(np.sum(off**2, axis=-1)))
 
     @property
     def drift(self) -> float | None:
         """Largest change of energy and what drag took, over the peak of the kinetic
-        energy; None where a moved end does work."""
+        energy; None where a moved end does work, infinite where the motion ends in
+        what is not finite."""
         if self.moved:
             return None
         whole = self.middle.total + self.lost
+        if not np.isfinite(whole).all():
+            return float("inf")
         peak = self.middle.energy["kinetic"].max()
         return float(np.abs(whole - whole[0]).max() / peak) if peak > 0.0 else 0.0
 
