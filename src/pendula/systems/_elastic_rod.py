@@ -82,12 +82,11 @@ class Section(eqx.Module):
         ```
         """
         area, second = np.pi * radius**2, np.pi * radius**4 / 4.0
-        shear = youngs / (2.0 * (1.0 + poisson))
         return cls(
             youngs * area,
             youngs * second,
             youngs * second,
-            shear * 2.0 * second,
+            _shear(youngs, poisson) * 2.0 * second,
             density * area,
             density * 2.0 * second,
         )
@@ -105,15 +104,23 @@ class Section(eqx.Module):
         $J = \tfrac13 b h^3 (1 - 0.63\,h/b)$; the rotary inertia is that of the
         rectangle."""
         b, h = width, thickness
-        shear = youngs / (2.0 * (1.0 + poisson))
         return cls(
             youngs * b * h,
             youngs * b * h**3 / 12.0,
             youngs * h * b**3 / 12.0,
-            shear * b * h**3 / 3.0 * (1.0 - 0.63 * h / b),
+            _shear(youngs, poisson) * b * h**3 / 3.0 * (1.0 - 0.63 * h / b),
             density * b * h,
             density * b * h * (b * b + h * h) / 12.0,
         )
+
+
+def _shear(youngs: Any, poisson: Any) -> Any:
+    """G. **Raises:** `ConfigError` for a ratio that no material has."""
+    if isinstance(poisson, float | int) and not -1.0 < poisson <= 0.5:
+        raise ConfigError(
+            f"Poisson's ratio is {poisson:g}; it must be above -1 and at most 0.5."
+        )
+    return youngs / (2.0 * (1.0 + poisson))
 
 
 class RodState(eqx.Module):

@@ -78,9 +78,14 @@ class Loads(NamedTuple):
     @classmethod
     def of(cls, rod: ElasticRod, gravity: Any, drag: Any) -> Loads:
         """Weight for a gravity `"3"` [m/s^2], and drag [N s/m^2] for each length of
-        rod."""
+        rod. **Raises:** `ConfigError` for a gravity of another shape."""
         mass = jnp.asarray(rod.mass)
-        weight = mass[:3] * jnp.asarray(gravity, mass.dtype)[:, None]
+        pull = jnp.asarray(gravity, mass.dtype)
+        if pull.shape != (3,):
+            raise ConfigError(
+                f"gravity has shape {pull.shape}; expected 3 numbers, along x, y and z."
+            )
+        weight = mass[:3] * pull[:, None]
         own = jnp.broadcast_to(
             jnp.asarray(drag, mass.dtype) * rod.voronoi, weight.shape
         )

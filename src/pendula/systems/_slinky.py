@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from .._checks import fields_positive
+from .._checks import fields_positive, whole
 from .._errors import ConfigError, DataError
 from ._elastic_rod import ElasticRod, RodState, Section
 from ._rod_contact import Contact
@@ -56,8 +56,7 @@ class Slinky:
     section: Section | None = None
 
     def __post_init__(self) -> None:
-        if self.cycles < 2:
-            raise ConfigError(f"cycles is {self.cycles}; a Slinky has at least 2.")
+        whole(2, cycles=self.cycles)
         fields_positive(self, "", "radius", "pitch", "wire", "youngs", "density")
 
     @property
