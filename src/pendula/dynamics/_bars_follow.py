@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Any
 
 import equinox as eqx
@@ -20,7 +19,7 @@ from ._bar_chain import BarChain
 from ._bars import ElasticBars, pair_coordinates
 from ._bars_intervals import BarIntervals, vertices
 from ._bars_machine import BarsMachine
-from ._bars_run import BarPath, bar_path
+from ._bars_run import BarPath, bar_path, steps_within
 from ._fitted import Fitted
 
 
@@ -170,7 +169,7 @@ def follow_bars(
     ]
     # the longest interval in steps that are no longer than those of the training
     step = float(fitted.about["step"]) / fitted.ensemble.substeps
-    parts = max(1, math.ceil(float(np.diff(ts).max()) / step - 1e-6))
+    parts = steps_within(ts, step)
     run = lambda chain, parts: bar_path(
         chain, ts, u[0], v[0], substeps=parts, ends=ends
     )
