@@ -90,6 +90,26 @@ def test_a_rod_that_is_turned_at_an_end_twists_evenly(rod):
 
 
 @pytest.mark.slow
+def test_twist_travels_at_its_speed(rod):
+    """The first mode between two edges that are held: sqrt(GJ/rhoJ) over twice the
+    way between them."""
+    held = Boundary.of(rod, range(NUMBER), [0, 19])
+    v = np.zeros((4, NUMBER))
+    v[3, :20] = np.sin(np.pi * np.arange(20) / 19)
+    begin = eqx.tree_at(lambda s: s.v, rod.start, v)
+    options = {"integrator": "midpoint", "gravity": (0.0, 0.0, 0.0)}
+    way, speed = 19 * 0.005, np.sqrt(SOFT.twisting / SOFT.line_inertia)
+    dt = 2.0 * way / speed / 200
+    run = simulate_rod(
+        rod, 200 * dt, dt, state=begin, boundary=held, tolerance=1e-14, **options
+    )
+    turn = run.z[:, 3, 10]  # of a whole period
+    assert_allclose(turn[100], 0.0, atol=5e-3 * turn.max())
+    assert_allclose(turn[50], -turn[150], rtol=1e-2)
+    assert turn[50] > 0.99 * turn.max()
+
+
+@pytest.mark.slow
 def test_free_flight_is_exact(rod):
     """Nothing held: the rod falls as a stone does."""
     run = fall(rod, None)
