@@ -414,6 +414,13 @@ def test_bad_forecasts_from_a_record(place, tmp_path):
         assert (done.status, words in done.err) == (2, True), done.err
 
 
+def test_a_motion_that_is_lost_at_once_is_said(place, tmp_path):
+    """Ten thousand times as stiff, it is no record that could be written."""
+    options = ["--set", "stiffness=1e4", "--out", tmp_path / "f.csv"]
+    done = call("forecast", place.run, "--from", place.record, *options)
+    assert (done.status, "the motion is lost within" in done.err) == (1, True), done.err
+
+
 @pytest.mark.slow
 def test_from_the_rod_to_a_page(tmp_path, monkeypatch):
     """Six cycles simulated by the rod, fitted, and the network on other cases."""

@@ -75,6 +75,17 @@ class BarsFollowed:
         ).all(0)
         return float(self.ts[bad.argmax()]) if bad.any() else None
 
+    @property
+    def kept(self) -> int:
+        """Samples before the first in which the mean motion is not finite, or a bar
+        half a turn from where it was or from its neighbour."""
+        lost = ~np.all(np.isfinite(self.mean), axis=(1, 2))
+        alpha = np.where(lost[:, None], 0.0, self.mean[..., 2])
+        jump = np.abs(np.diff(alpha, axis=0, prepend=alpha[:1])).max(1)
+        apart = np.abs(np.diff(alpha, axis=1)).max(1)
+        lost |= (jump > np.pi) | (apart > np.pi)
+        return int(lost.argmax()) if lost.any() else len(lost)
+
     def distance(self, other: Motion | None) -> Float[np.ndarray, "time"]:
         """Mean distance of tops and bottoms from the record's [m]; NaN without one."""
         if self.truth is None or other is None:
@@ -128,7 +139,8 @@ class BarsFollowed:
         record goes."""
         if self.truth is None:
             return float("nan")
-        r, known = self.machine.radius, np.isfinite(self.truth).all((1, 2))
+        r = self.machine.radius
+        known = np.all(np.isfinite(self.truth), axis=(1, 2))
         off = from_bars(self.mean[known], r) - from_bars(self.truth[known], r)
         return float(np.mean(np.sum(off**2, axis=-1)))
 
