@@ -89,6 +89,18 @@ def test_a_rod_that_is_turned_at_an_end_twists_evenly(rod):
     assert_allclose(torque, SOFT.twisting / (19 * 0.005), rtol=1e-9)
 
 
+def test_the_whole_stiffness_is_the_slope_of_the_forces(rod):
+    moved = 1e-6 * np.random.default_rng(0).normal(size=(2, 4, NUMBER))
+    moved[:, 3, -1] = 0.0  # the last theta is no unknown
+    near = [eqx.tree_at(lambda s: s.z, rod.start, rod.start.z + d) for d in moved]
+    whole = rod_forces(rod, rod.start, dense=True)[1]
+    assert whole.shape == (4 * NUMBER - 1,) * 2
+    assert_allclose(whole, whole.T, atol=1e-12)
+    change = rod_forces(rod, near[1])[0] - rod_forces(rod, near[0])[0]
+    wanted = -whole @ (moved[1] - moved[0]).T.ravel()[:-1]
+    assert_allclose(change.T.ravel()[:-1], wanted, atol=1e-3 * np.abs(wanted).max())
+
+
 @pytest.mark.slow
 def test_twist_travels_at_its_speed(rod):
     """The first mode between two edges that are held: sqrt(GJ/rhoJ) over twice the

@@ -388,11 +388,12 @@ def rod_forces(
     energy), and with `dense` the stiffness in the order x_0, theta_0, x_1, .. (for
     tests: its size is the square of the rod's)."""
     with precision(np.float64):
-        g, blocks = to_host(_forces(rod, state))
+        g, blocks = _forces(rod, state)
+        g, parts = to_host((g, blocks.offsets()))
     if not dense:
         return -g, None
     whole = np.zeros((4 * rod.number, 4 * rod.number))
-    for offset, part in enumerate(blocks):
+    for offset, part in parts.items():
         for k in range(part.shape[2]):
             low, high = 4 * k, 4 * (k + offset)
             whole[low : low + 4, high : high + 4] = part[..., k]
