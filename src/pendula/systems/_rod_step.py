@@ -27,7 +27,8 @@ class Boundary(eqx.Module):
 
     `fixed` `"4 node"`: (x, y, z, theta) of each node and of the edge that begins there;
     `motion(t, z0)` gives the values of all at a time from those at the start, of which
-    the fixed ones count (None: they stay).
+    the fixed ones count (None: they stay). The start is the state that a run begins
+    from, the time is that state's: a motion which adds to z0 is for one run as a whole.
     """
 
     fixed: Bool[np.ndarray | Array, "4 node"]
