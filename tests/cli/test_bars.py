@@ -373,6 +373,8 @@ def test_records_that_do_not_go_together(place, tmp_path):
     write(bar_record(ts, u, v, origin=met), tmp_path / "met.npz")
     done = call("fit", place.record, tmp_path / "met.npz", "--out", tmp_path / "run")
     assert (done.status, "of different machines" in done.err) == (2, True), done.err
+    done = call("fit", tmp_path / "met.npz", "--out", tmp_path / "run")
+    assert (done.status, "learn from one with touching" in done.err) == (2, True)
     moved = {**case, "moving": True}
     write(bar_record(ts, u, v, origin=moved), tmp_path / "moved.npz")
     done = call("fit", tmp_path / "moved.npz", "--out", tmp_path / "run")
@@ -389,6 +391,7 @@ def test_records_that_do_not_go_together(place, tmp_path):
         (["--case", "case2", "--set", "touching=yes"], "knows no contact of cycles"),
         (["--case", "case2", "--start", "0.1"], "a case begins at 0"),
         (["--case", "case2", "--until", "0.001"], "less than 0.01 s"),
+        (["--case", "case2", "--set", "drag=-1"], "drag is -1.0; it must be at least"),
         ([], "Give one of them"),
     ],
 )
@@ -409,6 +412,13 @@ def test_bad_forecasts_from_a_record(place, tmp_path):
     ):
         done = call("forecast", place.run, *record, *options)
         assert (done.status, words in done.err) == (2, True), done.err
+
+
+def test_a_motion_that_is_lost_at_once_is_said(place, tmp_path):
+    """Ten thousand times as stiff, it is no record that could be written."""
+    options = ["--set", "stiffness=1e4", "--out", tmp_path / "f.csv"]
+    done = call("forecast", place.run, "--from", place.record, *options)
+    assert (done.status, "the motion is lost within" in done.err) == (1, True), done.err
 
 
 @pytest.mark.slow

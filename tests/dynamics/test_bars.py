@@ -277,6 +277,10 @@ def test_bad_settings_are_named():
         BarWorld.of(mass=0.0)
     with pytest.raises(ConfigError, match=r"drag is -1\.0; it must be at least 0"):
         BarWorld.of(drag=-1.0)
+    with pytest.raises(ConfigError, match=r"gravity is .* two finite numbers"):
+        BarWorld.of(gravity=(0.0, np.nan))
+    with pytest.raises(ConfigError, match=r"margin is 0\.0; it must be above 0"):
+        BarWorld.of(margin=0.0)
     with pytest.raises(ShapeError, match="the state has 16 entries; a chain of C bars"):
         BarChain(energy(), BarWorld.of())(0.0, jnp.zeros(16), None, None)
     with pytest.raises(ShapeError, match="expected \\(6,\\): the accelerations"):

@@ -44,6 +44,15 @@ def test_a_law_of_three_constants_comes_out_again():
     assert all(c % 2 == 0 for _, _, c in law.powers)
 
 
+def test_cells_that_tell_no_stiffness_are_refused():
+    pairs, _, slope = cells(5)
+    pairs[:, 1] = 0.0
+    with pytest.raises(ConfigError, match="no positive stiffness in shear"):
+        cell_law(pairs, slope)
+    with pytest.raises(ConfigError, match="no positive stiffness in stretch"):
+        cell_law(pairs, -slope)
+
+
 def test_pairs_of_a_polynomial_count_once():
     law = PolynomialBars(jnp.asarray([0.003]), ((2, 0, 0),))
     a, b = jnp.asarray([0.01, 0.0, 0.0]), jnp.asarray([0.02, 0.0, 0.0])

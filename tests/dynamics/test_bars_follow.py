@@ -69,6 +69,10 @@ def test_the_chain_that_made_a_record_stays_on_it(record):
     run = follow_bars(fitted, MACHINE, TS, record.u, record.v)
     assert run.good
     assert run.ends_at is None
+    assert run.kept == FRAMES
+    spun = run.mean.copy()
+    spun[7, 2, 2] += 4.0
+    assert dataclasses.replace(run, mean=spun).kept == 7
     assert run.error.max() < 1e-6
     assert run.distance(run.law).max() < 1e-6
     assert run.helix_error < 1e-12
@@ -89,6 +93,9 @@ def test_another_chain_strays_and_what_lies_beyond_training_is_counted(record):
     assert run.law is None
     assert run.error[-1] > 1e-5
     assert run.outside[-1] == 1.0
+    part = follow_bars(fitted, MACHINE, TS, record.u[:11], record.v[:11])
+    assert np.isfinite(part.helix_error)  # over what is known of the record
+    assert part.helix_error < run.helix_error
     alone = follow_bars(fitted, MACHINE, TS, record.u[:1], record.v[:1])
     assert alone.truth is None
     np.testing.assert_array_equal(alone.mean, run.mean)
@@ -100,6 +107,8 @@ def test_a_motion_that_leaves_the_finite_numbers_is_said(record):
     assert not run.good
     assert 0.0 < run.ends_at < TS[-1]
     assert np.isinf(run.error[-1])
+    assert run.drift == float("inf")  # and not none at all
+    assert run.kept == 1
 
 
 def test_the_distance_of_bars_is_that_of_their_ends():

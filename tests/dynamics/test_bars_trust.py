@@ -36,8 +36,8 @@ def known():
     return path, bar_record(path.ts, path.u, path.v)
 
 
-def fitted(*scales):
-    models = [bar_model(chain(s), BARS) for s in scales]
+def fitted(*scales, substeps=5):
+    models = [bar_model(chain(s), BARS, substeps) for s in scales]
     stacked = jax.tree.map(lambda *x: np.stack([np.asarray(a) for a in x]), *models)
     return Fitted(stacked, {"members": len(scales)})
 
@@ -55,6 +55,18 @@ def test_intervals_cover_the_record_as_often_as_they_say(known):
     assert not far.in_domain[-1, :2].any()  # near the clamp; the others fall freely
     assert far.in_domain[0].all()
     assert far.half.max() > told.half.max()
+
+
+def test_a_record_with_samples_further_apart_takes_more_steps(known):
+    """2 ms as in training: steps of 6 ms would leave the finite numbers."""
+    path, _ = known
+    ts = 0.03 * np.arange(8)
+    slow = bar_path(chain(1.0), ts, path.u[0], substeps=15)
+    record = bar_record(ts, slow.u, slow.v)
+    trust = BarTrust.of(fitted(0.97, 1.01, 1.04, substeps=15), record)
+    told = trust.forecast(ts, slow.u[0])
+    assert trust.step == pytest.approx(2e-3)
+    assert np.abs(told.bars - slow.u).max() < 0.02
 
 
 def test_the_region_has_the_symmetries_of_the_wire(known):

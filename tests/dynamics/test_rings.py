@@ -320,6 +320,8 @@ def test_bad_settings_are_named():
         ElasticRings.of([1.0, 2.0])
     with pytest.raises(ConfigError, match=r"radius is -1\.0; it must be above 0"):
         RingWorld.of(radius=-1.0)
+    with pytest.raises(ConfigError, match=r"gravity is .* three finite numbers"):
+        RingWorld.of(gravity=(0.0, np.nan, 0.0))
     with pytest.raises(ShapeError, match="a chain of C rings has 18 C"):
         RingState.of(jnp.zeros(36))
     begin = start()

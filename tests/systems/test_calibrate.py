@@ -204,6 +204,16 @@ def test_a_hanging_case_begins_where_it_was_drawn_to():
     assert_allclose(state.z, case.start()[1].z, atol=1e-8)
 
 
+@pytest.mark.slow
+def test_a_flat_wire_begins_as_its_rod_does():
+    strip = Section.strip(2.5e-3, 0.62e-3, 200e9, 7800.0)
+    slinky = Slinky(2, section=strip)
+    model = SlinkyBars.of(CASE, slinky, TRUE, ("drag",), TS, DT, "bdf2")
+    with jax.enable_x64(True):
+        rod = model.start(model.values)[0]
+    assert_allclose(rod.rest, slinky.rod(down=True).rest, atol=1e-12)
+
+
 def test_what_cannot_be_calibrated_is_refused():
     u = np.zeros((6, 2, 3))
     good = told(u)
@@ -233,6 +243,7 @@ def test_what_cannot_be_calibrated_is_refused():
         (three, 'channel "x2" is none of a Slinky of 2 cycles'),
         (told(u[:, :1]), "none of x1, y1, alpha1 is there"),
         (told(u, units=("mm", "m", "rad") * 2), 'channel "x0" is in mm; expected m'),
+        (told(u, time_unit="ms"), "times are in ms; expected s"),
         (told(np.full_like(u, np.nan)), "no sample of the tracks is finite"),
         (late, "from 0.05 to 0.15 s, the case from 0 to 0.1 s"),
     ):

@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from pendula import ConfigError, DivergedError
-from pendula.systems import Slinky, cell_energy, cycle_shapes, to_bars
+from pendula.systems import Section, Slinky, cell_energy, cycle_shapes, to_bars
 
 
 SLINKY = Slinky(2)
@@ -52,6 +52,16 @@ def test_a_cycle_pulls_as_a_helical_spring(found):
     """G d^4 / (64 R^3) = 65 N/m of a circle; 16 chords are stiffer by a few percent."""
     pull = found.slope[4, 0, 0] / 1e-4
     assert 65.0 < pull < 72.0
+
+
+def test_a_flat_wire_tilts_in_its_soft_direction():
+    """A turn of wire bent about the radius and twisted: EI GJ / (pi R (EI + GJ)), EI1
+    of a strip that lies flat; chords are stiffer by a few percent."""
+    strip = Section.strip(2.5e-3, 0.62e-3, 200e9, 7800.0)
+    bent = np.tile([0.7e-3, 0.0, 0.02], (1, 2, 1))
+    found = cell_energy(Slinky(2, section=strip), bent).slope[0, 0, 2] / 0.02
+    ei, gj = strip.bending_1, strip.twisting
+    assert_allclose(found, ei * gj / (np.pi * 0.033 * (ei + gj)), rtol=0.07)
 
 
 @pytest.mark.slow

@@ -98,6 +98,16 @@ def test_a_short_slinky_drops_between_its_clamps():
     assert to_bars(run.nodes)[0][-1, -1, 1] < to_bars(run.nodes)[0][0, -1, 1] - 1e-3
 
 
+def test_a_flat_wire_lies_the_same_way_in_every_cycle():
+    """m1 along the axis: the ring's own curvature is one about it, all along."""
+    strip = Section.strip(2.5e-3, 0.62e-3, 200e9, 7800.0)
+    for down in (False, True):
+        rest = np.asarray(Slinky(3, section=strip).rod(down=down).rest)
+        assert_allclose(rest, np.broadcast_to(rest[:, :1], rest.shape), atol=1e-12)
+        assert_allclose(rest[0], 0.0, atol=1e-12)
+        assert_allclose(abs(rest[1]), 2.0 * np.tan(np.pi / 16), rtol=1e-3)
+
+
 @pytest.mark.slow
 def test_hanging_and_lying_slinkies_are_drawn_out_alike():
     lying, state, held = Slinky(3).horizontal(0.03, last=False)

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -37,6 +38,17 @@ def test_a_record_gives_its_bars_back(bars):
     for made, given in zip(bars_of(data), bars, strict=True):
         np.testing.assert_array_equal(made, given)
     assert bar_names(1) == ("x0", "y0", "alpha0")
+
+
+def test_other_units_are_refused(bars):
+    """A record in mm, or in ms, is no record in m and s."""
+    data = bar_record(*bars)
+    other = ("mm", *data.units[1:])
+    with pytest.raises(DataError, match=r'channel "x0" is in mm; expected m\. Convert'):
+        bars_of(dataclasses.replace(data, units=other))
+    with pytest.raises(DataError, match="times are in ms; expected s"):
+        bars_of(dataclasses.replace(data, time_unit="ms"))
+    bars_of(dataclasses.replace(data, units=("",) * 24))  # nobody said any
 
 
 def test_published_text_files_are_read(bars, tmp_path):
@@ -92,8 +104,21 @@ def test_cases_and_intervals_that_do_not_go_are_refused():
         case.record(0.0015)
     with pytest.raises(ConfigError, match=r"0.02 s has no second sample"):
         case.record(0.03)
+    with pytest.raises(ConfigError, match='setup "hanging" is unknown'):
+        dataclasses.replace(case, setup="hanging")
+    with pytest.raises(ConfigError, match="drag is -1"):
+        dataclasses.replace(case, drag=-1.0)
+    with pytest.raises(ConfigError, match="says that it is let go"):
+        dataclasses.replace(case, last=False)
     with pytest.raises(ConfigError, match='case "case9" is unknown'):
         slinky_case("case9")
+
+
+def test_an_end_is_moved_where_the_slinky_hangs_too():
+    case = dataclasses.replace(slinky_case("case7").smaller(3, 0.02), setup="vertical")
+    held = case.start()[2]
+    up = held.targets(0.25, jnp.zeros((4, 49)))[1]
+    np.testing.assert_allclose(up[31:33], [0.0, 0.03], atol=1e-7)
 
 
 @pytest.mark.slow

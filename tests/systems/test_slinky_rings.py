@@ -109,6 +109,8 @@ def test_records_go_there_and_back_and_say_what_is_wrong():
         assert_allclose(a, b)
     with pytest.raises(DataError, match="expected x0, y0, z0, q11_0"):
         rings_of(data.channels(["x0", "y0"]))
+    with pytest.raises(DataError, match="times are in ms"):
+        rings_of(dataclasses.replace(data, time_unit="ms"))
     skewed, lost = one.q.copy(), one.x.copy()
     skewed[0, 1] *= 1.1
     lost[1] = np.nan

@@ -283,7 +283,7 @@ def _verdict(
     share = np.divide(halving, middle, out=np.zeros_like(middle), where=middle > 0)
     law = _against_law(runs, after)
     whole = float(np.sqrt(np.mean([spread(run) ** 2 for run in runs])))
-    drifts = [run.drift for run in runs if run.drift is not None]
+    drifts = [run.drift for run in runs if run.good and run.drift is not None]
     notes = [law] if law else []
     if drifts and max(drifts) > DRIFT:
         notes.append(
@@ -379,7 +379,7 @@ def _findings(runs: Sequence[BarsFollowed]) -> list[dict[str, Any]]:
     out = []
     drifts = [run.drift for run in runs if run.drift is not None]
     if drifts:
-        worst = float(max(drifts)) if np.isfinite(drifts).all() else float("inf")
+        worst = float(max(drifts))
         out.append(
             {
                 "id": "bars.drift",

@@ -49,7 +49,7 @@ def build_bars_config(
     from ..dynamics import BarsConfig, BarsMachine, from_dict, to_dict
 
     _refuse(model, train)
-    _refuse_moved(data)
+    _refuse_pushed(data)
     settings = _preset(train.preset, BARS_PRESETS, "bars have no such preset")
     if train.preset == "published":
         settings = to_dict(BarsConfig.published())
@@ -127,8 +127,9 @@ def _refuse(model: ModelOptions, train: TrainOptions) -> None:
                 )
 
 
-def _refuse_moved(data: Trajectories) -> None:
-    """**Raises:** `ConfigError` for a record whose end is moved."""
+def _refuse_pushed(data: Trajectories) -> None:
+    """**Raises:** `ConfigError` for a record whose end is moved, or whose cycles push
+    each other."""
     from ..systems import SlinkyCase
 
     case = SlinkyCase.recorded(data.origin)
@@ -137,6 +138,12 @@ def _refuse_moved(data: Trajectories) -> None:
             f"the record is of {case.key}, where an end is moved: learn from one whose "
             "ends stay or are free, and run the network beside this one with "
             "`pendula forecast`."
+        )
+    if case is not None and case.touching:
+        raise ConfigError(
+            f"the record is of {case.key} with cycles that keep each other apart, "
+            "which the energy would take for its own: learn from one with touching=no, "
+            "and what cycles do where they meet in Python, with fit_contact."
         )
 
 

@@ -205,17 +205,23 @@ def _page(
 
 
 def _write(out: Path, runs: list[BarsFollowed], run: Path) -> None:
-    """The motions as records of bars, up to where they are finite."""
-    import numpy as np
+    """The motions as records of bars, up to where they are lost.
 
+    **Raises:** `DivergedError` where one is lost at once."""
+    from .._errors import DivergedError
     from ..data import join, write
     from ..systems import bar_record
 
     origin = {"system": "bars", "model": str(run)}
     parts = []
     for one in runs:
-        good = np.all(np.isfinite(one.mean), axis=(1, 2))
-        n = len(good) if good.all() else int(good.argmin())
+        n = one.kept
+        if n < 2:
+            raise DivergedError(
+                f"nothing is left to write to {out}: the motion is lost within "
+                f"{one.ts[1] - one.ts[0]:g} s. Look at the machine that was told, or "
+                "give a folder to --out for its page."
+            )
         u, v = one.mean[:n], one.rates[:n]
         parts.append(bar_record(one.ts[:n], u, v, origin=origin))
     write(join(parts), out)

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._checks import choice, not_negative, positive
-from .._errors import ShapeError
+from .._errors import ConfigError, ShapeError
 from .._registry import register
 from .._source import Source
 from .._tree import Fixed
@@ -64,11 +64,18 @@ class BarWorld(Fixed):
         rod for each length [N s/m^2] with `wire_length` L_c of a cycle: $\nu L_c$ for
         the centre, $\nu L_c R^2/2$ for the turn.
 
-        **Raises:** `ConfigError` for a mass, radius or stiffness that is not positive,
-        or a drag that is negative.
+        **Raises:** `ConfigError` for a mass, radius, stiffness or margin that is not
+        positive, a drag, contact or thickness that is negative, or a gravity that is no
+        two numbers.
         """
-        positive(mass=mass, radius=radius, stiffness=stiffness)
-        not_negative(drag=drag, contact=contact, wire_length=wire_length)
+        positive(mass=mass, radius=radius, stiffness=stiffness, margin=margin)
+        not_negative(
+            drag=drag, contact=contact, wire_length=wire_length, thickness=thickness
+        )
+        if np.shape(gravity) != (2,) or not np.isfinite(gravity).all():
+            raise ConfigError(
+                f"gravity is {gravity}; expected two finite numbers, along x and y."
+            )
         half = 0.5 * radius**2
         loss = drag * wire_length
         numbers = (stiffness, loss, loss * half, contact, thickness, margin, radius)

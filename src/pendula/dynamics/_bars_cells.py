@@ -97,6 +97,7 @@ def cell_law(
 
     **Arguments:** coordinates `pairs` [m, m, rad] and `slope` [N, N, N m] of
     `pendula.systems.cell_energy`, one pair to a cell; `natural` $\xi_0$ [m].
+    **Raises:** `ConfigError` for cells that do not tell a positive stiffness.
     **Source:** after Holmes et al. 2014; ours for the fit.
 
     ```python
@@ -110,7 +111,14 @@ def cell_law(
     ```
     """
     away = np.asarray(pairs, np.float64) - [natural, 0.0, 0.0]
-    k = np.sum(away * slope, axis=0) / np.sum(away**2, axis=0)
+    work, square = np.sum(away * slope, axis=0), np.sum(away**2, axis=0)
+    for name, w, s in zip(("stretch", "shear", "bend"), work, square, strict=True):
+        if not (s > 0.0 and w > 0.0):
+            raise ConfigError(
+                f"the cells tell no positive stiffness in {name}: take some that are "
+                "deformed so, and their own slopes."
+            )
+    k = work / square
     return ElasticBars(np.log(k), natural)
 
 

@@ -65,7 +65,7 @@ class BarsConfig(ClipsConfig):
     def published(cls, **changes: object) -> BarsConfig:
         """1000 updates on 5 clips, from random weights, of 2 to 70 frames, rule
         `middle`: Wang 2023, section 3.3, and its code (there with an adaptive
-        solver)."""
+        solver, and gradients of any size: here their norm is cut at 1)."""
         own: dict = {
             "start": "none",
             "group": "order4",

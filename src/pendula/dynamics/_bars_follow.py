@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Any
 
 import equinox as eqx
@@ -20,7 +19,7 @@ from ._bar_chain import BarChain
 from ._bars import ElasticBars, pair_coordinates
 from ._bars_intervals import BarIntervals, vertices
 from ._bars_machine import BarsMachine
-from ._bars_run import BarPath, bar_path
+from ._bars_run import BarPath, bar_path, steps_within
 from ._fitted import Fitted
 
 
@@ -76,6 +75,17 @@ class BarsFollowed:
         ).all(0)
         return float(self.ts[bad.argmax()]) if bad.any() else None
 
+    @property
+    def kept(self) -> int:
+        """Samples before the first in which the mean motion is not finite, or a bar
+        half a turn from where it was or from its neighbour."""
+        lost = ~np.all(np.isfinite(self.mean), axis=(1, 2))
+        alpha = np.where(lost[:, None], 0.0, self.mean[..., 2])
+        jump = np.abs(np.diff(alpha, axis=0, prepend=alpha[:1])).max(1)
+        apart = np.abs(np.diff(alpha, axis=1)).max(1)
+        lost |= (jump > np.pi) | (apart > np.pi)
+        return int(lost.argmax()) if lost.any() else len(lost)
+
     def distance(self, other: Motion | None) -> Float[np.ndarray, "time"]:
         """Mean distance of tops and bottoms from the record's [m]; NaN without one."""
         if self.truth is None or other is None:
@@ -125,20 +135,25 @@ class BarsFollowed:
 
     @property
     def helix_error(self) -> float:
-        """Mean squared distance of the helix from the record's [m^2]."""
+        """Mean squared distance of the helix from the record's [m^2], as far as the
+        record goes."""
         if self.truth is None:
             return float("nan")
         r = self.machine.radius
-        off = from_bars(self.mean, r) - from_bars(self.truth, r)
+        known = np.all(np.isfinite(self.truth), axis=(1, 2))
+        off = from_bars(self.mean[known], r) - from_bars(self.truth[known], r)
         return float(np.mean(np.sum(off**2, axis=-1)))
 
     @property
     def drift(self) -> float | None:
         """Largest change of energy and what drag took, over the peak of the kinetic
-        energy; None where a moved end does work."""
+        energy; None where a moved end does work, infinite where the motion ends in
+        what is not finite."""
         if self.moved:
             return None
         whole = self.middle.total + self.lost
+        if not np.isfinite(whole).all():
+            return float("inf")
         peak = self.middle.energy["kinetic"].max()
         return float(np.abs(whole - whole[0]).max() / peak) if peak > 0.0 else 0.0
 
@@ -166,7 +181,7 @@ def follow_bars(
     ]
     # the longest interval in steps that are no longer than those of the training
     step = float(fitted.about["step"]) / fitted.ensemble.substeps
-    parts = max(1, math.ceil(float(np.diff(ts).max()) / step - 1e-6))
+    parts = steps_within(ts, step)
     run = lambda chain, parts: bar_path(
         chain, ts, u[0], v[0], substeps=parts, ends=ends
     )

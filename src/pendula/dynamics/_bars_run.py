@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import equinox as eqx
@@ -102,6 +103,13 @@ def bar_path(
         ys = np.asarray(ys, np.float64).reshape(len(ts), 2, -1, 3)
         parts = {k: np.asarray(e, np.float64) for k, e in energy.items()}
     return BarPath(ts, ys[:, 0], ys[:, 1], parts)
+
+
+def steps_within(ts: Float[np.ndarray, "time"], longest: float) -> int:
+    """Steps to an interval, none of them longer than that [s]."""
+    if len(ts) < 2:
+        return 1
+    return max(1, math.ceil(float(np.diff(ts).max()) / longest - 1e-6))
 
 
 @eqx.filter_jit

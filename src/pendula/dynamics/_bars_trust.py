@@ -17,7 +17,7 @@ from ._bar_chain import BarChain, BarWorld
 from ._bars import SCALE, copies
 from ._bars_intervals import BarIntervals, vertices
 from ._bars_records import bar_records, inner_triplets
-from ._bars_run import bar_path
+from ._bars_run import bar_path, steps_within
 from ._fitted import Fitted
 
 
@@ -100,11 +100,13 @@ class BarForecast:
 @dataclasses.dataclass(frozen=True)
 class BarTrust:
     """An ensemble of networks, its intervals (`BarIntervals`) calibrated on the record
-    that it learned from, and the region that the record has visited."""
+    that it learned from, and the region that the record has visited; `step` [s]: the
+    longest of the leapfrog, that of the training."""
 
     chains: tuple[BarChain, ...]
     intervals: BarIntervals
     region: VisitedRegion
+    step: float = 2e-3
 
     @classmethod
     def of(cls, fitted: Fitted, data: Trajectories, level: float = 0.9) -> BarTrust:
@@ -113,9 +115,11 @@ class BarTrust:
         **Raises:** `ConfigError` for less than two members, or a level outside of
         0 to 1."""
         chains = tuple(fitted.model(k).field.force for k in range(fitted.members))
-        intervals = BarIntervals.of(chains, bar_records(data), level)
+        records, parts = bar_records(data), fitted.ensemble.substeps
+        intervals = BarIntervals.of(chains, records, level, parts)
         group = getattr(chains[0].energy, "group", "helix")
-        return cls(chains, intervals, VisitedRegion(data, group))
+        step = float(np.diff(records.ts).max()) / parts
+        return cls(chains, intervals, VisitedRegion(data, group), step)
 
     def forecast(
         self,
@@ -134,7 +138,8 @@ class BarTrust:
         given = {k: x for k, x in changes.items() if x is not None}
         chains = [dataclasses.replace(c, **given) for c in self.chains]
         ts = np.asarray(ts, np.float64)
-        paths = [bar_path(c, ts, u, v, ends=ends).u for c in chains]
+        parts = steps_within(ts, self.step)
+        paths = [bar_path(c, ts, u, v, ends=ends, substeps=parts).u for c in chains]
         mean = np.mean(paths, axis=0)
         radius = float(chains[0].world.radius)
         points = np.stack([vertices(p, radius) for p in paths])

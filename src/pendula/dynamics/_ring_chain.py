@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._checks import not_negative, positive
-from .._errors import ShapeError
+from .._errors import ConfigError, ShapeError
 from .._registry import register
 from .._source import Source
 from .._tree import Fixed
@@ -91,10 +91,15 @@ class RingWorld(Fixed):
         L_c of a cycle: centre and turns then decay alike, at the rate $\nu L_c/m$.
 
         **Raises:** `ConfigError` for a mass, radius or stiffness that is not positive,
-        or a drag that is negative.
+        a drag that is negative, or a gravity that is no three numbers.
         """
         positive(mass=mass, radius=radius, stiffness=stiffness)
         not_negative(drag=drag, wire_length=wire_length)
+        if np.shape(gravity) != (3,) or not np.isfinite(gravity).all():
+            raise ConfigError(
+                f"gravity is {gravity}; expected three finite numbers, along x, y and "
+                "z."
+            )
         numbers = (mass, radius, gravity, stiffness, drag * wire_length / mass)
         return cls(*(np.asarray(v, np.float64) for v in numbers))
 

@@ -17,7 +17,7 @@ from ._rod_step import checked_integrator
 from ._slinky import Slinky
 from ._slinky_cases import SlinkyCase
 from ._slinky_constants import CONSTANTS, SlinkyBars
-from ._slinky_data import OF_A_BAR, bar_names
+from ._slinky_data import OF_A_BAR, bar_names, bar_units, check_units
 
 
 SINGULAR = 1e-6  # of the largest singular value: below, the data say nothing
@@ -221,6 +221,7 @@ def tracked(
     ts = tracks.ts[record, :n]
     seen = np.full((n, case.cycles, len(OF_A_BAR)), np.nan)
     found = set()
+    check_units(tracks, dict(zip(names, bar_units(case.cycles), strict=False)))
     for j, name in enumerate(tracks.names):
         if name in rates:
             continue
@@ -232,12 +233,6 @@ def tracked(
                 "followed."
             )
         bar, part = place[name]
-        unit = "rad" if OF_A_BAR[part] == "alpha" else "m"
-        if tracks.units[j] not in ("", unit):
-            raise DataError(
-                f'channel "{name}" is in {tracks.units[j]}; expected {unit}. Convert '
-                "it first."
-            )
         found.add(bar)
         mask: Bool[np.ndarray, "time"] = tracks.mask[record, :n, j]
         seen[:, bar, part] = np.where(mask, tracks.ys[record, :n, j], np.nan)

@@ -136,7 +136,8 @@ class Wire(NamedTuple):
         frames = _framed(z, _radial(jnp.zeros(count + 1)))
         rest = strains_of(elements_of(edges_of(z)), frames.frozen).strains
         own = rod.elastic
-        over = own.bending.over_length[:, : nodes - 2]
+        # m1 lies along the radius here, where a section's lies along the axis
+        over = own.bending.over_length[jnp.asarray([1, 0, 2]), : nodes - 2]
         # the last edge is the first one again, whose stretch has counted
         axial = own.axial[: nodes - 1].at[-1].set(0.0)
         stiff = own.bending._replace(over_length=over, rest=rest)

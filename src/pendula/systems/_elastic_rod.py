@@ -82,12 +82,11 @@ class Section(eqx.Module):
         ```
         """
         area, second = np.pi * radius**2, np.pi * radius**4 / 4.0
-        shear = youngs / (2.0 * (1.0 + poisson))
         return cls(
             youngs * area,
             youngs * second,
             youngs * second,
-            shear * 2.0 * second,
+            _shear(youngs, poisson) * 2.0 * second,
             density * area,
             density * 2.0 * second,
         )
@@ -105,15 +104,23 @@ class Section(eqx.Module):
         $J = \tfrac13 b h^3 (1 - 0.63\,h/b)$; the rotary inertia is that of the
         rectangle."""
         b, h = width, thickness
-        shear = youngs / (2.0 * (1.0 + poisson))
         return cls(
             youngs * b * h,
             youngs * b * h**3 / 12.0,
             youngs * h * b**3 / 12.0,
-            shear * b * h**3 / 3.0 * (1.0 - 0.63 * h / b),
+            _shear(youngs, poisson) * b * h**3 / 3.0 * (1.0 - 0.63 * h / b),
             density * b * h,
             density * b * h * (b * b + h * h) / 12.0,
         )
+
+
+def _shear(youngs: Any, poisson: Any) -> Any:
+    """G. **Raises:** `ConfigError` for a ratio that no material has."""
+    if isinstance(poisson, float | int) and not -1.0 < poisson <= 0.5:
+        raise ConfigError(
+            f"Poisson's ratio is {poisson:g}; it must be above -1 and at most 0.5."
+        )
+    return youngs / (2.0 * (1.0 + poisson))
 
 
 class RodState(eqx.Module):
@@ -204,14 +211,19 @@ class ElasticRod(eqx.Module):
 
     @classmethod
     def from_points(
-        cls, points: Any, section: Section, *, rest: Any = None
+        cls, points: Any, section: Section, *, rest: Any = None, directors: Any = None
     ) -> ElasticRod:
         """A rod through `points` `"node 3"` [m], at rest there, or with the rest
         shape of other points `rest` of as many nodes: `start` is then strained, its
         material frames turned with their edges and not about them.
 
+        `directors` `"edge 3"`: which way the section lies at rest, m1 (EI2 is about
+        it, EI1 across); by default it is carried from edge to edge without twist,
+        which along a helix winds away from the axis.
+
         **Raises:** `DataError` for fewer than 3 points, values that are not finite,
-        points that repeat, an edge that turns back on the one before.
+        points that repeat, an edge that turns back on the one before, directors along
+        their edge; `ConfigError` for a section of another number of edges.
         """
         at = np.asarray(points, np.float64)
         shape = at if rest is None else np.asarray(rest, np.float64)
@@ -222,7 +234,14 @@ class ElasticRod(eqx.Module):
                 f"rest has {len(shape)} points and points {len(at)}; a rod has as many "
                 "nodes at rest as it has anywhere."
             )
-        return _assembled(at, shape, section)
+        for name, value in vars(section).items():
+            if np.ndim(value) and np.shape(value) != (len(at) - 1,):
+                raise ConfigError(
+                    f"{name} of the section has shape {np.shape(value)}; a rod of "
+                    f"{len(at)} nodes takes one number, or one for each of its "
+                    f"{len(at) - 1} edges."
+                )
+        return _assembled(at, shape, section, _checked_directors(directors, shape))
 
     def placed(
         self, points: Any, angles: Any = None, directors: Any = None
@@ -231,17 +250,21 @@ class ElasticRod(eqx.Module):
         `angles` `"edge"` [rad] against frames that are carried from `start`, or
         against `directors` `"edge 3"`.
 
-        **Raises:** `DataError` as for `from_points`, or for another number of nodes.
+        **Raises:** `DataError` as for `from_points`, or for another number of nodes
+        or angles.
         """
         at = np.asarray(points, np.float64)
         _check_points(at, "points")
         if len(at) != self.number:
             raise DataError(f"points has {len(at)} nodes, the rod {self.number}.")
         theta = np.zeros(self.number - 1) if angles is None else np.asarray(angles)
+        if theta.shape != (self.number - 1,) or not np.isfinite(theta).all():
+            raise DataError(
+                f"angles has shape {theta.shape}; expected a finite one for each of "
+                f"the rod's {self.number - 1} edges."
+            )
         z = np.vstack([at.T, np.append(theta, 0.0)])
-        return _laid(
-            self.start, z, None if directors is None else np.transpose(directors)
-        )
+        return _laid(self.start, z, _checked_directors(directors, at))
 
     def energies(self, state: RodState) -> dict[str, np.ndarray]:
         """Stretching, bending, twisting energy by element [J]."""
@@ -253,14 +276,18 @@ def _energies(rod: ElasticRod, state: RodState) -> dict[str, Any]:
     return energies(jnp.asarray(state.z), state.frames, rod.elastic)
 
 
-def assembled(at: Any, shape: Any, section: Section) -> ElasticRod:
-    """Rest strains of `shape`, masses, and the state at `at`; unchecked, for `jit` and
-    derivatives within float64."""
+def assembled(
+    at: Any, shape: Any, section: Section, directors: Any = None
+) -> ElasticRod:
+    """Rest strains of `shape`, its section along `directors` `"3 edge"`, masses, and
+    the state at `at`; unchecked, for `jit` and derivatives within float64."""
     number = len(at)
     per_edge = lambda v: jnp.broadcast_to(jnp.asarray(v, float), (number - 1,))
     per_inner = lambda v: 0.5 * (per_edge(v)[1:] + per_edge(v)[:-1])
     flat = lambda points: jnp.pad(jnp.asarray(points).T, ((0, 1), (0, 0)))
-    resting = _framed(flat(shape), space_parallel(tangents(flat(shape))))
+    if directors is None:
+        directors = space_parallel(tangents(flat(shape)))
+    resting = _framed(flat(shape), jnp.asarray(directors))
     edges = edges_of(resting.z)
     length = jnp.sqrt(dot(edges[:3], edges[:3]))
     strains = strains_of(elements_of(edges), resting.frames.frozen).strains
@@ -307,6 +334,27 @@ def _framed(z: Grid, directors: Array) -> RodState:
     d = normal_to(directors, t)
     twist = reference_twist(d, t, jnp.zeros(t.shape[1] - 1))
     return RodState(z, jnp.zeros_like(z), Frames(t, d, twist), jnp.zeros(()))
+
+
+def _checked_directors(directors: Any, points: np.ndarray) -> np.ndarray | None:
+    """Components first. **Raises:** `DataError`."""
+    if directors is None:
+        return None
+    given, edge = np.asarray(directors, np.float64), np.diff(points, axis=0)
+    if given.shape != edge.shape:
+        raise DataError(
+            f"directors has shape {given.shape}; expected one for each of the "
+            f"{len(edge)} edges, {edge.shape}."
+        )
+    sizes = np.linalg.norm(given, axis=1) * np.linalg.norm(edge, axis=1)
+    across = np.linalg.norm(np.cross(given, edge), axis=1)
+    bad = np.flatnonzero(~(across > 1e-9 * sizes))
+    if len(bad):
+        raise DataError(
+            f"directors[{bad[0]}] lies along its edge, or is not finite. Give one that "
+            "points aside."
+        )
+    return given.T
 
 
 def _check_points(points: np.ndarray, name: str) -> None:

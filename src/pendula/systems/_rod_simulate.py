@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from .._checks import at_least
+from .._checks import at_least, not_negative, positive, whole
 from .._errors import ConfigError, DivergedError
 from .._precision import precision, to_host
 from ._elastic_rod import ElasticRod, RodState
@@ -84,15 +84,15 @@ def simulate_rod(
 
     **Arguments:** `t_end`, `dt` [s]; `state` (default: where the rod was placed, at
     rest); `boundary` (default: free); `gravity` `"3"` [m/s^2]; `drag` for each length
-    of rod [N s/m^2]; `contact` of neighbouring
-    cycles; `integrator`: `backward_euler`, `midpoint`, `bdf2`; `save_every`
-    steps; `tolerance`: the force that Newton's method may leave [N] (default: a
+    of rod [N s/m^2]; `contact` of neighbouring cycles; `integrator`: `backward_euler`,
+    `midpoint`, `bdf2`; `save_every` steps (the motion ends with the last of them before
+    `t_end`); `tolerance`: the force that Newton's method may leave [N] (default: a
     millionth of the lightest node's weight); `solver`: `blocks`, `lapack` (CPU), or
     `auto`; `strict`: a failure raises.
     **Returns:** `RodRun`, in float64.
     **Raises:** `ConfigError` for a step that is not positive or is longer than
-    `t_end`, `DataError` for cycles that overlap at the start, `DivergedError` with
-    `strict`.
+    `t_end`, a drag that is negative, nothing to save; `DataError` for cycles that
+    overlap at the start, `DivergedError` with `strict`.
     **Source:** Bergou et al. 2008; Wang 2023, chapter 3.
 
     ```python
@@ -113,13 +113,20 @@ def simulate_rod(
             "the midpoint rule goes on along a straight line, through what touches. "
             "Use bdf2 or backward_euler with contact."
         )
-    if not (np.isfinite(dt) and dt > 0.0 and t_end >= dt):
+    if not 0.0 < dt <= t_end < np.inf:
         raise ConfigError(
             f"dt is {dt:g} s and t_end {t_end:g} s; a step is greater than 0 and no "
-            "longer than the motion."
+            "longer than the motion, which ends."
         )
-    at_least(1, save_every=save_every)
+    whole(1, save_every=save_every)
+    at_least(0, retries=retries)
+    not_negative(drag=drag)
     saves = round(t_end / dt) // save_every
+    if saves < 1:
+        raise ConfigError(
+            f"save_every is {save_every}, and the motion has {round(t_end / dt)} "
+            "steps: nothing of it would be kept. Save more often."
+        )
     with precision(np.float64):
         _check_apart(rod, state, contact)
         stepper = stepper_of(rod, state, boundary, gravity, drag, contact)
@@ -144,7 +151,7 @@ def simulate_rod(
     if strict and failed.any():
         k = int(np.argmax(failed))
         raise DivergedError(
-            f"the rod's step failed between {ts[k - 1]:g} and {ts[k]:g} s: force "
+            f"the rod's step failed between {ts[k]:g} and {ts[k] + dt:g} s: force "
             f"{told.residual[k - 1]:.3g} N left after {told.iterations[k - 1]} "
             "iterations. Take a smaller dt, or move the ends more slowly."
         )
@@ -187,6 +194,10 @@ def stepper_of(
             f"{rod.number}."
         )
     start = rod.start if state is None else state
+    if start.z.shape != (4, rod.number):
+        raise ConfigError(
+            f"the state is one of {start.z.shape[1]} nodes, the rod has {rod.number}."
+        )
     loads = Loads.of(rod, gravity, drag)
     return Stepper(rod, loads, bounds, jnp.asarray(start.z, jnp.float64), contact)
 
@@ -200,6 +211,7 @@ def method_of(
     if tolerance is None:
         pull = float(np.linalg.norm(np.asarray(gravity, float))) or 9.81
         tolerance = 1e-6 * float(np.min(rod.mass[0])) * pull
+    positive(tolerance=tolerance)
     return Method(float(tolerance), solver)
 
 
@@ -312,13 +324,21 @@ def rest_rod(
 
     `force` `"4 node"` [N, N m] adds to the weight. A prescribed motion is taken from
     its time 0 to 1.
-    **Raises:** `DivergedError` where Newton's method fails, with the part of the load.
+    **Raises:** `ConfigError` for no increment or a force of another shape,
+    `DivergedError` where Newton's method fails, with the part of the load.
     """
+    whole(1, increments=increments)
     with precision(np.float64):
         _check_apart(rod, state, contact)
         stepper = stepper_of(rod, state, boundary, gravity, 0.0, contact)
         if force is not None:
             loads = stepper.loads
+            if np.shape(force) != loads.force.shape:
+                raise ConfigError(
+                    f"force has shape {np.shape(force)}; expected "
+                    f"{loads.force.shape}: along x, y, z and about the edge, of each "
+                    "node."
+                )
             loads = loads._replace(force=loads.force + jnp.asarray(force))
             stepper = stepper._replace(loads=loads)
         method = method_of(rod, gravity, tolerance, solver)
@@ -368,11 +388,12 @@ def rod_forces(
     energy), and with `dense` the stiffness in the order x_0, theta_0, x_1, .. (for
     tests: its size is the square of the rod's)."""
     with precision(np.float64):
-        g, blocks = to_host(_forces(rod, state))
+        g, blocks = _forces(rod, state)
+        g, parts = to_host((g, blocks.offsets()))
     if not dense:
         return -g, None
     whole = np.zeros((4 * rod.number, 4 * rod.number))
-    for offset, part in enumerate(blocks):
+    for offset, part in parts.items():
         for k in range(part.shape[2]):
             low, high = 4 * k, 4 * (k + offset)
             whole[low : low + 4, high : high + 4] = part[..., k]

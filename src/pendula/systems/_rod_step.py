@@ -27,7 +27,8 @@ class Boundary(eqx.Module):
 
     `fixed` `"4 node"`: (x, y, z, theta) of each node and of the edge that begins there;
     `motion(t, z0)` gives the values of all at a time from those at the start, of which
-    the fixed ones count (None: they stay).
+    the fixed ones count (None: they stay). The start is the state that a run begins
+    from, the time is that state's: a motion which adds to z0 is for one run as a whole.
     """
 
     fixed: Bool[np.ndarray | Array, "4 node"]
@@ -78,9 +79,14 @@ class Loads(NamedTuple):
     @classmethod
     def of(cls, rod: ElasticRod, gravity: Any, drag: Any) -> Loads:
         """Weight for a gravity `"3"` [m/s^2], and drag [N s/m^2] for each length of
-        rod."""
+        rod. **Raises:** `ConfigError` for a gravity of another shape."""
         mass = jnp.asarray(rod.mass)
-        weight = mass[:3] * jnp.asarray(gravity, mass.dtype)[:, None]
+        pull = jnp.asarray(gravity, mass.dtype)
+        if pull.shape != (3,):
+            raise ConfigError(
+                f"gravity has shape {pull.shape}; expected 3 numbers, along x, y and z."
+            )
+        weight = mass[:3] * pull[:, None]
         own = jnp.broadcast_to(
             jnp.asarray(drag, mass.dtype) * rod.voronoi, weight.shape
         )

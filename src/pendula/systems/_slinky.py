@@ -4,11 +4,12 @@ the helix again from the bars."""
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from .._checks import fields_positive
+from .._checks import fields_positive, whole
 from .._errors import ConfigError, DataError
 from ._elastic_rod import ElasticRod, RodState, Section
 from ._rod_contact import Contact
@@ -20,6 +21,7 @@ _DOWN = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
 AROUND = 16  # nodes to a cycle
 GRAVITY = 9.8
 Bars = Float[np.ndarray, "*lead bar 3"]
+AXIS = np.array([1.0, 0.0, 0.0])
 SPAN = 0.35 / 76  # m to a cycle of the horizontal start
 
 
@@ -31,7 +33,8 @@ class Slinky:
 
     SI units. `radius` R and `pitch` p of the helix at rest; `wire` radius, `youngs`
     modulus, Poisson ratio, density: a cycle weighs 2.5 g, and pulls with k1 =
-    $G d^4/(64 R^3)$ = 65 N/m; or another `section`.
+    $G d^4/(64 R^3)$ = 65 N/m; or another `section`, whose m1 lies along the axis: EI1
+    is that of cycles which tilt, EI2 that of rings which open.
     **Source:** Wang 2023, chapter 3, for radius, mass and gravity; the rest is ours.
 
     ```python
@@ -53,8 +56,7 @@ class Slinky:
     section: Section | None = None
 
     def __post_init__(self) -> None:
-        if self.cycles < 2:
-            raise ConfigError(f"cycles is {self.cycles}; a Slinky has at least 2.")
+        whole(2, cycles=self.cycles)
         fields_positive(self, "", "radius", "pitch", "wire", "youngs", "density")
 
     @property
@@ -91,15 +93,18 @@ class Slinky:
         """
         turn = _DOWN if down else np.eye(3)
         rest = self.points() @ turn
+        own: dict[str, Any] = {}
+        if self.section is not None:  # a round wire has no sides
+            own["directors"] = np.tile(AXIS @ turn, (len(rest) - 1, 1))
         if span is None:
-            return ElasticRod.from_points(rest, self.own_section)
+            return ElasticRod.from_points(rest, self.own_section, **own)
         if not 0.0 < span < self.cycles * self.wire_length:
             raise ConfigError(
                 f"span is {span:g} m; it must be greater than 0 and less than the "
                 f"wire, {self.cycles * self.wire_length:.4g} m."
             )
         drawn = self.points(span / self.cycles) @ turn
-        return ElasticRod.from_points(drawn, self.own_section, rest=rest)
+        return ElasticRod.from_points(drawn, self.own_section, rest=rest, **own)
 
     def contact(self, cycles: float = 10.0) -> Contact:
         """Contact of neighbouring cycles, as stiff as carries the weight of some cycles

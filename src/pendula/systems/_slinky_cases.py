@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import choice
+from .._checks import choice, fields_positive, not_negative
 from .._errors import ConfigError
 from ..data import Trajectories
 from ._elastic_rod import ElasticRod, RodState
@@ -24,6 +24,7 @@ DRAG = 0.012  # N s/m^2
 # cycles whose weight contact carries in the middle of its margin: where they are flung
 # together they press many times harder than where they lie
 CARRIED = 100.0
+SETUPS = ("horizontal", "vertical")
 MOVED, RATE = 0.03, 2.0  # m and Hz of a moved end
 
 
@@ -37,6 +38,8 @@ class SlinkyCase:
     the nominal ones; `moving`: whether the last end goes up and down; `touching`:
     whether cycles keep each other apart; `seconds` and the times `at` which others show
     it.
+    **Raises:** `ConfigError` for an unknown `setup`, ratios that are not positive, a
+    negative drag, an end that is moved and let go.
 
     ```python
     >>> from pendula.systems import slinky_case
@@ -60,6 +63,16 @@ class SlinkyCase:
     moving: bool = False
     touching: bool = False
     at: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        choice("setup", self.setup, SETUPS)
+        fields_positive(self, "", "heavier", "stiffer")
+        not_negative(drag=self.drag)
+        if self.moving and not self.last:
+            raise ConfigError(
+                "moving is that of the last end, and last says that it is let go. Hold "
+                "it, or leave moving out."
+            )
 
     @classmethod
     def recorded(cls, origin: dict[str, Any]) -> SlinkyCase | None:
@@ -95,9 +108,9 @@ class SlinkyCase:
 
     def start(self) -> tuple[ElasticRod, RodState, Boundary]:
         """The rod before it is let go."""
-        if self.setup == "vertical":
-            return self.slinky.vertical(self.span, last=self.last)
-        rod, state, _ = self.slinky.horizontal(self.span)
+        hangs = self.setup == "vertical"
+        place = self.slinky.vertical if hangs else self.slinky.horizontal
+        rod, state, _ = place(self.span)
         return rod, state, self.held(rod)
 
     def held(self, rod: ElasticRod) -> Boundary:
@@ -109,7 +122,8 @@ class SlinkyCase:
         return dataclasses.replace(held, motion=Lifting(node))
 
     def run(self, frame: float = 0.01, **options: Any) -> RodRun:
-        """The rod's motion, 1 ms a step, saved every `frame` [s].
+        """The rod's motion, 1 ms a step, saved every `frame` [s]; other `options` of
+        `simulate_rod`.
 
         **Raises:** `ConfigError` for a `frame` that is no multiple of 1 ms or longer
         than the motion."""
@@ -130,9 +144,9 @@ class SlinkyCase:
             given["contact"] = self.contact
         return drop(rod, state, held, self.seconds, STEP, **(given | options))
 
-    def record(self, frame: float = 0.01, **options: Any) -> Trajectories:
-        """Its bars and their rates, every `frame` [s]."""
-        run = self.run(frame, **options)
+    def record(self, frame: float = 0.01) -> Trajectories:
+        """Its bars and their rates, every `frame` [s], which says what it is of."""
+        run = self.run(frame)
         u, v = to_bars(run.nodes, np.moveaxis(run.v[:, :3], 1, 2))
         assert v is not None
         told = {k: x for k, x in dataclasses.asdict(self).items() if k != "at"}

@@ -17,7 +17,7 @@ from ._elastic_rod import ElasticRod, RodState, Section, assembled
 from ._rod_simulate import resting, rod_path, stepper_of
 from ._rod_solve import Method
 from ._rod_step import Boundary
-from ._slinky import AROUND, GRAVITY, SPAN, Slinky
+from ._slinky import AROUND, AXIS, GRAVITY, SPAN, Slinky
 from ._slinky_cases import SlinkyCase
 
 
@@ -113,13 +113,17 @@ class SlinkyBars(eqx.Module):
         flat = self.drawn.at[:, 0].set(0.0)
         helix = flat.at[:, 0].set(now["pitch"] * along)
         drawn = self.drawn
+        turned = lambda x: jnp.stack([x[:, 1], -x[:, 0], x[:, 2]], axis=1)
         if self.down:  # from its first end
-            turned = lambda x: jnp.stack([x[:, 1], -x[:, 0], x[:, 2]], axis=1)
             drawn, helix = turned(drawn), turned(helix)
+        sides = None
+        if self.section is not None:
+            axis = turned(AXIS[None]) if self.down else AXIS[None]
+            sides = jnp.broadcast_to(axis.T, (3, drawn.shape[0] - 1))
         if self.undrawn:
-            rod = assembled(helix, helix, section)
+            rod = assembled(helix, helix, section, sides)
             return rod, rod.start
-        rod = assembled(drawn, helix, section)
+        rod = assembled(drawn, helix, section, sides)
         none = (0.0, 0.0, 0.0)
         stepper = stepper_of(rod, None, self.held[0], none, 0.0)
         method = Method(TOLERANCE, self.solver, forward=True)

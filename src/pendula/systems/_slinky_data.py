@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -70,14 +71,33 @@ def bar_record(
         )
     bars = u.shape[1]
     flat = np.concatenate([u.reshape(len(u), -1), v.reshape(len(v), -1)], axis=1)
-    rates = tuple(f"{unit}/s" for unit in _UNITS)
     return Trajectories.from_arrays(
         np.asarray(ts, np.float64),
         flat,
         names=bar_names(bars, rates=True),
-        units=_UNITS * bars + rates * bars,
+        units=bar_units(bars),
         origin={"system": "slinky"} if origin is None else origin,
     )
+
+
+def check_units(data: Trajectories, expected: Mapping[str, str]) -> None:
+    """**Raises:** `DataError` for channels in other units than those of their names, or
+    times that are not in s; one that says none is taken as it is."""
+    if data.time_unit not in ("", "s"):
+        raise DataError(
+            f"times are in {data.time_unit}; expected s. Convert them first."
+        )
+    for name, unit in zip(data.names, data.units, strict=True):
+        if unit not in ("", expected.get(name, unit)):
+            raise DataError(
+                f'channel "{name}" is in {unit}; expected {expected[name]}. Convert '
+                "it first."
+            )
+
+
+def bar_units(bars: int) -> tuple[str, ...]:
+    """Of `bar_names(bars, rates=True)`."""
+    return _UNITS * bars + tuple(f"{unit}/s" for unit in _UNITS) * bars
 
 
 def is_bars(data: Trajectories) -> bool:
@@ -94,8 +114,8 @@ def bars_of(
 ]:
     """Times, bars and rates of one record.
 
-    **Raises:** `DataError` for channels that are not those of `bar_record`, or samples
-    that are missing.
+    **Raises:** `DataError` for channels that are not those of `bar_record`, in other
+    units, or samples that are missing.
     """
     bars = data.dim // 6
     if not is_bars(data):
@@ -104,6 +124,7 @@ def bars_of(
             "x0, y0, alpha0, x1, .. of every bar, then vx0, vy0, valpha0, .. Make it "
             "with bar_record."
         )
+    check_units(data, dict(zip(data.names, bar_units(bars), strict=True)))
     n = int(data.lengths[record])
     if not data.mask[record, :n].all():
         raise DataError(

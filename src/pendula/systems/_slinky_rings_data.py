@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from .._errors import DataError
 from ..data import Trajectories
+from ._slinky_data import check_units
 from ._slinky_rings import Rings
 
 
@@ -40,6 +41,10 @@ def ring_names(rings: int) -> tuple[str, ...]:
     """x0, y0, z0, q11_0, .., q33_0, x1, ..; then vx0, vy0, vz0, w1_0, .."""
     own = lambda names: tuple(f"{c}{i}" for i in range(rings) for c in names)
     return own(_POSE) + own(_RATE)
+
+
+def _units(rings: int) -> tuple[str, ...]:
+    return _UNITS[0] * rings + _UNITS[1] * rings
 
 
 def ring_record(
@@ -80,7 +85,7 @@ def ring_record(
         np.asarray(ts, np.float64),
         flat,
         names=ring_names(count),
-        units=_UNITS[0] * count + _UNITS[1] * count,
+        units=_units(count),
         origin={"system": "slinky"} if origin is None else origin,
     )
 
@@ -90,8 +95,8 @@ def rings_of(
 ) -> tuple[Float[np.ndarray, "time"], Rings]:
     """Times and rings of one record.
 
-    **Raises:** `DataError` for channels that are not those of `ring_record`, or samples
-    that are missing.
+    **Raises:** `DataError` for channels that are not those of `ring_record`, in other
+    units, or samples that are missing.
     """
     count = data.dim // (POSE + RATE)
     if data.names != ring_names(count):
@@ -100,6 +105,7 @@ def rings_of(
             "x0, y0, z0, q11_0, .. of every ring, then vx0, .. Make it with "
             "ring_record."
         )
+    check_units(data, dict(zip(data.names, _units(count), strict=True)))
     n = int(data.lengths[record])
     if not data.mask[record, :n].all():
         raise DataError(
