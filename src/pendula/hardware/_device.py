@@ -177,14 +177,18 @@ class RangeNoise(AbstractDevice):
     ) -> Float[Array, "..."]:
         wide = in_float32(w)
         sigma = self.sigma(wide, level, scale=scale)
-        held = self.clipped(wide)
+        held = self.clipped(wide, self.scale(wide) if scale is None else scale)
         return (held + sigma * self.dist(key, w.shape, wide.dtype)).astype(w.dtype)
 
-    def clipped(self, w: Float[Array, "..."]) -> Float[Array, "..."]:
-        """The weights within the full scale of the hardware."""
+    def clipped(
+        self, w: Float[Array, "..."], scale: Float[Array, "..."]
+    ) -> Float[Array, "..."]:
+        """The weights within the full scale of the hardware; that of a bias is as many
+        times larger as the input that it is multiplied with."""
         if isinstance(self.range, str):
             return w
-        return jnp.clip(w, -0.5 * self.range, 0.5 * self.range)
+        top = jnp.broadcast_to(0.5 * in_float32(scale), w.shape).astype(w.dtype)
+        return jnp.clip(w, -top, top)
 
     def sigma(
         self,
