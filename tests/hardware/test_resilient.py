@@ -106,6 +106,8 @@ def test_weights_are_cut_off_about_their_mean():
     assert_array_equal(new["gain"], w["gain"])
     with pytest.raises(ConfigError, match="above 0"):
         clip_weights(twin, 0.0)
+    with pytest.raises(ConfigError, match="linaer"):
+        clip_weights(twin, kinds=("linaer",))
 
 
 def test_penalty_is_the_range():
@@ -117,6 +119,9 @@ def test_penalty_is_the_range():
     assert (np.asarray(slope) != 0).all()
     with pytest.raises(ConfigError, match="at least"):
         range_penalty(twin, W, -1.0)
+    none = jnp.zeros((1, 2))
+    slope = jax.grad(lambda w: range_penalty(twin, w, 1.0, p=8.0))(none)
+    assert_array_equal(slope, none)
 
 
 def test_runaway_is_told_once():
