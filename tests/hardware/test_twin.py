@@ -110,6 +110,8 @@ def test_full_scale_is_that_of_the_device_not_of_the_bias_times_its_input():
     twin = to_analog(layer, RangeNoise(range=2.0), bias=8.0)
     assert_array_equal(twin.sample(KEY, 0.0).bias, [5.0, -8.0])
     assert "12.5 % of the weights" in str(twin)
+    assert "eta = 0.05 of the full scale, sigma = 0.1" in str(twin)
+    assert "sigma = at most 0.1 of the largest weight" in str(to_analog(layer))
 
 
 def test_digital_and_own_die_biases():

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._errors import ConfigError, nearest
 from .._registry import register
-from ._noise import AbstractNoise, Gaussian, as_noise
+from ._noise import AbstractNoise, Gaussian, NoiseLevel, as_noise
 
 
 Scalar = float | Float[Array, ""]
@@ -203,3 +203,16 @@ class RangeNoise(AbstractDevice):
 
     def mirror_scale(self) -> float:
         return 1.0
+
+    def conventions(self) -> str:
+        """The default level as it is said here and elsewhere."""
+        level = NoiseLevel(self.default_level)
+        if self.range == "symmetric":
+            return str(level)
+        if isinstance(self.range, str):  # a span is at most 2 max|w|
+            return (
+                f"eta = {level.eta:g} of the range, sigma = at most {level.wmax:g} of "
+                "the largest weight"
+            )
+        sigma = level.eta * self.range
+        return f"eta = {level.eta:g} of the full scale, sigma = {sigma:g}"

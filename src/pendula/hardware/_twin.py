@@ -445,7 +445,7 @@ def table_text(twin: AnalogTwin) -> str:
     if not any(c.kind == "shortcut" for c in twin.components):
         lines.append("no shortcut modules found")
     if isinstance(twin.device, RangeNoise):
-        lines.append(f"default level: {NoiseLevel(twin.device.default_level)}")
+        lines.append(f"default level: {twin.device.conventions()}")
         lines.extend(_clipped(twin, twin.device))
     return "\n".join(lines)
 
