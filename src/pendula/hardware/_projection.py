@@ -135,7 +135,7 @@ def fit_projections(
             "expected size of at least 1, a temperature above 0 and 2 pairs or more."
         )
     whole(2, "fit_projections", batch=batch)
-    whole(1, "fit_projections", num_steps=num_steps)
+    whole(0, "fit_projections", num_steps=num_steps)
     positive("fit_projections", lr=lr)
     key = jax.random.key(0) if key is None else key
     scaled, params, back = [], [], []
