@@ -21,9 +21,10 @@ from .._errors import ConfigError, PendulaWarning, nearest
 from .._precision import to_device
 from ..nn import Draw
 from ._component import KINDS, Component, fits
-from ._device import AbstractDevice, RangeNoise, Scalar
+from ._device import AbstractDevice, AbstractOnBase, RangeNoise, Scalar
 from ._noise import NoiseLevel
 from ._norms import Statistics, statistics
+from ._relaxing import GlobalDriftCompensation
 
 
 Level = Any
@@ -289,9 +290,10 @@ class AnalogTwin(eqx.Module):
         if math.prod(shape[:stack]) == 1:  # a stack of one layer is a layer
             w, stack = w.reshape(shape[stack:]), 0
             scale = scale if scale is None else scale.reshape(scale.shape[c.stack :])
-        # devices know outputs by the first axis after that of layers
-        out = stack + c.out % max(1, w.ndim - stack)
-        turn = (out, stack) if w.ndim > stack else ((), ())
+        turn: tuple[Any, Any] = ((), ())
+        if _by_output(self.device) and w.ndim > stack:
+            # devices know outputs by the first axis after that of layers
+            turn = (stack + c.out % (w.ndim - stack), stack)
         w = jnp.moveaxis(w, *turn)
 
         def one(key: PRNGKeyArray) -> Array:
@@ -338,6 +340,15 @@ class AnalogTwin(eqx.Module):
 def _there(x: Array | None) -> Array:
     assert x is not None
     return x
+
+
+def _by_output(device: AbstractDevice) -> bool:
+    """Whether something in a device goes by outputs."""
+    while isinstance(device, AbstractOnBase):
+        if isinstance(device, GlobalDriftCompensation) and device.per == "column":
+            return True
+        device = device.base
+    return False
 
 
 def _union(device: AbstractDevice, w: Array, b: Array, stack: int) -> Array:
