@@ -240,7 +240,12 @@ BAD_TASKS = {
         )
     ),
     "is left": lambda v: v[v.labels == 0].select(classes=("uw",)),
-    "talkers, 2 takes": lambda v: synthetic_vowels(0, takes=2),
+    "talkers is 0": lambda v: synthetic_vowels(0, takes=2),
+    "test_share is nan": lambda v: vowel_task(v, test_share=np.nan),
+    "whole numbers": lambda v: Vowels(v.values, v.measures, v.labels + 0.5, v.classes),
+    "without a logarithm": lambda v: standardised(
+        v, dataclasses.replace(v, values=-v.values), log=True
+    ),
     "spread is -1": lambda v: synthetic_vowels(2, spread=-1.0),
     "other measures": lambda v: standardised(v, v.columns(v.measures[:3])),
     "lacks": lambda v: standardised(

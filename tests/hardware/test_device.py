@@ -1,5 +1,6 @@
 """Devices against their laws: means and standard deviations over many of them."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,7 +27,9 @@ from pendula.hardware import (
     TwinCell,
     Uniform,
     WriteVerify,
+    to_analog,
 )
+from pendula.nn import MLP, Convolution
 
 
 MANY = 200_000
@@ -157,6 +160,28 @@ def test_compensation_takes_the_mean_drift_away():
     assert float(plain.mean()) < 0.8 * float(start.mean())
 
 
+def test_columns_are_outputs_of_every_layer():
+    """Of channels last, and of layers that are stacked."""
+    conv, net = Convolution(2, 2, key=KEY), MLP(2, 2, width=2, depth=3, key=KEY)
+    small = jnp.asarray([1.0, 0.01])
+    conv = eqx.tree_at(lambda c: c.weight, conv, conv.weight * small[None, None, None])
+    device = GlobalDriftCompensation(PCM(), "column")
+    twin = to_analog([conv, net], device, where=("[0].weight", "[1].weight_hidden"))
+    program = jax.jit(lambda t: twin.sample(KEY, t=t))
+    first, later = program(0.0), program(30 * DAY)
+    size = lambda w, axes: np.abs(np.asarray(w)).mean(axes)
+    for of, axes in ((lambda m: m[0].weight, (0, 1, 2)),
+                     (lambda m: m[1].weight_hidden, 2)):  # fmt: skip
+        assert_allclose(size(of(later), axes), size(of(first), axes), rtol=1e-4)
+
+
+@pytest.mark.parametrize("device", [PCM(), SONOS()])
+def test_sigma_has_the_first_reading_in_it(device):
+    w = jnp.full(MANY, 0.5).at[0].set(1.0)
+    found = np.std(np.asarray(device.program(KEY, w, 1.0) - w))
+    assert_allclose(device.sigma(w, 1.0)[1], found, rtol=0.02)
+
+
 def test_resistive_memory_has_its_polynomials():
     g = jnp.asarray([0.5])
     for t, row in ((1.0, (0.348, 16.030, -43.853, 45.393, -16.815)),
@@ -204,6 +229,7 @@ def test_levels_of_other_conventions():
         (lambda: PCM(g_max=0.0), "g_max"),
         (lambda: WriteVerify(RangeNoise(), pulses=0), "at least once"),
         (lambda: GlobalDriftCompensation(PCM(), "row"), "layer, column"),
+        (lambda: GlobalDriftCompensation(PCM(), t_first=-1.0), "t_first"),
         (lambda: WriteVerify(RangeNoise()).sigma(jnp.ones(2), 0.1), "not additive"),
     ],
 )

@@ -213,6 +213,8 @@ def test_a_small_training_learns_and_homeostasis_restores_symmetry():
     assert fit.score(xs, labels) > 0.9
     assert fit.unsettled == 0.0
     assert "did not settle" in fit.summary()
+    with pytest.raises(ShapeError, match="labels"):
+        fit.score(xs, np.eye(2)[labels])
     field = lambda a: fit.net.field(a, fit.net.drive(jnp.asarray(xs[0])))
     states = net.active(net.start())
     before = asymmetry(lambda a: net.field(a, net.drive(jnp.asarray(xs[0]))), states)
@@ -237,6 +239,11 @@ def test_what_cannot_be_used_is_refused():
         Nudged(0.1, 3)
     with pytest.raises(ConfigError, match="steps"):
         Nudged(steps=0)
+    for named in ({"noise": -0.1}, {"rate": 0.0}, {"tol": np.nan}):
+        with pytest.raises(ConfigError, match=next(iter(named))):
+            Nudged(**named)
+    with pytest.raises(ConfigError, match="rate"):
+        Implicit(rate=-1.0)
     with pytest.raises(ConfigError, match="inner"):
         Oscillating(cycles=1)
     net = EquilibriumNet((3, 2), 2, key=key)

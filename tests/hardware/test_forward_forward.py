@@ -167,6 +167,8 @@ def test_the_other_loss_and_the_update_without_autodiff_learn_too(key, changes):
     config = dataclasses.replace(CONFIG, **changes)
     fitted = fit_forward_forward(net_of(key), xs, labels, config)
     assert fitted.accuracy(*blobs(seed=1)) > 0.85
+    with pytest.raises(ShapeError, match="labels"):
+        fitted.accuracy(blobs(3)[0], np.eye(3))
 
 
 class Raising(AbstractPhysicalLayer):

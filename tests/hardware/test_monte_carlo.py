@@ -123,6 +123,17 @@ def test_time_to_failure_and_refresh_by_the_law():
     period, lost = refresh(twin, kept, None, key=KEY, periods=times, drop=0.2, n=2)
     assert period == max(t for t in times if t <= 99 * 60.0)
     assert (np.diff(lost) > 0).all()
+    gone = lambda chip, _: jnp.where(kept(chip, None) > 0.85, 1.0, jnp.nan)
+    lost_to_nan = time_to_failure(twin, gone, None, 0.2, key=KEY, n=2, times=times)
+    assert 0.0 < lost_to_nan.failure < 99 * 60.0
+    # beyond its target at first, right an hour later
+    over = to_analog(net, Relaxing(RangeNoise(default_level=0.0), 0.1, 0.0, HOUR))
+    near = lambda chip, _: -jnp.abs(kept(chip, None) - 1.0)
+    period, lost = refresh(over, near, None, key=KEY, periods=times[::10], drop=0.1)
+    assert lost.min() < 0.1 < lost[0]
+    assert period == 0.0
+    with pytest.raises(ConfigError, match="increasing"):
+        refresh(twin, kept, None, key=KEY, periods=[2.0, 1.0])
 
 
 @pytest.mark.parametrize(
@@ -138,6 +149,8 @@ def test_time_to_failure_and_refresh_by_the_law():
         ({"levels": [{"lineer": 0.1}]}, ConfigError, "linear"),
         ({"data": (XS, LABELS[:3])}, DataError, "one leading axis"),
         ({"data": (XS[:0], LABELS[:0])}, DataError, "at least one sample"),
+        ({"data": ([[1.0, 2.0, 3.0]], [0])}, DataError, "pytree of arrays"),
+        ({"t": -1.0}, ConfigError, "t is -1"),
     ],
 )
 def test_bad_input(change, error, words):

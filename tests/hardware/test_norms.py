@@ -5,10 +5,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
 from pendula._errors import ConfigError
-from pendula.hardware import Perturbation, fold_norms, recalibrate_norms, to_analog
+from pendula.hardware import (
+    AnalogWarning,
+    Perturbation,
+    fold_norms,
+    recalibrate_norms,
+    to_analog,
+)
 from pendula.nn import BatchNorm
 
 
@@ -42,6 +48,15 @@ def trained(conv=False):
         x = 2.0 + jax.random.normal(jax.random.fold_in(KEY, k), shape)
         _, state = run(net, x, state)
     return eqx.nn.inference_mode(net), state, x
+
+
+def test_digital_biases_leave_the_offset_of_a_norm_a_device():
+    net, state = sequential()
+    numbers = (jnp.asarray([0.5, 1.0, 2.5]), jnp.asarray([-1.0, 0.0, 1.0]))
+    net = eqx.tree_at(lambda n: (n.layers[1].weight, n.layers[1].bias), net, numbers)
+    twin = to_analog(net, state=state, bias="digital")
+    at = [c.path for c in twin.components].index("layers[1].bias")
+    assert_array_equal(twin.scales()[at], [2.0])
 
 
 @pytest.mark.parametrize("conv", [False, True])
@@ -92,7 +107,8 @@ class WithNorm(eqx.Module):
 def test_our_norms_say_their_states_and_training_takes_the_running_ones():
     net = WithNorm(jax.random.normal(KEY, (3, 2)), BatchNorm(3, inference=True))
     state = net.norm.initial_state()
-    twin = to_analog(net, state=state)
+    with pytest.warns(AnalogWarning, match=r'"norm.scale" are equal'):
+        twin = to_analog(net, state=state)  # a fresh norm has no span
     later = eqx.tree_at(lambda s: s.mean, state, jnp.asarray([1.0, 2.0, 3.0]))
     same = Perturbation(twin)(net, KEY, 0.0, later)
     assert_allclose(same.norm.bias, net.norm.bias, atol=1e-6)
@@ -107,6 +123,9 @@ def test_what_is_missing_is_said():
     with pytest.raises(ConfigError, match="cannot be folded"):
         fold_norms(eqx.nn.Sequential([net.layers[1], net.layers[0]]), state)
 
+    with pytest.raises(ConfigError, match='only "bias" is selected'):
+        to_analog(net, state=state, where="layers[1].bias")
+
     class Silent(eqx.Module):
         norm: BatchNorm
 
@@ -117,12 +136,24 @@ def test_what_is_missing_is_said():
 def test_statistics_are_estimated_anew_on_a_chip():
     net, state, x = trained()
     chip = to_analog(net, state=state).sample(KEY, 0.1)
-    after = recalibrate_norms(chip, state, [x] * 400, lambda c, b, s: run(c, b, s)[1])
+    apply = lambda c, b, s: run(c, b, s)[1]
+    after = recalibrate_norms(chip, state, [x] * 2, apply)
     seen = jax.vmap(chip.layers[0])(x)
-    index = net.layers[1].batch_state_index
-    assert_allclose(after.get(index)[0], seen.mean(axis=0), rtol=0.03)
+    mean, _ = to_analog(net, state=after).running[0]
+    assert_allclose(mean, seen.mean(axis=0), rtol=1e-4)
     with pytest.raises(ConfigError, match="no batches"):
         recalibrate_norms(chip, state, [], lambda c, b, s: s)
+
+
+def test_old_statistics_of_our_norms_count_for_nothing():
+    net = WithNorm(jnp.eye(3, 2), BatchNorm(3, inference=True))
+    stale = net.norm.initial_state().follow(jnp.full(3, 9.0), jnp.full(3, 99.0), 0.0)
+    xs = jax.random.normal(KEY, (2, 8, 2))
+    after = recalibrate_norms(net, stale, list(xs), lambda c, b, s: run(c, b, s)[1])
+    rows = np.concatenate([xs, np.zeros((2, 8, 1))], axis=2)
+    assert_allclose(after.mean, rows.mean(axis=(0, 1)), atol=1e-6)
+    assert_allclose(after.variance()[:2], rows.var(axis=1).mean(axis=0)[:2], rtol=1e-4)
+    assert after.seen is None
 
 
 def test_affine_norms_have_errors_on_their_own_two_numbers():

@@ -200,6 +200,9 @@ def test_what_cannot_be_used_is_refused():
         BiPer(0.0)
     with pytest.raises(ConfigError, match="level"):
         DiscretizeThenNoise(quantise(4), lambda k, w: w, 0.1)
+    for named in ({"level": -0.1}, {"t": -1.0}):
+        with pytest.raises(ConfigError, match=f"{next(iter(named))} is -"):
+            DiscretizeThenNoise(quantise(4), RangeNoise(), **named)
     with pytest.raises(ConfigError, match="expected a function"):
         DiscretizeThenNoise(quantise(4), 3)
     with pytest.raises(ConfigError, match="bits_in"):

@@ -339,6 +339,8 @@ def test_streams_and_levels_that_cannot_be_are_refused(key):
             reservoir_states(chip, us, key=k, level=level)
         with pytest.raises(ConfigError, match=word):
             chip(jnp.zeros((4, 2)), key=k, level=level)
+        with pytest.raises(ConfigError, match=word):
+            chip(jnp.zeros((4, 2)), key=k, level=jnp.asarray(level))
     with pytest.raises(ShapeError, match=r"\(4, 3\).*\(time, 2\)"):
         reservoir_states(chip, np.zeros((2, 4, 3)))
     with pytest.raises(ShapeError, match="at least one"):
@@ -383,6 +385,10 @@ def test_tables_that_cannot_be_are_refused():
     readout = LinearReadout(jnp.ones((2, 3)), jnp.ones(2))
     with pytest.raises(ShapeError, match="fitted to 3"):
         readout.scores(x)
+    with pytest.raises(ConfigError, match="held_out"):
+        fit_ridge(x, x, held_out=np.nan)
+    with pytest.raises(ConfigError, match="batch"):
+        fit_projections(np.eye(3), np.eye(3), 2, batch=0)
     pair = fit_projections(np.eye(3), np.eye(3), 2, num_steps=1)
     with pytest.raises(ShapeError, match="fitted to 3"):
         pair.retrieval(x, x)

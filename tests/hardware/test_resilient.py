@@ -8,7 +8,7 @@ import optax
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from pendula._errors import ConfigError, FitWarning
+from pendula._errors import ConfigError, DataError, FitWarning
 from pendula.hardware import (
     PCM,
     ForecastError,
@@ -106,6 +106,8 @@ def test_weights_are_cut_off_about_their_mean():
     assert_array_equal(new["gain"], w["gain"])
     with pytest.raises(ConfigError, match="above 0"):
         clip_weights(twin, 0.0)
+    with pytest.raises(ConfigError, match="linaer"):
+        clip_weights(twin, kinds=("linaer",))
 
 
 def test_penalty_is_the_range():
@@ -117,6 +119,9 @@ def test_penalty_is_the_range():
     assert (np.asarray(slope) != 0).all()
     with pytest.raises(ConfigError, match="at least"):
         range_penalty(twin, W, -1.0)
+    none = jnp.zeros((1, 2))
+    slope = jax.grad(lambda w: range_penalty(twin, w, 1.0, p=8.0))(none)
+    assert_array_equal(slope, none)
 
 
 def test_runaway_is_told_once():
@@ -161,6 +166,9 @@ def test_forecast_error_of_the_true_field_is_nothing():
     assert float(error(truth, jnp.asarray(ys)).max()) < 1e-4
     away = lambda t, y, u, context: y * 1e6
     assert_array_equal(error(away, jnp.asarray(ys)), np.full(4, 10.0))
+    for bad in ((ys, ts[::-1]), (ys[:0], ts), (ys * np.nan, ts), (ys[:, :1], ts[:1])):
+        with pytest.raises(DataError):
+            ForecastError.of(*bad)
 
 
 @pytest.mark.slow
@@ -187,7 +195,13 @@ def test_hardened_models_forecast_better_on_chips():
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [({"steps": 0}, "steps"), ({"level": -1.0}, "level"), ({"lr": 0.0}, "lr")],
+    [
+        ({"steps": 0}, "steps"),
+        ({"level": -1.0}, "level"),
+        ({"lr": np.nan}, "lr"),
+        ({"clip": 0.0}, "clip"),
+        ({"shortest": 0}, "shortest"),
+    ],
 )
 def test_bad_settings(change, words):
     with pytest.raises(ConfigError, match=words):

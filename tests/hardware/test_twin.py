@@ -11,7 +11,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from pendula._errors import ConfigError, DataError
 from pendula.dynamics import ESNN
-from pendula.hardware import AnalogWarning, RangeNoise, TwinCell, to_analog
+from pendula.hardware import (
+    PCM,
+    AnalogWarning,
+    RangeNoise,
+    TwinCell,
+    Uniform,
+    to_analog,
+)
 from pendula.nn import MLP, Convolution, Layers, Shortcut
 
 
@@ -87,6 +94,26 @@ def test_zero_biases_need_no_devices_and_zero_weights_do_no_harm():
     assert_array_equal(chip.weight, np.zeros((2, 3)))
 
 
+@pytest.mark.parametrize(
+    "options", [{"bias": "shared"}, {"device": RangeNoise(range=2.0)}]
+)
+def test_zeros_have_no_errors_whatever_the_range_is(options):
+    for w, b in ((W, [0.0, 0.0]), (np.zeros((2, 3)), [1.0, -1.0])):
+        chip = to_analog(linear(w, b), **options).sample(KEY, 0.1)
+        zero, other = (chip.bias, chip.weight) if w is W else (chip.weight, chip.bias)
+        assert_array_equal(zero, np.zeros(np.shape(zero)))
+        assert np.ptp(np.asarray(other) - (w if w is W else b)) > 0.0
+
+
+def test_full_scale_is_that_of_the_device_not_of_the_bias_times_its_input():
+    layer = linear(W, [5.0, -9.0])
+    twin = to_analog(layer, RangeNoise(range=2.0), bias=8.0)
+    assert_array_equal(twin.sample(KEY, 0.0).bias, [5.0, -8.0])
+    assert "12.5 % of the weights" in str(twin)
+    assert "eta = 0.05 of the full scale, sigma = 0.1" in str(twin)
+    assert "sigma = at most 0.1 of the largest weight" in str(to_analog(layer))
+
+
 def test_digital_and_own_die_biases():
     layer = linear(W, [1.0, 2.0])
     twin = to_analog(layer, bias="digital")
@@ -94,6 +121,12 @@ def test_digital_and_own_die_biases():
     assert twin.digital == (("bias", "bias"),)
     scales = to_analog(layer, bias="own_die").scales()
     assert float(scales[1][0]) == 1.0
+    two = [layer, linear(W, [1.0, 5.0])]
+    shared = to_analog(two, bias="own_die", die={"*bias": "one"})
+    assert [c.die for c in shared.components][1::2] == ["one", "one"]
+    assert [float(s[0]) for s in shared.scales()[1::2]] == [4.0, 4.0]
+    with pytest.raises(ConfigError, match="biases alone"):
+        to_analog(two, die={"*bias": "one"})
 
 
 def test_keys_belong_to_paths():
@@ -116,6 +149,9 @@ def test_levels_by_kind_and_path_the_later_wins():
     assert_array_equal(chip[0].weight, net[0].weight)
     assert_array_equal(chip[1].bias, net[1].bias)
     assert not np.array_equal(chip[1].weight, net[1].weight)
+    same = twin.sample(KEY, {"[0].weight": 0.0, "[1].*": 0.0})  # as the table has them
+    assert_array_equal(same[0].weight, net[0].weight)
+    assert_array_equal(same[1](X), net[1](X))
     with pytest.raises(ConfigError, match='Did you mean "linear"'):
         twin.sample(KEY, {"lienar": 0.1})
 
@@ -176,6 +212,13 @@ def test_bare_arrays_and_what_stays_digital():
     assert "no shortcut modules found" in str(twin)
 
 
+def test_complex_weights_of_layers_stay_digital():
+    net = [eqx.nn.Linear(2, 2, dtype=jnp.complex64, key=KEY), linear(W)]
+    twin = to_analog(net)
+    assert [c.path for c in twin.components] == ["[1].weight"]
+    assert ("[0].weight", "complex") in twin.digital
+
+
 def test_table_names_every_parameter():
     net = [
         eqx.nn.GRUCell(2, 3, key=KEY),
@@ -212,6 +255,12 @@ def test_shortcuts_have_mirrors():
         assert len(np.unique(error[:, 0])) == rows
         assert_allclose(error.std(), 0.1, rtol=0.1 if rows == 1 else 0.01)
     assert_array_equal(to_analog(channel, where="*").sample(KEY, 0.0)(x), x)
+    for named, want in (
+        ({"unfold": "exact"}, "element"),
+        ({"unfold": "exact", "shortcut": "channel"}, "channel"),
+        ({}, "channel"),
+    ):
+        assert to_analog([channel], **named).model[0].granularity == want
 
 
 def test_arrays_that_were_taken_away_are_left_alone():
@@ -243,8 +292,12 @@ def test_bad_levels():
     for bad in (-0.1, np.nan, "much"):
         with pytest.raises(ConfigError, match="level"):
             twin.sample(KEY, bad)
-    with pytest.warns(AnalogWarning, match="half of the range"):
-        twin.sample(KEY, 0.6)
+    for high in (0.6, np.float64(0.6), jnp.asarray(0.6)):
+        with pytest.warns(AnalogWarning, match="half of the range"):
+            twin.sample(KEY, high)
+    for bad in (-100.0, np.nan):
+        with pytest.raises(ConfigError, match=r"t is .* at least 0"):
+            twin.sample(KEY, t=bad)
 
 
 @pytest.mark.parametrize(
@@ -257,6 +310,10 @@ def test_bad_levels():
         ({"where": "nothing"}, "selects none"),
         ({"unfold": "all"}, "exact, marginal"),
         ({"device": "pcm"}, "expected a device"),
+        ({"shortcut": "chanel"}, 'Did you mean "channel"'),
+        ({"unfold": "exact", "device": PCM()}, "not those of PCM"),
+        ({"unfold": "exact", "device": RangeNoise(Uniform())}, "normal errors"),
+        ({"unfold": "marginal", "device": RangeNoise(range=1.0)}, "normal errors"),
     ],
 )
 def test_bad_options(options, words):

@@ -65,3 +65,8 @@ def test_what_cannot_be_unfolded_is_refused():
         Unfolded(conv, "exact", limit_mb=1e-4)(X)
     with pytest.raises(ConfigError, match="groups or dilation"):
         Unfolded(eqx.nn.Conv2d(2, 4, 3, groups=2, key=KEY), "exact")
+    round_about = eqx.nn.Conv2d(2, 4, 3, padding=1, padding_mode="CIRCULAR", key=KEY)
+    with pytest.raises(ConfigError, match="border"):
+        Unfolded(round_about, "exact")
+    with pytest.raises(ConfigError, match="transposed"):
+        to_analog(eqx.nn.ConvTranspose2d(2, 4, 3, key=KEY), unfold=True)

@@ -15,9 +15,19 @@ def test_page_shows_curves_components_and_the_device(tmp_path):
     twin = to_analog(net, CTT(), bias="digital")
     size = lambda chip, _: jnp.abs(chip.weight).mean()
     found = monte_carlo(twin, size, None, jax.random.key(1), 3, (0.0, 0.1))
-    path = chips_page(tmp_path / "chips.html", twin, {"a <b>": found}, metric="size")
+    fewer = monte_carlo(twin, size, None, jax.random.key(1), 2, (0.0, 0.1))
+    both = {"a <b>": found, "c": fewer}
+    path = chips_page(tmp_path / "chips.html", twin, both, metric="size")
     text = path.read_text(encoding="utf-8")
-    for part in ("<svg", "weight", "Relaxing", "RangeNoise", "a &lt;b&gt;", "Wang2023"):
+    for part in (
+        "<svg",
+        "weight",
+        "Relaxing",
+        "RangeNoise",
+        "a &lt;b&gt;",
+        "Wang2023",
+        "over 2 or 3 chips",
+    ):
         assert part in text
     assert "<script" not in text
     with pytest.raises(ConfigError, match="at least one report"):

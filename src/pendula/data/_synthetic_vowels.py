@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._errors import ConfigError
+from .._checks import not_negative, whole
 from ._vowels import FORMANT_TIMES, Vowels, formant_measures
 
 
@@ -56,17 +56,9 @@ def synthetic_vowels(
 
     ```
     """
-    if talkers < 1 or takes < 1:
-        raise ConfigError(
-            f"synthetic_vowels: {talkers} talkers, {takes} takes; both at least 1."
-        )
-    for name, value in (
-        ("spread", spread),
-        ("drift", drift),
-        ("scale_spread", scale_spread),
-    ):
-        if not (np.isfinite(value) and value >= 0.0):
-            raise ConfigError(f"synthetic_vowels: {name} is {value}; at least 0.")
+    whole(1, "synthetic_vowels", talkers=talkers, takes=takes)
+    sizes = {"spread": spread, "drift": drift, "scale_spread": scale_spread}
+    not_negative("synthetic_vowels", **sizes)
     rng = np.random.default_rng(seed)
     classes, groups = tuple(_FORMANTS), tuple(_SCALES)
     means = np.log(np.asarray(list(_FORMANTS.values())))  # vowel, formant

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._checks import positive
 from .._errors import ConfigError, DataError, ShapeError, nearest
 
 
@@ -60,6 +61,8 @@ class Vowels:
             raise DataError("there are no vowels: the table is empty.")
         if labels.shape != (len(values),):
             raise ShapeError(f"{labels.shape} labels for {len(values)} vowels.")
+        if labels.dtype.kind not in "iu":
+            raise DataError("labels must be whole numbers, indices of the classes.")
         if labels.min() < 0 or labels.max() >= len(self.classes):
             raise DataError(
                 f"labels run from {labels.min()} to {labels.max()}; with "
@@ -211,6 +214,7 @@ def vowel_task(
     some = vowels.select(classes=classes, groups=groups).columns(formant_measures())
     some = some[some.complete & (some.values > 0.0).all(axis=1)]
     names = sorted(set(some.talkers))
+    positive("vowel_task", test_share=test_share)
     count = round(test_share * len(names))
     if not 0 < count < len(names):
         raise ConfigError(
@@ -235,7 +239,7 @@ def standardised(train: Vowels, test: Vowels, *, log: bool = False) -> VowelTask
 
     **Arguments:** `log`: logarithms first, for values above 0.
     **Raises:** `DataError` for parts with other measures or classes, and for tokens
-    that lack a measure.
+    that lack a measure, or its logarithm.
     """
     if (train.measures, train.classes) != (test.measures, test.classes):
         raise DataError(
@@ -249,6 +253,10 @@ def standardised(train: Vowels, test: Vowels, *, log: bool = False) -> VowelTask
             raise DataError(
                 f"vowel {row} lacks a measure; drop those that are not whole."
             )
+    for part in (train, test) if log else ():
+        if not (part.values > 0.0).all():
+            row = int(np.flatnonzero((part.values <= 0.0).any(axis=1))[0])
+            raise DataError(f"vowel {row} holds a value without a logarithm.")
     turn = np.log if log else np.asarray
     x, other = turn(train.values), turn(test.values)
     spread = x.std(axis=0)

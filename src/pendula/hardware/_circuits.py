@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._checks import not_negative, positive
+from .._checks import not_negative, positive, whole
 from .._errors import ConfigError
 from .._registry import register
 from .._source import Source
@@ -135,6 +135,7 @@ class PulseWidth(eqx.Module):
     ) -> None:
         if bits < 2:
             raise ConfigError(f"PulseWidth: bits is {bits}; expected 2 or more.")
+        whole(2, "PulseWidth", bits=bits)
         not_negative("PulseWidth", jitter=jitter)
         if limit is not None:
             positive("PulseWidth", limit=limit)

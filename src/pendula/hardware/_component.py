@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import fnmatch
 from collections.abc import Callable
 from typing import Any
 
@@ -112,7 +113,8 @@ class Component:
     components, of the weight whose rows a bias shares (or of the scale of a batch
     norm); `role` as of a `Piece`; `norm`: which statistics a batch norm uses;
     `of`: leaf whose range an error drawn at the call goes by; `devices`: how many;
-    `level`: its own, where it has one.
+    `level`: its own, where it has one; `out`: which axis after the stack is that of
+    outputs.
     """
 
     path: str
@@ -128,6 +130,7 @@ class Component:
     norm: int | None = None
     of: int | None = None
     level: float | None = None
+    out: int = 0
 
 
 @register_analog(eqx.nn.Linear)
@@ -280,6 +283,13 @@ def name_of(path: Any) -> str:
 def joined(prefix: str, name: str) -> str:
     """The path of an attribute of the module at a path."""
     return name if prefix in ("", "model") else f"{prefix}.{name}"
+
+
+def fits(path: str, pattern: str) -> bool:
+    """Whether a path is the one that is named, or has its wildcards; brackets are those
+    of paths, `layers[0].*`."""
+    plain = pattern.replace("[", "[[]")
+    return fnmatch.fnmatchcase(path, plain) or fnmatch.fnmatchcase(path, pattern)
 
 
 def check_kind(kind: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import fnmatch
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -22,12 +21,14 @@ from ._component import (
     Component,
     Piece,
     check_kind,
+    fits,
     joined,
     name_of,
     paths_of,
     rule_for,
 )
-from ._device import AbstractDevice, RangeNoise
+from ._device import AbstractDevice, AbstractOnBase, RangeNoise
+from ._noise import Gaussian
 from ._norms import NORMS, fold_norms, norms_of, statistics
 from ._twin import AnalogTwin, AnalogWarning, Settings
 from ._unfold import Unfolded
@@ -35,6 +36,7 @@ from ._unfold import Unfolded
 
 Norms = Literal["conv1x1", "affine", "fold", "digital"]
 Biases = Literal["match", "digital", "own_die", "shared"]
+Mirrors = Literal["channel", "element"]
 Where = Callable[[str, Any], bool] | str | Sequence[str] | None
 
 
@@ -47,7 +49,7 @@ def to_analog(
     die: Mapping[str, str] | None = None,
     unfold: bool | str = False,
     batchnorm: str = "conv1x1",
-    shortcut: bool = True,
+    shortcut: bool | str = True,
     bias: str | float = "match",
     bias_rows: int = 1,
     circuits: Any = None,
@@ -69,14 +71,17 @@ def to_analog(
     - `where`: which arrays are devices: a function of path and array, or paths with
       wildcards; all that can be without.
     - `die`: path with wildcards -> name of a die; components of one die share the
-      largest of their ranges. Without, each layer has its own.
+      largest of their ranges, a bias lies where its weights do. Without, each layer has
+      its own.
     - `unfold`: `"exact"` or `"marginal"`, every output place of a convolution has its
-      own copy of the kernel (`True` is `"exact"`).
+      own copy of the kernel (`True` is `"exact"`); for `RangeNoise` of a normal law.
     - `batchnorm`: `"conv1x1"`, devices of their own for the factor
       $\gamma/\sqrt{\sigma^2+\epsilon}$ and the offset; `"fold"`, merged into the layer
       before; `"affine"`, errors on $\gamma$ and $\beta$ themselves, which needs no
       state and is cheaper in training; `"digital"`.
-    - `shortcut`: whether `pendula.nn.Shortcut` modules have errors.
+    - `shortcut`: whether `pendula.nn.Shortcut` modules have errors: those of
+      programming, which a mirror keeps. `"channel"` or `"element"` says for what there
+      is one; without, it is as the module was made, an element where `unfold` is.
     - `bias`: $y = [W\ b/s]\,[x; s]$ with `"match"`, s = range(b) / range(W), for which
       the noise of every output is least; `"shared"`, s = 1, or a number s;
       `"own_die"`; `"digital"`. `bias_rows`: devices that share a bias.
@@ -102,16 +107,19 @@ def to_analog(
     ```
     """
     device = RangeNoise() if device is None else device
-    _check_options(device, batchnorm, bias, bias_rows)
+    _check_options(device, batchnorm, bias, bias_rows, shortcut)
     if batchnorm == "fold":
         model = fold_norms(model, state)
     if unfold:
         mode = "exact" if unfold is True else str(unfold)
         model = _unfolded(model, mode)
+    _check_copies(model, device)
+    if isinstance(shortcut, str) or (shortcut and unfold):
+        model = _mirrored(model, shortcut if isinstance(shortcut, str) else "element")
     if circuits is not None:
         model = with_circuits(model, circuits)
-    walk = _Walk(model, where, batchnorm, shortcut, bias)
-    components = _on_dies(walk.components(), die)
+    walk = _Walk(model, where, batchnorm, bool(shortcut), bias)
+    components = _on_dies(walk.components(), die, bias == "own_die")
     if circuits is not None:
         _check_reached(components)
     if not components:
@@ -122,12 +130,12 @@ def to_analog(
             + (", ".join(path for path, _ in walk.arrays) or "none")
             + "."
         )
-    _check_weights(components, walk.leaves, device)
+    _check_weights(components, walk.leaves)
     norms = batchnorm == "conv1x1" and any(c.norm is not None for c in components)
     running = statistics(model, state) if norms else ()
     number = bias if isinstance(bias, str) and bias != "shared" else 1.0
     number = float(bias) if not isinstance(bias, str) else number
-    return AnalogTwin(
+    twin = AnalogTwin(
         model,
         device,
         running,
@@ -135,6 +143,8 @@ def to_analog(
         tuple(walk.digital),
         Settings(number, bias_rows),
     )
+    _warn_of_equal(twin)
+    return twin
 
 
 class _Walk:
@@ -189,6 +199,13 @@ class _Walk:
             ):
                 continue
             self._piece(path, node, piece, full, placed)
+        chosen = [p.name for p in pieces if p.role in _NORM_ROLES and p.name in placed]
+        if len(chosen) == 1:
+            raise ConfigError(
+                f'of the batch norm at "{path or "model"}" only "{chosen[0]}" is '
+                "selected; its factor and its offset are devices together. Select "
+                'both or none, or take batchnorm="affine".'
+            )
         self._within(path, node)
         self._exact(path, node, type(node).__name__)
 
@@ -206,6 +223,8 @@ class _Walk:
     ) -> None:
         leaf = self.leaves[self.place[full]]
         reason = self._refused(piece, node)
+        if reason is None and not _is_real(leaf):
+            reason = "complex"
         if reason is None and not self.wanted(full, leaf):
             reason = "not selected"
         self.done.add(full)
@@ -236,13 +255,16 @@ class _Walk:
                 (),
                 piece.stack,
                 shape,
-                full if partner is None else self.out[partner].die,
+                full
+                if partner is None or self.bias == "own_die"
+                else self.out[partner].die,
                 _devices(leaf, piece, shape),
                 partner,
                 piece.role,
                 self.norms.get(path or "model") if piece.role in _NORM_ROLES else None,
                 of,
                 piece.level,
+                getattr(type(node), "out_axis", 0),
             )
         )
         if piece.role == "draw":
@@ -263,7 +285,7 @@ class _Walk:
     def _bare(self, path: str, leaf: Any) -> None:
         self.done.add(path)
         chosen = self.wanted(path, leaf) if self.explicit else leaf.ndim >= 2
-        real = np.issubdtype(leaf.dtype, np.floating) or leaf.dtype == "bfloat16"
+        real = _is_real(leaf)
         if not chosen or not real:
             why = "complex" if not real else "fewer than two axes"
             self.digital.append((path, "not selected" if self.explicit else why))
@@ -292,6 +314,10 @@ class _Walk:
 _NORM_ROLES = ("scale", "offset")
 
 
+def _is_real(leaf: Any) -> bool:
+    return np.issubdtype(leaf.dtype, np.floating) or leaf.dtype == "bfloat16"
+
+
 def _below(path: str, step: Any) -> str:
     name = jax.tree_util.keystr(step)
     return (path + name).lstrip(".")
@@ -312,27 +338,34 @@ def _selector(where: Where) -> Callable[[str, Any], bool]:
     if callable(where):
         return where
     patterns = [where] if isinstance(where, str) else list(where)
-    return lambda path, leaf: any(fnmatch.fnmatchcase(path, p) for p in patterns)
+    return lambda path, leaf: any(fits(path, p) for p in patterns)
 
 
 def _on_dies(
-    components: list[Component], die: Mapping[str, str] | None
+    components: list[Component], die: Mapping[str, str] | None, apart: bool
 ) -> list[Component]:
-    """Components with the dies that the user named."""
+    """Components with the dies that the user named; biases lie where their weights do,
+    unless they are `apart`."""
     for pattern, name in (die or {}).items():
-        hit = [c.path for c in components if fnmatch.fnmatchcase(c.path, pattern)]
+        hit = [c.path for c in components if fits(c.path, pattern)]
         if not hit:
             paths = [c.path for c in components]
             raise ConfigError(
                 f'die: no component has the path "{pattern}".{nearest(pattern, paths)}'
                 f" Components: {', '.join(paths)}."
             )
+        moved = [c.path for c in components if apart or c.partner is None]
+        if not set(hit) & set(moved):
+            raise ConfigError(
+                f'die: "{pattern}" names biases alone ("{hit[0]}"), which lie on the '
+                'die of their weights. Name the weights, or take bias="own_die".'
+            )
         components = [
             dataclasses.replace(c, die=name) if c.path in hit else c for c in components
         ]
     return [
         c
-        if c.partner is None
+        if c.partner is None or apart
         else dataclasses.replace(c, die=components[c.partner].die)
         for c in components
     ]
@@ -359,28 +392,46 @@ def _in_stack(c: Component) -> bool:
     return c.kind == "linear" and name != "weight"
 
 
-def _check_weights(
-    components: list[Component], leaves: list[Any], device: AbstractDevice
-) -> None:
-    """Weights must be finite; equal ones have no span."""
+def _check_weights(components: list[Component], leaves: list[Any]) -> None:
+    """Weights must be finite."""
     for c in components:
-        try:
-            w = np.asarray(leaves[c.leaf], np.float32)
-        except jax.errors.TracerArrayConversionError:
-            continue  # within a compiled program
-        if not np.isfinite(w).all():
+        w = _known(leaves[c.leaf])
+        if w is not None and not np.isfinite(w).all():
             raise DataError(
                 f'the weights at "{c.path}" are not finite ({np.sum(~np.isfinite(w))} '
                 f"of {w.size}): they cannot be programmed. Look at the training."
             )
-        flat = c.role == "plain" and w.size > 1 and w.max() == w.min() != 0.0
-        if flat and isinstance(device, RangeNoise) and device.range == "span":
-            warnings.warn(
-                f'all weights at "{c.path}" are equal: they have no span, and 2 max|w| '
-                "is taken for their range.",
-                AnalogWarning,
-                stacklevel=3,
-            )
+
+
+def _warn_of_equal(twin: AnalogTwin) -> None:
+    """Weights that are all equal have no span."""
+    device = twin.device
+    while isinstance(device, AbstractOnBase):
+        device = device.base
+    if not (isinstance(device, RangeNoise) and device.range == "span"):
+        return
+    equal: list[str] = []
+    for c, weights in zip(twin.components, twin.programmed(), strict=True):
+        w = _known(weights)
+        if w is None or c.role == "draw" or w.size == 1:
+            continue
+        if w.max() == w.min() != 0.0:
+            equal.append(f'"{c.path}"')
+    if equal:
+        warnings.warn(
+            f"all weights at {', '.join(equal)} are equal: they have no span, and 2 "
+            "max|w| is taken for their range.",
+            AnalogWarning,
+            stacklevel=3,
+        )
+
+
+def _known(array: Any) -> np.ndarray | None:
+    """Numbers of an array; None within a compiled program."""
+    try:
+        return np.asarray(array, np.float32)
+    except jax.errors.TracerArrayConversionError:
+        return None
 
 
 def _unfolded(model: Any, mode: str) -> Any:
@@ -388,6 +439,10 @@ def _unfolded(model: Any, mode: str) -> Any:
     kinds = (eqx.nn.Conv, Convolution, eqx.nn.ConvTranspose, Unfolded)
 
     def one(node: Any) -> Any:
+        if isinstance(node, eqx.nn.ConvTranspose):
+            raise ConfigError(
+                "a transposed convolution cannot be unfolded: take unfold=False."
+            )
         if isinstance(node, eqx.nn.Conv | Convolution):
             return Unfolded(node, mode)
         return node
@@ -395,8 +450,43 @@ def _unfolded(model: Any, mode: str) -> Any:
     return jax.tree.map(one, model, is_leaf=lambda n: isinstance(n, kinds))
 
 
+def _check_copies(model: Any, device: AbstractDevice) -> None:
+    """Copies of kernels draw normal errors of one size at the call, and nothing else
+    that a device may do."""
+    if (
+        isinstance(device, RangeNoise)
+        and isinstance(device.range, str)
+        and isinstance(device.dist, Gaussian)
+    ):
+        return
+    kind = lambda n: isinstance(n, Unfolded)
+    if any(map(kind, jax.tree.leaves(model, is_leaf=kind))):
+        raise ConfigError(
+            "kernels with a copy for every place have normal errors in proportion to "
+            f"their range, not those of {type(device).__name__} as it is given. Take "
+            'RangeNoise() with "span" or "symmetric", or unfold=False.'
+        )
+
+
+def _mirrored(model: Any, granularity: str) -> Any:
+    """Shortcuts with one mirror for each channel, or for each element."""
+    kind = lambda n: isinstance(n, Shortcut)
+
+    def one(node: Any) -> Any:
+        if not kind(node):
+            return node
+        made = Shortcut(granularity, node.axis)
+        return eqx.tree_at(lambda s: s.error, made, node.error)
+
+    return jax.tree.map(one, model, is_leaf=kind)
+
+
 def _check_options(
-    device: Any, batchnorm: str, bias: str | float, bias_rows: int
+    device: Any,
+    batchnorm: str,
+    bias: str | float,
+    bias_rows: int,
+    shortcut: bool | str,
 ) -> None:
     if not isinstance(device, AbstractDevice):
         raise ConfigError(
@@ -405,6 +495,7 @@ def _check_options(
     for name, value, known in (
         ("batchnorm", batchnorm, get_args(Norms)),
         ("bias", bias, get_args(Biases)),
+        ("shortcut", shortcut, get_args(Mirrors)),
     ):
         if isinstance(value, str):
             choice(name, value, known)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._checks import positive
+from .._checks import positive, whole
 from .._errors import ConfigError
 from .._registry import register
 from .._source import Source
@@ -74,6 +74,8 @@ class Quantised(eqx.Module):
                     f"Quantised: {name} is {bits}; expected 2 or more, or None for an "
                     "exact converter."
                 )
+            if bits is not None:
+                whole(2, "Quantised", **{name: bits})
         for name, r in (("range_in", range_in), ("range_out", range_out)):
             if r is not None:
                 positive("Quantised", **{name: r})

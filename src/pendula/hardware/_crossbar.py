@@ -206,7 +206,9 @@ def spectral_radius(matrix: Float[Array, "n n"] | np.ndarray) -> float:
 
 def check_level(level: Number, key: PRNGKeyArray | None, what: str) -> None:
     """Refuse a level of read noise that cannot be; traced ones pass."""
-    if not isinstance(level, int | float | np.floating):
+    try:
+        level = float(level)
+    except jax.errors.ConcretizationTypeError:
         return
     if not (math.isfinite(level) and level >= 0.0):
         raise ConfigError(

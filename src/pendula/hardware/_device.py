@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._errors import ConfigError, nearest
 from .._registry import register
-from ._noise import AbstractNoise, Gaussian, as_noise
+from ._noise import AbstractNoise, Gaussian, NoiseLevel, as_noise
 
 
 Scalar = float | Float[Array, ""]
@@ -177,14 +177,18 @@ class RangeNoise(AbstractDevice):
     ) -> Float[Array, "..."]:
         wide = in_float32(w)
         sigma = self.sigma(wide, level, scale=scale)
-        held = self.clipped(wide)
+        held = self.clipped(wide, self.scale(wide) if scale is None else scale)
         return (held + sigma * self.dist(key, w.shape, wide.dtype)).astype(w.dtype)
 
-    def clipped(self, w: Float[Array, "..."]) -> Float[Array, "..."]:
-        """The weights within the full scale of the hardware."""
+    def clipped(
+        self, w: Float[Array, "..."], scale: Float[Array, "..."]
+    ) -> Float[Array, "..."]:
+        """The weights within the full scale of the hardware; that of a bias is as many
+        times larger as the input that it is multiplied with."""
         if isinstance(self.range, str):
             return w
-        return jnp.clip(w, -0.5 * self.range, 0.5 * self.range)
+        top = jnp.broadcast_to(0.5 * in_float32(scale), w.shape).astype(w.dtype)
+        return jnp.clip(w, -top, top)
 
     def sigma(
         self,
@@ -199,3 +203,16 @@ class RangeNoise(AbstractDevice):
 
     def mirror_scale(self) -> float:
         return 1.0
+
+    def conventions(self) -> str:
+        """The default level as it is said here and elsewhere."""
+        level = NoiseLevel(self.default_level)
+        if self.range == "symmetric":
+            return str(level)
+        if isinstance(self.range, str):  # a span is at most 2 max|w|
+            return (
+                f"eta = {level.eta:g} of the range, sigma = at most {level.wmax:g} of "
+                "the largest weight"
+            )
+        sigma = level.eta * self.range
+        return f"eta = {level.eta:g} of the full scale, sigma = {sigma:g}"

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from .._checks import not_negative, whole
 from .._errors import ConfigError, FitWarning, Status
 from .._types import AnyArray
 from ..data import ShuffledBatches
@@ -60,6 +61,7 @@ class FittedEquilibrium:
         """Logits `"sample class"` at the free fixed points. **Warns:** `FitWarning`
         with the largest residual where some did not settle."""
         xs = as_table(xs, "samples", self.net.sizes[0])
+        whole(1, batch=batch, steps=steps)
         parts, late, worst, limit = [], 0, 0.0, jnp.asarray(tol)
         for begin in range(0, len(xs), batch):
             cut = np.asarray(xs[begin : begin + batch], np.float32)
@@ -77,7 +79,8 @@ class FittedEquilibrium:
 
     def score(self, xs: AnyArray, labels: AnyArray) -> float:
         """Share of the samples that are given their class."""
-        return float(np.mean(self.logits(xs).argmax(axis=1) == np.asarray(labels)))
+        wanted = check_labels(labels, len(xs), self.net.readout_bias.size)
+        return float(np.mean(self.logits(xs).argmax(axis=1) == wanted))
 
     def summary(self) -> str:
         """What came out, in two sentences."""
@@ -137,6 +140,7 @@ def fit_equilibrium(
     xs = as_table(xs, "samples", net.sizes[0]).astype(np.float32)
     labels = check_labels(labels, len(xs), net.readout_bias.size)
     _check_counts(epochs, batch, len(xs))
+    not_negative(homeostatic=homeostatic)
     rule = Nudged() if rule is None else rule
     batches = ShuffledBatches((xs, labels), batch, seed)
     count = batches.per_epoch * epochs
@@ -199,3 +203,4 @@ def _check_counts(epochs: int, batch: int, samples: int) -> None:
             f"epochs {epochs} and batches of {batch} from {samples} samples; expected "
             "at least one epoch, and batches of 1 to all samples."
         )
+    whole(1, epochs=epochs, batch=batch)

@@ -13,7 +13,7 @@ import lineax as lx
 import optax
 from jaxtyping import Array, Complex, Float, Int, PRNGKeyArray
 
-from .._checks import at_least
+from .._checks import not_negative, positive, whole
 from .._errors import ConfigError, Status
 from ._equilibrium_net import EquilibriumNet, Neurons, Relaxed, largest, verdict
 from ._homeostasis import homeostasis
@@ -130,7 +130,11 @@ class Nudged(AbstractRule):
                 "complex nudges come in conjugate pairs."
             )
         counts = {"steps": steps, "nudged_steps": nudged_steps, "average": average}
-        at_least(1, "Nudged", **counts)
+        whole(1, "Nudged", **counts)
+        not_negative("Nudged", tol=tol)
+        positive("Nudged", rate=rate)
+        if noise is not None:
+            not_negative("Nudged", noise=noise)
         self.beta, self.tol = jnp.asarray(beta, float), jnp.asarray(tol, float)
         self.rate = jnp.asarray(rate, float)
         self.noise = None if noise is None else jnp.asarray(noise, float)
@@ -283,6 +287,7 @@ class Oscillating(AbstractRule):
                 f"Oscillating: period {period}, inner {inner}, cycles {cycles}; "
                 "expected at least 3 strengths a turn, 1 step at each and 2 turns."
             )
+        not_negative("Oscillating", tol=tol)
         self.beta, self.tol = jnp.asarray(beta, float), jnp.asarray(tol, float)
         self.period, self.inner, self.cycles = period, inner, cycles
 
@@ -366,6 +371,9 @@ class Implicit(AbstractRule):
         tol: float = 1e-5,
         rate: float = 1.0,
     ) -> None:
+        whole(1, "Implicit", steps=steps)
+        not_negative("Implicit", tol=tol)
+        positive("Implicit", rate=rate)
         self.solver = lx.LU() if solver is None else solver
         self.tol, self.rate = jnp.asarray(tol, float), jnp.asarray(rate, float)
         self.steps = steps

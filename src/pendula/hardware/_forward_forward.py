@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,8 +16,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, PRNGKeyArray
 
-from .._checks import choice, fields_at_least, positive
-from .._errors import ConfigError
+from .._checks import choice, fields_whole, not_negative, positive, whole
 from .._precision import to_device
 from .._tree import digest, split_trainable
 from ..data import ShuffledBatches
@@ -82,10 +80,9 @@ class ForwardForwardConfig:
     """Of the order of the samples, the wrong labels and the noise."""
 
     def __post_init__(self) -> None:
-        fields_at_least(self, epochs=0, batch=1, directions=1)
+        fields_whole(self, epochs=0, batch=1, directions=1)
         positive(lr=self.lr, theta=self.theta, epsilon=self.epsilon)
-        if not (math.isfinite(self.drift) and self.drift >= 0.0):
-            raise ConfigError(f"drift is {self.drift}; a time must be at least 0.")
+        not_negative(drift=self.drift)
         local_loss(self.loss)
         choice("update", self.update, get_args(Update))
 
@@ -115,6 +112,7 @@ class FittedLocal:
     def scores(self, xs: Any, *, batch: int = 500) -> np.ndarray:
         """How well each label fits each sample: `"sample in"` to `"sample class"`."""
         xs = _samples(self.net, xs)
+        whole(1, batch=batch)
         key = jax.random.fold_in(jax.random.key(self.config.seed), 2)
         found = []
         with boundary(self.net):
@@ -132,7 +130,8 @@ class FittedLocal:
 
     def accuracy(self, xs: Any, labels: Any) -> float:
         """Share of the samples that are given their label."""
-        return float(np.mean(self.predict(xs) == np.asarray(labels)))
+        wanted = check_labels(labels, len(xs), self.net.classes)
+        return float(np.mean(self.predict(xs) == wanted))
 
     def save(self, path: str | Path) -> None:
         """Write one safetensors file. **Raises:** `CheckpointError`, for a system that

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
+from .._checks import whole
 from .._errors import ConfigError
 from .._source import Source
 
@@ -54,6 +55,7 @@ class ForwardOnly(eqx.Module):
                 f"ForwardOnly: directions is {directions}, epsilon {epsilon}; at least "
                 "1 direction and a step above 0 are needed."
             )
+        whole(1, "ForwardOnly", directions=directions)
         self.directions, self.epsilon = directions, jnp.asarray(float(epsilon))
 
     def __call__(

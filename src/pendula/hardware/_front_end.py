@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._checks import at_least
+from .._checks import positive, whole
 from .._errors import ConfigError, DataError, ShapeError
 from .._registry import register
 from .._source import Source
@@ -72,7 +72,7 @@ class FrontEndCoder(eqx.Module):
         width: int = 64,
         key: PRNGKeyArray,
     ) -> None:
-        at_least(1, "FrontEndCoder", channels=channels, latent=latent, width=width)
+        whole(1, "FrontEndCoder", channels=channels, latent=latent, width=width)
         if len(shape) != 3 or min(shape) < 1:
             raise ConfigError(
                 f"FrontEndCoder: shape is {shape}; expected height, width and channels "
@@ -129,7 +129,7 @@ def encoder_cost(coder: FrontEndCoder, bits: int | Any = 6) -> EncoderCost:
 
     ```
     """
-    bits = bits if isinstance(bits, int) else int(bits.bits)
+    bits = whole(1, "encoder_cost", bits=getattr(bits, "bits", bits))
     filters, squeeze = coder.filters, coder.squeeze
     flat, outputs = squeeze.sizes
     places = flat // filters.weight.shape[-1]
@@ -218,6 +218,8 @@ def fit_encoder(
             f"epochs {epochs} and batches of {batch} from {len(pictures)} pictures; "
             "expected at least one epoch, and batches of 1 to all pictures."
         )
+    whole(1, "fit_encoder", epochs=epochs, batch=batch)
+    positive("fit_encoder", lr=lr)
     batches = ShuffledBatches((pictures,), batch, seed)
     num_steps = batches.per_epoch * epochs
     transform = adam_cosine(lr, num_steps)
@@ -229,9 +231,9 @@ def fit_encoder(
 
     key = jax.random.fold_in(jax.random.key(seed), 1)
     weights, rest = eqx.partition(coder, eqx.is_inexact_array)
-    whole = lambda w, batch, key: loss(eqx.combine(w, rest), batch[0], key)
+    of_weights = lambda w, batch, key: loss(eqx.combine(w, rest), batch[0], key)
     state = TrainState.start(weights, init_opt(transform, weights), key)
-    step = gradient_step(whole, transform)
+    step = gradient_step(of_weights, transform)
     state, reason = run(step, state, batches, num_steps=num_steps)
     seconds = time.perf_counter() - began
     return FittedEncoder(eqx.combine(state.params, rest), code, seconds, reason)

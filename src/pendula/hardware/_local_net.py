@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from .._checks import choice, positive
+from .._checks import choice, positive, whole
 from .._errors import ConfigError
 from .._registry import register
 from .._source import Source
@@ -337,6 +337,7 @@ def update_cost(
     """
     known = ("gradient", "forward", "backpropagation")
     choice("update", update, known)
+    whole(1, "update_cost", batch=batch, directions=directions)
     digital = physical = 0
     both = 1 if update == "backpropagation" else 2  # right and wrong label
     for index, layer in enumerate(net.layers):

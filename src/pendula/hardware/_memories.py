@@ -19,6 +19,7 @@ from ._pairs import AbstractPair, check_split
 
 DAY = 86400.0
 """Seconds of a day."""
+_FIRST, _PULSE = 20.0, 250e-9  # seconds until the first read, and of a read
 
 
 @register("device", "pcm")
@@ -72,8 +73,26 @@ class PCM(AbstractPair):
     def cell_sigma(
         self, g: Float[Array, "..."], level: Float[Array, ""]
     ) -> Float[Array, "..."]:
+        written = self._written(g, level)
+        if not self.read:
+            return written
+        share, since = self._reading(g, jnp.zeros((), g.dtype))
+        return jnp.hypot(written, level * g * share * since)
+
+    def _written(
+        self, g: Float[Array, "..."], level: Float[Array, ""]
+    ) -> Float[Array, "..."]:
+        """Standard deviation of programming."""
         micro = 0.26348 + 1.9650 * g - 1.1731 * g * g
         return level * jnp.maximum(micro, 0.0) / 25.0
+
+    def _reading(
+        self, g: Float[Array, "..."], t: Float[Array, ""]
+    ) -> tuple[Float[Array, "..."], Float[Array, ""]]:
+        """Q, and what it grows by until a time: their product is the standard
+        deviation of a reading as a share of what is read."""
+        share = jnp.minimum(0.0088 / jnp.maximum(g**0.65, 1e-3), 0.2)
+        return share, jnp.sqrt(jnp.log((t + _FIRST + _PULSE) / (2.0 * _PULSE)))
 
     def cell(
         self,
@@ -84,17 +103,15 @@ class PCM(AbstractPair):
     ) -> Float[Array, "..."]:
         keys = jax.random.split(key, 3)
         unit = lambda k: jax.random.normal(k, g.shape, g.dtype)
-        made = jnp.maximum(g + self.cell_sigma(g, level) * unit(keys[0]), 0.0)
+        made = jnp.maximum(g + self._written(g, level) * unit(keys[0]), 0.0)
         log_g = jnp.log(jnp.maximum(g, 1e-6))
         mean = jnp.clip(0.0244 - 0.0155 * log_g, 0.049, 0.1)
         spread = jnp.clip(-0.0125 * log_g - 0.0059, 0.008, 0.045)
         nu = jnp.abs(mean + spread * unit(keys[1]))
-        first, pulse = 20.0, 250e-9
-        made = made * ((t + first) / first) ** (-nu)
+        made = made * ((t + _FIRST) / _FIRST) ** (-nu)
         if not self.read:
             return made
-        share = jnp.minimum(0.0088 / jnp.maximum(g**0.65, 1e-3), 0.2)
-        since = jnp.sqrt(jnp.log((t + first + pulse) / (2.0 * pulse)))
+        share, since = self._reading(g, t)
         read = level * made * share * since * unit(keys[2])
         return jnp.maximum(made + read, 0.0)
 
@@ -223,7 +240,8 @@ class SONOS(AbstractPair):
     def cell_sigma(
         self, g: Float[Array, "..."], level: Float[Array, ""]
     ) -> Float[Array, "..."]:
-        return level * self._law(g, 19.887, 176.31)
+        read = self._law(g, 12.580, 215.37) if self.read else jnp.zeros_like(g)
+        return level * jnp.hypot(self._law(g, 19.887, 176.31), read)
 
     def cell(
         self,

@@ -12,11 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._checks import at_least
+from .._checks import whole
 from .._errors import ConfigError, DataError, ShapeError
 from ._device import Scalar
 from ._noise_report import NoiseReport
-from ._twin import AnalogTwin, checked, levels_of
+from ._twin import AnalogTwin, checked, levels_of, moment
 from ._unfold import Unfolded
 
 
@@ -78,7 +78,7 @@ def monte_carlo(
     width = _width(chunk)
     keys = jax.vmap(lambda j: jax.random.fold_in(key, j))(jnp.arange(n))
     program = functools.partial(_chips, metric, batch_size, size, width)
-    t = jnp.asarray(0.0 if t is None else t, jnp.float32)
+    t = jnp.asarray(0.0 if t is None else moment(t), jnp.float32)
     values = []
     for level in table:
         found = np.asarray(program(twin, data, keys, level, t))
@@ -185,7 +185,14 @@ def _plain(level: Any) -> Any:
 
 def _samples(data: Any) -> int | None:
     """How many samples there are; None for data that have none."""
-    sizes = {x.shape[0] if x.ndim else 0 for x in jax.tree.leaves(data)}
+    leaves = jax.tree.leaves(data)
+    for x in leaves:
+        if not isinstance(x, np.ndarray | np.generic | jax.Array):
+            raise DataError(
+                f"data holds a {type(x).__name__}; expected a pytree of arrays. Turn "
+                "lists of numbers into arrays."
+            )
+    sizes = {x.shape[0] if x.ndim else 0 for x in leaves}
     if not sizes:
         return None
     if len(sizes) > 1 or 0 in sizes:
@@ -210,10 +217,11 @@ def _check(metric: Any, n: int, chunk: Any, batch_size: int | None) -> None:
         )
     if n < 1:
         raise ConfigError(f"n is {n}; there must be at least one chip.")
+    whole(1, n=n)
     if not (chunk == "auto" or (isinstance(chunk, int) and chunk >= 1)):
         raise ConfigError(f'chunk is {chunk!r}; expected "auto" or at least 1.')
     if batch_size is not None:
-        at_least(1, batch_size=batch_size)
+        whole(1, batch_size=batch_size)
 
 
 def is_right(

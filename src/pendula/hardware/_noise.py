@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
+from .._checks import positive
 from .._errors import ConfigError
 
 
@@ -123,8 +124,7 @@ class Truncated(AbstractNoise):
     """Where the law is cut, in standard deviations of the uncut one."""
 
     def __check_init__(self) -> None:
-        if not self.k > 0.0:
-            raise ConfigError(f"Truncated: k is {self.k}; it must be above 0.")
+        positive("Truncated", k=self.k)
 
     def __call__(self, key: PRNGKeyArray, shape: tuple[int, ...], dtype: Any) -> Array:
         draws = jax.random.truncated_normal(key, -self.k, self.k, shape, dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from .._errors import ConfigError
-from ..nn import NORM_FLOOR, BatchNorm
+from ..nn import NORM_FLOOR, BatchNorm, NormState
 
 
 NORMS = (eqx.nn.BatchNorm, BatchNorm)
@@ -146,3 +147,23 @@ def _with_bias(conv: eqx.nn.Conv) -> eqx.nn.Conv:
         dtype=conv.weight.dtype,
         key=jax.random.key(0),
     )
+
+
+def of_states(change: Callable[[NormState], NormState], state: Any) -> Any:
+    """A state with changed running statistics of our norms."""
+    mine = lambda node: isinstance(node, NormState)
+    one = lambda node: change(node) if isinstance(node, NormState) else node
+    return jax.tree.map(one, state, is_leaf=mine)  # a copy: Equinox' serves once only
+
+
+def forgotten(model: Any, state: Any) -> Any:
+    """A state whose norms take the next batch as their first."""
+    state = of_states(NormState.anew, state)
+    for _, norm in norms_of(model):
+        if isinstance(norm, eqx.nn.BatchNorm) and norm.mode == "ema":
+            state = state.set(norm.ema_first_time_index, jnp.asarray(True))
+        elif isinstance(norm, eqx.nn.BatchNorm):
+            for index in (norm.batch_counter, norm.batch_state_index):
+                none = jax.tree.map(jnp.zeros_like, state.get(index))
+                state = state.set(index, none)
+    return state

@@ -13,7 +13,8 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
-from .._errors import ConfigError, ShapeError
+from .._checks import fields_whole, not_negative, positive, whole
+from .._errors import DataError, ShapeError
 from .._tree import split_trainable
 from ..solve import RK4, AbstractScheme, rollout_steps
 from ..train import (
@@ -27,7 +28,7 @@ from ..train import (
     gradient_step,
     run as train_run,
 )
-from ._resilient import clip_weights, hardware_aware
+from ._resilient import RangeWatch, clip_weights, hardware_aware
 from ._twin import AnalogTwin
 
 
@@ -83,13 +84,22 @@ class ForecastError(eqx.Module):
     ) -> ForecastError:
         """For trajectories `"traj time dim"` at common times `"time"`.
 
-        **Raises:** `ShapeError` where they do not fit."""
+        **Raises:** `ShapeError` where they do not fit, `DataError` for none, numbers
+        that are not finite and times that do not increase."""
         ys, ts = np.asarray(ys), np.asarray(ts, np.float64)
         if ys.ndim != 3 or ts.shape != (ys.shape[1],):
             raise ShapeError(
                 f"trajectories {ys.shape} at times {ts.shape}; expected "
                 '"traj time dim" and "time".'
             )
+        if not ys.size or not np.isfinite(ys).all():
+            raise DataError(
+                f"trajectories {ys.shape} are empty, or hold a number that is not "
+                "finite. Give whole ones."
+            )
+        if len(ts) < 2 or not (np.diff(ts) > 0).all():
+            raise DataError("times must be at least two, and increase. Sort them.")
+        whole(1, "ForecastError", substeps=substeps)
         spread = ys.reshape(-1, ys.shape[2]).std(axis=0)
         scale = jnp.asarray(np.where(spread > 0, spread, 1.0), ys.dtype)
         dts = jnp.asarray(np.diff(ts), ys.dtype)
@@ -149,16 +159,12 @@ class HardenConfig:
     """Of batches and noise."""
 
     def __post_init__(self) -> None:
-        for name in ("samples", "steps", "batch", "substeps"):
-            if getattr(self, name) < 1:
-                raise ConfigError(
-                    f"HardenConfig: {name} is {getattr(self, name)}; at least 1."
-                )
-        if self.level < 0.0 or self.lr <= 0.0:
-            raise ConfigError(
-                f"HardenConfig: level is {self.level}, lr {self.lr}; the level is at "
-                "least 0, the rate above it."
-            )
+        counts = dict.fromkeys(("samples", "steps", "batch", "substeps"), 1)
+        fields_whole(self, "HardenConfig", **counts, shortest=2, longest=2)
+        not_negative("HardenConfig", level=self.level)
+        positive("HardenConfig", lr=self.lr)
+        if self.clip is not None:
+            positive("HardenConfig", clip=self.clip)
 
 
 def harden(
@@ -186,7 +192,8 @@ def harden(
     - `config`; `field`: gives the vector field of a model; `scheme`.
 
     **Returns:** the model with other weights.
-    **Raises:** `ShapeError`, `ConfigError`.
+    **Raises:** `ShapeError`, `DataError`, `ConfigError`. **Warns:** `FitWarning` where
+    a range runs away (`RangeWatch`).
     **Source:** Wang 2023, algorithm 1 (HA-SGD); on forecasts: ours.
     """
     config = HardenConfig() if config is None else config
@@ -235,6 +242,7 @@ def harden(
         step,
         state,
         batches,
+        [RangeWatch(twin)],
         num_steps=config.steps,
         log_every=max(1, config.steps // 10),
     )

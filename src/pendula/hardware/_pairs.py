@@ -83,6 +83,7 @@ class AbstractPair(AbstractDevice):
         *,
         scale: Float[Array, "..."] | None = None,
     ) -> Float[Array, "..."]:
+        """Of both cells, before they are cut off at conductance 0."""
         scale = self.scale(w) if scale is None else scale
         plus, minus = self.targets(w, scale)
         level = number(level, w)
@@ -93,8 +94,8 @@ class AbstractPair(AbstractDevice):
     def cell_sigma(
         self, g: Float[Array, "..."], level: Float[Array, ""]
     ) -> Float[Array, "..."]:
-        """Standard deviation of a cell just after programming, before it is cut off at
-        conductance 0."""
+        """Standard deviation of a cell just after programming, with its first reading
+        where that has noise, before it is cut off at conductance 0."""
 
 
 def _inverse(x: Float[Array, "..."]) -> Float[Array, "..."]:

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from .._checks import positive
 from .._errors import ConfigError, ShapeError
 from .._registry import register
 from .._source import Source
@@ -126,6 +127,7 @@ def fit_model(
             f"fit_model: {len(inputs)} samples, num_steps {num_steps}, batch {batch}; "
             "at least 10 samples and 1 of the others are needed. Measure more."
         )
+    positive("fit_model", lr=lr)
     draw, first, loop, order = jax.random.split(key, 4)
     outs = measure(layer, inputs, params, key=draw)
     joined = _joined(layer, np.asarray(inputs, outs.dtype), params)

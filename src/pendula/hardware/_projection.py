@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from .._checks import positive, whole
 from .._errors import ConfigError, ShapeError
 from .._registry import register
 from .._source import Source
@@ -133,6 +134,9 @@ def fit_projections(
             f"fit_projections: size {size}, temperature {temperature}, {n} pairs; "
             "expected size of at least 1, a temperature above 0 and 2 pairs or more."
         )
+    whole(2, "fit_projections", batch=batch)
+    whole(0, "fit_projections", num_steps=num_steps)
+    positive("fit_projections", lr=lr)
     key = jax.random.key(0) if key is None else key
     scaled, params, back = [], [], []
     for k, table in enumerate(tables):

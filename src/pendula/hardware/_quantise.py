@@ -15,6 +15,7 @@ from .._checks import positive
 from .._errors import ConfigError, nearest
 from ._component import name_of
 from ._device import AbstractDevice
+from ._twin import checked, moment
 
 
 Per = Literal["tensor", "channel"]
@@ -220,7 +221,8 @@ class DiscretizeThenNoise(eqx.Module):
       seconds, or any `noise(key, w)`. The range of a device is that of Q(w).
     - `level`: eta of a device, its own without.
 
-    **Raises:** `ConfigError` for a level without a device.
+    **Raises:** `ConfigError` for a level without a device, and for a level or a time
+    that is negative.
 
     ```python
     >>> import jax, jax.numpy as jnp
@@ -255,11 +257,12 @@ class DiscretizeThenNoise(eqx.Module):
                 "DiscretizeThenNoise: a level goes with a device; a function (key, w) "
                 "knows its own. Leave level out."
             )
+        eta: Any = level
         if device:
-            level = noise.default_level if level is None else level
+            eta = checked(noise.default_level if level is None else level)
         self.code, self.noise = code, noise
-        self.level = None if level is None else jnp.asarray(level, float)
-        self.t = jnp.asarray(t, float)
+        self.level = None if eta is None else jnp.asarray(eta, float)
+        self.t = jnp.asarray(moment(t), float)
 
     def __call__(self, w: Weights, *, key: PRNGKeyArray) -> Weights:
         """The weights as they are read."""

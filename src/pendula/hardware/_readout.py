@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from .._checks import positive, whole
 from .._errors import ConfigError, DataError, ShapeError
 from .._precision import precision
 from .._registry import register
@@ -112,9 +113,11 @@ def fit_ridge(
     x, y = as_table(features, "features"), as_table(targets, "targets")
     if len(x) != len(y):
         raise ShapeError(f"{len(x)} samples of features, {len(y)} of targets.")
-    tried = [ridge] if isinstance(ridge, int | float) else list(ridge)
+    tried = [float(r) for r in np.atleast_1d(ridge)]
     if not tried or any(not (np.isfinite(r) and r >= 0.0) for r in tried):
         raise ConfigError(f"ridge is {ridge}; expected finite numbers of at least 0.")
+    if not 0.0 <= held_out < 1.0:
+        raise ConfigError(f"held_out is {held_out}; a share lies in [0, 1).")
     best = np.zeros(y.shape[1], int)
     if len(tried) > 1:
         cut = len(x) - max(1, round(held_out * len(x)))
@@ -216,6 +219,8 @@ def fit_softmax(
     """
     if not (np.isfinite(decay) and decay >= 0.0):
         raise ConfigError(f"decay is {decay}; it must be finite and at least 0.")
+    whole(1, num_steps=num_steps)
+    positive(lr=lr)
     table, marks = _classified(features, labels, classes)
     middle, spread = table.mean(axis=0), table.std(axis=0)
     spread = np.where(spread > 0.0, spread, 1.0)

@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._errors import ConfigError, nearest
+from .._checks import choice, not_negative
+from .._errors import ConfigError
 from .._registry import register
 from .._source import Source
 from ._device import (
@@ -188,8 +189,9 @@ class GlobalDriftCompensation(AbstractOnBase):
     One-hot inputs read out the weights themselves, so that alpha is the ratio of their
     mean sizes.
 
-    **Arguments:** `base`; `per`: `"layer"`, one number, or `"column"`, one an output
-    (first axis of a weight); `t_first`: seconds after programming of the first reading.
+    **Arguments:** `base`; `per`: `"layer"`, one number a layer, or `"column"`, one an
+    output (first axis of a weight, after those of layers, which `scale` keeps);
+    `t_first`: seconds after programming of the first reading.
     **Raises:** `ConfigError`.
     **Source:** Joshi et al. 2020, Nature Communications 11, 2473.
 
@@ -217,12 +219,8 @@ class GlobalDriftCompensation(AbstractOnBase):
     def __init__(
         self, base: AbstractDevice, per: str = "layer", t_first: float = 0.0
     ) -> None:
-        if per not in ("layer", "column"):
-            known = ("layer", "column")
-            raise ConfigError(
-                f'GlobalDriftCompensation: per "{per}" is unknown.'
-                f"{nearest(per, known)} Allowed: layer, column."
-            )
+        choice("per", per, ("layer", "column"), "GlobalDriftCompensation")
+        not_negative("GlobalDriftCompensation", t_first=t_first)
         self.base, self.per, self.t_first = base, per, float(t_first)
         self.default_level = base.default_level
 
@@ -237,7 +235,9 @@ class GlobalDriftCompensation(AbstractOnBase):
     ) -> Float[Array, "..."]:
         first = self.base.program(key, w, level, self.t_first, scale=scale)
         later = self.base.program(key, w, level, t, scale=scale)
-        keep = 1 if self.per == "column" and w.ndim > 1 else 0
+        kept = () if scale is None else scale.shape
+        stack = next((k for k, n in enumerate(kept) if n == 1), len(kept))
+        keep = stack + (self.per == "column" and w.ndim > stack + 1)
         axes = tuple(range(keep, w.ndim))
         size = lambda v: jnp.mean(jnp.abs(in_float32(v)), axes, keepdims=True)
         before, after = size(first), size(later)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._checks import at_least, choice
+from .._checks import at_least, choice, whole
 from .._errors import ConfigError, DataError, ShapeError
 from .._registry import register
 from .._source import Source
@@ -95,6 +95,12 @@ class AbstractReservoir(Fixed):
         return jax.lax.scan(one, self.start(), (driven, second))[1]
 
 
+def _check_finite(where: str, bias: float) -> None:
+    """A bias may have any sign."""
+    if not np.isfinite(bias):
+        raise ConfigError(f"{where}: bias is {bias}; it must be finite.")
+
+
 def _crossbars(
     in_size: int,
     size: int,
@@ -109,6 +115,7 @@ def _crossbars(
             f"a reservoir of {size} neurons and {in_size} channels: both must be at "
             "least 1."
         )
+    whole(1, in_size=in_size, size=size)
     first, second = jax.random.split(key)
     inputs = Crossbar.draw(in_size + 1, size, scale=gain, pairs=pairs, key=first)
     recurrent = Crossbar.draw(size, size, pairs=pairs, key=second)
@@ -191,6 +198,7 @@ class EchoState(AbstractReservoir):
             raise ConfigError(
                 f"EchoState: leak is {leak}; it must be above 0 and at most 1."
             )
+        _check_finite("EchoState", bias)
         arrays = _crossbars(in_size, size, gain, radius, pairs, key)
         return cls(*arrays, jnp.asarray(bias), jnp.asarray(leak), activation)
 
@@ -274,6 +282,7 @@ class LiquidStateMachine(AbstractReservoir):
                 f"LiquidStateMachine: trace is {trace} samples; it must be finite and "
                 "at least 0."
             )
+        _check_finite("LiquidStateMachine", bias)
         arrays = _crossbars(in_size, size, gain, radius, pairs, key)
         numbers = jnp.asarray(bias), neuron or LIF.of(), jnp.asarray(trace)
         return cls(*arrays, *numbers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import warnings
 from collections.abc import Callable, Sequence
@@ -14,12 +15,13 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._checks import positive
+from .._checks import at_least, not_negative, positive
 from .._errors import ConfigError, FitWarning
 from ..train import AbstractCallback, Smoothed, TrainState, ramp
-from ._component import Component
+from ._component import Component, check_kind
 from ._convert import to_analog
 from ._device import AbstractDevice
+from ._norms import forgotten, of_states
 from ._twin import AnalogTwin
 
 
@@ -115,15 +117,20 @@ def ha_sgd(
 
     ```
     """
+    if not isinstance(device, AbstractDevice | AnalogTwin):
+        raise ConfigError(
+            f"ha_sgd: device is {device!r}; expected a device such as RangeNoise(), or "
+            "the twin of a model."
+        )
     options = {"antithetic": antithetic, "mix": mix}
 
     def valued(params: Any, key: PRNGKeyArray, *batch: Any, **named: Any) -> Any:
-        twin = device
-        if isinstance(device, AbstractDevice):
+        if isinstance(device, AnalogTwin):
+            twin = device
+        else:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of equal weights, told every step
                 twin = to_analog(params, device)
-        assert isinstance(twin, AnalogTwin)
         estimator = hardware_aware(twin, level, samples, **options)
         vg = estimator.around(loss, has_aux=has_aux)
         return vg(params, key, *batch, **named)
@@ -160,6 +167,8 @@ def clip_weights(
     ```
     """
     positive("clip_weights", k=k)
+    for kind in kinds:
+        check_kind(kind)
     chosen = [
         c
         for c in twin.components
@@ -209,11 +218,9 @@ def range_penalty(
 
     **Raises:** `ConfigError` for a negative strength or p below 1.
     """
-    if strength < 0.0 or (p is not None and p < 1.0):
-        raise ConfigError(
-            f"range_penalty: strength is {strength}, p {p}; the strength is at least "
-            "0, p at least 1."
-        )
+    not_negative("range_penalty", strength=strength)
+    if p is not None:
+        at_least(1, "range_penalty", p=p)
     leaves = jax.tree.leaves(params, is_leaf=lambda x: x is None)
     total = jnp.zeros(())
     for c in twin.components:
@@ -224,8 +231,11 @@ def range_penalty(
             size = twin.device.scale(w, c.stack)
         else:
             axes = tuple(range(c.stack, w.ndim))
-            top = jnp.maximum(jnp.max(jnp.abs(w)), 1e-30)
-            size = top * jnp.sum(jnp.abs(w / top) ** p, axes) ** (1.0 / p)
+            top = jax.lax.stop_gradient(jnp.max(jnp.abs(w)))  # it drops out
+            top = jnp.where(top > 0, top, 1.0)
+            powers = jnp.sum(jnp.abs(w / top) ** p, axes)
+            some = powers > 0  # of zeros the root has no slope
+            size = top * jnp.where(some, jnp.where(some, powers, 1.0) ** (1.0 / p), 0.0)
         total = total + jnp.sum(size.astype(jnp.float32) ** 2)
     return strength * total
 
@@ -315,9 +325,9 @@ def recalibrate_norms(
     batches: Sequence[Any],
     apply: Callable[[Any, Any, Any], Any],
 ) -> Any:
-    """Running statistics of batch norms followed on over batches of one chip, its
-    weights being as they are: what each norm keeps of the old ones falls geometrically
-    with the number of batches.
+    """Running statistics of batch norms estimated anew on one chip, its weights being
+    as they are: the old ones count for nothing. They are the mean over the batches, of
+    `equinox.nn.BatchNorm` weighed by its momentum.
 
     **Arguments:** `apply(chip, batch, state) -> new state`, with the chip in training
     mode; `batches`: of inputs, in order.
@@ -330,6 +340,7 @@ def recalibrate_norms(
         raise ConfigError("there are no batches to estimate statistics on. Give one.")
     training = eqx.nn.inference_mode(chip, False)
     follow = eqx.filter_jit(apply)
+    state = forgotten(chip, state)
     for batch in batches:
         state = follow(training, batch, state)
-    return state
+    return of_states(lambda s: dataclasses.replace(s, seen=None), state)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
+from .._checks import positive
 from .._errors import ConfigError
 from ._monte_carlo import Metric, monte_carlo
 from ._relaxing import HOUR
@@ -68,11 +69,8 @@ def time_to_failure(
 
     ```
     """
-    times = np.asarray(times, np.float64)
-    if times.ndim != 1 or times.size < 2 or not (np.diff(times) > 0).all():
-        raise ConfigError("times must be at least two increasing numbers of seconds.")
-    if not drop > 0.0:
-        raise ConfigError(f"drop is {drop}; it must be above 0.")
+    times = _increasing("times", times, 2)
+    positive("time_to_failure", drop=drop)
     levels = [twin.device.default_level if level is None else level]
     chips: list[np.ndarray] = []
     digital = 0.0
@@ -87,14 +85,28 @@ def time_to_failure(
     return Retention(times, values, digital, drop, failure)
 
 
+def _increasing(name: str, seconds: Any, least: int) -> np.ndarray:
+    """Increasing numbers of seconds, some of them at least."""
+    found = np.asarray(seconds, np.float64)
+    rising = found.ndim == 1 and found.size >= least and (np.diff(found) > 0).all()
+    if not (rising and np.isfinite(found).all() and found[0] >= 0.0):
+        raise ConfigError(
+            f"{name} must be at least {least} increasing numbers of seconds, finite "
+            "and not below 0."
+        )
+    return found
+
+
 def _crossing(times: np.ndarray, lost: np.ndarray, drop: float) -> float:
-    """Where a loss first exceeds what may be lost."""
-    over = np.flatnonzero(lost > drop)
+    """Where a loss first exceeds what may be lost, or is no number."""
+    over = np.flatnonzero(~(lost <= drop))
     if not over.size:
         return float("inf")
     k = int(over[0])
     if k == 0:
         return 0.0
+    if not np.isfinite(lost[k]):
+        return float(times[k - 1])
     share = (drop - lost[k - 1]) / (lost[k] - lost[k - 1])
     low, high = np.log(max(times[k - 1], 1e-9)), np.log(times[k])
     return float(np.exp(low + share * (high - low)))
@@ -115,24 +127,25 @@ def refresh(
 ) -> tuple[float, np.ndarray]:
     """The longest period of programming anew that keeps the metric within `drop`.
 
-    A chip is programmed every `period` seconds with fresh errors; it is worst just
-    before the next time. The mean over `n` chips at that moment is compared with the
-    digital model; a chip that is programmed anew is as good as another chip.
+    A chip is programmed every `period` seconds with fresh errors; one that is
+    programmed anew is as good as another chip. The mean over `n` chips is compared with
+    the digital model at the end of each period. What is programmed beyond its target
+    may be worse at first than later on: a period counts only where all shorter ones do.
 
+    **Arguments:** `periods`: increasing, in seconds; others as for `time_to_failure`.
     **Returns:** the period in seconds (0 where none does, the longest given where all
     do), and the mean loss at each of `periods`.
     **Raises:** `ConfigError`.
     """
+    periods = _increasing("periods", periods, 1)
+    positive("refresh", drop=drop)
     levels = [twin.device.default_level if level is None else level]
     lost = []
-    for period in np.asarray(periods, np.float64):
+    for period in periods:
         found = monte_carlo(
             twin, metric, data, key, n, levels, t=float(period), batch_size=batch_size
         )
         lost.append(float(found.digital - found.mean[0]))
         tell(f"every {period:.3g} s: {lost[-1]:.4g} lost")
-    good = np.flatnonzero(np.asarray(lost) <= drop)
-    longest = 0.0
-    if good.size:
-        longest = float(np.asarray(periods, np.float64)[good[-1]])
-    return longest, np.asarray(lost)
+    held = int(np.cumprod(np.asarray(lost) <= drop).sum())
+    return float(periods[held - 1]) if held else 0.0, np.asarray(lost)

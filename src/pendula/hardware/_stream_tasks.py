@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
+from .._checks import positive, whole
 from .._errors import ConfigError, DataError, ShapeError
 from ._readout import RIDGES, fit_ridge
 from ._reservoir import AbstractReservoir, reservoir_states
@@ -66,6 +67,7 @@ def delayed_xor(
             f"delayed_xor: length {length}, delay {delay}, hold {hold}; expected hold "
             "and delay of at least 1, and more bits than the delay."
         )
+    whole(1, "delayed_xor", length=length, delay=delay, hold=hold)
     bits = np.asarray(jax.random.bernoulli(key, 0.5, (length,)), np.int32)
     targets = np.zeros_like(bits)
     targets[delay:] = bits[delay:] ^ bits[:-delay]
@@ -184,6 +186,7 @@ def bits_accuracy(
     for what in (features, judged):
         if len(what) != len(stream.bits):
             raise ShapeError(f"{len(what)} features for {len(stream.bits)} bits.")
+    positive("bits_accuracy", train=train)
     first = max(washout, stream.delay)
     cut = round(train * len(stream.bits))
     if not first + 2 < cut < len(stream.bits):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import fnmatch
 import math
 import warnings
 import zlib
@@ -16,13 +16,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
+from .._checks import not_negative
 from .._errors import ConfigError, PendulaWarning, nearest
 from .._precision import to_device
 from ..nn import Draw
-from ._component import KINDS, Component
-from ._device import AbstractDevice, RangeNoise, Scalar
+from ._component import KINDS, Component, fits
+from ._device import AbstractDevice, AbstractOnBase, RangeNoise, Scalar
 from ._noise import NoiseLevel
 from ._norms import Statistics, statistics
+from ._relaxing import GlobalDriftCompensation
 
 
 Level = Any
@@ -79,7 +81,7 @@ class AnalogTwin(eqx.Module):
         number, an array of one, a `NoiseLevel`, or a dict of such by kind
         (`"linear"`, `"bias"`...) or by path with wildcards, of which later ones win; of
         the device's own size without.
-        **Raises:** `ConfigError` for a negative or unknown level.
+        **Raises:** `ConfigError` for a negative or unknown level, or a negative time.
         """
         return self.perturbed(self.model, key, level, t, self.running)
 
@@ -97,7 +99,7 @@ class AnalogTwin(eqx.Module):
         running = self.running if running is None else running
         weights = self._weights(leaves, running)
         scales = self._scales(weights)
-        t = 0.0 if t is None else t
+        t = 0.0 if t is None else moment(t)
         made: list[Array | None] = []
         levels = levels_of(self, level)
         for c, w, scale, eta in zip(
@@ -115,10 +117,14 @@ class AnalogTwin(eqx.Module):
         self._put(leaves, made, running)
         return jax.tree.unflatten(structure, leaves)
 
+    def programmed(self) -> list[Array | None]:
+        """What the devices of each component are programmed to."""
+        leaves = jax.tree.leaves(self.model, is_leaf=lambda x: x is None)
+        return self._weights(leaves, self.running)
+
     def scales(self) -> list[Array | None]:
         """The range of each component, as its errors go by it."""
-        leaves = jax.tree.leaves(self.model, is_leaf=lambda x: x is None)
-        return self._scales(self._weights(leaves, self.running))
+        return self._scales(self.programmed())
 
     def sigmas(self, level: Level = None) -> Any:
         """Standard deviation of the error of every weight just after programming, a
@@ -197,7 +203,8 @@ class AnalogTwin(eqx.Module):
             if mine is None or c.kind == "shortcut":
                 out.append(mine)
             elif c.partner is None or self.settings.bias == "own_die":
-                out.append(dies.get(k, mine))
+                die = dies.get(k, mine)
+                out.append(jnp.where(mine > 0, die, 0.0))
             else:
                 out.append(self._of_bias(k, own, dies))
         return out
@@ -207,7 +214,9 @@ class AnalogTwin(eqx.Module):
             return jnp.ones_like(w)  # a share of the longest
         if c.kind == "shortcut":
             return jnp.full(w.shape, self.device.mirror_scale(), w.dtype)
-        return self.device.scale(w, c.stack)
+        # zeros are no devices, whatever the full scale of the hardware
+        some = jnp.any(w != 0, tuple(range(c.stack, w.ndim)), keepdims=True)
+        return jnp.where(some, self.device.scale(w, c.stack), 0.0)
 
     def _of_bias(
         self, k: int, own: list[Array | None], dies: dict[int, Array]
@@ -222,11 +231,10 @@ class AnalogTwin(eqx.Module):
             return mine
         whole = whole.reshape(mine.shape)
         die = dies.get(c.partner, whole).reshape(mine.shape)
-        if self.settings.bias == "match":
+        if isinstance(self.settings.bias, str):  # matched, offsets of norms always
             safe = jnp.where(whole > 0, whole, 1.0)
             return jnp.where(whole > 0, mine / safe * die, mine)
-        assert isinstance(self.settings.bias, float)
-        return self.settings.bias * die
+        return jnp.where(mine > 0, self.settings.bias * die, 0.0)
 
     def _dies(
         self, weights: list[Array | None], own: list[Array | None]
@@ -248,7 +256,9 @@ class AnalogTwin(eqx.Module):
             members = [
                 k
                 for k, c in enumerate(self.components)
-                if c.die == die and c.partner is None and own[k] is not None
+                if c.die == die
+                and (c.partner is None or s == "own_die")
+                and own[k] is not None
             ]
             if len(members) > 1:
                 tops = [jnp.max(_there(found.get(k, own[k]))) for k in members]
@@ -276,7 +286,20 @@ class AnalogTwin(eqx.Module):
         eta: Scalar,
         t: Scalar,
     ) -> Array:
-        one = lambda k: self.device.program(k, w, eta, t, scale=scale)
+        shape, stack = w.shape, c.stack
+        if math.prod(shape[:stack]) == 1:  # a stack of one layer is a layer
+            w, stack = w.reshape(shape[stack:]), 0
+            scale = scale if scale is None else scale.reshape(scale.shape[c.stack :])
+        turn: tuple[Any, Any] = ((), ())
+        if _by_output(self.device) and w.ndim > stack:
+            # devices know outputs by the first axis after that of layers
+            turn = (stack + c.out % (w.ndim - stack), stack)
+        w = jnp.moveaxis(w, *turn)
+
+        def one(key: PRNGKeyArray) -> Array:
+            made = self.device.program(key, w, eta, t, scale=scale)
+            return jnp.moveaxis(made, *turn[::-1]).reshape(shape)
+
         rows = self.settings.bias_rows
         if c.kind != "bias" or rows == 1:
             return one(key)
@@ -319,6 +342,15 @@ def _there(x: Array | None) -> Array:
     return x
 
 
+def _by_output(device: AbstractDevice) -> bool:
+    """Whether something in a device goes by outputs."""
+    while isinstance(device, AbstractOnBase):
+        if isinstance(device, GlobalDriftCompensation) and device.per == "column":
+            return True
+        device = device.base
+    return False
+
+
 def _union(device: AbstractDevice, w: Array, b: Array, stack: int) -> Array:
     """The range of weights and biases together."""
     layers = w.shape[:stack]
@@ -346,7 +378,7 @@ def levels_of(twin: AnalogTwin, level: Level) -> list[Scalar]:
         hit = [
             k
             for k, c in enumerate(twin.components)
-            if c.kind == name or fnmatch.fnmatchcase(c.path, name)
+            if c.kind == name or fits(c.path, name)
         ]
         if not hit and name not in KINDS:
             raise ConfigError(
@@ -382,13 +414,26 @@ def checked(level: Any, name: str = "level") -> Scalar:
     return jnp.asarray(level).reshape(()) if eqx.is_array(level) else plain
 
 
+def moment(t: Scalar) -> Scalar:
+    """Seconds after programming; where they are known already, they must make sense.
+
+    **Raises:** `ConfigError`.
+    """
+    with contextlib.suppress(jax.errors.ConcretizationTypeError):
+        not_negative(t=float(t))  # else known only when the program runs
+    return t
+
+
 def _told(twin: AnalogTwin, level: Scalar) -> Scalar:
     """The level, with a warning where it cannot be meant: of devices whose level is a
     share of the range, above half of it."""
-    share = twin.device.default_level <= 0.5
-    if share and isinstance(level, float) and level > 0.5:
+    try:
+        plain = float(level)
+    except jax.errors.ConcretizationTypeError:
+        return level  # known only when the program runs
+    if twin.device.default_level <= 0.5 < plain:
         warnings.warn(
-            f"the level is {level:g}: errors above half of the range. Levels are "
+            f"the level is {plain:g}: errors above half of the range. Levels are "
             "shares of the range, 0.05 is 5 %.",
             AnalogWarning,
             stacklevel=4,
@@ -411,7 +456,7 @@ def table_text(twin: AnalogTwin) -> str:
     if not any(c.kind == "shortcut" for c in twin.components):
         lines.append("no shortcut modules found")
     if isinstance(twin.device, RangeNoise):
-        lines.append(f"default level: {NoiseLevel(twin.device.default_level)}")
+        lines.append(f"default level: {twin.device.conventions()}")
         lines.extend(_clipped(twin, twin.device))
     return "\n".join(lines)
 
@@ -420,12 +465,13 @@ def _clipped(twin: AnalogTwin, device: RangeNoise) -> list[str]:
     """What a fixed full scale cuts off."""
     if isinstance(device.range, str):
         return []
-    leaves = jax.tree.leaves(twin.model, is_leaf=lambda x: x is None)
     cut = total = 0
-    for c in twin.components:
-        if c.role == "plain":
-            w = np.asarray(leaves[c.leaf])
-            cut += int(np.sum(np.abs(w) > 0.5 * device.range))
+    for c, w, scale in zip(
+        twin.components, twin.programmed(), twin.scales(), strict=True
+    ):
+        if c.role != "draw":
+            w, scale = _there(w), _there(scale)
+            cut += int(jnp.sum(device.clipped(w, scale) != w))
             total += w.size
     return [
         f"beyond the full scale: {100.0 * cut / max(total, 1):.3g} % of the weights"

@@ -31,8 +31,8 @@ class Unfolded(eqx.Module):
     **Arguments:** `conv`: `equinox.nn.Conv` (channels first) or
     `pendula.nn.Convolution` (channels last); `mode`; `limit_mb`: memory that `"exact"`
     may use for its errors.
-    **Raises:** `ConfigError` for an unknown mode, groups or dilation; at the call where
-    the errors need more memory.
+    **Raises:** `ConfigError` for an unknown mode, groups, dilation or a border of other
+    than zeros; at the call where the errors need more memory.
     **Source:** Wang 2023, section 2.3.2, figure 2.6.
     """
 
@@ -132,8 +132,15 @@ def _window(conv: Any) -> tuple[tuple[int, ...], tuple[int, ...], Any]:
 
 
 def check_plain(conv: Any, what: str) -> None:
-    """Refuse groups and dilation. **Raises:** `ConfigError`."""
-    if getattr(conv, "groups", 1) != 1 or any(
-        d != 1 for d in getattr(conv, "dilation", (1,))
+    """Refuse groups, dilation and a border of other than zeros. **Raises:**
+    `ConfigError`."""
+    border = getattr(conv, "padding_mode", "ZEROS")
+    if (
+        getattr(conv, "groups", 1) != 1
+        or any(d != 1 for d in getattr(conv, "dilation", (1,)))
+        or border.upper() != "ZEROS"
     ):
-        raise ConfigError(f"a convolution with groups or dilation cannot {what}.")
+        raise ConfigError(
+            "a convolution with groups or dilation, or with a border of other than "
+            f"zeros, cannot {what}."
+        )

@@ -16,7 +16,6 @@ from ..hardware import (
     TABLE_COLUMNS,
     AbstractDevice,
     AnalogTwin,
-    NoiseLevel,
     NoiseReport,
     RangeNoise,
 )
@@ -83,9 +82,9 @@ def _curves(reports: Mapping[str, NoiseReport], metric: str) -> list[AbstractBlo
         ax.margins(x=0)
         ax.legend(frameon=False, fontsize=8)
         svg = to_svg(figure, "chips")
-    first = next(iter(reports.values()))
+    counts = " or ".join(map(str, sorted({found.n for found in reports.values()})))
     caption = (
-        f"{metric} against the noise level: mean over {first.n} chips, bands of 25 to "
+        f"{metric} against the noise level: mean over {counts} chips, bands of 25 to "
         "75 and 5 to 95 % of them."
     )
     blocks: list[AbstractBlock] = [Picture(svg, caption, "curves")]
@@ -137,7 +136,7 @@ def _card(device: AbstractDevice) -> list[AbstractBlock]:
         else:
             facts.append((field.name.replace("_", " "), str(value)))
     if isinstance(device, RangeNoise):
-        facts.append(("as others say it", str(NoiseLevel(device.default_level))))
+        facts.append(("as others say it", device.conventions()))
     facts.append(("source", None if source is None else str(source)))
     blocks: list[AbstractBlock] = [Facts(facts)]
     for one in inner:
