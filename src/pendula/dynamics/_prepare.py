@@ -9,6 +9,7 @@ import numpy as np
 
 from .._errors import ConfigError
 from ..data import (
+    Scales,
     Trajectories,
     decide_order,
     dominant_period,
@@ -96,6 +97,7 @@ def prepare(data: Trajectories, config: FitConfig, method: str) -> Prepared:
             "option": "--validation",
         }
     )
+    Scales.fit(train, 1.0)  # it warns of what stands still
     states = estimate_states(train, plan)
     ranges = ranges_of(train, plan, states)
     starts = body_guesses if has_body(config.model) and plan.n else first_guesses
@@ -234,7 +236,8 @@ def ranges_of(train: Trajectories, plan: Layout, states: States) -> Ranges:
     ys, rates = ys[real], rates[real]
     # One-sided estimates at the ends of noisy records stray far.
     low, high = np.quantile(ys, [0.001, 0.999], axis=0)
-    scale = spread_of(ys)
+    sd, size = ys.std(0), np.abs(ys).max(0, initial=0.0)
+    scale = np.where(sd > 1e-12 * size, sd, 1.0)
     us = np.zeros((1, 0)) if train.us is None else train.us.reshape(-1, train.ctrl)
     flags = [False] * dim
     for k, position in enumerate(plan.positions):
