@@ -313,7 +313,8 @@ class Fitted:
     def score(
         self, data: Trajectories, *, start: float | None = None
     ) -> dict[str, Any]:
-        """Free-run errors on every trajectory of `data`: RMSE, coverage, statuses.
+        """Free-run errors on every trajectory of `data`: RMSE (of all channels, and
+        of each: `channels`), coverage, statuses.
 
         **Raises:** `DataError` as `forecast` does.
         """
@@ -326,13 +327,14 @@ class Fitted:
                     "start": f.start,
                     "until": float(f.ts[-1]),
                     "rmse": f.rmse(),
+                    "channels": f.rmses(),
                     "coverage": f.coverage(),
                     "status": Status(int(f.status.max())).name,
                 }
             )
-        measured = [r["rmse"] ** 2 for r in rows if not np.isnan(r["rmse"])]
-        total = float(np.sqrt(np.mean(measured))) if measured else float("nan")
-        return {"rmse": total, "trajectories": rows}
+        each = {n: _over([r["channels"][n] for r in rows]) for n in self.about["names"]}
+        total = _over([r["rmse"] for r in rows])
+        return {"rmse": total, "channels": each, "trajectories": rows}
 
     def summary(self) -> str:
         """A few lines: the model, its constants, its verdict."""
@@ -354,6 +356,12 @@ class Fitted:
         about["intervals"] = self.intervals.to_dict() if self.intervals else None
         save_tree(path, Saved(self.ensemble, self.covariance), about)
         return path
+
+
+def _over(errors: list[float]) -> float:
+    """Root mean square over the trajectories in which something was measured."""
+    measured = [e**2 for e in errors if not np.isnan(e)]
+    return float(np.sqrt(np.mean(measured))) if measured else float("nan")
 
 
 @eqx.filter_jit
