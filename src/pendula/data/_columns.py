@@ -24,6 +24,7 @@ from ._table import Table
 from ._trajectories import Trajectories
 
 
+SINGLE = float(np.finfo(np.float32).max)  # fits run in single precision
 DEGREES = {"deg": "rad", "degree": "rad", "degrees": "rad", "°": "rad"}
 DEGREES |= {f"{unit}/s": "rad/s" for unit in DEGREES}
 
@@ -188,9 +189,12 @@ def check_angles(angles: tuple[str, ...] | None, channels: Sequence[str]) -> Non
 
 
 def radians(
-    channels: Sequence[str], known: dict[str, str]
+    channels: Sequence[str],
+    known: dict[str, str],
+    option: str = "--units {}=rad if the header is wrong",
 ) -> tuple[np.ndarray, list[Decision]]:
-    """Factors that turn degrees into radians; the units in `known` follow."""
+    """Factors that turn degrees into radians; the units in `known` follow. `option`
+    says of a channel what to do where its unit is wrong."""
     factor, decisions = np.ones(len(channels)), []
     for j, name in enumerate(channels):
         unit = known[name].lower()
@@ -198,8 +202,8 @@ def radians(
             factor[j] = np.pi / 180
             known[name] = DEGREES[unit]
             choice = f"{name} turned from {unit} into {known[name]}"
-            option = f"--units {name}=rad if the header is wrong"
-            decisions.append(Decision("unit", choice, "angles are in radians", option))
+            why = "angles are in radians"
+            decisions.append(Decision("unit", choice, why, option.format(name)))
     return factor, decisions
 
 
@@ -305,6 +309,12 @@ def check_channels(data: Trajectories, place: str) -> None:
                 stacklevel=4,
             )
         largest = np.abs(data.ys[:, :, j]).max()
+        if largest > SINGLE:
+            raise DataError(
+                f'{place}, column "{name}": values up to {largest:.3g}; at most '
+                f"{SINGLE:.3g} can be learned. Use a larger unit, or leave the column "
+                f"out with --ignore {name}."
+            )
         if data.angle[j] and not data.units[j] and largest > 50:
             warnings.warn(
                 f'{place}, column "{name}": values up to {largest:g} look like '

@@ -159,7 +159,17 @@ def near(rest: dict[str, Any], unit: str) -> str:
         text += f", the distance falls to 1/e in {quantity(-1 / lead, unit)}"
     elif kind in ("saddle", "source", "unstable focus") and lead > 0:
         text += f", a small distance grows e-fold in {quantity(1 / lead, unit)}"
-    return text
+    else:
+        return text
+    return text + _over_members(rest, unit)
+
+
+def _over_members(rest: dict[str, Any], unit: str) -> str:
+    """The range of a time over the members, where they differ in it by a third."""
+    ends = sorted(1 / abs(g) for g in rest.get("growth") or () if g)
+    if len(ends) < 2 or ends[1] < 1.33 * ends[0]:
+        return ""
+    return f" ({interval(ends[0], ends[1], unit)} over the members)"
 
 
 def eigenvalues(pairs: list[Any]) -> str:
