@@ -157,6 +157,7 @@ def test_dotted_options():
         ({"settings": ("train.lrr=1",)}, r'train\.lrr\. Did you mean "lr"'),
         ({"settings": ("trian.lr=1",)}, r'trian\. Did you mean "train"'),
         ({"settings": ("train.lr=fast",)}, "train.lr is 'fast'; expected a number"),
+        ({"settings": ("train.clips=[8, 16",)}, "a list of numbers"),
         ({"settings": ("train.lr=1", "train.lr.x=1")}, "a value and a table"),
         ({"preset": "smal"}, 'Did you mean "small"'),
     ],
