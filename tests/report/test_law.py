@@ -8,7 +8,7 @@ import pytest
 import run_example
 from pendula.cli import main
 from pendula.report import law_lines, write_figures, write_page
-from pendula.report._law_words import eigenvalues
+from pendula.report._law_words import eigenvalues, law_points
 
 
 def behaviour():
@@ -156,6 +156,14 @@ def test_the_program_tells_it_too(tmp_path, capsys):
 
 def test_a_run_that_was_not_asked_has_no_such_part():
     assert law_lines(run_example.report()) == []
+
+
+def test_an_input_is_held_at_a_value_with_its_unit():
+    told = {
+        "behaviour": {"input": [{"name": "u", "value": 0.138}]},
+        "data": {"inputs": [{"name": "u", "unit": "V"}]},
+    }
+    assert "u = 0.138 V" in str(law_points(told)[1])
 
 
 @pytest.mark.parametrize(

@@ -38,8 +38,10 @@ def law_points(report: dict[str, Any]) -> list[AbstractBlock]:
     """The sentences, and the numbers of cycle and exponent."""
     found = report.get("behaviour") or {}
     facts = [*_cycle_facts(found, report), *_exponent_facts(found, report)]
+    inputs = (report.get("data") or {}).get("inputs") or []
+    unit = {row.get("name"): row.get("unit") for row in inputs}
     held = [
-        f"{row.get('name')} = {number(row.get('value'))}"
+        f"{row.get('name')} = {quantity(row.get('value'), unit.get(row.get('name')))}"
         for row in found.get("input") or []
     ]
     if held:
