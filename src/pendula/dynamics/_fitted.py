@@ -22,7 +22,7 @@ from ..diagnostics import Conformal
 from ..solve import Rollout
 from ..train import load_tree, save_tree
 from ._forecast import Forecast, ensemble_forecast
-from ._layout import Layout, match_channels
+from ._layout import Layout, check_units, match_channels, match_inputs
 from ._model import Model
 from ._prepare import estimate_states
 
@@ -245,12 +245,14 @@ class Fitted:
         return np.concatenate(pieces), np.concatenate(keep)
 
     def match(self, data: Trajectories) -> Trajectories:
-        """The channels of the model, in its order; inputs checked.
+        """The channels and inputs of the model, in its order, in its units.
 
-        **Raises:** `DataError` naming the channel that is missing.
+        **Raises:** `DataError` naming what is missing or in another unit.
         """
         data = match_channels(data, self.about["names"], "the model needs channel")
         self._check_inputs(data.us is not None)
+        data = match_inputs(data, self.about["input_names"])
+        check_units(data, self.about)
         return data
 
     def _run(self, history: Trajectories, future: Trajectories, refine: int) -> Any:
