@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from numpy.testing import assert_allclose
 
-from pendula._errors import DataWarning
+from pendula._errors import DataError, DataWarning
 from pendula.data import Trajectories
 from pendula.dynamics import FitConfig, KnownConfig, ModelConfig
 from pendula.dynamics._build import build_model
@@ -144,3 +144,10 @@ def test_small_units_are_scaled_and_what_stands_still_is_said():
     with pytest.warns(DataWarning, match='channel "c" is constant'):
         prepared = prepare(data, FitConfig(ModelConfig(order="first")), "adam")
     assert_allclose(prepared.ranges.scale, [7e-15, 1.0], rtol=0.1)
+
+
+def test_values_beyond_single_precision_are_refused():
+    t = np.arange(60) * 0.1
+    data = Trajectories.from_arrays(t, 1e200 * np.sin(t), names=("q",))
+    with pytest.raises(DataError, match=r'channel "q" has values up to 1e\+200'):
+        prepare(data, FitConfig(), "levenberg")

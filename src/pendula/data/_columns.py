@@ -24,7 +24,6 @@ from ._table import Table
 from ._trajectories import Trajectories
 
 
-SINGLE = float(np.finfo(np.float32).max)  # fits run in single precision
 DEGREES = {"deg": "rad", "degree": "rad", "degrees": "rad", "°": "rad"}
 DEGREES |= {f"{unit}/s": "rad/s" for unit in DEGREES}
 
@@ -309,12 +308,6 @@ def check_channels(data: Trajectories, place: str) -> None:
                 stacklevel=4,
             )
         largest = np.abs(data.ys[:, :, j]).max()
-        if largest > SINGLE:
-            raise DataError(
-                f'{place}, column "{name}": values up to {largest:.3g}; at most '
-                f"{SINGLE:.3g} can be learned. Use a larger unit, or leave the column "
-                f"out with --ignore {name}."
-            )
         if data.angle[j] and not data.units[j] and largest > 50:
             warnings.warn(
                 f'{place}, column "{name}": values up to {largest:g} look like '

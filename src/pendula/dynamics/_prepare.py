@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .._errors import ConfigError
+from .._errors import ConfigError, DataError
 from ..data import (
     Scales,
     Trajectories,
@@ -29,6 +29,7 @@ from ._slots import Ranges
 SAMPLES_PER_PERIOD = {"adam": 24, "levenberg": 48}
 # RK4 at 0.1 rad per step has a phase error of 1e-7 rad a step.
 MAX_PHASE = 0.1
+LARGEST = 1e36  # value of a channel: single precision ends at 3e38
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +67,7 @@ def prepare(data: Trajectories, config: FitConfig, method: str) -> Prepared:
     **Raises:** `DataError` when there is too little, `ConfigError` for settings that
     do not fit the data.
     """
+    _check_size(data)
     decisions: list[dict[str, str]] = list(data.origin.get("decisions", []))
     plan = decided_plan(data, config, decisions)
     period = shortest_period(data)
@@ -120,6 +122,17 @@ def prepare(data: Trajectories, config: FitConfig, method: str) -> Prepared:
         info,
         guesses,
     )
+
+
+def _check_size(data: Trajectories) -> None:
+    """`DataError` for values whose rates single precision cannot hold."""
+    for j, name in enumerate(data.names):
+        largest = np.abs(data.ys[:, :, j]).max()
+        if largest > LARGEST:
+            raise DataError(
+                f'channel "{name}" has values up to {largest:.3g}; at most {LARGEST:g} '
+                "can be learned. Use a larger unit, or leave the column out."
+            )
 
 
 def chosen_every(
