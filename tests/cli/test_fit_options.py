@@ -128,6 +128,8 @@ def test_dotted_options():
         *("fit", "--set", "train.lr=3e-3", "--set", "model.width=8", "--", "--a.b", "c")
     ]
     assert _settings(["--train.lr"]) == ["--set", "train.lr"]
+    assert _settings(["--train.lr", "--out"]) == ["--set", "train.lr", "--out"]
+    assert _settings(["--model.rest", "-1"]) == ["--set", "model.rest=-1"]
 
 
 @pytest.mark.parametrize(
@@ -143,6 +145,9 @@ def test_dotted_options():
         ({"constant": ("c=1", "c=2"), "known": ("viscous",)}, "given twice"),
         ({"constant": ("c=much",), "known": ("viscous",)}, "no finite number"),
         ({"zero": "low"}, "--zero low"),
+        ({"zero": "pi", "known": ("viscous",)}, "no known law and no prior"),
+        ({"zero": "pi", "known": ("two_links",)}, "--constant zero1=pi"),
+        ({"on": ("theta1",)}, "there is no known law to act on it"),
         ({"learn": "forse"}, 'Did you mean "force"'),
         ({"method": "levenburg"}, 'Did you mean "levenberg"'),
         ({"order": "third"}, "Allowed: auto, first, second"),
@@ -152,6 +157,7 @@ def test_dotted_options():
         ({"settings": ("train.lrr=1",)}, r'train\.lrr\. Did you mean "lr"'),
         ({"settings": ("trian.lr=1",)}, r'trian\. Did you mean "train"'),
         ({"settings": ("train.lr=fast",)}, "train.lr is 'fast'; expected a number"),
+        ({"settings": ("train.clips=[8, 16",)}, "a list of numbers"),
         ({"settings": ("train.lr=1", "train.lr.x=1")}, "a value and a table"),
         ({"preset": "smal"}, 'Did you mean "small"'),
     ],

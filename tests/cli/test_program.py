@@ -56,7 +56,10 @@ def test_help_takes_the_width_and_colours_of_the_environment(pendula, monkeypatc
         (["simulate", "pendulm", "--out", "a.csv"], 'Did you mean "pendulum"?'),
         (["simulate", "pendulum", "--out", "a.xls"], 'cannot write ".xls"'),
         (["simulate", "pendulum", "--out", "a.csv", "--dt", "-1"], "dt is -1"),
-        (["simulate", "pendulum", "--out", "a.csv", "--num", "two"], "into int"),
+        (["simulate", "pendulum", "--out", "a.csv", "--num", "two"], "whole number"),
+        (["simulate", "pendulum", "--out", "a.csv", "--num", "2.4"], "whole number"),
+        (["fit", "a.csv", "--width", "8.7"], '--width: "8.7" is no whole number'),
+        (["fit", "a.csv", "--train.lr", "--quiet"], "no such file"),
         (["simulate", "pendulum", "--out", "a.csv", "--set", "length"], "NAME=VALUE"),
         (["simulate", "pendulum", "--out", "a.csv", "--set", "lenth=1"], '"length"?'),
         (["simulate", "pendulum", "--out", "a.csv", "--set", "length=-1"], "above 0"),
@@ -78,6 +81,35 @@ def test_bad_usage_is_one_line_and_status_2(pendula, tmp_path, argv, words):
     assert words in last
     assert "Traceback" not in done.err
     assert list(tmp_path.iterdir()) == []  # nothing half-written stays
+
+
+def test_too_little_memory_is_one_line(pendula):
+    options = ["--duration", "1e15", "--dt", 1, "--out", "a.csv"]
+    done = pendula("simulate", "pendulum", *options)
+    assert (done.status, done.out) == (1, "")
+    assert "pendula: not enough memory" in done.err
+
+
+def test_the_unit_of_a_column_can_be_said(pendula, tmp_path):
+    """The option that the decision names is there, and does what it says."""
+    rows = "".join(f"{k},{30 * np.sin(k):.6f}\n" for k in range(40))
+    (tmp_path / "a.csv").write_text("t,theta [deg]\n" + rows)
+    assert "--units theta=rad if" in pendula("inspect", "a.csv").out
+    done = pendula("inspect", "a.csv", "--units", "theta=rad", "--json")
+    (channel,) = json.loads(done.out)["channels"]
+    assert channel["unit"] == "rad"
+    assert channel["range"][1] > 29
+    assert "expected NAME=VALUE" in pendula("inspect", "a.csv", "--units", "rad").err
+
+
+def test_times_are_told_apart_and_gaps_are_not_called_uneven(pendula, tmp_path):
+    t = 1.6e9 + np.r_[0:50, 80:120] * 0.1
+    rows = "".join(f"{a!r},{a % 2:.3f}\n" for a in t.tolist())
+    (tmp_path / "a.csv").write_text("t,q\n" + rows)
+    out = pendula("inspect", "a.csv").out
+    assert "1600000000 to 1600000011.9 s" in out
+    assert "0.100 s, even but for the gaps" in out
+    assert "note: 1 gap longer" in out
 
 
 def test_debug_shows_the_traceback(pendula):

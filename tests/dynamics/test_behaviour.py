@@ -9,7 +9,9 @@ import pytest
 from pendula.dynamics import FitConfig, Model
 from pendula.dynamics._behaviour import describe, with_behaviour
 from pendula.dynamics._fitted import Fitted
+from pendula.dynamics._motion import said
 from pendula.dynamics._prepare import prepare
+from pendula.dynamics._region import Region
 from pendula.report._law_words import law_lines
 from pendula.systems import Duffing, Lorenz, Pendulum, VanDerPol, simulate
 
@@ -158,3 +160,9 @@ def test_inputs_are_held_at_their_mean_and_the_motion_is_left_out():
         held["value"] / 9.81, abs=1e-9
     )
     assert "cycle" not in told
+
+
+def test_a_place_without_a_unit_is_a_number():
+    axes, ends = (("q", "1"), ("dq/dt", "1/s")), np.ones(2)
+    law = Region((), np.zeros((1, 2)), -ends, ends, axes, "s", None, 0.0)
+    assert said([-1.0, 0.0], law) == "q = -1, dq/dt = 0 1/s"

@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from numpy.testing import assert_allclose
 
+from pendula._errors import DataError, DataWarning
+from pendula.data import Trajectories
 from pendula.dynamics import FitConfig, KnownConfig, ModelConfig
 from pendula.dynamics._build import build_model
 from pendula.dynamics._first_guess import FLOOR, first_guesses
@@ -132,3 +134,20 @@ def test_a_fit_begins_there_and_says_so():
     row = said["start of w2 (gravity_pendulum)"]
     assert row["option"] == "--constant w2=VALUE"
     assert_allclose(float(row["choice"]), float(w2.value), rtol=1e-3)
+
+
+def test_small_units_are_scaled_and_what_stands_still_is_said():
+    """Data in a unit far too large (1e-14) are not taken for a constant."""
+    t = np.arange(60) * 0.1
+    ys = np.stack([1e-14 * np.sin(t), np.full(60, 3.0)], axis=1)
+    data = Trajectories.from_arrays(t, ys, names=("q", "c"))
+    with pytest.warns(DataWarning, match='channel "c" is constant'):
+        prepared = prepare(data, FitConfig(ModelConfig(order="first")), "adam")
+    assert_allclose(prepared.ranges.scale, [7e-15, 1.0], rtol=0.1)
+
+
+def test_values_beyond_single_precision_are_refused():
+    t = np.arange(60) * 0.1
+    data = Trajectories.from_arrays(t, 1e200 * np.sin(t), names=("q",))
+    with pytest.raises(DataError, match=r'channel "q" has values up to 1e\+200'):
+        prepare(data, FitConfig(), "levenberg")

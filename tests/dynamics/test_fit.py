@@ -182,6 +182,16 @@ def test_right_hand_side_and_free_runs(swing):
             'the model needs channel "theta"; the data have phi',
         ),
         (
+            lambda f: f.forecast(record().replace(units=("deg",))),
+            DataError,
+            "theta is in [deg], and the model was fitted in [rad]",
+        ),
+        (
+            lambda f: f.forecast(record().replace(time_unit="ms")),
+            DataError,
+            "the time is in [ms], and the model was fitted in [s]",
+        ),
+        (
             lambda f: f.forecast(record(), start=-1.0),
             DataError,
             "a forecast from -1 to 20 cannot be made: the data run from 0 to 20",

@@ -136,6 +136,16 @@ def test_the_convergence_test_runs_under_the_held_out_input():
     assert abs(still.scale - found.scale) > 0.01
 
 
+def test_inputs_are_found_by_their_names(driven):
+    data = driven_record()
+    more = data.replace(
+        us=np.concatenate([np.cos(data.us), data.us], axis=2),
+        input_names=("w", "u"),
+        input_units=("", *data.input_units),
+    )
+    assert_array_equal(driven.forecast(more).mean, driven.forecast(data).mean)
+
+
 def silenced():
     return driven_record().replace(us=None, input_names=(), input_units=())
 
@@ -155,6 +165,16 @@ def silenced():
             lambda f: f.forecast(silenced()),
             DataError,
             "was fitted with inputs ['u']; none were given",
+        ),
+        (
+            lambda f: f.forecast(driven_record().replace(input_names=("w",))),
+            DataError,
+            'the model needs input "u"; the data have w',
+        ),
+        (
+            lambda f: f.forecast(driven_record().replace(input_units=("kN",))),
+            DataError,
+            "u is in [kN], and the model was fitted in [",
         ),
         (
             lambda f: f.forecast(driven_record(), until=30.0),

@@ -263,6 +263,7 @@ def test_errors_and_coverage_of_a_forecast():
     assert_allclose(forecast.coverage(), 2 / 3)
     assert forecast.coverage(after=2.0) == 1.0
     assert np.isnan(forecast.rmse(after=4.0))
+    assert forecast.rmses(after=2.0) == {"q": 0.5}
     assert np.isnan(forecast.coverage(after=2.0, until=3.0))
 
 
@@ -273,3 +274,14 @@ def test_a_forecast_that_failed_is_not_scored_as_if_it_had_ended_well():
     assert forecast.rmse() == np.inf
     assert forecast.rmse(until=3.0) < np.inf
     assert_allclose(forecast.coverage(), 1 / 3)
+
+
+def test_a_channel_that_stood_still_may_drift_by_two_per_cent():
+    """A range without width would count every rounding as outside."""
+    scale = SlotScale.unit(2, 1)
+    scale = eqx.tree_at(lambda s: (s.low, s.high), scale, (jnp.array([-1.0, 5.0]),) * 2)
+    scale = eqx.tree_at(lambda s: s.low, scale, jnp.array([-2.0, 5.0]))
+    slot = Learned(MLP(2, 1, width=2, depth=1, key=jax.random.key(0)), scale, (0, 1))
+    for value, far in ((5.001, False), (4.95, False), (5.2, True)):
+        assert bool(slot.outside(jnp.array([-1.5, value]), None, None)) is far
+    assert bool(slot.outside(jnp.array([-0.9, 5.0]), None, None))

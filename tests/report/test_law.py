@@ -8,7 +8,7 @@ import pytest
 import run_example
 from pendula.cli import main
 from pendula.report import law_lines, write_figures, write_page
-from pendula.report._law_words import eigenvalues
+from pendula.report._law_words import eigenvalues, law_points
 
 
 def behaviour():
@@ -37,6 +37,7 @@ def behaviour():
             rest(-1.0, "stable focus", turning),
             rest(0.0, "saddle", [[0.95, 0.0], [-1.05, 0.0]], members=4),
             rest(1.7, "stable focus", turning, visited=False, undecided=True),
+            rest(1.0, "sink", [[-0.5, 0.0], [-2.0, 0.0]], growth=[-0.8, -0.01]),
         ],
         "text": ["Left alone, the motion dies away towards q = -1 m."],
         "left_out": ["<b>Nothing</b> more was asked."],
@@ -108,6 +109,7 @@ def test_rest_states_are_shown_with_what_happens_near_them(tmp_path):
         "q = -1 (-1.01 to -0.990) m, v = 0 m/s",
         "spirals into it; one turn takes 4.49 s, the distance falls to 1/e in 20 s",
         "a small distance grows e-fold in 1.05 s",
+        "falls to 1/e in 2 s (1.25 to 100 s over the members)",
         "centre or slow spiral: the members differ",
         "outside: never measured",
         "4 of 5",
@@ -154,6 +156,14 @@ def test_the_program_tells_it_too(tmp_path, capsys):
 
 def test_a_run_that_was_not_asked_has_no_such_part():
     assert law_lines(run_example.report()) == []
+
+
+def test_an_input_is_held_at_a_value_with_its_unit():
+    told = {
+        "behaviour": {"input": [{"name": "u", "value": 0.138}]},
+        "data": {"inputs": [{"name": "u", "unit": "V"}]},
+    }
+    assert "u = 0.138 V" in str(law_points(told)[1])
 
 
 @pytest.mark.parametrize(

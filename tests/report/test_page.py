@@ -336,6 +336,9 @@ def test_what_is_no_run_is_said(tmp_path):
     (folder / "arrays.npz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(CheckpointError, match="arrays"):
         write_page(folder)
+    (folder / "arrays.npz").unlink()
+    with pytest.raises(CheckpointError, match="Copy the whole folder"):
+        write_page(folder)
     assert not (folder / "report.html").exists()
 
 

@@ -16,7 +16,7 @@ from cyclopts import Parameter
 from .._errors import ConfigError
 from ._console import Console, command
 from ._open import open_page
-from ._options import TALK, Talk
+from ._options import TALK, Talk, whole
 
 
 if TYPE_CHECKING:
@@ -39,7 +39,9 @@ def demo(
     out: Annotated[
         Path, Parameter(name=["--out", "-o"], help="The folder of the demonstration.")
     ] = Path("runs/demo"),
-    seed: Annotated[int, Parameter(help="Of the noise and the fits.")] = 0,
+    seed: Annotated[
+        int, Parameter(converter=whole, help="Of the noise and the fits.")
+    ] = 0,
     open_: Annotated[
         bool, Parameter(name="--open", help="Open the page where there is a display.")
     ] = False,

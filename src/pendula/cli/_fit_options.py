@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Group, Parameter
 
 from .._errors import ConfigError, nearest
-from ._options import names, pairs, real
+from ._options import names, pairs, real, whole
 
 
 if TYPE_CHECKING:
@@ -96,9 +96,12 @@ class ModelOptions:
         str | None, Parameter(group=_MODEL, help="auto, first or second.")
     ] = None
     width: Annotated[
-        int | None, Parameter(group=_MODEL, help="Neurons per hidden layer.")
+        int | None,
+        Parameter(converter=whole, group=_MODEL, help="Neurons per hidden layer."),
     ] = None
-    depth: Annotated[int | None, Parameter(group=_MODEL, help="Hidden layers.")] = None
+    depth: Annotated[
+        int | None, Parameter(converter=whole, group=_MODEL, help="Hidden layers.")
+    ] = None
 
 
 @Parameter(name="*")
@@ -110,16 +113,19 @@ class TrainOptions:
         str | None, Parameter(group=_TRAIN, help="auto, adam or levenberg.")
     ] = None
     members: Annotated[
-        int | None, Parameter(group=_TRAIN, help="Size of the ensemble.")
+        int | None,
+        Parameter(converter=whole, group=_TRAIN, help="Size of the ensemble."),
     ] = None
     steps: Annotated[
-        int | None, Parameter(group=_TRAIN, help="Updates of each phase.")
+        int | None,
+        Parameter(converter=whole, group=_TRAIN, help="Updates of each phase."),
     ] = None
     minutes: Annotated[
         float | None, Parameter(group=_TRAIN, help="It stops cleanly after these.")
     ] = None
     every: Annotated[
-        int | None, Parameter(group=_TRAIN, help="Use every n-th sample.")
+        int | None,
+        Parameter(converter=whole, group=_TRAIN, help="Use every n-th sample."),
     ] = None
     validation: Annotated[
         float | None, Parameter(group=_TRAIN, help="Share held out for the verdict.")
@@ -131,7 +137,9 @@ class TrainOptions:
             help="Use no sample after this time for anything; score the rest.",
         ),
     ] = None
-    seed: Annotated[int | None, Parameter(group=_TRAIN, help="Of all draws.")] = None
+    seed: Annotated[
+        int | None, Parameter(converter=whole, group=_TRAIN, help="Of all draws.")
+    ] = None
     preset: Annotated[
         str | None,
         Parameter(
@@ -174,7 +182,29 @@ def build_config(
     if rest:
         settings.setdefault("model", {})["rest"] = rest
     _merge(settings, _overrides(train.settings))
-    return from_dict(settings, FitConfig)
+    config = from_dict(settings, FitConfig)
+    _check_zero(model, config)
+    return config
+
+
+def _check_zero(model: ModelOptions, config: FitConfig) -> None:
+    """`ConfigError` for a --zero that nothing asks for."""
+    from .._registry import lookup
+
+    if model.zero is None or config.model.priors:
+        return
+    has = [n for law in config.model.known for n in lookup("known", law.term).constants]
+    if "zero" in has:
+        return
+    ends = [name for name in has if name.startswith("zero")]
+    how = (
+        f"Write --constant {ends[0]}={model.zero}."
+        if ends
+        else "Add --known gravity_pendulum or a --prior, or leave it out."
+    )
+    raise ConfigError(
+        f"--zero {model.zero}: no known law and no prior asks where it rests. {how}"
+    )
 
 
 def _preset(
@@ -249,6 +279,11 @@ def _known(data: Trajectories, model: ModelOptions) -> list[dict[str, Any]]:
         raise ConfigError(
             f"--on is given {len(on)} times for {len(terms)} known laws. Give it once "
             "for all, or once for each --known."
+        )
+    if on and not terms and model.zero is None:
+        raise ConfigError(
+            f"--on {on[0]}: there is no known law to act on it. Name one with --known, "
+            "or leave it out."
         )
     for channel in on:
         if channel not in data.names:

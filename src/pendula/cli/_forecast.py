@@ -102,7 +102,8 @@ def forecast(
         write_forecasts(out, found, labels, data.time_unit)
     rows = [_row(one, label) for one, label in zip(found, labels, strict=True)]
     console.result(
-        "\n".join(_lines(rows, out, data.time_unit)), _json(found, rows, out)
+        "\n".join(_lines(rows, out, data.time_unit, found[0].units)),
+        _json(found, rows, out),
     )
     bad = [r for r in rows if r["status"] >= Status.diverged]
     return 1 if bad else 0
@@ -168,23 +169,28 @@ def _row(one: Forecast, label: str) -> dict[str, Any]:
         "validated_to": one.trusted_to,
         "outside": float(one.outside.mean()),
         "rmse": one.rmse() if known else None,
+        "channels": one.rmses() if known else None,
         "coverage": one.coverage() if known else None,
         "status": status,
         "advice": status.advice,
     }
 
 
-def _lines(rows: list[dict[str, Any]], out: Path | None, unit: str) -> list[str]:
+def _lines(
+    rows: list[dict[str, Any]], out: Path | None, unit: str, units: tuple[str, ...]
+) -> list[str]:
     from ..report import number, percent
+    from ._words import error_words
 
     lines = []
     for row in rows:
         span = f"from {number(row['start'])} to {number(row['until'])} {unit}"
         text = f"{row['trajectory']}: {span}"
         if row["rmse"] is not None:
+            error = error_words(units, row["rmse"], row["channels"])
             text += (
-                f", error {number(row['rmse'])}, {percent(row['coverage'])} of the "
-                "measured values inside the 90 % band"
+                f", error {error}, {percent(row['coverage'])} of the measured values "
+                "inside the 90 % band"
             )
         if row["validated_to"] < row["until"]:
             text += f", validated to {number(row['validated_to'])} {unit}"

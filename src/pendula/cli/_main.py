@@ -78,6 +78,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _refuse(str(error), error, debug, FAILED)
         except PendulaError as error:
             return _refuse(str(error), error, debug, USAGE)
+        except MemoryError as error:
+            text = (
+                f"not enough memory ({error}). Ask for fewer samples or smaller nets."
+            )
+            return _refuse(text, error, debug, FAILED)
         except OSError as error:
             place = f"{error.filename}: " if error.filename else ""
             text = f"{place}{error.strerror or error}"
@@ -98,15 +103,18 @@ def _leave(status: int) -> NoReturn:
 def _settings(tokens: list[str]) -> list[str]:
     """`--train.lr 3e-3` and `--train.lr=3e-3` as `--set train.lr=3e-3`."""
     out: list[str] = []
-    rest = iter(tokens)
-    for token in rest:
+    rest = list(tokens)
+    while rest:
+        token = rest.pop(0)
         found = _DOTTED.fullmatch(token)
         if token == "--":
             return [*out, token, *rest]
         if found is None:
             out.append(token)
             continue
-        value = found[2][1:] if found[2] else next(rest, None)
+        value = found[2][1:] if found[2] else None
+        if value is None and rest and not rest[0].startswith("--"):
+            value = rest.pop(0)
         # without a value the parser says what is missing
         out += ["--set", found[1] if value is None else f"{found[1]}={value}"]
     return out

@@ -17,7 +17,8 @@ def hold_on(
     the verdict (all of it where there is none)."""
     from .._errors import Status
     from ..diagnostics import Limits
-    from ..report import number, percent
+    from ..report import percent
+    from ._words import error_words
 
     low, high = Limits().coverage
     rows = []
@@ -25,12 +26,13 @@ def hold_on(
         one = fitted.forecast(data, trajectory=i)
         until = float("inf") if trust_to is None else one.start + trust_to
         share, rmse = one.coverage(until=until), one.rmse(until=until)
+        error = error_words(one.units, rmse, one.rmses(until=until))
         status = Status(int(one.status.max()))
         finite = status < Status.diverged
         # few samples: a band that holds them all is no fault
         holds = finite and share >= low
         text = (
-            f"{data.labels[i]}: error {number(rmse)}, {percent(share)} of the measured "
+            f"{data.labels[i]}: error {error}, {percent(share)} of the measured "
             f"values inside the 90 % band (expected {percent(low)} to {percent(high)})"
         )
         if not finite:

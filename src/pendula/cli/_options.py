@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Group, Parameter
 
@@ -69,6 +69,10 @@ class Reading:
         tuple[str, ...],
         Parameter(group=_READ, help="Channels that are angles [rad]."),
     ] = ()
+    units: Annotated[
+        tuple[str, ...],
+        Parameter(group=_READ, help="Units, over those in the header: theta=rad."),
+    ] = ()
     input_kind: Annotated[
         str | None,
         Parameter(group=_READ, help="Inputs between samples: held, linear, spline."),
@@ -90,6 +94,18 @@ def names(given: Sequence[str]) -> tuple[str, ...]:
     """`a,b` and repeated options -> one tuple of names."""
     parts = [part.strip() for text in given for part in text.split(",")]
     return tuple(part for part in parts if part)
+
+
+def whole(_kind: Any, tokens: Sequence[Any]) -> int:
+    """A converter of options that count: 8.7 is refused, not rounded.
+
+    **Raises:** `ValueError`, to which the parser adds the option.
+    """
+    text = tokens[0].value
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f'"{text}" is no whole number.') from None
 
 
 _PI = re.compile(r"([+-]?)(\d*\.?\d*)\s*\*?\s*pi(?:/(\d+\.?\d*))?")

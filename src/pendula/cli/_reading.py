@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._errors import ConfigError
 from ._console import Console
-from ._options import Reading, names
+from ._options import Reading, names, pairs
 
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def options(reading: Reading) -> dict[str, Any]:
         "time": reading.time,
         "dt": reading.dt,
         "input_kind": reading.input_kind,
+        "units": pairs(reading.units, "--units") or None,
     }
     for name in ("channels", "inputs", "traj", "ignore", "angles"):
         out[name] = names(getattr(reading, name)) or None

@@ -29,26 +29,29 @@ def score(
     console.say(f"loading {run}")
     from .. import load
     from ..report import number, percent
+    from ._words import error_words
 
     fitted = load(run)
     if is_chain(fitted):
         rows = score_bars(fitted, data, measured, reading, start)
         return _score_bars(rows, console)
     scores = fitted.score(measured, start=start)
-    rows = scores["trajectories"]
+    rows, units = scores["trajectories"], fitted.about["units"]
     cells = [
         [
             str(row["trajectory"]),
             number(row["start"]),
             number(row["until"]),
-            number(row["rmse"]),
+            error_words(units, row["rmse"], row["channels"]),
             percent(row["coverage"]),
             str(row["status"]),
         ]
         for row in rows
     ]
-    head = ["trajectory", "from", "to", "error", "in 90 % band", "status"]
-    text = f"{columns(head, cells)}\nerror over all: {number(scores['rmse'])}"
+    span = [f"{end} [{measured.time_unit}]" for end in ("from", "to")]
+    head = ["trajectory", *span, "error", "in 90 % band", "status"]
+    over_all = error_words(units, scores["rmse"], scores["channels"])
+    text = f"{columns(head, cells)}\nerror over all: {over_all}"
     console.result(text, scores)
     return 1 if any(row["status"] in BAD for row in rows) else 0
 

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from .._errors import ConfigError
 from ._case import changed_case
 from ._console import Console
-from ._options import TALK, Talk, check_free, names, pairs, real
+from ._options import TALK, Talk, check_free, names, pairs, real, whole
 
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def simulate(
             help="The file: .csv, .tsv, .npz, .mat, .h5, .nc, .parquet or .zarr.",
         ),
     ],
-    num: Annotated[int, Parameter(help="Number of trajectories.")] = 1,
+    num: Annotated[int, Parameter(converter=whole, help="Number of trajectories.")] = 1,
     duration: Annotated[float | None, Parameter(help="Length of a record.")] = None,
     dt: Annotated[float | None, Parameter(help="Sampling step.")] = None,
     noise: Annotated[
@@ -49,7 +49,9 @@ def simulate(
     start: Annotated[
         str | None, Parameter(help="Initial state: 1.2,0; random without.")
     ] = None,
-    seed: Annotated[int, Parameter(help="Of starts, times, noise, losses.")] = 0,
+    seed: Annotated[
+        int, Parameter(converter=whole, help="Of starts, times, noise, losses.")
+    ] = 0,
     settings: Annotated[
         tuple[str, ...],
         Parameter(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,3 +50,15 @@ def verdict_lines(report: dict[str, Any]) -> list[str]:
         return ["no verdict: this run was not validated"]
     text, reasons = verdict_words(verdict)
     return [text, *(f"  {reason}" for reason in reasons)]
+
+
+def error_words(
+    units: Sequence[str], overall: float | None, channels: Mapping[str, float]
+) -> str:
+    """An error with its unit; channel by channel where these differ in it."""
+    if len(set(units)) == 1:
+        return quantity(overall, units[0])
+    return ", ".join(
+        f"{quantity(error, unit)} in {name}"
+        for (name, error), unit in zip(channels.items(), units, strict=True)
+    )

@@ -188,9 +188,12 @@ def check_angles(angles: tuple[str, ...] | None, channels: Sequence[str]) -> Non
 
 
 def radians(
-    channels: Sequence[str], known: dict[str, str]
+    channels: Sequence[str],
+    known: dict[str, str],
+    option: str = "--units {}=rad if the header is wrong",
 ) -> tuple[np.ndarray, list[Decision]]:
-    """Factors that turn degrees into radians; the units in `known` follow."""
+    """Factors that turn degrees into radians; the units in `known` follow. `option`
+    says of a channel what to do where its unit is wrong."""
     factor, decisions = np.ones(len(channels)), []
     for j, name in enumerate(channels):
         unit = known[name].lower()
@@ -198,8 +201,8 @@ def radians(
             factor[j] = np.pi / 180
             known[name] = DEGREES[unit]
             choice = f"{name} turned from {unit} into {known[name]}"
-            option = f"--units {name}=rad if the header is wrong"
-            decisions.append(Decision("unit", choice, "angles are in radians", option))
+            why = "angles are in radians"
+            decisions.append(Decision("unit", choice, why, option.format(name)))
     return factor, decisions
 
 

@@ -52,7 +52,9 @@ def foreign(
             f"{place}: two columns would have the same name ({', '.join(seen.units)}; "
             f"{', '.join(force.units if force else ())}). Choose other arrays."
         )
-    factor, decisions = radians(tuple(seen.units), units)
+    factor, decisions = radians(
+        tuple(seen.units), units, "the unit of {} in the file, if it is wrong"
+    )
     ys = seen.values * factor if decisions else seen.values
     us = None if force is None else force.values
     ts = clock.ts

@@ -61,9 +61,10 @@ _BLASIUS = "Blasius et al., Nature 577, 226-230 (2020)"
 def _multiarm(file: str, links: int, cut: float) -> Named:
     """Angles only: the rates in the files were smoothed with later samples."""
     angles = tuple(f"theta{k + 1}" for k in range(links))
+    what = file.replace("single_freeswing_raw", "single (raw record)")
     return Named(
         (f"multiarm_pendulum/{file}.csv",),
-        f"{file} pendulum, free swing with friction, 250 Hz; pi hangs",
+        f"{what} pendulum, free swing with friction, 250 Hz; pi hangs",
         "MIT",
         _KAHEMAN,
         {"channels": angles, "units": dict.fromkeys(angles, "rad")},

@@ -69,7 +69,7 @@ def decide_order(
         gain = delay_gain(data, j, steps)
         if gain < GAIN:
             kinds[name] = ChannelKind("second")
-            why = f"a second delay cuts the error to {gain:.2f} of that of one delay"
+            why = f"a second delay cuts the error to {gain:.2g} of that of one delay"
             choice = f"{name}: position with a rate that is not measured"
         else:
             kinds[name] = ChannelKind("first")

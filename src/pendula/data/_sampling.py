@@ -22,7 +22,8 @@ def sampling(data: Trajectories) -> dict[str, Any]:
     """How the data are sampled, JSON-able.
 
     `step`: median interval; `jitter`: largest deviation from it as a share, gaps
-    apart; `even`: all intervals within 1 %; `gaps`: the intervals longer than 2.5
+    apart; `even`: all intervals within 1 %; `even_parts`: so between gaps;
+    `gaps`: the intervals longer than 2.5
     medians (at most ten, longest first) as trajectory label, time and length, and
     `num_gaps` how many there are.
     """
@@ -35,10 +36,12 @@ def sampling(data: Trajectories) -> dict[str, Any]:
             found.append((float(step[k]), data.labels[i], float(data.ts[i, k])))
     found.sort(reverse=True)
     inner = every[every <= GAP * usual]
+    jitter = float(np.max(np.abs(inner - usual)) / usual)
     return {
         "step": usual,
-        "jitter": float(np.max(np.abs(inner - usual)) / usual),
+        "jitter": jitter,
         "even": bool(np.all(np.abs(every - usual) <= EVEN * usual)),
+        "even_parts": jitter <= EVEN,
         "num_gaps": len(found),
         "gaps": [
             {"trajectory": label, "after": start, "length": length}

@@ -65,7 +65,8 @@ def summary(data: Trajectories) -> dict[str, Any]:
                 notes.append(f'input "{name}" is constant ({about["mean"]:g}).')
     grid = sampling(data)
     if grid["num_gaps"]:
-        notes.append(f"{grid['num_gaps']} gaps longer than 2.5 sampling intervals.")
+        some = "1 gap" if grid["num_gaps"] == 1 else f"{grid['num_gaps']} gaps"
+        notes.append(f"{some} longer than 2.5 sampling intervals.")
     if data.licence is None:
         notes.append("no licence is stated: clear the right to use before publishing.")
     spans = [float(t[n - 1] - t[0]) for t, n in zip(data.ts, real, strict=True)]

@@ -255,6 +255,11 @@ def _convert(value: Any, annotation: str, path: str) -> Any:
     if annotation.startswith("tuple["):
         inner = annotation[6:].split(",")[0]
         items = value if isinstance(value, list | tuple) else [value]
+        if isinstance(value, str) and inner in ("int", "float"):
+            raise ConfigError(
+                f"{path} is {value!r}; expected a list of numbers, as in [1, 2]. Write "
+                "it without quotes, with both brackets."
+            )
         return tuple(_convert(v, inner, path) for v in items)
     kinds = {"str": str, "int": int, "float": (int, float), "bool": bool}
     expected = kinds[annotation]

@@ -22,7 +22,7 @@ from ..diagnostics import Conformal
 from ..solve import Rollout
 from ..train import load_tree, save_tree
 from ._forecast import Forecast, ensemble_forecast
-from ._layout import Layout, match_channels
+from ._layout import Layout, check_units, match_channels, match_inputs
 from ._model import Model
 from ._prepare import estimate_states
 
@@ -245,12 +245,14 @@ class Fitted:
         return np.concatenate(pieces), np.concatenate(keep)
 
     def match(self, data: Trajectories) -> Trajectories:
-        """The channels of the model, in its order; inputs checked.
+        """The channels and inputs of the model, in its order, in its units.
 
-        **Raises:** `DataError` naming the channel that is missing.
+        **Raises:** `DataError` naming what is missing or in another unit.
         """
         data = match_channels(data, self.about["names"], "the model needs channel")
         self._check_inputs(data.us is not None)
+        data = match_inputs(data, self.about["input_names"])
+        check_units(data, self.about)
         return data
 
     def _run(self, history: Trajectories, future: Trajectories, refine: int) -> Any:
@@ -313,7 +315,8 @@ class Fitted:
     def score(
         self, data: Trajectories, *, start: float | None = None
     ) -> dict[str, Any]:
-        """Free-run errors on every trajectory of `data`: RMSE, coverage, statuses.
+        """Free-run errors on every trajectory of `data`: RMSE (of all channels, and
+        of each: `channels`), coverage, statuses.
 
         **Raises:** `DataError` as `forecast` does.
         """
@@ -326,13 +329,14 @@ class Fitted:
                     "start": f.start,
                     "until": float(f.ts[-1]),
                     "rmse": f.rmse(),
+                    "channels": f.rmses(),
                     "coverage": f.coverage(),
                     "status": Status(int(f.status.max())).name,
                 }
             )
-        measured = [r["rmse"] ** 2 for r in rows if not np.isnan(r["rmse"])]
-        total = float(np.sqrt(np.mean(measured))) if measured else float("nan")
-        return {"rmse": total, "trajectories": rows}
+        each = {n: _over([r["channels"][n] for r in rows]) for n in self.about["names"]}
+        total = _over([r["rmse"] for r in rows])
+        return {"rmse": total, "channels": each, "trajectories": rows}
 
     def summary(self) -> str:
         """A few lines: the model, its constants, its verdict."""
@@ -354,6 +358,12 @@ class Fitted:
         about["intervals"] = self.intervals.to_dict() if self.intervals else None
         save_tree(path, Saved(self.ensemble, self.covariance), about)
         return path
+
+
+def _over(errors: list[float]) -> float:
+    """Root mean square over the trajectories in which something was measured."""
+    measured = [e**2 for e in errors if not np.isnan(e)]
+    return float(np.sqrt(np.mean(measured))) if measured else float("nan")
 
 
 @eqx.filter_jit

@@ -184,13 +184,17 @@ class Forecast:
         return self.mean - self.truth
 
     def rmse(self, after: float = -np.inf, until: float = np.inf) -> float:
-        """Root mean square error over `after < t <= until`, all channels; NaN where
-        nothing was measured, infinite where every member failed."""
+        """Root mean square error over `after < t <= until`, all channels as if they
+        had one unit (`rmses` parts them); NaN where nothing was measured, infinite
+        where every member failed."""
         inside = (self.ts > after) & (self.ts <= until)
-        seen = np.isfinite(self.truth[inside])
-        error = self.error()[inside][seen]
-        error = np.where(np.isnan(error), np.inf, error)
-        return float(np.sqrt(np.mean(error**2))) if len(error) else float("nan")
+        return _rms(self.error()[inside], self.truth[inside])
+
+    def rmses(self, after: float = -np.inf, until: float = np.inf) -> dict[str, float]:
+        """The same of each channel, in its unit."""
+        inside = (self.ts > after) & (self.ts <= until)
+        error, truth = self.error()[inside], self.truth[inside]
+        return {n: _rms(error[:, j], truth[:, j]) for j, n in enumerate(self.names)}
 
     def coverage(self, after: float = -np.inf, until: float = np.inf) -> float:
         """Share of measured values inside the band over `after < t <= until`."""
@@ -199,3 +203,10 @@ class Forecast:
         seen = np.isfinite(truth)
         held = (truth >= self.low[inside]) & (truth <= self.high[inside])
         return float(held[seen].mean()) if seen.any() else float("nan")
+
+
+def _rms(error: np.ndarray, truth: np.ndarray) -> float:
+    """Of the errors where something was measured; infinite where one is NaN."""
+    error = error[np.isfinite(truth)]
+    error = np.where(np.isnan(error), np.inf, error)
+    return float(np.sqrt(np.mean(error**2))) if len(error) else float("nan")

@@ -101,6 +101,49 @@ def match_channels(
     return data if data.names == tuple(names) else data.channels(names)
 
 
+def match_inputs(data: Trajectories, names: Sequence[str]) -> Trajectories:
+    """The inputs of the model, in its order; more are left out.
+
+    **Raises:** `DataError` naming the input that is missing.
+    """
+    if data.us is None or data.input_names == tuple(names):
+        return data
+    missing = [n for n in names if n not in data.input_names]
+    if missing:
+        raise DataError(
+            f'the model needs input "{missing[0]}"; the data have '
+            f"{', '.join(data.input_names)}. Rename the column, or choose other data."
+        )
+    pick = [data.input_names.index(n) for n in names]
+    return data.replace(
+        f"inputs {list(names)}",
+        us=data.us[:, :, pick],
+        input_names=tuple(names),
+        input_units=tuple(data.input_units[j] for j in pick),
+    )
+
+
+def check_units(data: Trajectories, about: dict[str, Any]) -> None:
+    """`DataError` where data of the model's channels are in other units, both being
+    stated."""
+    rows = [
+        *zip(data.names, data.units, about["units"], strict=True),
+        *zip(
+            data.input_names,
+            data.input_units,
+            about.get("input_units") or data.input_units,
+            strict=True,
+        ),
+        ("the time", data.time_unit, about["time_unit"]),
+    ]
+    for name, here, fitted in rows:
+        if here and fitted and here != fitted:
+            raise DataError(
+                f"{name} is in [{here}], and the model was fitted in [{fitted}]. "
+                "Convert the column, or repair the unit in the header."
+            )
+
+
 def layout(
     names: Sequence[str], kinds: Sequence[str], pairs: dict[int, int] | None = None
 ) -> Layout:

@@ -254,8 +254,11 @@ class Learned(AbstractField):
         x = self.features(y, u, context)
         free = np.ones(x.shape[0], bool)
         free[: len(self.angle)] = ~np.asarray(self.angle, bool)
-        span = self.scale.high - self.scale.low
-        margin = jnp.where(jnp.isfinite(span), 0.02 * span, 0.0)
+        span, size = self.scale.high - self.scale.low, jnp.abs(self.scale.high)
+        # of what stood still in training: its value, or its scale where that is 0
+        still = jnp.where(size > 0, size, self.scale.scale)
+        width = jnp.where(span > 0, span, still)
+        margin = jnp.where(jnp.isfinite(span), 0.02 * width, 0.0)
         out = (x < self.scale.low - margin) | (x > self.scale.high + margin)
         return jnp.any(out & free)
 

@@ -121,6 +121,7 @@ def package(
         "angle": list(p.train.angle),
         "time_unit": p.train.time_unit,
         "input_names": list(p.train.input_names),
+        "input_units": list(p.train.input_units),
         "input_kind": p.train.input_kind,
         "licence": p.train.licence,
         "layout": p.plan.to_dict(),

@@ -142,7 +142,7 @@ def said(y: Any, law: Region) -> str:
     """A state in words: `theta = 0.1 rad, dtheta/dt = 0 rad/s`."""
     zero = lambda v, w: 0.0 if abs(v) < 1e-6 * w else v
     parts = [
-        f"{name} = {zero(v, w):.3g} {unit}".strip()
+        f"{name} = {zero(v, w):.3g} {'' if unit == '1' else unit}".strip()
         for v, w, (name, unit) in zip(y, law.width, law.axes, strict=True)
     ]
     return ", ".join(parts)

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from .._errors import ConfigError
+from .._errors import ConfigError, DataError
 from ..data import (
+    Scales,
     Trajectories,
     decide_order,
     dominant_period,
@@ -28,6 +29,7 @@ from ._slots import Ranges
 SAMPLES_PER_PERIOD = {"adam": 24, "levenberg": 48}
 # RK4 at 0.1 rad per step has a phase error of 1e-7 rad a step.
 MAX_PHASE = 0.1
+LARGEST = 1e36  # value of a channel: single precision ends at 3e38
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +67,7 @@ def prepare(data: Trajectories, config: FitConfig, method: str) -> Prepared:
     **Raises:** `DataError` when there is too little, `ConfigError` for settings that
     do not fit the data.
     """
+    _check_size(data)
     decisions: list[dict[str, str]] = list(data.origin.get("decisions", []))
     plan = decided_plan(data, config, decisions)
     period = shortest_period(data)
@@ -96,6 +99,7 @@ def prepare(data: Trajectories, config: FitConfig, method: str) -> Prepared:
             "option": "--validation",
         }
     )
+    Scales.fit(train, 1.0)  # it warns of what stands still
     states = estimate_states(train, plan)
     ranges = ranges_of(train, plan, states)
     starts = body_guesses if has_body(config.model) and plan.n else first_guesses
@@ -118,6 +122,17 @@ def prepare(data: Trajectories, config: FitConfig, method: str) -> Prepared:
         info,
         guesses,
     )
+
+
+def _check_size(data: Trajectories) -> None:
+    """`DataError` for values whose rates single precision cannot hold."""
+    for j, name in enumerate(data.names):
+        largest = np.abs(data.ys[:, :, j]).max()
+        if largest > LARGEST:
+            raise DataError(
+                f'channel "{name}" has values up to {largest:.3g}; at most {LARGEST:g} '
+                "can be learned. Use a larger unit, or leave the column out."
+            )
 
 
 def chosen_every(
@@ -234,7 +249,8 @@ def ranges_of(train: Trajectories, plan: Layout, states: States) -> Ranges:
     ys, rates = ys[real], rates[real]
     # One-sided estimates at the ends of noisy records stray far.
     low, high = np.quantile(ys, [0.001, 0.999], axis=0)
-    scale = spread_of(ys)
+    sd, size = ys.std(0), np.abs(ys).max(0, initial=0.0)
+    scale = np.where(sd > 1e-12 * size, sd, 1.0)
     us = np.zeros((1, 0)) if train.us is None else train.us.reshape(-1, train.ctrl)
     flags = [False] * dim
     for k, position in enumerate(plan.positions):

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..diagnostics import Convergence, plot_sweep
 from ._blocks import AbstractBlock, Heading, Picture, Table, Text
-from ._draw import WIDE, canvas, drawing, log_axis, to_svg
-from ._numbers import number
+from ._channels import time_unit
+from ._draw import WIDE, canvas, drawing, label, log_axis, to_svg
+from ._numbers import axis_label, number
 from ._run_folder import Run
 
 
@@ -35,6 +36,7 @@ def continuity_figure(run: Run) -> Figure | None:
     with drawing():
         figure, axes = canvas(0.75 * WIDE, 3.4)
         ax = plot_sweep(told, arrays, axes.flat[0])
+        ax.set_xlabel(label(axis_label("step h", time_unit(run))))
         log_axis(ax, "x")
         log_axis(ax)
     return figure

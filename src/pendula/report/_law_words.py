@@ -38,8 +38,10 @@ def law_points(report: dict[str, Any]) -> list[AbstractBlock]:
     """The sentences, and the numbers of cycle and exponent."""
     found = report.get("behaviour") or {}
     facts = [*_cycle_facts(found, report), *_exponent_facts(found, report)]
+    inputs = (report.get("data") or {}).get("inputs") or []
+    unit = {row.get("name"): row.get("unit") for row in inputs}
     held = [
-        f"{row.get('name')} = {number(row.get('value'))}"
+        f"{row.get('name')} = {quantity(row.get('value'), unit.get(row.get('name')))}"
         for row in found.get("input") or []
     ]
     if held:
@@ -159,7 +161,17 @@ def near(rest: dict[str, Any], unit: str) -> str:
         text += f", the distance falls to 1/e in {quantity(-1 / lead, unit)}"
     elif kind in ("saddle", "source", "unstable focus") and lead > 0:
         text += f", a small distance grows e-fold in {quantity(1 / lead, unit)}"
-    return text
+    else:
+        return text
+    return text + _over_members(rest, unit)
+
+
+def _over_members(rest: dict[str, Any], unit: str) -> str:
+    """The range of a time over the members, where they differ in it by a third."""
+    ends = sorted(1 / abs(g) for g in rest.get("growth") or () if g)
+    if len(ends) < 2 or ends[1] < 1.33 * ends[0]:
+        return ""
+    return f" ({interval(ends[0], ends[1], unit)} over the members)"
 
 
 def eigenvalues(pairs: list[Any]) -> str:

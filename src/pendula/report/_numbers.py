@@ -35,15 +35,16 @@ def number(value: Any, digits: int = 3) -> str:
         return "-∞" if x < 0 else "∞"
     if x == 0:
         return "0"
-    size = math.floor(math.log10(abs(x)))
-    if not -4 <= size < 6:
+    # of the rounded number: 0.9999 is 1.00 to three digits
+    size = int(f"{x:.{digits - 1}e}".split("e")[1])
+    if not -4 <= size < max(digits, 6):
         mantissa, exponent = f"{x:.{digits - 1}e}".split("e")
         if "." in mantissa:
             mantissa = mantissa.rstrip("0").rstrip(".")
         return f"{mantissa}e{int(exponent)}"
     text = f"{x:.{max(digits - 1 - size, 0)}f}"
     # 0.0300 says three digits, 20.0 for a time of 20 only makes noise
-    return text.rstrip("0").rstrip(".") if "." in text and abs(x) >= 1 else text
+    return text.rstrip("0").rstrip(".") if "." in text and size >= 0 else text
 
 
 def quantity(value: Any, unit: str | None = "", digits: int = 3) -> str:

@@ -66,23 +66,26 @@ class Run:
 def read_run(folder: str | Path) -> Run:
     """The report, arrays and metrics of a run folder.
 
-    **Raises:** `CheckpointError` when the folder is no run, a file is damaged, or
-    the run was written by a newer version.
+    **Raises:** `CheckpointError` when the folder is no run, a file is lost or damaged,
+    or the run was written by a newer version.
     """
     folder = Path(folder)
     report = _read_report(folder)
     path = folder / "arrays.npz"
-    arrays: dict[str, np.ndarray] = {}
-    if path.exists():
-        try:
-            # from memory: NumPy leaves a damaged file open
-            raw = io.BytesIO(path.read_bytes())
-            with np.load(raw, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise CheckpointError(
-                f"{path}: the arrays cannot be read ({error}). Run `pendula fit` again."
-            ) from None
+    if not path.exists():
+        raise CheckpointError(
+            f"{path} is not there, which holds the numbers of the figures. Copy the "
+            "whole folder, or run `pendula fit` again."
+        )
+    try:
+        # from memory: NumPy leaves a damaged file open
+        raw = io.BytesIO(path.read_bytes())
+        with np.load(raw, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise CheckpointError(
+            f"{path}: the arrays cannot be read ({error}). Run `pendula fit` again."
+        ) from None
     return Run(folder, report, arrays, read_metrics(folder / "metrics.jsonl"))
 
 

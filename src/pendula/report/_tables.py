@@ -110,7 +110,7 @@ def validation_table(run: Run) -> Table:
     """The median error by horizon."""
     scores = (run.report.get("scores") or {}).get("validation") or {}
     pairs = zip(scores.get("horizon") or [], scores.get("median") or [], strict=False)
-    unit = scores.get("unit")
+    unit = str(scores.get("unit") or "").removeprefix("share ")
     rows = [[quantity(h, time_unit(run)), quantity(m, unit)] for h, m in pairs]
     caption = "Median error on the validation data up to each horizon"
     return Table(("horizon", "error"), rows, caption, words=())
