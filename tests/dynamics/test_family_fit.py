@@ -59,6 +59,46 @@ def test_a_new_member_is_known_from_one_clip(family):
     assert "eta" in out[0].summary()
 
 
+def test_times_far_apart_are_stepped_as_in_training(family):
+    every = family.about["every"]
+    fine = family.predict(family.mean, [0.6, 0.0], T)
+    apart = family.predict(family.mean, [0.6, 0.0], T[:: 20 * every])
+    assert_allclose(apart, fine[:: 20 * every], atol=2e-3)
+
+
+def test_what_cannot_be_predicted_is_refused(family):
+    eta, y0 = family.mean, [0.6, 0.0]
+    with pytest.raises(ShapeError, match=r"times of shape \(3,\).*increase"):
+        family.predict(eta, y0, [0.0, 1.0, 0.5])
+    with pytest.raises(ShapeError, match=r"times of shape \(0,\)"):
+        family.predict(eta, y0, [])
+    with pytest.raises(ShapeError, match=r"state has shape \(3,\).*\(2,\): u, v"):
+        family.predict(eta, [0.6, 0.0, 1.0], T)
+    with pytest.raises(ShapeError, match=r"eta has shape \(2,\).*takes \(1,\)"):
+        family.predict(y0, y0, T)
+    with pytest.raises(ShapeError, match="takes"):
+        family.at(y0)
+
+
+@pytest.mark.parametrize(
+    ("noise", "error"),
+    [
+        (-1.0, r"noise is -1\.0; it must be at least 0"),
+        (np.nan, "noise is nan"),
+        ([0.1, np.inf], "must be finite"),
+        ([0.1, 0.1, 0.1], r"shape \(3,\).*channels u, v"),
+    ],
+)
+def test_noise_that_is_none_is_refused(family, noise, error):
+    clip = springs([1.1])
+    with pytest.raises(ValueError, match=error):
+        family.adapt(clip, noise=noise)
+    with pytest.raises(ValueError, match=error):
+        family.first_states(clip, noise)
+    with pytest.raises(ValueError, match=error):
+        next_experiment(family, T, [[1.0, 0.0]], noise=noise)
+
+
 @pytest.mark.slow
 def test_noise_widens_what_is_known_of_eta(family):
     clean = springs([1.1], starts=(0.8,))
@@ -174,8 +214,6 @@ def test_bad_requests_for_an_experiment_are_refused(family):
         next_experiment(family, T, box=[[1.0, 0.0], [0.0, 1.0]])
     with pytest.raises(DataError, match="not finite"):
         next_experiment(family, T, [[np.nan, 0.0]])
-    with pytest.raises(ConfigError, match=r"noise is -1\.0; it must be at least 0"):
-        next_experiment(family, T, [[1.0, 0.0]], noise=-1.0)
 
 
 def test_a_saved_family_is_the_same(family, tmp_path):

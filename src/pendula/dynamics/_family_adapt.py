@@ -27,9 +27,11 @@ from ..train import (
     normal_equations,
 )
 from ._family_data import (
+    LONGEST,
     Clips,
     FamilyData,
     check_lengths,
+    divided,
     drawn,
     states_of,
     systems_of,
@@ -253,7 +255,7 @@ def _prepare(family: Family, data: Trajectories, noise: Any) -> NewData:
     y0 = _first_states(states)
     if every > 1:
         data = data.subsample(every)
-    data = _filled(data, 1.5 * step)
+    data = _filled(data, LONGEST * step)
     batch = data.full(family.dtype)
     rows, labels = systems_of(data)
     most = max(map(len, rows))
@@ -301,9 +303,7 @@ def _filled(data: Trajectories, longest: float) -> Trajectories:
     for i, n in enumerate(data.lengths):
         t = data.ts[i, :n]
         y = np.where(data.mask[i, :n], data.ys[i, :n], np.nan)
-        parts = np.maximum(1, np.ceil(np.diff(t) / longest - 1e-9)).astype(int)
-        where = np.concatenate([[0], np.cumsum(parts)])
-        grid = np.interp(np.arange(where[-1] + 1), where, t)
+        grid, where = divided(t, longest)
         out = np.full((len(grid), data.dim), np.nan)
         out[where] = y
         ts.append(grid)
