@@ -60,6 +60,12 @@ class Family:
         return self.etas.shape[1]
 
     @property
+    def folded(self) -> bool:
+        """Whether the network sees |eta|: signs mean nothing then, and etas are told
+        without."""
+        return self.about["config"]["head"] == "reference"
+
+    @property
     def size_lines(self) -> list[str]:
         """What was decided of the size of eta, in sentences; none where it was
         given."""
