@@ -302,6 +302,8 @@ def test_labels_are_read_by_name(tmp_path):
         ("id,k\na,1\na,2\n", "stands twice"),
         ("id,k\na,1,2\n", "3 cells"),
         ("id,k\na,one\n", 'column "k": "one" is no number'),
+        ("id,k\n\na,inf\n", 'row 3, column "k": "inf" is no number'),
+        ("id,k,k\na,1,2\n", 'two columns are called "k"'),
     ],
 )
 def test_bad_labels_name_row_and_column(tmp_path, text, words):

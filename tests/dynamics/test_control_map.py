@@ -101,6 +101,8 @@ def test_jit_and_vmap_agree_with_the_host(rod):
     told = [rod.predict(c) for c in unseen]
     assert_allclose(means, [m for m, _ in told], atol=2e-3)  # float32
     assert covariances.shape == (4, 1, 1)
+    whole = np.array([60, 4])
+    assert_allclose(rod.predict(jnp.asarray(whole))[0], rod(whole), atol=2e-3)
 
 
 def test_a_saved_map_predicts_the_same(rod, tmp_path):
@@ -142,5 +144,7 @@ def test_what_cannot_be_used_is_refused(rod):
         fit_control_map(settings, etas)
     with pytest.raises(ShapeError, match="E, rho"):
         rod.predict(np.ones(3))
+    with pytest.raises(ShapeError, match="E, rho"):
+        rod.predict(jnp.ones(3))
     with pytest.raises(DataError, match="rho is -1"):
         rod.predict(np.array([60.0, -1.0]))

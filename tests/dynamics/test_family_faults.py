@@ -10,8 +10,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from pendula import DataError
 from pendula.data import Trajectories
-from pendula.dynamics._family_adapt import _check_scale, beyond_hull
+from pendula.dynamics._family_adapt import _check_scale
 from pendula.dynamics._family_data import Clips
+from pendula.dynamics._family_outside import beyond_hull
 from pendula.dynamics._family_shorter import on_shorter
 from pendula.train import Adaptation
 

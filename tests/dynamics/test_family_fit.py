@@ -1,5 +1,8 @@
 """A family of oscillators: learned from a few, adapted to others."""
 
+import dataclasses
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,6 +21,8 @@ from pendula.dynamics import (
 )
 from pendula.dynamics._family_data import family_data
 from pendula.dynamics._family_fit import Setup
+from pendula.dynamics._family_programs import inner_loop
+from pendula.dynamics._family_shorter import on_shorter
 from pendula.nn import bind
 
 
@@ -57,6 +62,46 @@ def test_a_new_member_is_known_from_one_clip(family):
     read = np.polyval(line, [a.eta[0] for a in out])
     assert_allclose(read, new**2, rtol=0.02)
     assert "eta" in out[0].summary()
+
+
+def test_times_far_apart_are_stepped_as_in_training(family):
+    every = family.about["every"]
+    fine = family.predict(family.mean, [0.6, 0.0], T)
+    apart = family.predict(family.mean, [0.6, 0.0], T[:: 20 * every])
+    assert_allclose(apart, fine[:: 20 * every], atol=2e-3)
+
+
+def test_what_cannot_be_predicted_is_refused(family):
+    eta, y0 = family.mean, [0.6, 0.0]
+    with pytest.raises(ShapeError, match=r"times of shape \(3,\).*increase"):
+        family.predict(eta, y0, [0.0, 1.0, 0.5])
+    with pytest.raises(ShapeError, match=r"times of shape \(0,\)"):
+        family.predict(eta, y0, [])
+    with pytest.raises(ShapeError, match=r"state has shape \(3,\).*\(2,\): u, v"):
+        family.predict(eta, [0.6, 0.0, 1.0], T)
+    with pytest.raises(ShapeError, match=r"eta has shape \(2,\).*takes \(1,\)"):
+        family.predict(y0, y0, T)
+    with pytest.raises(ShapeError, match="takes"):
+        family.at(y0)
+
+
+@pytest.mark.parametrize(
+    ("noise", "error"),
+    [
+        (-1.0, r"noise is -1\.0; it must be at least 0"),
+        (np.nan, "noise is nan"),
+        ([0.1, np.inf], "must be finite"),
+        ([0.1, 0.1, 0.1], r"shape \(3,\).*channels u, v"),
+    ],
+)
+def test_noise_that_is_none_is_refused(family, noise, error):
+    clip = springs([1.1])
+    with pytest.raises(ValueError, match=error):
+        family.adapt(clip, noise=noise)
+    with pytest.raises(ValueError, match=error):
+        family.first_states(clip, noise)
+    with pytest.raises(ValueError, match=error):
+        next_experiment(family, T, [[1.0, 0.0]], noise=noise)
 
 
 @pytest.mark.slow
@@ -109,8 +154,60 @@ def test_known_parameters_that_do_not_fit_are_refused():
 
 
 def test_few_gradient_steps_lower_the_error(family):
-    out = family.adapt(springs([1.1], starts=(0.8,)), method="gd", steps=5, rate=0.3)
+    """And say whether they were enough."""
+    clip = springs([1.1], starts=(0.8,))
+    out = family.adapt(clip, method="gd", steps=5, rate=0.3)
     assert out.history[1] < out.history[0]
+    assert out.converged
+    assert_allclose(out.eta, family.adapt(clip).eta, rtol=0.01)
+    slow = family.adapt(clip, method="gd", steps=5, rate=1e-3)
+    assert not slow.converged
+
+
+def test_settings_of_an_adaptation_that_cannot_be_used_are_refused(family):
+    clip = springs([1.1])
+    for wrong, error in (
+        ({"iterations": 0}, "iterations is 0"),
+        ({"starts": -1}, "starts is -1"),
+        ({"method": "gd", "rate": -1.0}, "rate is -1.0"),
+        ({"method": "gd", "eta0": [1.0, 2.0]}, "must be 1 finite numbers"),
+    ):
+        with pytest.raises(ConfigError, match=error):
+            family.adapt(clip, **wrong)
+
+
+def test_stretches_of_a_record_are_no_systems(family):
+    """Nor is a clip that is finer than the training too short to be thinned."""
+    several = springs([1.0, 1.2], starts=(0.8,)).replace(env=None)
+    out = family.adapt_many(several, window=2.0)
+    assert [a.label for a in out] == list(several.labels)
+    assert out[0].eta != out[1].eta
+    fine = springs([1.2], starts=(0.8,), t=T[:10] / 20)
+    assert family.adapt(fine).covariance[0, 0] < family.covariance[0, 0]
+
+
+def test_a_short_clip_begins_at_the_systems_that_fit_it(family):
+    """Its first tenth would be its first sample, which all systems fit."""
+    clip = springs([RATES[-1]], starts=(0.8,), t=T[:7])
+    with pytest.MonkeyPatch.context() as patch:
+        begun = []
+        keep = lambda fit, clips, begin: (
+            begun.append(begin) or on_shorter(fit, clips, begin)
+        )
+        patch.setattr("pendula.dynamics._family_adapt.on_shorter", keep)
+        family.adapt(clip, starts=1)
+    assert_allclose(begun[0][0, 1], family.etas[-1], rtol=1e-6)
+
+
+def test_states_outside_the_training_are_said_of_a_system_that_is_not_known(family):
+    out = family.adapt(springs([1.1], starts=(3.0,), t=T[:7]), noise=50.0)
+    assert not out.identified
+    assert any(why.startswith("u reaches 3, above") for why in out.extrapolation)
+
+
+def test_the_condition_is_that_of_the_sensitivity(family):
+    out = family.adapt(springs([1.1], starts=(0.8,)))
+    assert out.condition == out.singular_values[0] / out.singular_values[-1]
 
 
 @pytest.mark.slow
@@ -174,8 +271,6 @@ def test_bad_requests_for_an_experiment_are_refused(family):
         next_experiment(family, T, box=[[1.0, 0.0], [0.0, 1.0]])
     with pytest.raises(DataError, match="not finite"):
         next_experiment(family, T, [[np.nan, 0.0]])
-    with pytest.raises(ConfigError, match=r"noise is -1\.0; it must be at least 0"):
-        next_experiment(family, T, [[1.0, 0.0]], noise=-1.0)
 
 
 def test_a_saved_family_is_the_same(family, tmp_path):
@@ -207,6 +302,50 @@ def test_a_killed_fit_resumes_to_the_same_bits(tmp_path):
         meta_fit(springs(RATES), config, folder=tmp_path, tell=kill)
     again = meta_fit(springs(RATES), config, folder=tmp_path, resume=True)
     assert_array_equal(again.etas, whole.etas)
+
+
+def test_a_run_of_other_settings_data_or_systems_is_not_resumed(tmp_path):
+    config, data = FamilyConfig(SMALL, steps=1, minutes=1.0), springs(RATES)
+    first = meta_fit(data, config, folder=tmp_path)
+    go = functools.partial(meta_fit, folder=tmp_path, resume=True)
+    more = dataclasses.replace(config, minutes=2.0)
+    assert_array_equal(go(data, more).etas, first.etas)
+    for other in (
+        lambda: go(data, dataclasses.replace(config, steps=2)),
+        lambda: go(springs(RATES * 1.1), config),
+        lambda: go(data.replace(env=data.env // 2), config),
+        lambda: go(data, config, etas=RATES[:, None]),
+    ):
+        with pytest.raises(CheckpointError, match="other settings or data"):
+            other()
+    with pytest.raises(ConfigError, match="needs the folder"):
+        meta_fit(data, config, resume=True)
+
+
+def test_what_a_network_of_absolute_values_found_has_no_signs():
+    """Prior, gauge and counts of directions take etas as they are."""
+    data, config = springs(RATES), FamilyConfig(SMALL, head="reference", mode="joint")
+    config = dataclasses.replace(config, steps=1, seed=1)
+    assert (Setup(family_data(data, SMALL, 0, 1), config)._first_etas() < 0).any()
+    family = meta_fit(data, config)
+    assert (family.etas > 0).all()
+    clip = springs([1.1], starts=(0.8,))
+    out = [
+        family.adapt(clip, method="gd", steps=1, rate=1e-9, eta0=sign * family.mean)
+        for sign in (1.0, -1.0)
+    ]
+    assert_allclose(out[1].eta, out[0].eta, rtol=1e-5)
+    assert_allclose(out[1].covariance, out[0].covariance, rtol=1e-5)
+
+
+def test_the_implicit_mode_tells_the_etas_that_it_solved_for():
+    """A square: the minimum with the pull to the start is known."""
+    loss = lambda eta: jnp.sum((eta - 3.0) ** 2)
+    find = inner_loop("implicit", 5, 1e-3, 0.5)
+    assert_allclose(find(loss, jnp.zeros(1)), 6.0 / 2.5, rtol=1e-4)
+    step = inner_loop("first_order", 1, 0.1, 0.5)
+    assert_allclose(step(loss, jnp.zeros(1)), 0.6, rtol=1e-6)
+    assert inner_loop("joint", 5, 0.1, 0.5)(loss, 2.0) == 2.0
 
 
 def test_a_law_that_holds_and_a_size_that_was_given_say_nothing(family):
@@ -292,6 +431,9 @@ def test_bad_data_are_refused():
     scale = np.where(np.arange(mixed.num) < 2, 1e5, 1.0)[:, None, None]
     with pytest.raises(DataError, match=r'system "0", channel "u".*other units'):
         meta_fit(mixed.replace(ys=mixed.ys * scale))
+    half = np.where(np.arange(mixed.num) < 4, 1e5, 1.0)[:, None, None]
+    with pytest.raises(DataError, match="other units"):
+        meta_fit(mixed.replace(ys=mixed.ys * half))
     short = Trajectories.from_arrays([T[:3]] * 2, [np.zeros((3, 2))] * 2)
     with pytest.raises(DataError, match="has 3 samples; a family needs at least 4"):
         meta_fit(short)
@@ -299,6 +441,8 @@ def test_bad_data_are_refused():
         FamilyConfig(size=-1)
     with pytest.raises(ConfigError, match="between 1 and 16"):
         FamilyConfig(size=17)
+    with pytest.raises(ConfigError, match="horizon is inf; it must be finite"):
+        FamilyConfig(horizon=np.inf)
     with pytest.raises(ConfigError, match=r'head "afine" is unknown.*"affine"'):
         FamilyConfig(head="afine")
     with pytest.raises(ConfigError, match="not built for the networks of a family"):

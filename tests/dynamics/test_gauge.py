@@ -127,6 +127,28 @@ def test_only_the_size_of_eta_counts_when_folded():
     )
 
 
+def test_covariances_turn_with_the_signs_that_are_folded():
+    """The same systems with other signs, and covariances that go with them."""
+    rng = np.random.default_rng(0)
+    params = rng.uniform(1.0, 3.0, (12, 2))
+    etas = 1.0 + np.log(params) @ [[1.0, 0.5], [0.3, 1.0]]
+    etas += 0.03 * rng.normal(size=etas.shape)
+    known = np.tile(1e-3 * np.array([[1.0, 0.9], [0.9, 1.0]]), (12, 1, 1))
+    turn = rng.choice([-1.0, 1.0], etas.shape)
+    turned = turn[:, :, None] * known * turn[:, None]
+    plain = GaugeConfig(neural=False)
+    one = fit_gauge(etas, params, covariances=known, config=plain)
+    two = fit_gauge(turn * etas, params, covariances=turned, fold=True, config=plain)
+    assert_allclose(two.spread, one.spread, rtol=1e-9)
+    assert_allclose(two.scores, one.scores, rtol=1e-9)
+
+
+def test_whole_numbers_are_measured_like_others(exact):
+    two = np.array([1, 2])
+    assert_allclose(exact(jnp.asarray(two)), exact(two), rtol=1e-4)
+    assert_allclose(exact.inverse(jnp.asarray(two)), exact.inverse(two), rtol=1e-4)
+
+
 def test_laplace_pushes_the_covariance_through(exact):
     """Of an affine map of log parameters the interval is known in closed form."""
     covariance = np.array([[0.02, 0.005], [0.005, 0.01]])

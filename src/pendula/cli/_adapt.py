@@ -87,7 +87,7 @@ def adapt(
     etas = np.empty((clips.num, family.size))
     for one, rows in zip(found, systems_of(clips)[0], strict=True):
         etas[rows] = one.eta
-    runs = free_runs(family, etas, clips)
+    runs = free_runs(family, etas, clips, noise)
     report, arrays = adapted_report(found, runs, clips, command(), decisions)
     console.say("writing the page")
     console.log = out / "log.txt"
@@ -202,6 +202,11 @@ def adapted_lines(row: dict[str, Any]) -> list[str]:
         lines.append(
             "  the record says nothing of some direction of eta (condition "
             f"{number(row['condition'])}): measure a larger motion"
+        )
+    if row["share"] < 1.0:
+        lines.append(
+            f"  only the first {percent(row['share'])} of each clip were fitted: the "
+            "rollout over more of it fails. Give shorter clips"
         )
     return lines + [f"  extrapolating: {why}" for why in row["extrapolation"]]
 

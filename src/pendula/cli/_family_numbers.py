@@ -36,12 +36,14 @@ LINES = 7  # members whose law is drawn
 GRID = 121
 
 
-def free_runs(family: Family, etas: Any, data: Trajectories) -> np.ndarray:
+def free_runs(
+    family: Family, etas: Any, data: Trajectories, noise: float | None = None
+) -> np.ndarray:
     """Observations `"traj time obs"` of the members `etas` `"traj eta"` from the first
     state of each trajectory, along its times and inputs; NaN where there is no sample
-    and where the rollout failed."""
+    and where the rollout failed. `noise` of the measurement, as for an adaptation."""
     data = family.match(data)
-    y0 = family.first_states(data)
+    y0 = family.first_states(data, noise)
     usual = family.about["every"] * family.about["sampling"]
     refine = max(1, int(np.ceil(np.diff(data.ts, axis=1).max() / usual - 1e-6)))
     dtype = family.dtype
@@ -161,7 +163,8 @@ def family_report(
     where = np.zeros(data.num, int)
     for k, mine in enumerate(rows):
         where[mine] = k
-    runs = free_runs(family, family.etas[where], data)
+    noise = 0.0 if about["config"].get("exact") else None
+    runs = free_runs(family, family.etas[where], data, noise)
     errors = [run_error(family, runs[r], data.select(r)) for r in rows]
     order = _by_first_direction(family.etas)
     shown = order[np.unique(np.linspace(0, len(order) - 1, LINES).round().astype(int))]
@@ -176,7 +179,7 @@ def family_report(
     }
     if not about["ctrl"]:
         # what a check sweeps: the first and the last of a line of systems, the middle
-        firsts = family.first_states(data)
+        firsts = family.first_states(data, noise)
         swept = order[np.unique([0, len(order) // 2, len(order) - 1])]
         begins = np.stack([firsts[rows[k][0]] for k in swept])
         good = np.isfinite(begins).all(axis=1)
@@ -292,6 +295,7 @@ def adapted_row(one: Adapted) -> dict[str, Any]:
         "history": _history(one).tolist(),
         "singular_values": one.singular_values.tolist(),
         "condition": one.condition,
+        "share": one.share,
         "rmse": one.rmse.tolist(),
         "channels": list(one.family.about["names"]),
         "units": list(one.family.about["units"]),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +26,6 @@ RESULTS = (
     "report.html",
     "log.txt",
 )
-LOGS = ("metrics.jsonl", "timing.jsonl")
 
 
 def fit_family(
@@ -76,9 +74,10 @@ def fit_family(
 
 
 def _clear(folder: Path) -> None:
-    for name in (*RESULTS, *LOGS):
+    """Remove the results of an earlier run; its logs and states the fit itself
+    replaces."""
+    for name in RESULTS:
         (folder / name).unlink(missing_ok=True)
-    shutil.rmtree(folder / "resume", ignore_errors=True)
 
 
 def _text(

@@ -183,6 +183,12 @@ def _calibration(
             )
     keep = [columns.index(name) for name in wanted] or list(range(len(columns)))
     table = table[:, keep]
+    for name, seen in zip(wanted or columns, np.isfinite(table).T, strict=True):
+        if not seen.any():
+            raise DataError(
+                f'no system has a value of the parameter "{name}". Label some, or name '
+                "those to use: --params NAME,.."
+            )
     known = np.isfinite(table).all(axis=1)
     return (
         family.etas[known],
@@ -210,21 +216,27 @@ def read_labels(
     except UnicodeDecodeError:
         raise DataError(f"{path}: not UTF-8 text. Save it as CSV.") from None
     mark = "\t" if path.suffix.lower() == ".tsv" else ","
-    lines = [row for row in csv.reader(text.splitlines(), delimiter=mark) if row]
-    if len(lines) < 2 or len(lines[0]) < 2:
+    table_of = csv.reader(text.splitlines(), delimiter=mark)
+    rows = [(number, row) for number, row in enumerate(table_of, 1) if row]
+    if len(rows) < 2 or len(rows[0][1]) < 2:
         raise DataError(
             f"{path.name}: expected a header, a column of systems, and a column for "
             "each parameter."
         )
-    heads = [_UNIT.fullmatch(cell.strip()) for cell in lines[0][1:]]
+    header = rows[0][1][1:]
+    heads = [_UNIT.fullmatch(cell.strip()) for cell in header]
     columns = tuple(
-        h[1].strip() if h else c.strip()
-        for h, c in zip(heads, lines[0][1:], strict=True)
+        h[1].strip() if h else c.strip() for h, c in zip(heads, header, strict=True)
     )
+    for name in columns:
+        if columns.count(name) > 1:
+            raise DataError(
+                f'{path.name}: two columns are called "{name}". Rename one.'
+            )
     units = tuple(h[2].strip() if h else "" for h in heads)
     table = np.full((len(systems), len(columns)), np.nan)
     seen: set[str] = set()
-    for number, row in enumerate(lines[1:], 2):
+    for number, row in rows[1:]:
         name = row[0].strip()
         if name not in systems:
             raise DataError(
@@ -244,6 +256,8 @@ def read_labels(
         for j, cell in enumerate(row[1:]):
             try:
                 value = float(cell) if cell.strip() else float("nan")
+                if np.isinf(value):
+                    raise ValueError
             except ValueError:
                 raise DataError(
                     f'{path.name}, row {number}, column "{columns[j]}": "{cell}" is no '

@@ -16,7 +16,7 @@ from .._registry import register
 from .._source import Source
 from .._types import AnyArray
 from ..train import load_tree, save_tree
-from ._gauge import cast_like
+from ._gauge import cast_like, floating
 
 
 WIDE = 10.0  # prior sd of the affine mean's slopes, in spreads
@@ -84,6 +84,8 @@ class ControlMap(eqx.Module):
         value that is not positive on a log scale.
         """
         if isinstance(settings, jax.Array):
+            settings = floating(settings)
+            self._check_size(settings)
             return _predict(cast_like(self, settings.dtype), settings)
         settings = np.asarray(settings, np.float64)
         self._check(settings)
@@ -113,12 +115,15 @@ class ControlMap(eqx.Module):
             )
         return "\n".join([*lines, *(f"Warning: {text}" for text in self.warnings)])
 
-    def _check(self, settings: np.ndarray) -> None:
+    def _check_size(self, settings: Any) -> None:
         if settings.shape != (len(self.names),):
             raise ShapeError(
                 f"settings have shape {settings.shape}; the map takes "
                 f"({len(self.names)},): {', '.join(self.names)}."
             )
+
+    def _check(self, settings: np.ndarray) -> None:
+        self._check_size(settings)
         for name, value, is_log in zip(self.names, settings, self.log, strict=True):
             if not np.isfinite(value) or (is_log and value <= 0):
                 raise DataError(

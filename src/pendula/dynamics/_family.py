@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from .._errors import CheckpointError
+from .._checks import whole
+from .._errors import CheckpointError, ConfigError, ShapeError
 from .._precision import cast, precision, to_host
 from .._registry import register
 from ..data import Trajectories
@@ -22,7 +23,7 @@ from ._config import to_dict
 from ._family_adapt import Adapted, adapt_many, fisher_of
 from ._family_config import FamilyConfig
 from ._family_constants import member_constants
-from ._family_data import FamilyData, states_of
+from ._family_data import LONGEST, FamilyData, divided, states_of
 from ._family_size import size_lines
 from ._family_step import step_change, step_lines
 from ._layout import Layout, match_channels
@@ -57,6 +58,12 @@ class Family:
     def size(self) -> int:
         """Number of entries of eta."""
         return self.etas.shape[1]
+
+    @property
+    def folded(self) -> bool:
+        """Whether the network sees |eta|: signs mean nothing then, and etas are told
+        without."""
+        return self.about["config"]["head"] == "reference"
 
     @property
     def size_lines(self) -> list[str]:
@@ -113,14 +120,14 @@ class Family:
         a known system can."""
         with precision(self.dtype):
             model = jax.tree.map(jnp.asarray, cast(self.model, self.dtype))
-            return to_host(bind(model, jnp.asarray(eta, self.dtype)))
+            return to_host(bind(model, jnp.asarray(self._eta(eta))))
 
     def constants(
         self, eta: Any, covariance: Any = None
     ) -> dict[str, tuple[float, float]]:
         """The constants that vary (`KnownConfig.varies`) of the member eta `"eta"`:
         name -> (value, standard deviation), NaN without `covariance` `"eta eta"`."""
-        eta = np.asarray(eta, self.dtype)
+        eta = self._eta(eta)
         sd = None if covariance is None else np.sqrt(np.diag(covariance))
         known = self.about["config"]["model"]["known"]
         with precision(self.dtype):
@@ -154,9 +161,30 @@ class Family:
         self, eta: Any, y0: Any, ts: Any, *, refine: int = 1
     ) -> Float[np.ndarray, "*lead time obs"]:
         """Observations of the member eta `"*lead eta"` from a state `"*lead dim"` at
-        times `"time"`; NaN where the rollout failed."""
+        times `"time"`; NaN where the rollout failed. The steps are those between the
+        times, divided where they are longer than the law was trained with; `refine`
+        multiplies them.
+
+        **Raises:** `ShapeError` for an eta, a state or times that do not fit,
+        `ConfigError` for a family with inputs.
+        """
         ts = np.asarray(ts, np.float64)
-        eta, y0 = np.asarray(eta, self.dtype), np.asarray(y0, self.dtype)
+        if ts.ndim != 1 or not len(ts) or not (np.diff(ts) > 0).all():
+            raise ShapeError(f"times of shape {ts.shape}; expected some that increase.")
+        whole(1, refine=refine)
+        if self.about["ctrl"]:
+            raise ConfigError(
+                "the family has inputs, and what they will be is not said: roll out "
+                "family.at(eta), whose steps take them."
+            )
+        eta, y0 = self._eta(eta), np.asarray(y0, self.dtype)
+        if y0.shape[-1:] != (self.model.dim,):
+            raise ShapeError(
+                f"a state has shape {y0.shape}; expected ({self.model.dim},): "
+                f"{', '.join(self.about['state'])}."
+            )
+        longest = LONGEST * self.about["every"] * self.about["sampling"]
+        grid, where = divided(ts, longest)
         lead = np.broadcast_shapes(eta.shape[:-1], y0.shape[:-1])
         flat = lambda x: np.broadcast_to(x, (*lead, x.shape[-1])).reshape(
             -1, x.shape[-1]
@@ -166,11 +194,20 @@ class Family:
                 cast(self.model, self.dtype),
                 jnp.asarray(flat(eta)),
                 jnp.asarray(flat(y0)),
-                jnp.asarray(ts[0], self.dtype),
-                jnp.asarray(np.diff(ts), self.dtype),
+                jnp.asarray(grid[0], self.dtype),
+                jnp.asarray(np.diff(grid), self.dtype),
                 refine,
             )
-            return np.asarray(out).reshape(*lead, len(ts), -1)
+            return np.asarray(out)[:, where].reshape(*lead, len(ts), -1)
+
+    def _eta(self, eta: Any) -> np.ndarray:
+        """Of one or more members, `"*lead eta"`. **Raises:** `ShapeError`."""
+        eta = np.asarray(eta, self.dtype)
+        if eta.shape[-1:] != (self.size,):
+            raise ShapeError(
+                f"eta has shape {eta.shape}; the family takes ({self.size},)."
+            )
+        return eta
 
     def match(self, data: Trajectories) -> Trajectories:
         """The channels of the family, in its order. **Raises:** `DataError`."""

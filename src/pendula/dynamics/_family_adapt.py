@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._checks import at_least, choice
-from .._errors import DataError
+from .._checks import choice, positive, whole
+from .._errors import ConfigError, DataError
 from .._precision import cast, precision, to_host
 from ..data import Trajectories
 from ..nn import bind
@@ -27,20 +27,21 @@ from ..train import (
     normal_equations,
 )
 from ._family_data import (
+    LONGEST,
     Clips,
     FamilyData,
     check_lengths,
+    divided,
     drawn,
     states_of,
     systems_of,
 )
+from ._family_outside import eta_outside, states_outside
 from ._family_programs import clip_residuals, descend
 from ._family_shorter import on_shorter, shared
-from ._field import terms_of
 from ._model import Model, weighted_residual
 from ._prepare import sampling_step
 from ._programs import correlation_time
-from ._reaction import Reaction
 from ._start import refine_start
 
 
@@ -51,10 +52,9 @@ EARLY = 0.3  # share of a long record on which the starts compete
 GROWING = (1.0 / 3.0, 1.0)  # shares of that, fitted one after the other
 CLOSE = 1e-4  # first damping on a whole record: its early part has been fitted
 LONG = 9  # intervals from which a record is long
-CONDITION = 1e8
+CONDITION = 1e4  # of J; of J'J its square, which is where single precision ends
+SETTLED = 1e-2  # of the squared error: what may be left to gain where gd has converged
 LEAST = 1e-2  # of what the family knows: a clip that says less says nothing
-FAR = 4.0  # Mahalanobis distance beyond which a member is outside the family
-OUTSIDE = 0.2  # share of the range visited in training
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,12 +63,14 @@ class Adapted:
 
     `eta` `"eta"` and its `covariance` `"eta eta"`; `history` the objective after each
     iteration on the whole clips, `iterations` of them moved (long clips are fitted on
-    shares of them before, not counted); `singular_values` of the sensitivity J in units
-    of the prior, with their ratio `condition`; `identified`: whether the data say more
-    of eta than the family did before; `extrapolation`: in which way it leaves the
-    family, empty when it does not; `rmse` `"obs"`: the size of residuals that the
-    covariance counts on (those of a clean record as often as they repeat themselves),
-    one share of the spread for all channels and never below that of the training;
+    shares of them before, not counted); `converged`: whether nothing was left to gain,
+    for `gd` less than a hundredth of the squared error; `singular_values` of the
+    sensitivity J in units of the prior, with their ratio `condition`; `identified`:
+    whether the data say more of eta than the family did before; `extrapolation`: in
+    which way it leaves the family, empty when it does not; `rmse` `"obs"`: the size of
+    residuals that the covariance counts on (those of a clean record as often as they
+    repeat themselves), one share of the spread for all channels and never below that of
+    the training;
     `seconds` its share of the run; `share` of the clips that was fitted, below 1 where
     the rollout over the whole fails (0: everywhere).
     """
@@ -148,9 +150,10 @@ def adapt_many(
 
     **Arguments:** `method`: `lm` (Levenberg-Marquardt from the family's mean and the
     `starts` training etas that fit the first tenth best, on growing shares of a long
-    record) or `gd` (`steps` steps of size `rate` on the mean squared error, from
-    `eta0` or the start that the family shares); `noise` `"obs"`: standard deviation of
-    the channels, in their units (None: estimated; 0: the measured states are exact);
+    record; all of a short clip) or `gd` (`steps` steps of size `rate` on the mean
+    squared error, from `eta0` or the start that the family shares); `noise` `"obs"`:
+    standard deviation of the channels, in their units (None: estimated; 0: the measured
+    states are exact);
     `window`: length of the stretches that a record is cut into, each with a start state
     of its own (None: the record is followed from end to end, which asks more of the law
     than a law with errors can give).
@@ -158,20 +161,30 @@ def adapt_many(
     settings that cannot be used.
     """
     choice("method", method, ("lm", "gd"))
-    at_least(1, iterations=iterations, steps=steps)
-    at_least(0, starts=starts)
+    whole(1, iterations=iterations, steps=steps)
+    whole(0, starts=starts)
+    positive(rate=rate)
+    first = np.asarray(family.about["eta0"] if eta0 is None else eta0, float)
+    if first.shape != (family.size,) or not np.isfinite(first).all():
+        raise ConfigError(
+            f"eta0 is {first.tolist()}; it must be {family.size} finite numbers."
+        )
     begun = time.perf_counter()
     data = family.match(data)
     check_lengths(data)
     _check_scale(family, data)
-    data = data if window is None else data.windows(window)
-    found = _prepare(family, data, noise)
+    rows, labels = systems_of(data)
+    if window is not None:  # a stretch is no system of its own
+        env = np.zeros(data.num, int)
+        for i, mine in enumerate(rows):
+            env[mine] = i
+        data = data.replace(env=env).windows(window)
+    found = _prepare(family, data, labels, noise)
     with precision(family.dtype):
         put = lambda tree: jax.tree.map(jnp.asarray, cast(tree, family.dtype))
         model, clips = put(family.model), put(found.clips)
         weight = jnp.asarray(1.0 / np.asarray(family.about["spread"]), family.dtype)
         if method == "gd":
-            first = family.about["eta0"] if eta0 is None else eta0
             plain = family.about["mode"] == "reference"  # the error is not scaled
             etas, losses = descend(
                 model,
@@ -191,8 +204,9 @@ def adapt_many(
                 jnp.asarray(family.mean, family.dtype),
                 jnp.asarray(np.linalg.inv(family.covariance), family.dtype),
             )
-            begin = _starts(model, prior.mean, put(family.etas), clips, weight, starts)
             long = clips.batch.dts.shape[-1] > LONG
+            judged = shared(clips, 0.1) if long else clips
+            begin = _starts(model, prior.mean, put(family.etas), judged, weight, starts)
             variance = jnp.asarray(found.variance, family.dtype)
             free = not found.clean
             out, share = on_shorter(
@@ -244,18 +258,23 @@ def _check_scale(family: Family, data: Trajectories) -> None:
         )
 
 
-def _prepare(family: Family, data: Trajectories, noise: Any) -> NewData:
+def _prepare(
+    family: Family, data: Trajectories, labels: tuple[str, ...], noise: Any
+) -> NewData:
     spread = np.asarray(family.about["spread"])
     step = family.about["every"] * family.about["sampling"]
     states, sd, clean = states_of(data, family.plan, spread, noise)
     sampling = sampling_step(data)
-    every = max(1, int(step / sampling + 1e-6)) if clean and data.us is None else 1
-    y0 = _first_states(states)
+    every = 1
+    if clean and data.us is None:  # of a short clip at least 4 samples are left
+        most = (int(data.lengths.min()) - 1) // 3
+        every = max(1, min(int(step / sampling + 1e-6), most))
+    y0 = _first_states(states, data.labels)
     if every > 1:
         data = data.subsample(every)
-    data = _filled(data, 1.5 * step)
+    data = _filled(data, LONGEST * step)
     batch = data.full(family.dtype)
-    rows, labels = systems_of(data)
+    rows, _ = systems_of(data)
     most = max(map(len, rows))
     order = np.stack([r[np.arange(most) % len(r)] for r in rows])
     extra = np.arange(most)[None] >= np.array([len(r) for r in rows])[:, None]
@@ -282,13 +301,14 @@ def _prepare(family: Family, data: Trajectories, noise: Any) -> NewData:
     )
 
 
-def _first_states(states: np.ndarray) -> np.ndarray:
+def _first_states(states: np.ndarray, labels: tuple[str, ...]) -> np.ndarray:
     y0 = states[:, 0]
     if not np.isfinite(y0).all():
         i = int(np.argwhere(~np.isfinite(y0).all(1))[0, 0])
         raise DataError(
-            f"trajectory {i}: the state at its first sample cannot be told, too many "
-            "values are missing there. Let it begin at a sample that is complete."
+            f'trajectory "{labels[i]}": the state at its first sample cannot be told, '
+            "too many values are missing there. Let it begin at a sample that is "
+            "complete."
         )
     return y0
 
@@ -301,9 +321,7 @@ def _filled(data: Trajectories, longest: float) -> Trajectories:
     for i, n in enumerate(data.lengths):
         t = data.ts[i, :n]
         y = np.where(data.mask[i, :n], data.ys[i, :n], np.nan)
-        parts = np.maximum(1, np.ceil(np.diff(t) / longest - 1e-9)).astype(int)
-        where = np.concatenate([[0], np.cumsum(parts)])
-        grid = np.interp(np.arange(where[-1] + 1), where, t)
+        grid, where = divided(t, longest)
         out = np.full((len(grid), data.dim), np.nan)
         out[where] = y
         ts.append(grid)
@@ -316,10 +334,10 @@ def _filled(data: Trajectories, longest: float) -> Trajectories:
 def _starts(
     model: Model, mean: Array, etas: Array, clips: Clips, weight: Array, count: int
 ) -> Float[Array, "system start eta"]:
-    """The mean and the training etas that fit the first tenth of each system best."""
+    """The mean and the training etas that fit the clips of each system best."""
 
     def loss(eta: Array, mine: Clips) -> Array:
-        r = clip_residuals(model, eta, shared(mine, 0.1), weight)
+        r = clip_residuals(model, eta, mine, weight)
         total = jnp.sum(r * r)
         return jnp.where(jnp.isfinite(total), total, jnp.inf)
 
@@ -424,15 +442,16 @@ def _judge(
             local = jax.vmap(best)(mine.y0, mine.batch)
         normal = normal_equations(residual, eta, local, mine)
         hold = 1e-8 * jnp.eye(size, dtype=eta.dtype)
-        information, _ = eliminate_starts(normal, hold)
+        information, slope = eliminate_starts(normal, hold)
         count = jnp.sum(mine.batch.mask, dtype=eta.dtype) - local.size
         none = jnp.zeros((), jnp.int32)
+        left = slope @ jnp.linalg.pinv(information, hermitian=True) @ slope
         return Adaptation(
             eta,
             local,
             normal.rss[None],
             none,
-            none == 0,
+            left <= SETTLED * normal.rss,
             information,
             normal.rss,
             count,
@@ -484,6 +503,9 @@ def _told(
     """One system's result, on the host."""
     eta = np.asarray(out.eta[i], np.float64)
     information = np.asarray(out.information[i], np.float64)
+    if family.folded:
+        turn = np.where(eta < 0, -1.0, 1.0)
+        eta, information = turn * eta, turn[:, None] * information * turn
     d = len(eta)
     here = float(out.rss[i] / max(float(out.count[i]) - d, 1.0))
     variance = max(here * found.repeats, found.variance)
@@ -491,7 +513,7 @@ def _told(
     root = np.linalg.cholesky(prior)
     told = np.linalg.eigvalsh(root.T @ np.nan_to_num(information) @ root)[::-1]
     singular = np.sqrt(np.maximum(told, 0.0))
-    condition = float(told[0] / told[-1]) if told[-1] > 0 else np.inf
+    condition = float(singular[0] / singular[-1]) if singular[-1] > 0 else np.inf
     still = bool(np.nanmax(found.moves[i]) < 1e-6)
     some = bool(
         np.isfinite(eta).all()
@@ -504,6 +526,8 @@ def _told(
         covariance = np.linalg.inv(information / variance + np.linalg.inv(prior))
     else:
         eta, covariance = family.mean, np.diag(np.full(d, np.inf))
+    said = eta_outside(family, eta) if identified else []
+    said += states_outside(family, found.low[i], found.high[i])
     history = np.atleast_1d(np.asarray(out.history[i], np.float64))
     return Adapted(
         family,
@@ -515,66 +539,8 @@ def _told(
         identified,
         singular,
         condition,
-        _extrapolation(family, eta, found, i) if identified else (),
+        tuple(said),
         np.sqrt(variance) * np.asarray(family.about["spread"]),
         found.labels[i],
         seconds,
     )
-
-
-def _extrapolation(
-    family: Family, eta: np.ndarray, found: NewData, i: int
-) -> tuple[str, ...]:
-    """In which ways a member leaves the family."""
-    said = []
-    off = eta - family.mean
-    distance = float(np.sqrt(off @ np.linalg.solve(family.covariance, off)))
-    low, high = family.etas.min(0), family.etas.max(0)
-    beyond = np.flatnonzero((eta < low - 1e-9) | (eta > high + 1e-9))
-    if distance > FAR:
-        said.append(
-            f"eta is {distance:.1f} standard deviations from those of the training "
-            "systems"
-        )
-    for k in beyond:
-        side = "above" if eta[k] > high[k] else "below"
-        said.append(
-            f"eta[{k}] = {eta[k]:.4g} is {side} the training range "
-            f"[{low[k]:.4g}, {high[k]:.4g}]"
-        )
-    if not said and (away := beyond_hull(family.etas, eta)) is not None:
-        said.append(
-            "eta is outside the convex hull of those of the training systems, toward "
-            f"{np.array2string(away, precision=2)}"
-        )
-    where = np.asarray(family.plan.observed)
-    bottom = np.asarray(family.about["low"])[where]
-    top = np.asarray(family.about["high"])[where]
-    if any(isinstance(t, Reaction) for t in terms_of(family.model.field)):
-        # what one node visited is known for all
-        bottom, top = np.full_like(bottom, bottom.min()), np.full_like(top, top.max())
-    margin = OUTSIDE * (top - bottom)
-    names = family.about["names"]
-    for j in np.flatnonzero(found.low[i] < bottom - margin):
-        said.append(f"{names[j]} reaches {found.low[i][j]:.4g}, below {bottom[j]:.4g}")
-    for j in np.flatnonzero(found.high[i] > top + margin):
-        said.append(f"{names[j]} reaches {found.high[i][j]:.4g}, above {top[j]:.4g}")
-    return tuple(said)
-
-
-def beyond_hull(
-    etas: Float[np.ndarray, "system eta"], eta: Float[np.ndarray, " eta"]
-) -> Float[np.ndarray, " eta"] | None:
-    """The way out of the convex hull of the training etas, of length 1 in standard
-    deviations; None inside it, or less than a hundredth outside."""
-    from scipy.optimize import nnls
-
-    spread = etas.std(axis=0) + 1e-12
-    points = (etas - etas.mean(axis=0)) / spread
-    z = (eta - etas.mean(axis=0)) / spread
-    heavy = 1e4  # the weights of the corners sum to 1
-    rows = np.vstack([points.T, np.full(len(points), heavy)])
-    weights, _ = nnls(rows, np.append(z, heavy))
-    off = z - points.T @ weights
-    distance = float(np.linalg.norm(off))
-    return off / distance if distance > 0.01 else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from .._checks import choice, fields_at_least, fields_positive
+from .._checks import choice, fields_positive, fields_whole, not_negative
 from .._errors import ConfigError
 from ._config import ModelConfig
 
@@ -83,6 +83,7 @@ class FamilyConfig:
                 f"size is {self.size}; eta has between 1 and 16 entries, about as "
                 "many as the family has unknown parameters; 0: chosen."
             )
-        fields_at_least(self, restarts=1, clips=1, inner_steps=1, stride=1)
+        fields_whole(self, restarts=1, clips=1, inner_steps=1, stride=1)
+        fields_whole(self, size=0, steps=0, every=0, seed=0)
         fields_positive(self, "", "inner_rate", "lr", "minutes")
-        fields_at_least(self, horizon=0, steps=0, proximal=0, every=0, seed=0)
+        not_negative(horizon=self.horizon, proximal=self.proximal)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
@@ -11,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from .._errors import ConfigError, DataError
+from .._checks import not_negative
+from .._errors import ConfigError, DataError, ShapeError
 from .._types import AnyArray
 from ..data import Batch, Trajectories, noise_estimate
 from ._config import FitConfig, ModelConfig
@@ -30,6 +32,7 @@ from ._slots import Ranges
 
 
 CLEAN = 1e-3  # noise over spread below which a measured state is taken as it is
+LONGEST = 1.5  # steps of the training that one step of a rollout may be
 
 
 class Clips(eqx.Module):
@@ -202,7 +205,7 @@ def states_of(
     """States `"traj time dim"` at every sample, the noise `"obs"`, and whether it is so
     small beside the spread that measured states are taken as they are, and nothing of
     the state is hidden; else estimated ones. Without `noise` it is estimated."""
-    sd = noise_estimate(data) if noise is None else np.broadcast_to(noise, data.dim)
+    sd = noise_estimate(data) if noise is None else noise_of(noise, data.names)
     sd = np.nan_to_num(np.asarray(sd, float))
     states = estimate_states(data, plan).ys if estimated is None else estimated
     if np.any(sd > CLEAN * np.asarray(spread)):
@@ -212,6 +215,32 @@ def states_of(
         seen = data.mask[..., channel]
         states[..., entry] = np.where(seen, data.ys[..., channel], states[..., entry])
     return states, sd, len(plan.observed) == plan.dim
+
+
+def divided(
+    ts: Float[np.ndarray, "time"], longest: float
+) -> tuple[Float[np.ndarray, "grid"], np.ndarray]:
+    """Times with more between those that are further apart than `longest`, and which
+    of them are the given ones."""
+    parts = np.maximum(1, np.ceil(np.diff(ts) / longest - 1e-9)).astype(int)
+    where = np.concatenate([[0], np.cumsum(parts)])
+    return np.interp(np.arange(where[-1] + 1), where, ts), where
+
+
+def noise_of(noise: Any, names: Sequence[str]) -> Float[np.ndarray, "obs"]:
+    """A standard deviation for each channel, from one for all or one each.
+
+    **Raises:** `ShapeError`, `ConfigError` for one that is negative or not finite.
+    """
+    sd = np.asarray(noise, float)
+    if sd.shape not in ((), (1,), (len(names),)):
+        raise ShapeError(
+            f"noise has shape {sd.shape}; give one number, or one for each of the "
+            f"channels {', '.join(names)}."
+        )
+    for value in np.atleast_1d(sd):
+        not_negative(noise=float(value))
+    return np.broadcast_to(sd, (len(names),))
 
 
 def check_lengths(data: Trajectories) -> None:

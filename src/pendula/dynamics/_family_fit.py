@@ -23,14 +23,15 @@ from ..data import Trajectories
 from ..nn import AbstractMember
 from ..train import halvings, latest, run
 from ._build import build_model
+from ._config import to_dict
 from ._family import Family
 from ._family_config import MOST_WEIGHTS, FamilyConfig
 from ._family_data import FamilyData, family_data
-from ._family_size import chosen_size
+from ._family_size import check_choice, chosen_size
 from ._family_stages import family_stages
 from ._family_step import HALVINGS, coarse, finer, step_change
 from ._model import Model
-from ._watch import taken_up, watching
+from ._watch import open_folder, taken_up, watching
 
 
 def meta_fit(
@@ -54,11 +55,12 @@ def meta_fit(
     system of its own); labels are never looked at. `etas`: known ones
     `"system eta"`, of size about 1, that stay as they are (physical parameters as an
     input of the network; `gauss_newton` and `joint`). `folder`: where checkpoints go;
-    with `resume` a killed run goes on from the last one. `tell(row)` hears of
-    progress.
+    with `resume` a killed run goes on from the last one, by the same settings and
+    data. `tell(row)` hears of progress.
     **Returns:** `Family`.
     **Raises:** `DataError` for one system, short records or mixed units,
-    `ConfigError` for settings that do not fit.
+    `ConfigError` for settings that do not fit, `CheckpointError` for a folder of
+    another fit.
     **Source:** Wang 2023, chapter 4 (iMODE).
 
     ```python
@@ -78,22 +80,59 @@ def meta_fit(
     ```
     """
     config = FamilyConfig() if config is None else config
+    if resume and folder is None:
+        raise ConfigError("resume needs the folder to go on from: give folder.")
+    if etas is not None:
+        etas = np.asarray(etas, np.float64)
     begun = time.perf_counter()
     found = family_data(data, config.model, config.every, config.seed, config.exact)
     check_units(data, found)
     size = None
     if config.size == 0:
+        check_choice(found, config)
+        _open(folder, resume, found, config, etas)
         size = _size(found, config, folder, resume, tell)
         config = dataclasses.replace(config, size=size["chosen"])
-    settings = Setup(found, config, etas)
+        settings = Setup(found, config, etas)
+    else:
+        settings = Setup(found, config, etas)
+        _open(folder, resume, found, config, etas)
     with precision(settings.dtype):
         model, fitted, outcomes = settings.train(folder, resume, tell, HALVINGS)
         model, fitted = to_host(model), np.asarray(fitted, np.float64)
+    if config.head == "reference" and not settings.held:
+        fitted = np.abs(fitted)  # all that its network sees
     seconds = time.perf_counter() - begun
     family = Family.of(model, fitted, found, config, settings, outcomes, seconds)
     if size is not None:
         family.about["size"] = size
     return family
+
+
+def _open(
+    folder: Path | None,
+    resume: bool,
+    found: FamilyData,
+    config: FamilyConfig,
+    etas: np.ndarray | None,
+) -> None:
+    """Make the run folder ready. A resumed fit may be given more time, nothing else.
+
+    **Raises:** `CheckpointError` for other settings, data or systems.
+    """
+    if folder is None:
+        return
+    if not resume:
+        (folder / "resume" / "size.json").unlink(missing_ok=True)
+    settings = to_dict(config)
+    settings.pop("minutes")
+    known = None if etas is None else etas.tolist()
+    systems = [
+        [label, *map(int, rows)]
+        for label, rows in zip(found.labels, found.rows, strict=True)
+    ]
+    told = {"family": settings, "etas": known, "systems": systems}
+    open_folder(folder, resume, told, found.data)
 
 
 def _size(
@@ -123,7 +162,8 @@ def check_units(data: Trajectories, found: FamilyData) -> None:
         ys = np.where(data.mask[rows], data.ys[rows], np.nan)
         size.append(np.sqrt(np.nanmean(ys**2, axis=(0, 1))))
     size = np.asarray(size)
-    middle = np.nanmedian(size, axis=0)
+    # of an even number the smaller one: half of the systems may be in other units
+    middle = np.nanpercentile(size, 50, axis=0, method="lower")
     gap = size / np.where(middle > 0, middle, 1.0)
     bad = np.argwhere((gap > 1e3) & (middle > 0))
     if len(bad):

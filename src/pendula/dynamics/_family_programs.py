@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -120,6 +121,28 @@ def gauss_newton(length: int, free: bool, held: int = 0) -> Step:
 
 
 @functools.lru_cache(maxsize=32)
+def inner_loop(
+    mode: str, steps: int, rate: float, proximal: float
+) -> Callable[[Callable[[Array], Array], Array], Array]:
+    """How a mode finds the eta of one system: `find(loss, start)`."""
+    if mode == "joint":
+        return lambda loss, eta: eta
+    if mode != "implicit":
+        plain = lambda loss: lambda _, eta, __: loss(eta)
+        return lambda loss, eta: inner_descent(
+            plain(loss), None, eta, None, steps, rate
+        )[0]
+
+    def solve(loss: Callable[[Array], Array], eta0: Array) -> Array:
+        def pulled(eta: Array) -> Array:
+            return loss(eta) + 0.5 * proximal * jnp.sum((eta - eta0) ** 2)
+
+        return newton(pulled, eta0, steps)
+
+    return solve
+
+
+@functools.lru_cache(maxsize=32)
 def by_gradient(
     mode: str,
     lr: float,
@@ -159,13 +182,10 @@ def by_gradient(
             inner = first_order(mine, inner_steps, inner_rate, late=late)
             return inner(loss, pair, items, key)
         if mode == "implicit":
+            find = inner_loop(mode, inner_steps, inner_rate, proximal)
 
             def solve(theta: Any, eta0: Array, support: Any) -> Array:
-                def pulled(eta: Array) -> Array:
-                    away = jnp.sum((eta - eta0) ** 2)
-                    return mine(theta, eta, support) + 0.5 * proximal * away
-
-                return newton(pulled, eta0, inner_steps)
+                return find(lambda eta: mine(theta, eta, support), eta0)
 
             return implicit(mine, solve, proximal)(loss, pair, items, key)
         return plain_gradient(loss, pair, batch, key)
@@ -212,18 +232,17 @@ def descend(
 
 @eqx.filter_jit
 def meta_score(
-    pair: Any, fixed: Any, items: Clips, shared: bool, steps: int, rate: float
+    pair: Any, fixed: Any, items: Clips, shared: bool, find: Any
 ) -> tuple[Array, Array]:
-    """The mean loss of a family on some clips, and the etas: those that an inner loop
-    finds from the shared start, or the given ones."""
+    """The mean loss of a family on some clips, and the etas that `find` (of
+    `inner_loop`) leads to, from the start that they share or from their own."""
     params, etas = pair
     model, weight = _join((params, fixed))
 
     def one(clips: Clips, eta: Array) -> tuple[Array, Array]:
-        loss = lambda _, eta, c: instance_loss(model, eta, c, weight)
-        if shared:
-            eta, _ = inner_descent(loss, None, eta, clips, steps, rate)
-        return loss(None, eta, clips), eta
+        loss = lambda eta: instance_loss(model, eta, clips, weight)
+        eta = find(loss, eta)
+        return loss(eta), eta
 
     losses, etas = jax.vmap(one, (0, None if shared else 0))(items, etas)
     return jnp.mean(losses), etas

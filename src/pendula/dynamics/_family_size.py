@@ -83,10 +83,22 @@ def chosen_size(
     the law itself gets wrong: as with principal components, 99 % has to be enough.
 
     **Arguments:** `setup(found, config)` makes a training.
-    **Raises:** `DataError` for fewer than 3 systems, `ConfigError` for a head that has
-    one entry.
     **Source:** ours; the rule of one standard error is Breiman, Friedman, Olshen,
     Stone 1984, section 3.4.3.
+    """
+    held = _folds(found.num, config.seed)
+    kept = found.num - len(held[0])
+    size = _chosen(found, config, setup, tell, held, max(1, min(SIZES[0], kept - 1)))
+    if size.chosen == SIZES[0] < kept - 1:
+        size = _chosen(found, config, setup, tell, held, min(SIZES[1], kept - 1))
+    return size
+
+
+def check_choice(found: FamilyData, config: FamilyConfig) -> None:
+    """Whether a size can be chosen.
+
+    **Raises:** `DataError` for fewer than 3 systems, `ConfigError` for a head that has
+    one entry, or constants that vary.
     """
     if config.head == "reference":
         raise ConfigError(
@@ -103,12 +115,6 @@ def chosen_size(
             f"{found.num} systems: to choose the size of eta some are held out, at "
             "least 3 are needed. Give the size."
         )
-    held = _folds(found.num, config.seed)
-    kept = found.num - len(held[0])
-    size = _chosen(found, config, setup, tell, held, max(1, min(SIZES[0], kept - 1)))
-    if size.chosen == SIZES[0] < kept - 1:
-        size = _chosen(found, config, setup, tell, held, min(SIZES[1], kept - 1))
-    return size
 
 
 def _chosen(

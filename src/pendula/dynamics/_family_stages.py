@@ -13,7 +13,7 @@ import numpy as np
 
 from ..train import Step, TrainState, finish, init_opt, levenberg_state
 from ._family_data import Clips, drawn
-from ._family_programs import by_gradient, gauss_newton, meta_score
+from ._family_programs import by_gradient, gauss_newton, inner_loop, meta_score
 
 
 if TYPE_CHECKING:
@@ -123,7 +123,8 @@ def _newton_stage(
             return slim(finish(state))
         few = drawn(clips, min(count, 100), np.random.default_rng(0))
         pairs = [slim(state.best), slim(finish(state))]
-        each = [float(meta_score(p, fixed[:2], few, False, 0, 0.0)[0]) for p in pairs]
+        as_is = inner_loop("joint", 0, 0.0, 0.0)
+        each = [float(meta_score(p, fixed[:2], few, False, as_is)[0]) for p in pairs]
         return pairs[int(each[1] < each[0] or not np.isfinite(each[0]))]
 
     return FamilyStage(
@@ -173,20 +174,17 @@ def _adam_stage(
 
     held = some(2**31 - 1, 0)
 
+    find = inner_loop(mode, config.inner_steps, config.inner_rate, config.proximal)
+
     def score(pair: Any) -> Any:
-        return meta_score(
-            pair, fixed, held, shared, config.inner_steps, config.inner_rate
-        )[0]
+        return meta_score(pair, fixed, held, shared, find)[0]
 
     def after(state: TrainState) -> Any:
         pair = finish(state)
         if not shared:
             return pair
         setup.eta0 = np.asarray(pair[1], np.float64)
-        etas = meta_score(
-            pair, fixed, held, shared, config.inner_steps, config.inner_rate
-        )[1]
-        return pair[0], etas
+        return pair[0], meta_score(pair, fixed, held, shared, find)[1]
 
     return FamilyStage(
         f"{mode}, clips of {length}",

@@ -261,10 +261,16 @@ def _called(function: Any, gauge: Gauge, x: Any) -> Any:
     """One direction in the dtype of what came in: what is no JAX array is computed
     in float64 and comes back as NumPy."""
     if isinstance(x, jax.Array):
+        x = floating(x)
         return function(cast_like(gauge, x.dtype), x)
     x = np.asarray(x, np.float64)
     with jax.enable_x64(True):
         return np.asarray(function(gauge, jnp.asarray(x)))
+
+
+def floating(x: jax.Array) -> jax.Array:
+    """Whole numbers as the floating ones of the surrounding scope."""
+    return x if eqx.is_inexact_array(x) else x.astype(jnp.result_type(float))
 
 
 def cast_like(tree: Any, dtype: Any) -> Any:

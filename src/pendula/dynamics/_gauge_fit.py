@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from .._checks import fields_at_least
+from .._checks import fields_whole
 from .._errors import ConfigError
 from .._precision import cast, precision, to_host
 from ..nn import MLP
@@ -69,7 +69,7 @@ class GaugeConfig:
     this share of the affine map's, > 0."""
 
     def __post_init__(self) -> None:
-        fields_at_least(self, width=1, depth=1, steps=1)
+        fields_whole(self, width=1, depth=1, steps=1)
         for name in ("kinetic", "decay", "rest", "lr", "gain"):
             value, strict = getattr(self, name), name in ("lr", "gain")
             if not (np.isfinite(value) and (value > 0 if strict else value >= 0)):

@@ -79,7 +79,11 @@ def calibration(
     logs = log_columns(labels, log, names)[keep]
     labels, names = labels[:, keep], tuple(np.array(names)[keep].tolist())
     units = tuple(np.array(units)[keep].tolist())
-    etas = np.abs(etas) if fold else etas
+    known = _covariances(covariances, etas)
+    if fold:  # of |eta|: covariances turn with the signs
+        turn = np.where(etas < 0, -1.0, 1.0)
+        etas = turn * etas
+        known = None if known is None else turn[:, :, None] * known * turn[:, None]
     values = logarithms(labels, logs)
     width = etas.std(axis=0)
     still = width <= 1e-9 * np.maximum(np.abs(etas).max(axis=0), 1e-300)
@@ -88,7 +92,7 @@ def calibration(
             "eta is the same in all systems: it tells nothing. Adapt each system first."
         )
     return Calibration(
-        etas, labels, _covariances(covariances, etas), names, units,
+        etas, labels, known, names, units,
         tuple(bool(x) for x in logs), etas.mean(axis=0), np.where(still, 1.0, width),
         values.mean(axis=0), values.std(axis=0), tuple(told),
     )  # fmt: skip

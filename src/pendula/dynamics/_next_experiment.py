@@ -11,14 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._checks import at_least
 from .._errors import ConfigError, DataError, ShapeError
 from .._precision import cast, precision
 from ..nn import bind
 from ..train import eliminate_starts, normal_equations
 from ._family import Family
 from ._family_adapt import Adapted
-from ._family_data import CLEAN
+from ._family_data import CLEAN, LONGEST, divided, noise_of
 from ._model import Model
 
 
@@ -207,8 +206,7 @@ class _Work:
             if known.identified:
                 etas, covariance = known.eta[None], known.covariance
         if noise is not None:
-            sd = told = np.broadcast_to(np.asarray(noise, float), spread.shape)
-            at_least(0, noise=sd.min())
+            sd = told = noise_of(noise, family.about["names"])
         variance = max(float(np.mean((sd / spread) ** 2)), variance)
         free = bool(np.any(told > CLEAN * spread))
         grid, measured = _grid(ts, family, free)
@@ -255,11 +253,10 @@ def _grid(ts: np.ndarray, family: Family, free: bool) -> tuple[np.ndarray, np.nd
     dense = int(step / np.median(np.diff(ts)) + 1e-6)
     if not free and dense > 1 and len(ts) > dense:
         ts = ts[::dense]
-    parts = np.maximum(1, np.ceil(np.diff(ts) / (1.5 * step) - 1e-9)).astype(int)
-    where = np.concatenate([[0], np.cumsum(parts)])
-    measured = np.zeros(where[-1] + 1, bool)
+    grid, where = divided(ts, LONGEST * step)
+    measured = np.zeros(len(grid), bool)
     measured[where] = True
-    return np.interp(np.arange(where[-1] + 1), where, ts), measured
+    return grid, measured
 
 
 def _search(
