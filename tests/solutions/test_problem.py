@@ -272,6 +272,13 @@ def test_an_observation_may_stand_for_a_start():
     assert one.initials() == {}
 
 
+def test_an_unknown_coefficient_may_begin_at_none():
+    one = problem(
+        lambda u, x, t, p: u.t - p.k * u.xx, params={"k": Unknown("k", init=0.0)}
+    )
+    assert sorted(one.law.names()) == ["u_t", "u_xx"]
+
+
 def test_unknown_numbers():
     one = Unknown("k", init=2.0, positive=True, scale=0.5)
     for value in (0.1, 2.0, 30.0):

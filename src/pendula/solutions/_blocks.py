@@ -336,7 +336,7 @@ def _observed(problem: Problem, condition: Observation, number: int) -> Block:
             MinusData(condition.operator),
             problem.coords,
             problem.fields,
-            problem.values({k: u.init for k, u in problem.unknowns.items()}),
+            problem.tried(),
             points,
             data=values[:, None],
             what="operator of Observation",
@@ -363,7 +363,7 @@ def _integral(
             condition.density,
             problem.coords,
             problem.fields,
-            problem.values({k: u.init for k, u in problem.unknowns.items()}),
+            problem.tried(),
             points,
             what="density of Integral",
         )

@@ -79,7 +79,8 @@ def solve_family(
     _check_conditions(problem)
     began = time.perf_counter()
     with CompileClock() as clock:
-        solver = FamilySolver(problem, batch, tol, _sizes(problem, config))
+        whole = problem.replace(params=_generic(batch))
+        solver = FamilySolver(whole, batch, tol, _sizes(whole, config))
         solver.run()
         if alone:
             solver.finish_alone()
@@ -132,6 +133,13 @@ def _batch(
     if len(set(lengths.values())) > 1:
         raise ShapeError(f"solve_family: numbers of sets differ: {lengths}.")
     return out
+
+
+def _generic(batch: dict[str, np.ndarray]) -> dict[str, float]:
+    """Values at which every term is there that is there for any set: as large as they
+    get, and no two of them alike."""
+    largest = {name: v[np.abs(v).argmax()] for name, v in batch.items()}
+    return {k: float(v * (1.0 + 0.01 * n)) for n, (k, v) in enumerate(largest.items())}
 
 
 def _check_conditions(problem: Problem) -> None:

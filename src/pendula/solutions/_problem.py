@@ -27,7 +27,8 @@ from ._law import Law, record
 from ._unknown import Unknown
 
 
-_PROBES = 8
+_PROBES = 512
+_BESIDE = 0.1  # of the scale of an unknown parameter
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -91,9 +92,8 @@ class Problem:
     def law(self) -> Law:
         """The residual with the derivatives that it uses."""
         with precision(np.float64):
-            values = self.values({k: u.init for k, u in self.unknowns.items()})
             return record(
-                self.residual, self.coords, self.fields, values, self._probes()
+                self.residual, self.coords, self.fields, self.tried(), self._probes()
             )
 
     @functools.cached_property
@@ -106,6 +106,11 @@ class Problem:
         known = {k: v for k, v in self.params.items() if k not in self.unknowns}
         number = jnp.result_type(float)  # whole numbers too: slopes are taken in them
         return {k: jnp.asarray(v, number) for k, v in {**known, **found}.items()}
+
+    def tried(self) -> dict[str, Any]:
+        """Parameters to find out with what a residual needs: unknown ones lie beside
+        their guess, for at a guess of 0 their term would seem to be none."""
+        return self.values({k: u.value(_BESIDE) for k, u in self.unknowns.items()})
 
     def field_index(self, name: str | None) -> int:
         """The position of a field, the first for None. **Raises:** `ConfigError`."""
@@ -177,15 +182,14 @@ class Problem:
         return dataclasses.replace(self, **changes)
 
     def _probes(self) -> np.ndarray:
-        """A few points inside."""
+        """Points all over the domain and the time."""
         rng = np.random.default_rng(1)
-        columns = []
+        space = np.zeros((_PROBES, 0))
         if self.domain is not None:
-            nodes = self.domain.nodes(64)
-            columns = list(nodes[rng.choice(len(nodes), _PROBES)].T)
-        if self.time is not None:
-            columns.append(rng.uniform(*self.time, _PROBES))
-        return np.stack(columns, -1)
+            space = rng.permutation(self.domain.nodes(_PROBES))
+        if self.time is None:
+            return space
+        return np.c_[space, rng.uniform(*self.time, len(space))]
 
     def _check_shape(self) -> None:
         if self.time is None and self.domain is None:
