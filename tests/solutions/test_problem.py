@@ -141,6 +141,16 @@ BAD = {
     ),
     "time that runs backwards": (lambda: problem(time=(1.0, 0.0)), "time is"),
     "time of no length": (lambda: problem(time=(1.0, 1.0)), "time is"),
+    "a start that nothing follows": (
+        lambda: problem(lambda u, x, t, p: u.xx - t),
+        "order=0.*has order 0 in time",
+    ),
+    "a hard rate with a soft start": (
+        lambda: problem(
+            wave, conditions=[Initial(0.0, hard=False), Initial(0.0, None, 1, True)]
+        ),
+        "whose start is no hard condition",
+    ),
     "time without an end": (lambda: problem(time=(0.0, math.inf)), "time is"),
     "NaN in time": (lambda: problem(time=(0.0, math.nan)), "time is"),
     "neither domain nor time": (

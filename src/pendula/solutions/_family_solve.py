@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -149,7 +149,10 @@ def _check_conditions(problem: Problem) -> None:
             raise ConfigError("solve_family: an Observation belongs to one set only.")
         refused = callable(getattr(condition, "value", None))
         if isinstance(condition, Initial):
-            refused = condition.hard is False
+            several = isinstance(condition.value, Sequence)
+            own = range(len(problem.fields))
+            own = own if several else [problem.field_index(condition.field)]
+            refused = not all(problem.starts(condition, k) for k in own)
         elif isinstance(condition, Dirichlet):
             held = problem.held(condition)
             refused = refused and len(held) < len(problem.on(condition))

@@ -167,9 +167,24 @@ class Problem:
                     out[self.field_index(condition.field)] = condition
         return out
 
+    def starts(self, condition: Initial, field: int) -> bool:
+        """Whether a start of a field is built into the form of the solution; its rate
+        of change only where the start is, too."""
+        if condition.hard is False or self.time_order(field) <= condition.order:
+            return False
+        start = self.initials().get(field)
+        return condition.order == 0 or (start is not None and start.hard is not False)
+
     def time_order(self, field: int) -> int:
         """How many initial conditions a field needs."""
         return 0 if self.time is None else self.law.order("t", field)
+
+    @property
+    def at_once(self) -> bool:
+        """Whether one window has to hold all of the time: measurements and parameters
+        that are looked for belong to all of it."""
+        measured = any(isinstance(c, Observation) for c in self.conditions)
+        return measured or bool(self.unknowns)
 
     def span(self) -> tuple[float, float]:
         """Beginning and end; (0, 0) without time."""
@@ -195,14 +210,26 @@ class Problem:
         if self.time is None and self.domain is None:
             raise ConfigError("Problem: neither domain nor time is given. Give one.")
         if self.time is not None:
+            if np.shape(self.time) != (2,):
+                raise ConfigError(
+                    f"Problem: time is {self.time}; it is (beginning, end)."
+                )
             t0, t1 = self.time
             if not (math.isfinite(t0) and math.isfinite(t1) and t1 > t0):
                 raise ConfigError(
                     f"Problem: time is ({t0:g}, {t1:g}); the end has to come after the "
                     "beginning, both finite."
                 )
-        if not self.fields or len(set(self.fields)) < len(self.fields):
-            raise ConfigError(f"Problem: fields are {self.fields}; each needs a name.")
+        single = isinstance(self.fields, str)
+        if single or not self.fields or len(set(self.fields)) < len(self.fields):
+            raise ConfigError(
+                f"Problem: fields are {self.fields!r}; each needs a name, in a tuple: "
+                '("u",).'
+            )
+        if not isinstance(self.conditions, Sequence):
+            raise ConfigError(
+                f"Problem: conditions are {self.conditions!r}; give a list of them."
+            )
 
     def _check_params(self) -> None:
         for name, value in self.params.items():
@@ -215,6 +242,8 @@ class Problem:
 
     def _check_condition(self, condition: Condition) -> None:
         kind = type(condition).__name__
+        if not isinstance(condition, Condition):
+            raise ConfigError(f"Problem: {condition!r} is no condition. Leave it out.")
         self.field_index(condition.field)
         weight = getattr(condition, "weight", 1.0)
         if not (math.isfinite(weight) and weight >= 0.0):
@@ -302,11 +331,21 @@ class Problem:
                     f"Problem: the equation has order {self.time_order(k)} in time for "
                     f'"{name}"; at most 2 are taken. Write it as a system.'
                 )
-            if k in self.initials(1) and self.time_order(k) < 2:
-                raise ConfigError(
-                    f'Problem: Initial(..., order=1) of "{name}", but the equation has '
-                    f"order {self.time_order(k)} in time. Leave it out."
-                )
+            for order in (0, 1):
+                given = self.initials(order).get(k)
+                if given is None or given.hard is False:
+                    continue
+                if self.time_order(k) <= order:
+                    raise ConfigError(
+                        f'Problem: Initial(..., order={order}) of "{name}", but the '
+                        f"equation has order {self.time_order(k)} in time for it. "
+                        "Leave it out."
+                    )
+                if given.hard and not self.starts(given, k):
+                    raise ConfigError(
+                        f'Problem: Initial(..., order=1, hard=True) of "{name}", whose '
+                        "start is no hard condition. Leave hard out, or give the start."
+                    )
             for order in range(self.time_order(k)):
                 soft = any(isinstance(c, Observation) for c in self.conditions)
                 if k not in self.initials(order) and not soft:
