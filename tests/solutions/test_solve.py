@@ -213,7 +213,7 @@ def test_methods_by_name(name):
         (lambda p: solve(p, method="frosen"), 'Did you mean "frozen"'),
         (lambda p: solve(p, feature=3), 'Did you mean "features"'),
         (lambda p: solve(p, features=0), "features is 0; .* at least 1"),
-        (lambda p: solve(p, slopes=()), "slopes is None"),
+        (lambda p: solve(p, slopes=()), "slopes are .*at least one"),
         (lambda p: solve(p, slopes=(1.0, -1.0)), "slopes is -1.0"),
         (lambda p: solve(p, most_windows=0), "most_windows is 0"),
         (lambda p: solve(p, windows=(0.0, 0.0)), "windows are"),

@@ -64,8 +64,11 @@ class FrozenConfig:
         if self.slope_t is not None:
             positive("frozen", slope_t=self.slope_t)
         if self.slopes is not None:
-            several = isinstance(self.slopes, Sequence) and len(self.slopes) > 0
-            for slope in self.slopes if several else (None,):
+            if not (isinstance(self.slopes, Sequence) and self.slopes):
+                raise ConfigError(
+                    f"frozen: slopes are {self.slopes}; give a tuple with at least one."
+                )
+            for slope in self.slopes:
                 positive("frozen", slopes=slope)
         for name in ("carry", "graded", "gathered"):
             if not isinstance(getattr(self, name), bool):

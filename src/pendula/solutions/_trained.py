@@ -89,6 +89,14 @@ class NetworkConfig:
         fields_whole(self, points=1, initial_points=1, boundary_times=1)
         fields_whole(self, harmonics=0, redraws=0, seed=0)
         not_negative(sharpness=self.sharpness)
+        for name in ("weights", "options"):
+            try:
+                dict(getattr(self, name))
+            except (TypeError, ValueError):
+                raise ConfigError(
+                    f"{name} are {getattr(self, name)!r}; give pairs of a name and a "
+                    "value, in a tuple."
+                ) from None
         not_negative("weights", **dict(self.weights))
 
 
