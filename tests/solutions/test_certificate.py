@@ -364,11 +364,42 @@ def refused():
             "not linear",
             lambda t, n: [jnp.cos(t), jnp.sin(t)],
         ),
+        "beyond a value": Refused(
+            Problem(
+                lambda u, t, p: u.t - 2.0 * jnp.maximum(u() - 5.0, 0.0),
+                conditions=[Initial(6.0)],
+                **ode,
+            ),
+            "another one in a part",
+            lambda t, n: [5.0 + jnp.exp(2.0 * t)],
+        ),
+        "in a part": Refused(
+            Problem(
+                lambda u, x, t, p: (
+                    u.t + jnp.where(jnp.abs(x - 3) < 0.02, 1.0, 2.0) * u.x
+                ),
+                **circle,
+            ),
+            "another one in a part",
+        ),
+        "system beyond a value": Refused(
+            Problem(
+                lambda u, t, p: (
+                    u[0].t - jnp.maximum(u[1]() - 5.0, 0.0),
+                    u[1].t - u[0](),
+                ),
+                fields=two,
+                conditions=[Initial((1.0, 6.0))],
+                **ode,
+            ),
+            "not linear",
+            lambda t, n: [1.0 + t, 6.0 + t],
+        ),
     }
 
 
 # names apart from the cases: nothing is built at collection
-TOLD = ("order in time", "quartic", "backwards", "no flux")
+TOLD = ("order in time", "quartic", "backwards", "no flux", "beyond a value")
 TOO = (
     "coefficient of u_t",
     "nonlinear diffusion",
@@ -376,6 +407,8 @@ TOO = (
     "unknown",
     "does not close",
     "nonlinear system",
+    "in a part",
+    "system beyond a value",
 )
 
 

@@ -45,6 +45,19 @@ def test_what_has_no_influence_is_left_out():
     assert found.tolist() == [3.0]  # u_xx stands as 0
 
 
+def test_what_acts_somewhere_is_needed():
+    edge = np.random.default_rng(4).uniform(0.0, 1.0, size=(400, 2))
+    inside = lambda x: jnp.where(x < 0.02, 1.0, 0.0)
+    assert names(lambda u, x, t, p: u.t - inside(x) * u.xx, points=edge) == [
+        "u_t",
+        "u_xx",
+    ]
+    assert names(lambda u, x, t, p: u.t + jnp.maximum(u() - 50.0, 0.0)) == ["u", "u_t"]
+    # the polynomial of u(x, t) at rest: nothing but what has an influence
+    far = lambda u, x, t, p: jax.grad(u, 1)(x, t) + jnp.exp(u(x, t))
+    assert names(far, points=edge) == ["u", "u_t"]
+
+
 def test_fields_as_functions_and_their_gradients():
     """u(x, t) with jax.grad is the same law as u.x and so on."""
 

@@ -141,6 +141,16 @@ BAD = {
     ),
     "time that runs backwards": (lambda: problem(time=(1.0, 0.0)), "time is"),
     "time of no length": (lambda: problem(time=(1.0, 1.0)), "time is"),
+    "a start that nothing follows": (
+        lambda: problem(lambda u, x, t, p: u.xx - t),
+        "order=0.*has order 0 in time",
+    ),
+    "a hard rate with a soft start": (
+        lambda: problem(
+            wave, conditions=[Initial(0.0, hard=False), Initial(0.0, None, 1, True)]
+        ),
+        "whose start is no hard condition",
+    ),
     "time without an end": (lambda: problem(time=(0.0, math.inf)), "time is"),
     "NaN in time": (lambda: problem(time=(0.0, math.nan)), "time is"),
     "neither domain nor time": (
@@ -270,6 +280,13 @@ def test_bad_input(what):
 def test_an_observation_may_stand_for_a_start():
     one = problem(conditions=[Observation(POINT, [1.0])])
     assert one.initials() == {}
+
+
+def test_an_unknown_coefficient_may_begin_at_none():
+    one = problem(
+        lambda u, x, t, p: u.t - p.k * u.xx, params={"k": Unknown("k", init=0.0)}
+    )
+    assert sorted(one.law.names()) == ["u_t", "u_xx"]
 
 
 def test_unknown_numbers():

@@ -16,6 +16,7 @@ from pendula.solutions import (
     InWindows,
     Network,
     NetworkConfig,
+    Observation,
     Problem,
     method_of,
     named_problem,
@@ -132,6 +133,56 @@ def test_a_trained_network_solves_it_too(strategy, most):
     assert error(found, "convection", beta=3.0) < most
 
 
+DECAY = {
+    "residual": lambda u, t, p: u.t + p.k * u(),
+    "time": (2.0, 3.0),
+    "params": {"k": 2.0},
+}
+LINE = NetworkConfig(width=4, depth=1, points=20)
+
+
+def test_soft_starts_hand_on_whenever_they_begin():
+    problem = Problem(conditions=[Initial(1.0, hard=False)], **DECAY)
+    found = solve(problem, windows=2, check=False)
+    t = np.linspace(2.0, 3.0, 5)
+    np.testing.assert_allclose(found(t), np.exp(-2.0 * (t - 2.0)), atol=1e-6)
+    assert found(np.zeros(0)).shape == (0,)
+
+
+def test_a_rate_is_kept_where_the_start_is_soft():
+    problem = Problem(
+        lambda u, t, p: u.tt + u(),
+        time=(0.0, 1.0),
+        conditions=[Initial(1.0, hard=False), Initial(2.0, order=1)],
+    )
+    found = solve(problem, windows=2, check=False)
+    assert float(found(1.0)) == pytest.approx(np.cos(1.0) + 2 * np.sin(1.0), abs=1e-6)
+
+
+def test_a_curriculum_that_ran_out_of_time_has_not_solved_the_problem():
+    problem = Problem(conditions=[Initial(1.0)], **DECAY)
+    method = Network(LINE, GaussNewton(steps=40), Curriculum("k", (0.0, 2.0)))
+    found = solve(problem, method=method, tol=0.5, budget=1e-6, check=False)
+    assert found.report.check["equation"] < 0.5  # of the first of its coefficients
+    assert not found.report.converged
+
+
+def test_a_start_that_is_not_met_is_no_solution():
+    problem = Problem(conditions=[Initial(1.0, hard=False, weight=1e-6)], **DECAY)
+    method = Network(LINE, GaussNewton(steps=60))
+    with pytest.warns(PendulaWarning):
+        found = solve(problem, method=method, tol=1e-2, check=False)
+    assert found.report.check["equation"] < 1e-2 < found.report.check["initial"]
+    assert not found.report.converged
+
+
+def test_measurements_belong_to_all_of_the_time():
+    seen = [Initial(1.0), Observation([[2.5]], [0.4], 0.1)]
+    method = Network(LINE, GaussNewton(steps=1), InWindows(0.5))
+    with pytest.raises(ConfigError, match="belong to all of the time"):
+        solve(Problem(conditions=seen, **DECAY), method=method)
+
+
 @pytest.mark.slow
 def test_soft_conditions_hand_on_from_window_to_window():
     config = NetworkConfig(
@@ -161,7 +212,22 @@ def test_methods_by_name(name):
         (lambda p: solve(p, tol=float("nan")), "tol is nan"),
         (lambda p: solve(p, method="frosen"), 'Did you mean "frozen"'),
         (lambda p: solve(p, feature=3), 'Did you mean "features"'),
+        (lambda p: solve(p, features=0), "features is 0; .* at least 1"),
+        (lambda p: solve(p, slopes=()), "slopes are .*at least one"),
+        (lambda p: solve(p, slopes=(1.0, -1.0)), "slopes is -1.0"),
+        (lambda p: solve(p, most_windows=0), "most_windows is 0"),
+        (lambda p: solve(p, windows=(0.0, 0.0)), "windows are"),
+        (lambda p: solve(p, windows=(0.0, 2.0)), "windows from 0 to 2, and the time"),
+        (lambda p: solve(p, windows=(0.5, 1.0)), "windows from 0.5 to 1, and the time"),
+        (lambda p: solve(p, seed=-1), "seed is -1"),
+        (lambda p: solve(p, method="gp", nodes=3), "nodes is 3"),
+        (lambda p: solve(p, method="adam", harmonics=-1), "harmonics is -1"),
+        (
+            lambda p: solve(p, method="adam", weights=(("equatoin", 2.0),)),
+            'no term "equatoin". Did you mean "equation"',
+        ),
         (lambda p: solve(p, budget="two minutes"), "write it as"),
+        (lambda p: solve(p, budget="1.2.3 s"), "write it as"),
         (lambda p: solve(p, budget=-1.0), "above 0 seconds"),
     ],
 )

@@ -11,6 +11,7 @@ from pendula.solutions import (
     Interval,
     InWindows,
     Problem,
+    Unknown,
     Whole,
 )
 
@@ -22,6 +23,7 @@ WAVE = Problem(
     conditions=[Initial(lambda x: jnp.sin(2 * jnp.pi * x))],
     params={"beta": 3.0},
 )
+SOUGHT = WAVE.replace(params={"beta": Unknown("beta")})
 STILL = Problem(lambda u, x, p: u.xx, domain=Interval(0.0, 1.0))
 
 
@@ -61,6 +63,10 @@ def test_a_horizon_grows():
         (InWindows(0.1), STILL, "need a time"),
         (Curriculum("gamma", (1.0,)), WAVE, 'no parameter "gamma"'),
         (Curriculum("beta", ()), WAVE, "values are empty"),
+        (Curriculum("beta", (1.0, 2.0)), WAVE, "end at 2.0, and the problem has beta"),
+        (Curriculum("beta", (3.0,)), SOUGHT, "beta is Unknown"),
+        (InWindows(()), WAVE, "edges are"),
+        (InWindows((1.0, float("nan"), 2.0)), WAVE, "edges are"),
         (Gradual(0), WAVE, "at least 1"),
         (Gradual(2), STILL, "need a time"),
     ],

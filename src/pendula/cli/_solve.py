@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..solutions import Problem, Solution
 
 _METHOD = "method."
+_OWN = {"problem", "tol", "budget", "method", "seed", "check"}
 
 
 def solve(
@@ -85,6 +86,10 @@ def solve(
         for key, value in given.items()
         if key.startswith(_METHOD)
     }
+    for key in _OWN & set(options):
+        raise ConfigError(
+            f"--set method.{key}: that is given otherwise, see pendula solve --help."
+        )
     coefficients = {k: v for k, v in given.items() if not k.startswith(_METHOD)}
     name = None if path else problem
     made, params = _problem(problem, path, coefficients)

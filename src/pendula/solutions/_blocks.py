@@ -107,8 +107,7 @@ def soft_blocks(
     sides = _on_each(problem, len(space)) if sides is None else sides
     for number, condition in enumerate(problem.conditions):
         if isinstance(condition, Initial):
-            if condition.hard is False or not hard:
-                out += _initial(problem, condition, space)
+            out += _initial(problem, condition, space, hard)
         elif isinstance(condition, Dirichlet):
             held = problem.held(condition) if hard else ()
             rest = tuple(s for s in problem.on(condition) if s not in held)
@@ -234,13 +233,17 @@ def _orders(problem: Problem, **by: int) -> tuple[int, ...]:
     return tuple(by.get(c, 0) for c in problem.coords)
 
 
-def _initial(problem: Problem, condition: Initial, space: np.ndarray) -> list[Block]:
-    """Rows for starts of one or of all fields."""
+def _initial(
+    problem: Problem, condition: Initial, space: np.ndarray, hard: bool
+) -> list[Block]:
+    """Rows for starts of one or of all fields, but for those that are built in."""
     several = isinstance(condition.value, Sequence)
     values: Any = condition.value if several else [condition.value]
     out = []
     for k, value in enumerate(values):
         field = k if several else problem.field_index(condition.field)
+        if hard and problem.starts(condition, field):
+            continue
         target = np.asarray(evaluate(value, jnp.asarray(space), "Initial"))
         law = value_law(problem, field, _orders(problem, t=condition.order))
         points = with_times(space, np.asarray([problem.span()[0]]))
@@ -336,7 +339,7 @@ def _observed(problem: Problem, condition: Observation, number: int) -> Block:
             MinusData(condition.operator),
             problem.coords,
             problem.fields,
-            problem.values({k: u.init for k, u in problem.unknowns.items()}),
+            problem.tried(),
             points,
             data=values[:, None],
             what="operator of Observation",
@@ -363,7 +366,7 @@ def _integral(
             condition.density,
             problem.coords,
             problem.fields,
-            problem.values({k: u.init for k, u in problem.unknowns.items()}),
+            problem.tried(),
             points,
             what="density of Integral",
         )

@@ -86,9 +86,13 @@ def certify(
     if isinstance(rows, str):
         return None, f"No bound on the error: {rows}."
     size = np.sqrt(sampled.mean(np.sum(rows * rows, axis=-1)))
-    growth = chosen.growth(sampled)
-    if not (np.isfinite(size).all() and np.isfinite(growth).all()):
+    if not np.isfinite(size).all():
         return None, "No bound on the error: the residual is not finite."
+    growth = chosen.growth(sampled)
+    if isinstance(growth, str):
+        return None, f"No bound on the error: {growth}."
+    if not np.isfinite(growth).all():
+        return None, "No bound on the error: its growth rate is not finite."
     jumps = _jumps(solution, sampled)
     bound, top = _integrate(sampled, growth, size, lacking, jumps)
     out = _told(solution, sampled, bound, top)

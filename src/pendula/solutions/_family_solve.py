@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -79,7 +79,8 @@ def solve_family(
     _check_conditions(problem)
     began = time.perf_counter()
     with CompileClock() as clock:
-        solver = FamilySolver(problem, batch, tol, _sizes(problem, config))
+        whole = problem.replace(params=_generic(batch))
+        solver = FamilySolver(whole, batch, tol, _sizes(whole, config))
         solver.run()
         if alone:
             solver.finish_alone()
@@ -134,6 +135,13 @@ def _batch(
     return out
 
 
+def _generic(batch: dict[str, np.ndarray]) -> dict[str, float]:
+    """Values at which every term is there that is there for any set: as large as they
+    get, and no two of them alike."""
+    largest = {name: v[np.abs(v).argmax()] for name, v in batch.items()}
+    return {k: float(v * (1.0 + 0.01 * n)) for n, (k, v) in enumerate(largest.items())}
+
+
 def _check_conditions(problem: Problem) -> None:
     """Rows of the loss have to be the same in every window."""
     for condition in problem.conditions:
@@ -141,7 +149,10 @@ def _check_conditions(problem: Problem) -> None:
             raise ConfigError("solve_family: an Observation belongs to one set only.")
         refused = callable(getattr(condition, "value", None))
         if isinstance(condition, Initial):
-            refused = condition.hard is False
+            several = isinstance(condition.value, Sequence)
+            own = range(len(problem.fields))
+            own = own if several else [problem.field_index(condition.field)]
+            refused = not all(problem.starts(condition, k) for k in own)
         elif isinstance(condition, Dirichlet):
             held = problem.held(condition)
             refused = refused and len(held) < len(problem.on(condition))

@@ -122,12 +122,10 @@ def hard_form(problem: Problem, *, carry: bool = True) -> HardForm:
     forms = []
     for k in range(len(problem.fields)):
         start, rate = starts.get(k), rates.get(k)
-        hard = lambda c: c is not None and c.hard is not False
-        order = problem.time_order(k)
-        held = int(hard(start)) + int(hard(start) and order > 1 and hard(rate))
+        held = sum(problem.starts(c, k) for c in (start, rate) if c is not None)
         forms.append(
             FieldForm(
-                min(order, held),
+                held,
                 start.value if start is not None else None,
                 rate.value if rate is not None else None,
                 tuple(_hard_sides(problem, k)),

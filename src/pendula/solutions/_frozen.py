@@ -119,7 +119,7 @@ class FrozenSolver:
         """Window after window, to the end or until the time is up."""
         if self.problem.time is None:
             good = self._stationary(tol, deadline)
-        elif self.config.windows is not None or _at_once(self.problem):
+        elif self.config.windows is not None or self.problem.at_once:
             good = self._fixed(tol)
         else:
             good = self._adaptive(tol, deadline)
@@ -164,13 +164,19 @@ class FrozenSolver:
         given = self.config.windows or 1
         several = isinstance(given, tuple)
         edges = np.asarray(given) if several else np.linspace(t0, t1, given + 1)
-        if len(edges) > 2 and _at_once(self.problem):
+        slack = 1e-9 * (t1 - t0)
+        if edges[0] != t0 or edges[-1] > t1 + slack:
+            raise ConfigError(
+                f"frozen: windows from {edges[0]:g} to {edges[-1]:g}, and the time is "
+                f"({t0:g}, {t1:g}). Begin and end there."
+            )
+        if len(edges) > 2 and self.problem.at_once:
             raise ConfigError(
                 f"frozen: {len(edges) - 1} windows, and there are observations or "
                 "unknown parameters, which belong to all of the time. Leave windows=1, "
                 "or use a method that trains all weights."
             )
-        good = True
+        good = bool(edges[-1] >= t1 - slack)
         layout = None
         for a, b in itertools.pairwise(edges):
             if layout is None:
@@ -345,9 +351,3 @@ class FrozenSolver:
         self.unknown = found.unknown
         if (layout.config.features or 0) > (self.largest.features or 0):
             self.largest = layout.config
-
-
-def _at_once(problem: Problem) -> bool:
-    """Whether one window has to hold all of the time."""
-    measured = any(isinstance(c, Observation) for c in problem.conditions)
-    return measured or bool(problem.unknowns)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
+from collections.abc import Sequence
 
+from .._checks import fields_positive, fields_whole, positive, whole
+from .._errors import ConfigError
 from ._problem import Problem
 
 
@@ -49,6 +53,43 @@ class FrozenConfig:
     parameters are fitted to measurements: both then have their standard deviations."""
     seed: int = 0
     """Of the neurons."""
+
+    def __post_init__(self) -> None:
+        least = {"harmonics": 1, "most_windows": 1, "newton": 1, "seed": 0}
+        fields_whole(self, "frozen", **least)
+        for name in ("features", "nodes", "times"):
+            if getattr(self, name) is not None:
+                whole(1, "frozen", **{name: getattr(self, name)})
+        fields_positive(self, "frozen", "soft_weight", "sigma_r")
+        if self.slope_t is not None:
+            positive("frozen", slope_t=self.slope_t)
+        if self.slopes is not None:
+            if not (isinstance(self.slopes, Sequence) and self.slopes):
+                raise ConfigError(
+                    f"frozen: slopes are {self.slopes}; give a tuple with at least one."
+                )
+            for slope in self.slopes:
+                positive("frozen", slopes=slope)
+        for name in ("carry", "graded", "gathered"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigError(
+                    f"frozen: {name} is {getattr(self, name)!r}; it is True or False."
+                )
+        self._check_windows()
+
+    def _check_windows(self) -> None:
+        edges = self.windows
+        if not isinstance(edges, Sequence):
+            if edges is not None:
+                whole(1, "frozen", windows=edges)
+            return
+        grows = all(a < b for a, b in itertools.pairwise(edges))
+        if len(edges) < 2 or not grows or not all(map(math.isfinite, edges)):
+            raise ConfigError(
+                f"frozen: windows are {edges}; give how many, or where they begin and "
+                "end, growing."
+            )
+        object.__setattr__(self, "windows", tuple(map(float, edges)))
 
     def filled(self, problem: Problem) -> FrozenConfig:
         """With the sizes that fit the number of coordinates."""

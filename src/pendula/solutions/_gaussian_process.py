@@ -14,7 +14,7 @@ import optax
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float
 
-from .._checks import fields_positive
+from .._checks import fields_positive, fields_whole, positive, whole
 from .._errors import ConfigError
 from .._precision import precision
 from ._blocks import Block, soft_blocks
@@ -110,9 +110,12 @@ class GaussianProcess:
             raise ConfigError(
                 f'gp: spectrum is "{self.spectrum}"; it is "gauss" or "student".'
             )
-        fields_positive(self, "gp", "components", "steps", "rate", "boundary_weight")
-        if self.nodes is not None and self.nodes < 4:
-            raise ConfigError(f"gp: nodes is {self.nodes}; at least 4.")
+        fields_whole(self, "gp", components=1, steps=1, seed=0)
+        fields_positive(self, "gp", "rate", "boundary_weight")
+        if self.nodes is not None:
+            whole(4, "gp", nodes=self.nodes)
+        if self.highest is not None:
+            positive("gp", highest=self.highest)
 
     def run(self, problem: Problem, tol: float, deadline: Deadline) -> Outcome:
         """Solve on the grid."""

@@ -22,9 +22,10 @@ from ._window import law_and_slopes
 
 _MODES = {1: 2048, 2: 64, 3: 24}
 _SEAM = 1e-8  # of a derivative's RMS: how well the ends of a circle have to meet
+_ALIKE = 1e-6  # relative: slopes where an equation was recognised, and elsewhere
 _START = 4096  # points at which the start's range is looked for
 
-Growth = Callable[[Samples], Float[np.ndarray, "piece node"]]
+Growth = Callable[[Samples], Float[np.ndarray, "piece node"] | str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Rate:
     r"""$\mu(t)$ with $\frac{d}{dt} \|e\| \le \mu(t) \|e\| + \|r(t)\|$.
 
     `kind`: of the equation, in words; `growth`: samples of a solution to mu at their
-    times.
+    times, or why it has another equation there than the one that was recognised.
     """
 
     kind: str
@@ -81,11 +82,18 @@ def rate(solution: Solution) -> Rate | str:
     if not math.isfinite(_quotient(found.cubic, np.zeros(1), low, high)[0]):
         return "the range of the solution is not known, and the reaction needs one"
 
-    def growth(samples: Samples) -> Float[np.ndarray, "piece node"]:
-        divergence, _, g0, _ = found.at(samples.points())
-        local = 0.5 * divergence - g0
+    def growth(samples: Samples) -> Float[np.ndarray, "piece node"] | str:
+        divergence, *rest = found.at(samples.points())
         v = samples.values.reshape(-1)
         needs = samples.needs.reshape(len(v), -1)
+        rows, slopes = found.law_at(needs, *rest)
+        own = samples.slopes.reshape(len(v), -1)
+        size = np.abs(own).max(0)
+        terms = np.abs(needs * own).sum(1) + np.abs(found.factor * rest[2])
+        gap = np.abs(samples.rows.reshape(-1) - rows)
+        if (np.abs(own - slopes) > _ALIKE * size).any() or (gap > _ALIKE * terms).any():
+            return "the equation is another one in a part of the domain, or of values"
+        local = 0.5 * divergence - rest[1]
         for j, b in enumerate(found.steepening):
             if b:
                 orders = tuple(int(i == j) for i in range(len(problem.coords)))
@@ -146,9 +154,13 @@ def _linear_system(solution: Solution) -> Rate | str:
     every = range(len(law.fields))
     size = len(law.fields)
 
-    def growth(samples: Samples) -> Float[np.ndarray, "piece node"]:
+    def growth(samples: Samples) -> Float[np.ndarray, "piece node"] | str:
         shape = samples.times.shape
         slopes = samples.slopes.reshape(-1, law.equations, len(law.needs))
+        at = samples.points()
+        rest = law_and_slopes(law, np.zeros((len(at), len(law.needs))), at, params)[1]
+        if not np.allclose(rest, slopes, rtol=_ALIKE, atol=1e-12 * np.abs(rest).max()):
+            return "a system that is not linear"
         pick = lambda order: np.stack(
             [
                 slopes[:, :, law.needs.index(Need(k, (order,)))]

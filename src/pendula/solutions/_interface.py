@@ -208,7 +208,7 @@ def _flux(problem: Problem, flux: Callable[..., Any] | None) -> Law:
     with precision(np.float64):
         points = probes(problem)
         normals = np.tile(np.sqrt(1.0 / len(space)), (len(points), len(space)))
-        values = problem.values({k: u.init for k, u in problem.unknowns.items()})
+        values = problem.tried()
         return record(
             along,
             problem.coords,

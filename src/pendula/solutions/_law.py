@@ -19,6 +19,10 @@ from .._types import AnyArray
 from ._derivatives import MAX_ORDER, Orders, name_of, orders_of
 
 
+_SIZES = (1.0, 1e-2, 1e2, 1e4)  # of values at which a residual is tried
+_MOST = 512  # points at which it is
+
+
 class Need(NamedTuple):
     """A derivative of a field."""
 
@@ -184,8 +188,8 @@ def record(
 ) -> Law:
     """The law of a residual, with the derivatives that it really uses.
 
-    It is evaluated at a few points with random values: what it looks up is noted, and
-    what does not change it is left out again. Where it calls a field as a function,
+    It is evaluated with random values, small and large: what it looks up is noted, and
+    what changes it at no point is left out again. Where it calls a field as a function,
     the result is held against the same residual on a smooth function.
 
     **Raises:** `ConfigError` for one that uses no field, an unknown coordinate or
@@ -200,26 +204,40 @@ def record(
         seen.setdefault(need)
         return jnp.asarray(0.5)
 
-    points = np.asarray(points, np.float64)[:8]
+    points = np.asarray(points, np.float64)
+    kept = np.unique(np.linspace(0, len(points) - 1, _MOST).astype(int))
+    points, data = points[kept], None if data is None else data[kept]
     first = Law((), 0, function, coords, fields, data is not None)
     one = lambda k: None if data is None else jnp.asarray(data[k])
     found = _evaluate(first, note, jnp.asarray(points[0]), params, one(0))
     law = Law(tuple(seen), len(found), function, coords, fields, data is not None)
     if called:
         _compare(law, points, params, one)
-    values = np.random.default_rng(0).normal(size=(len(points), len(seen)))
-    told = [jnp.asarray(values), jnp.asarray(points), params]
-    told += [] if data is None else [jnp.asarray(data[: len(points)])]
-    batched = (0, 0, None, 0)[: len(told)]
-    slope = jax.vmap(jax.jacfwd(law), in_axes=batched)(*told)
-    slopes = np.abs(np.asarray(slope)).sum((0, 1))
-    needs = tuple(n for n, slope in zip(seen, slopes, strict=True) if slope != 0.0)
+    used = _used(law, points, params, data)
+    needs = tuple(need for need, there in zip(seen, used, strict=True) if there)
     if not needs:
         raise ConfigError(
             f"the {what} does not depend on {' or '.join(fields)}. Use the field in "
             f"it: {fields[0]}() is its value, {fields[0]}.{coords[0]} a derivative."
         )
     return Law(needs, len(found), function, coords, fields, data is not None)
+
+
+def _used(
+    law: Law, points: np.ndarray, params: dict[str, AnyArray], data: np.ndarray | None
+) -> np.ndarray:
+    """Which needs have an influence anywhere: a term may act in a part of the domain
+    alone, or beyond some value."""
+    tiled = lambda a: jnp.asarray(np.tile(a, (len(_SIZES), 1)))
+    sizes = np.repeat(_SIZES, len(points))[:, None]
+    values = np.random.default_rng(0).normal(size=(len(sizes), len(law.needs)))
+    told = [jnp.asarray(sizes * values), tiled(points), params]
+    told += [] if data is None else [tiled(data)]
+    slope = jax.vmap(jax.jacfwd(law), in_axes=(0, 0, None, 0)[: len(told)])(*told)
+    rows = len(sizes) * law.equations
+    each = np.asarray(slope).reshape(rows, len(law.needs))
+    known = np.isfinite(each)  # 0 times infinity says nothing
+    return (known & (each != 0.0)).any(0) | ~known.any(0)
 
 
 def _evaluate(

@@ -136,8 +136,10 @@ class Layout:
             return soft_blocks(self.problem, space, t + length * s, seed=seed)
 
     def _in_window(self, block: Block) -> Block:
-        """Observations with the time in the window, which is the whole of the time."""
-        if not (self.timed and block.name.startswith("observation")):
+        """Starts at the beginning of the window; observations with the time in it,
+        which is the whole of the time."""
+        kind = block.name.split()[0]
+        if not self.timed or kind not in ("initial", "observation"):
             return block
         t0, t1 = self.problem.span()
         points = np.asarray(block.points).copy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._precision import precision
+from ._blocks import Block
 from ._derivatives import Orders, derivatives
 from ._form import HardForm
 
@@ -100,12 +102,24 @@ class Windows:
             total = total.after(part, self)
         return total
 
+    def handed_on(self, block: Block, t: float) -> Block:
+        """Rows of starts for a window from t on: what the one before has ended with."""
+        if block.name != "initial" or not self.parts:
+            return block
+        need = block.law.needs[0]
+        points = np.asarray(block.points).copy()
+        points[:, -1] = t
+        found = self.values(points, [need.orders])[need.orders]
+        return dataclasses.replace(block, points=points, data=found[:, [need.field]])
+
     def values(
         self, points: np.ndarray, wanted: Sequence[Orders]
     ) -> dict[Orders, np.ndarray]:
         """Derivatives of all fields at points `"point coord"`: orders -> `"point
         field"`."""
         points = np.asarray(points, np.float64)
+        if not len(points):
+            return {k: np.zeros((0, len(self.form.fields))) for k in wanted}
         out = {k: v.copy() for k, v in self.closed(points, wanted).items()}
         if not self.form.has_time:
             for part in self.parts:

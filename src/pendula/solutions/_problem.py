@@ -27,7 +27,8 @@ from ._law import Law, record
 from ._unknown import Unknown
 
 
-_PROBES = 8
+_PROBES = 512
+_BESIDE = 0.1  # of the scale of an unknown parameter
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -91,9 +92,8 @@ class Problem:
     def law(self) -> Law:
         """The residual with the derivatives that it uses."""
         with precision(np.float64):
-            values = self.values({k: u.init for k, u in self.unknowns.items()})
             return record(
-                self.residual, self.coords, self.fields, values, self._probes()
+                self.residual, self.coords, self.fields, self.tried(), self._probes()
             )
 
     @functools.cached_property
@@ -106,6 +106,11 @@ class Problem:
         known = {k: v for k, v in self.params.items() if k not in self.unknowns}
         number = jnp.result_type(float)  # whole numbers too: slopes are taken in them
         return {k: jnp.asarray(v, number) for k, v in {**known, **found}.items()}
+
+    def tried(self) -> dict[str, Any]:
+        """Parameters to find out with what a residual needs: unknown ones lie beside
+        their guess, for at a guess of 0 their term would seem to be none."""
+        return self.values({k: u.value(_BESIDE) for k, u in self.unknowns.items()})
 
     def field_index(self, name: str | None) -> int:
         """The position of a field, the first for None. **Raises:** `ConfigError`."""
@@ -162,9 +167,24 @@ class Problem:
                     out[self.field_index(condition.field)] = condition
         return out
 
+    def starts(self, condition: Initial, field: int) -> bool:
+        """Whether a start of a field is built into the form of the solution; its rate
+        of change only where the start is, too."""
+        if condition.hard is False or self.time_order(field) <= condition.order:
+            return False
+        start = self.initials().get(field)
+        return condition.order == 0 or (start is not None and start.hard is not False)
+
     def time_order(self, field: int) -> int:
         """How many initial conditions a field needs."""
         return 0 if self.time is None else self.law.order("t", field)
+
+    @property
+    def at_once(self) -> bool:
+        """Whether one window has to hold all of the time: measurements and parameters
+        that are looked for belong to all of it."""
+        measured = any(isinstance(c, Observation) for c in self.conditions)
+        return measured or bool(self.unknowns)
 
     def span(self) -> tuple[float, float]:
         """Beginning and end; (0, 0) without time."""
@@ -177,28 +197,39 @@ class Problem:
         return dataclasses.replace(self, **changes)
 
     def _probes(self) -> np.ndarray:
-        """A few points inside."""
+        """Points all over the domain and the time."""
         rng = np.random.default_rng(1)
-        columns = []
+        space = np.zeros((_PROBES, 0))
         if self.domain is not None:
-            nodes = self.domain.nodes(64)
-            columns = list(nodes[rng.choice(len(nodes), _PROBES)].T)
-        if self.time is not None:
-            columns.append(rng.uniform(*self.time, _PROBES))
-        return np.stack(columns, -1)
+            space = rng.permutation(self.domain.nodes(_PROBES))
+        if self.time is None:
+            return space
+        return np.c_[space, rng.uniform(*self.time, len(space))]
 
     def _check_shape(self) -> None:
         if self.time is None and self.domain is None:
             raise ConfigError("Problem: neither domain nor time is given. Give one.")
         if self.time is not None:
+            if np.shape(self.time) != (2,):
+                raise ConfigError(
+                    f"Problem: time is {self.time}; it is (beginning, end)."
+                )
             t0, t1 = self.time
             if not (math.isfinite(t0) and math.isfinite(t1) and t1 > t0):
                 raise ConfigError(
                     f"Problem: time is ({t0:g}, {t1:g}); the end has to come after the "
                     "beginning, both finite."
                 )
-        if not self.fields or len(set(self.fields)) < len(self.fields):
-            raise ConfigError(f"Problem: fields are {self.fields}; each needs a name.")
+        single = isinstance(self.fields, str)
+        if single or not self.fields or len(set(self.fields)) < len(self.fields):
+            raise ConfigError(
+                f"Problem: fields are {self.fields!r}; each needs a name, in a tuple: "
+                '("u",).'
+            )
+        if not isinstance(self.conditions, Sequence):
+            raise ConfigError(
+                f"Problem: conditions are {self.conditions!r}; give a list of them."
+            )
 
     def _check_params(self) -> None:
         for name, value in self.params.items():
@@ -211,6 +242,8 @@ class Problem:
 
     def _check_condition(self, condition: Condition) -> None:
         kind = type(condition).__name__
+        if not isinstance(condition, Condition):
+            raise ConfigError(f"Problem: {condition!r} is no condition. Leave it out.")
         self.field_index(condition.field)
         weight = getattr(condition, "weight", 1.0)
         if not (math.isfinite(weight) and weight >= 0.0):
@@ -298,11 +331,21 @@ class Problem:
                     f"Problem: the equation has order {self.time_order(k)} in time for "
                     f'"{name}"; at most 2 are taken. Write it as a system.'
                 )
-            if k in self.initials(1) and self.time_order(k) < 2:
-                raise ConfigError(
-                    f'Problem: Initial(..., order=1) of "{name}", but the equation has '
-                    f"order {self.time_order(k)} in time. Leave it out."
-                )
+            for order in (0, 1):
+                given = self.initials(order).get(k)
+                if given is None or given.hard is False:
+                    continue
+                if self.time_order(k) <= order:
+                    raise ConfigError(
+                        f'Problem: Initial(..., order={order}) of "{name}", but the '
+                        f"equation has order {self.time_order(k)} in time for it. "
+                        "Leave it out."
+                    )
+                if given.hard and not self.starts(given, k):
+                    raise ConfigError(
+                        f'Problem: Initial(..., order=1, hard=True) of "{name}", whose '
+                        "start is no hard condition. Leave hard out, or give the start."
+                    )
             for order in range(self.time_order(k)):
                 soft = any(isinstance(c, Observation) for c in self.conditions)
                 if k not in self.initials(order) and not soft:

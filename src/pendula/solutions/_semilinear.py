@@ -84,6 +84,37 @@ class Semilinear:
         full = lambda f: np.broadcast_to(f, (len(points), *f.shape[1:]))
         return full(divergence), full(a), full(g0), full(s)
 
+    def law_at(
+        self,
+        needs: Float[np.ndarray, "point need"],
+        speed: Float[np.ndarray, "point space"],
+        g0: Float[np.ndarray, "point"],
+        source: Float[np.ndarray, "point"],
+    ) -> tuple[Float[np.ndarray, "point"], Float[np.ndarray, "point need"]]:
+        """The form itself and its slopes, from what the law needs and from a, g_0 and s
+        of `at`: what the law gives there, where it has this form."""
+        place = {orders: k for k, orders in enumerate(self._orders())}
+        zero = (0,) * len(self.law.coords)
+        none = np.zeros(len(needs))
+        u = needs[:, place[zero]] if zero in place else none
+        g1, g2 = self.cubic
+        slopes = np.zeros_like(needs)
+        slopes[:, place[*zero[:-1], 1]] = 1.0
+        for orders, c in self.linear.items():
+            slopes[:, place[*orders, 0]] = c
+        of_u = g0 + 2.0 * g1 * u + 3.0 * g2 * u * u
+        twice = g1 * u * u + 2.0 * g2 * u**3
+        for j, b in enumerate(self.steepening):
+            k = place.get(_unit(j, len(zero)))
+            if k is not None:
+                slopes[:, k] = speed[:, j] + b * u
+                of_u = of_u + b * needs[:, k]
+                twice = twice + b * u * needs[:, k]
+        if zero in place:
+            slopes[:, place[zero]] = of_u
+        rows = np.sum(slopes * needs, axis=1) - twice + source
+        return self.factor * rows, self.factor * slopes
+
     @property
     def _dim(self) -> int:
         return len(self.law.coords) - 1

@@ -59,10 +59,9 @@ class Solution:
 
     def _look(self, orders: Orders, at: Sequence[ArrayLike]) -> Any:
         points, shape = as_points(at, self.problem.coords, "solution")
-        found = self.values(points, [orders])[orders].T.reshape(-1, *shape)
-        if len(self.problem.fields) == 1:
-            return found[0]
-        return dict(zip(self.problem.fields, found, strict=True))
+        fields = self.problem.fields
+        found = self.values(points, [orders])[orders].T.reshape(len(fields), *shape)
+        return found[0] if len(fields) == 1 else dict(zip(fields, found, strict=True))
 
 
 def as_points(

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
-from .._checks import positive
+from .._checks import positive, whole
 from .._compile_clock import CompileClock
 from .._errors import ConfigError, PendulaWarning
 from ._certificate import certificate
@@ -24,7 +24,9 @@ from ._report import SolveReport
 from ._solution import Solution
 
 
-_BUDGET = re.compile(r"\s*([0-9.]+)\s*(s|sec|seconds?|min|minutes?|h|hours?)\s*")
+_BUDGET = re.compile(
+    r"\s*(\d+\.?\d*|\.\d+)\s*(s|sec|seconds?|min|minutes?|h|hours?)\s*"
+)
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -74,6 +76,7 @@ def solve(
     ```
     """
     positive("solve", tol=tol)
+    whole(0, "solve", seed=seed)
     chosen = _method(method, seed, options)
     seconds = parse_budget(budget)
     began = time.perf_counter()
@@ -127,6 +130,11 @@ def _method(method: str | Method, seed: int, options: dict[str, Any]) -> Method:
             raise ConfigError(
                 f"solve: {next(iter(options))} was given beside the settings of a "
                 "method. Put it into them."
+            )
+        if not isinstance(method, Method):
+            raise ConfigError(
+                f"solve: method is {method!r}; give a name of METHODS, or the settings "
+                "of a method: Frozen(), Network()."
             )
         return method
     return method_of(method, {"seed": seed, **options})

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from .._checks import positive
+from .._checks import positive, whole
 from .._errors import ConfigError
 from ._problem import Problem
+from ._unknown import Unknown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +62,8 @@ class InWindows:
         t0, t1 = _timed(problem, "windows")
         if isinstance(self.dt, Sequence):
             edges = [float(t) for t in self.dt]
-            if np.any(np.diff(edges) <= 0.0) or (edges[0], edges[-1]) != (t0, t1):
+            grows = bool((np.diff(edges) > 0.0).all())
+            if not grows or edges[:1] != [t0] or edges[-1:] != [t1]:
                 raise ConfigError(
                     f"windows: edges are {edges}; they have to increase from {t0:g} to "
                     f"{t1:g}."
@@ -78,8 +80,9 @@ class Curriculum:
     value, then from those weights for the next.
 
     **Arguments:** `parameter`: its name in `params`; `values`: the way, whose last one
-    should be the problem's own.
-    **Raises:** `ConfigError` for a parameter that the problem does not have.
+    is the problem's own.
+    **Raises:** `ConfigError` for a parameter that the problem does not have or that is
+    looked for, or a way that ends elsewhere.
     **Source:** Krishnapriyan et al. 2021, arXiv:2109.01050, section 4.1.
     """
 
@@ -95,10 +98,21 @@ class Curriculum:
             )
         if not self.values:
             raise ConfigError("curriculum: values are empty. Give at least one.")
+        own = problem.params[self.parameter]
+        if isinstance(own, Unknown):
+            raise ConfigError(
+                f"curriculum: {self.parameter} is Unknown; it is found, not led. Leave "
+                "the curriculum out, or take another parameter."
+            )
+        if not np.allclose(self.values[-1], own, rtol=1e-9, atol=0.0):
+            raise ConfigError(
+                f"curriculum: values end at {self.values[-1]}, and the problem has "
+                f"{self.parameter} = {own}. End there."
+            )
         t0, t1 = problem.span()
         for k, value in enumerate(self.values):
-            own = problem.replace(params={self.parameter: value})
-            yield Stage(own, t0, (t1 - t0) or 1.0, is_new=k == 0)
+            led = problem.replace(params={self.parameter: value})
+            yield Stage(led, t0, (t1 - t0) or 1.0, is_new=k == 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,8 +125,7 @@ class Gradual:
     def stages(self, problem: Problem) -> Iterator[Stage]:
         """One a horizon."""
         t0, t1 = _timed(problem, "a growing horizon")
-        if self.steps < 1:
-            raise ConfigError(f"gradual: steps is {self.steps}; at least 1.")
+        whole(1, "gradual", steps=self.steps)
         for k in range(self.steps):
             share = (k + 1) / self.steps
             yield Stage(problem, t0, t1 - t0, share, is_new=k == 0)

@@ -14,7 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._errors import ConfigError, PendulaWarning
+from .._checks import fields_whole, not_negative
+from .._errors import ConfigError, PendulaWarning, nearest
 from .._precision import cast, exact_products, precision, to_device
 from ._blocks import Block, equation, periodic_block, soft_blocks, with_times
 from ._conditions import Periodic
@@ -85,12 +86,18 @@ class NetworkConfig:
             raise ConfigError(f'warm is {self.warm}; it is True, False or "both".')
         if self.dtype not in ("float32", "float64"):
             raise ConfigError(f"dtype is {self.dtype}; it is float32 or float64.")
-        for name in ("points", "initial_points", "boundary_times"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}; at least 1.")
-        for name in ("redraws", "sharpness"):
-            if not getattr(self, name) >= 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}; at least 0.")
+        fields_whole(self, points=1, initial_points=1, boundary_times=1)
+        fields_whole(self, harmonics=0, redraws=0, seed=0)
+        not_negative(sharpness=self.sharpness)
+        for name in ("weights", "options"):
+            try:
+                dict(getattr(self, name))
+            except (TypeError, ValueError):
+                raise ConfigError(
+                    f"{name} are {getattr(self, name)!r}; give pairs of a name and a "
+                    "value, in a tuple."
+                ) from None
+        not_negative("weights", **dict(self.weights))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,6 +117,13 @@ class Network:
     optimiser: AbstractOptimiser = dataclasses.field(default_factory=GaussNewton)
     strategy: Strategy = dataclasses.field(default_factory=Whole)
     name: ClassVar[str] = "network"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.strategy, Strategy):
+            raise ConfigError(
+                f"strategy is {self.strategy!r}; give Whole(), InWindows(dt), "
+                "Curriculum(parameter, values) or Gradual(steps)."
+            )
 
     def run(self, problem: Problem, tol: float, deadline: Deadline) -> Outcome:
         """Solve; see `Training`."""
@@ -156,9 +170,10 @@ class Training:
         with precision(np.float64):
             form = hard_form(problem) if self.config.hard else soft_form(problem)
         self.windows = Windows(form, [], problem.span()[1])
-        self.iterations = self.weights = self.points = 0
+        self.iterations = self.weights = self.points = self.trainings = 0
         self.train: dict[str, float] = {}
         self.check: dict[str, float] = {}
+        self._before = (self.train, self.check)  # those of the windows before
         self.reasons: list[str] = []
         self.goal: Any = None  # the last objective
         self.theta: Any = None  # and its weights
@@ -168,7 +183,9 @@ class Training:
         strategy, key = self.method.strategy, jax.random.key(self.config.seed)
         goal, theta, trace = None, None, None
         unknown = np.zeros(len(self.problem.unknowns))
-        for count, stage in enumerate(strategy.stages(self.problem)):
+        stages = list(strategy.stages(self.problem))
+        self._check_stages(stages)
+        for count, stage in enumerate(stages):
             if deadline.passed() and count:
                 self.reasons.append("budget")
                 break
@@ -191,10 +208,9 @@ class Training:
             self.reasons.append(trace.reason)
         problem = self.problem
         found = zip(problem.unknowns.items(), unknown, strict=True)
-        complete = len(self.windows.parts) > 0 and self.windows.ends()[-1] >= (
-            problem.span()[1] - 1e-9
-        )
-        good = complete and self.check.get("equation", np.inf) <= tol
+        # noise of measurements is no error of the solution
+        own = [v for k, v in self.check.items() if not k.startswith("observation")]
+        good = self.trainings == len(stages) and max(own) <= tol
         return Outcome(
             self.windows,
             bool(good),
@@ -210,6 +226,14 @@ class Training:
             if trace is not None
             else {},
         )
+
+    def _check_stages(self, stages: list[Stage]) -> None:
+        """What belongs to all of the time needs a network for all of it."""
+        if self.problem.at_once and sum(stage.is_new for stage in stages) > 1:
+            raise ConfigError(
+                "windows: there are observations or unknown parameters, which belong "
+                "to all of the time. Use Whole(), or Gradual(steps)."
+            )
 
     def _beginnings(self, stage: Stage, last: Any, key: Any) -> list[Any]:
         """The networks that a stage is trained from."""
@@ -326,6 +350,7 @@ class Training:
     ) -> tuple[Objective, Trained]:
         """The least-squares problem of a stage; `inside`: its collocation points."""
         blocks = self._blocks(stage, seed, None, inside)
+        self._check_weights(blocks)
         weights = [self._weight(block) for block in blocks]
         self.points = max(self.points, sum(block.num for block in blocks))
         return objective(
@@ -366,7 +391,7 @@ class Training:
                 seed=check,
                 sides=1 if problem.domain is None or problem.domain.dim == 1 else 64,
             )
-            soft = [self._handed_on(block, stage) for block in soft]
+            soft = [self.windows.handed_on(block, stage.t0) for block in soft]
             soft += self._ends(problem, times, check)
         return [equation(problem, inside), *soft]
 
@@ -384,16 +409,14 @@ class Training:
                 out.append(periodic_block(problem, agree, times, 64, check))
         return out
 
-    def _handed_on(self, block: Block, stage: Stage) -> Block:
-        """A start is what the window before has ended with."""
-        if block.name != "initial" or not self.windows.parts:
-            return block
-        need = block.law.needs[0]
-        points = np.asarray(block.points).copy()
-        points[:, -1] = stage.t0
-        found = self.windows.values(points, [need.orders])[need.orders]
-        data = found[:, [need.field]]
-        return dataclasses.replace(block, points=points, data=data)
+    def _check_weights(self, blocks: list[Block]) -> None:
+        known = {block.name.split()[0]: None for block in blocks}
+        for name in dict(self.config.weights):
+            if name not in known:
+                raise ConfigError(
+                    f'weights: the loss has no term "{name}".{nearest(name, known)} '
+                    f"Its terms are {', '.join(known)}."
+                )
 
     def _weight(self, block: Block) -> float:
         return dict(self.config.weights).get(block.name.split()[0], 1.0)
@@ -402,7 +425,11 @@ class Training:
         part = goal.part(theta)
         with precision(np.float64):
             part = to_device(cast(part, np.float64))
+        if stage.is_new:
+            self._before = (self.train, self.check)
+        self.train, self.check = map(dict, self._before)
         self._measure(stage, goal, theta)
+        self.trainings += 1
         self.windows.parts.append(part)
         if stage.is_new:
             self.weights += sum(np.size(x) for x in jax.tree.leaves(theta.net))
@@ -423,9 +450,10 @@ class Training:
             )
             for target, found in ((self.train, goal), (self.check, other)):
                 terms = np.asarray(_terms(found, theta), np.float64)
-                for name, term in zip(found.names(), terms, strict=True):
+                for known, term in zip(found.known, terms, strict=True):
+                    name, weight = known.block.name, float(known.block.weight)
                     scale = unit / size if name == "equation" else 1.0 / size
-                    value = float(np.sqrt(term)) * scale
+                    value = float(np.sqrt(term)) * scale / (weight or 1.0)
                     target[name] = max(target.get(name, 0.0), value)
 
     def _size(self, stage: Stage, part: Part) -> float:

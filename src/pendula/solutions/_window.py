@@ -106,7 +106,7 @@ class System:
         for which, every in enumerate((self.layout.rows, self.layout.checks)):
             soft = self.layout.soft(which, self.t, self.length) if every[1:] else []
             for rows, block in zip(every, [every[0].block, *soft], strict=True):
-                out[id(rows)] = block.data
+                out[id(rows)] = self.layout.windows.handed_on(block, self.t).data
         return out
 
     def base_of(self, rows: Rows) -> list[dict]:

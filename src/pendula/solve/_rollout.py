@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Int8
 
+from .._checks import whole
 from .._errors import ConfigError, Status
 from .._types import Context, State, Time
 from ._grid import all_finite, as_grid, as_path, as_state, polynomial, safe
@@ -161,9 +162,8 @@ def rollout(
 
     ```
     """
-    for name, count in (("substeps", substeps), ("checkpoint", checkpoint)):
-        if count is not None and count < 1:
-            raise ConfigError(f"{name} is {count}; it must be at least 1.")
+    substeps = whole(1, substeps=substeps)
+    checkpoint = None if checkpoint is None else whole(1, checkpoint=checkpoint)
     method = find_scheme(scheme)
     if method.needs_second_order and not getattr(field, "second_order", True):
         raise ConfigError(
