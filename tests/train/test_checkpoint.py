@@ -169,6 +169,9 @@ def test_a_half_written_file_does_not_count(state, tmp_path):
     (tmp_path / ".0123456789ab.safetensors").write_bytes(b"half")
     (tmp_path / "state-000-000000009.safetensors").write_bytes(good.read_bytes()[:-4])
     (tmp_path / "state-x-1.safetensors").write_bytes(b"")
+    wrong = bytearray(good.read_bytes())
+    wrong[-1] ^= 1
+    (tmp_path / "state-000-000000010.safetensors").write_bytes(wrong)
     assert latest(tmp_path) == (0, good)
     found, ended = resume(tmp_path, 0, state)
     assert ended is None

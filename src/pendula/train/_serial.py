@@ -4,6 +4,7 @@ their leaves. No pickle, and nothing of a file is ever executed."""
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -139,9 +140,9 @@ def save_tree(path: Path, tree: Any, about: dict[str, Any]) -> None:
     ```
     """
     tensors: dict[str, np.ndarray] = {}
-    skeleton = describe(tree, tensors)
-    text = json.dumps({"format": FORMAT, "tree": skeleton, "about": about})
+    told = {"format": FORMAT, "tree": describe(tree, tensors), "about": about}
     tensors = {k: _contiguous(v) for k, v in tensors.items()}
+    text = json.dumps({**told, "digest": _digest(tensors)})
     with replacing(path) as temporary:
         # one entry: safetensors writes several in no fixed order
         save_file(tensors, temporary, metadata={"pendula": text})
@@ -150,8 +151,8 @@ def save_tree(path: Path, tree: Any, about: dict[str, Any]) -> None:
 def load_tree(path: Path) -> tuple[Any, dict[str, Any]]:
     """The tree and what was saved about it.
 
-    **Raises:** `CheckpointError` for a file that is missing, truncated, foreign,
-    of a newer format, or whose arrays do not fit its description.
+    **Raises:** `CheckpointError` for a file that is missing, truncated, foreign, of a
+    newer format, or whose arrays are not those that were saved.
     """
     path = Path(path)
     meta, tensors = _open(path)
@@ -167,7 +168,7 @@ def load_tree(path: Path) -> tuple[Any, dict[str, Any]]:
                 f"{path} has format {stored['format']}, this version reads up to "
                 f"{FORMAT}. Update Pendula."
             )
-        return rebuild(stored["tree"], tensors, str(path)), dict(stored["about"])
+        found = rebuild(stored["tree"], tensors, str(path)), dict(stored["about"])
     except (
         ValueError,
         LookupError,
@@ -179,15 +180,42 @@ def load_tree(path: Path) -> tuple[Any, dict[str, Any]]:
         raise CheckpointError(
             f"{path}: its description is damaged. Save it again."
         ) from error
+    _check_digest(path, stored, tensors)
+    return found
 
 
 def is_whole(path: Path) -> bool:
-    """Whether the file is a safetensors file of the length that its header says."""
+    """Whether the file is a safetensors file of the length that its header says, with
+    the numbers that were written."""
     try:
-        with safe_open(str(path), framework="numpy"):
-            return True
-    except (SafetensorError, OSError):
+        meta, tensors = _open(path)
+        _check_digest(path, json.loads(meta["state"]), tensors)
+    except CheckpointError:
         return False
+    except (LookupError, ValueError, AttributeError):
+        return True  # of another kind: who loads it says so
+    return True
+
+
+def _digest(tensors: dict[str, np.ndarray]) -> str:
+    """Of the numbers: the format of the file has none, and one wrong bit in it would
+    be a wrong forecast."""
+    seen = hashlib.blake2b(digest_size=16)
+    for name in sorted(tensors):
+        seen.update(name.encode())
+        seen.update(tensors[name].tobytes())
+    return seen.hexdigest()
+
+
+def _check_digest(
+    path: Path, stored: dict[str, Any], tensors: dict[str, np.ndarray]
+) -> None:
+    """**Raises:** `CheckpointError`; files of before digests have none."""
+    if stored.get("digest", found := _digest(tensors)) != found:
+        raise CheckpointError(
+            f"{path} is damaged: its numbers are not those that were saved. Restore it "
+            "from a copy, or fit again."
+        )
 
 
 def _open(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
@@ -223,8 +251,24 @@ def save_state(path: Path, state: Any, about: dict[str, Any]) -> None:
     """The arrays of a training state, leaf by leaf, atomically."""
     leaves = [x for x in jax.tree.leaves(state) if eqx.is_array(x)]
     tensors = {f"{i:05d}": _contiguous(_unwrap(x)) for i, x in enumerate(leaves)}
+    text = json.dumps({"about": about, "digest": _digest(tensors)})
     with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata={"state": json.dumps(about)})
+        save_file(tensors, temporary, metadata={"state": text})
+
+
+def _state_of(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What was saved about a training state, and its arrays."""
+    meta, tensors = _open(Path(path))
+    if "state" not in meta:
+        raise CheckpointError(f"{path} is not a checkpoint of a training.")
+    try:
+        stored = json.loads(meta["state"])
+    except ValueError:
+        stored = None
+    if not isinstance(stored, dict):
+        raise CheckpointError(f"{path}: its description is damaged. Start again.")
+    _check_digest(path, stored, tensors)
+    return stored.get("about", stored), tensors
 
 
 def load_state(path: Path, like: Any) -> tuple[Any, dict[str, Any]]:
@@ -232,9 +276,7 @@ def load_state(path: Path, like: Any) -> tuple[Any, dict[str, Any]]:
 
     **Raises:** `CheckpointError` when the file does not fit.
     """
-    meta, tensors = _open(Path(path))
-    if "state" not in meta:
-        raise CheckpointError(f"{path} is not a checkpoint of a training.")
+    about, tensors = _state_of(path)
     leaves, tree = jax.tree.flatten(like)
     count = 0
     out = []
@@ -261,4 +303,4 @@ def load_state(path: Path, like: Any) -> tuple[Any, dict[str, Any]]:
             out.append(jnp.asarray(array))
     if count != len(tensors):
         raise CheckpointError(f"{path} holds more than this training has.")
-    return jax.tree.unflatten(tree, out), json.loads(meta["state"])
+    return jax.tree.unflatten(tree, out), about
