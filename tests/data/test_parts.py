@@ -74,6 +74,20 @@ def test_split_by_trajectory_is_a_fifth():
     assert len(others) > 2
 
 
+def test_a_record_is_not_on_both_sides():
+    data = make((30, 30, 30))
+    twice = data.replace(ys=data.ys[[0, 1, 0]], ts=np.add(data.ts, [[0], [0], [7]]))
+    held = split(data)[1].labels[0]
+    other = "0" if held == "2" else "2"
+    assert held != "1"
+    with pytest.raises(DataError, match=f"{held}, which is held out, is.* {other} ag"):
+        split(twice)
+    split(twice, by="time")
+    hidden = twice.mask.copy()
+    hidden[2, 3] = False  # no copy: one of its samples is missing
+    split(twice.replace(mask=hidden))
+
+
 def test_last_fifth_in_time():
     data = make((101,))
     train, validation, info = split(data)

@@ -70,6 +70,8 @@ def test_growth_with_a_grid_for_each_start_and_given_bins():
 
 
 def test_bad_shapes():
+    with pytest.raises(ConfigError, match="level is 80; a share"):
+        error_growth(np.ones((2, 3)), np.arange(3.0), level=80)
     with pytest.raises(ShapeError, match="along time"):
         error_growth(np.ones((2, 3, 1)), np.arange(4.0))
     with pytest.raises(ShapeError, match="threshold"):

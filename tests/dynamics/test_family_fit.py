@@ -455,6 +455,10 @@ def test_bad_data_are_refused():
 def test_bad_clips_are_refused(family):
     with pytest.raises(DataError, match='needs channel "u"'):
         family.adapt(Trajectories.from_arrays(T, np.zeros((61, 2)), names=("a", "b")))
+    in_mm = springs([1.0]).replace(units=("mm", ""))
+    stated = dataclasses.replace(family, about={**family.about, "units": ["m", ""]})
+    with pytest.raises(DataError, match=r"u is in \[mm\], and the model was fitted in"):
+        stated.adapt(in_mm)
     huge = springs([1.0], starts=(1e5,))
     with pytest.raises(DataError, match="other units"):
         family.adapt(huge)

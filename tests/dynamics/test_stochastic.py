@@ -1,5 +1,7 @@
 """Stochastic models: transitions, likelihood, missing data, recovered constants."""
 
+import dataclasses
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -294,3 +296,6 @@ def test_bad_input(fitted):
         fit.forecast(data, start=1e6)
     with pytest.raises(DataError, match="Give the same ones"):
         fit.forecast(two.channels("y1"), start=1.0)
+    other = dataclasses.replace(fit, units=tuple("m" for _ in fit.units))
+    with pytest.raises(DataError, match=r"is in \[mm\], and the model was fitted in"):
+        other.forecast(data.replace(units=tuple("mm" for _ in data.units)), start=1.0)

@@ -122,7 +122,14 @@ class Sequences:
             out = out.astype(np.int32)
         else:
             out = out.astype(inputs.dtype)
-        ends = None if lengths is None else np.asarray(lengths, np.int32)
+        ends = None
+        if lengths is not None:
+            given = np.asarray(lengths)
+            if not np.issubdtype(given.dtype, np.integer):
+                raise DataError(
+                    f"lengths are {given.dtype}; expected whole numbers of samples."
+                )
+            ends = given.astype(np.int32)
         return cls(inputs, out, ends, classes, name, skip)
 
     @property

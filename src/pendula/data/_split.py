@@ -30,7 +30,8 @@ def split(
     `seed`, `text` (one sentence), and for each part the `[trajectory, first,
     stop]` sample ranges of `data` that it holds.
     **Raises:** `ConfigError` for a fraction outside (0, 1) or an unknown way,
-    `DataError` when a part would hold fewer than two samples.
+    `DataError` when a part would hold fewer than two samples, or a trajectory stands
+    in both.
 
     ```python
     >>> import numpy as np
@@ -118,10 +119,30 @@ def _by_trajectory(
     count = min(max(1, round(fraction * data.num)), data.num - 1)
     drawn = np.random.default_rng(seed).permutation(data.num)[:count]
     held = np.isin(np.arange(data.num), drawn)[:, None]
+    _check_copies(data, held[:, 0])
     labels = ", ".join(data.labels[i] for i in sorted(drawn)[:5])
     more = ", ..." if count > 5 else ""
     text = f"{count} of {data.num} trajectories ({labels}{more})"
     return [_real(data) & ~held, _real(data) & held], text
+
+
+def _check_copies(data: Trajectories, held: np.ndarray) -> None:
+    """`DataError` where a record that is held out is one of those that are learned
+    from: errors on it would look too small."""
+    parts = [data.ts - data.ts[:, :1], data.ys, data.mask]
+    if data.us is not None:
+        parts.append(data.us)
+    seen: dict[bytes, int] = {}
+    for i in np.argsort(held, kind="stable"):  # those of the training first
+        n = data.lengths[i]
+        key = b"".join(x[i, :n].tobytes() for x in parts)
+        twin = seen.setdefault(key, int(i))
+        if held[i] and not held[twin]:
+            raise DataError(
+                f"trajectory {data.labels[i]}, which is held out, is trajectory "
+                f"{data.labels[twin]} again, to the last digit: errors on it would "
+                "look too small. Give each record once, or split by time."
+            )
 
 
 def _by_time(data: Trajectories, fraction: float) -> tuple[list[np.ndarray], str]:

@@ -150,8 +150,9 @@ def make_drive(given: tuple[Any, Any], since: np.ndarray, dtype: Any) -> Drive:
     near = np.abs(knots[:, None] - since).min(0) if len(knots) else np.ones(1)
     if near.max() > slack:
         raise ConfigError(
-            f"the inputs have no knot at {since[int(np.argmax(near))]:g} after t0; "
-            "give coefficients with one at every multiple of dt_train up to t1."
+            f"no input was measured at {since[int(np.argmax(near))]:g} after t0, where "
+            "a step of the training ends. Resample the inputs evenly, dt_train apart, "
+            "up to t1."
         )
     with precision(dtype):
         return Drive(jnp.asarray(knots, dtype), jnp.asarray(path, dtype))

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._errors import ShapeError
+from .._errors import ConfigError, ShapeError
 from ._bins import place, upper_edges
 from ._shapes import aligned
 
@@ -76,6 +76,8 @@ def error_growth(
 
     ```
     """
+    if not 0.0 <= level <= 1.0:
+        raise ConfigError(f"level is {level}; a share of the starts lies in [0, 1].")
     errors = np.asarray(errors, np.float64)
     if errors.ndim == 2:
         errors = errors[:, :, None]

@@ -26,7 +26,7 @@ from ._family_constants import member_constants
 from ._family_data import LONGEST, FamilyData, divided, states_of
 from ._family_size import size_lines
 from ._family_step import step_change, step_lines
-from ._layout import Layout, match_channels
+from ._layout import Layout, check_units, match_channels, match_inputs
 from ._model import Model
 from ._reaction import with_boundary
 
@@ -210,8 +210,15 @@ class Family:
         return eta
 
     def match(self, data: Trajectories) -> Trajectories:
-        """The channels of the family, in its order. **Raises:** `DataError`."""
-        return match_channels(data, self.about["names"], "the family needs channel")
+        """The channels and inputs of the family, in its order, in its units.
+
+        **Raises:** `DataError` naming what is missing or in another unit.
+        """
+        about = self.about
+        data = match_channels(data, about["names"], "the family needs channel")
+        data = match_inputs(data, about.get("input_names", data.input_names))
+        check_units(data, about["units"], about["time_unit"], about.get("input_units"))
+        return data
 
     def first_states(
         self, data: Trajectories, noise: Any = None
@@ -280,6 +287,8 @@ class Family:
             "seconds": seconds,
             "licence": data.licence,
             "ctrl": data.ctrl,
+            "input_names": list(data.input_names),
+            "input_units": list(data.input_units),
             "params": _labels_of(found),
             "param_names": list(data.param_names),
         }

@@ -252,7 +252,8 @@ class Fitted:
         data = match_channels(data, self.about["names"], "the model needs channel")
         self._check_inputs(data.us is not None)
         data = match_inputs(data, self.about["input_names"])
-        check_units(data, self.about)
+        about = self.about
+        check_units(data, about["units"], about["time_unit"], about.get("input_units"))
         return data
 
     def _run(self, history: Trajectories, future: Trajectories, refine: int) -> Any:

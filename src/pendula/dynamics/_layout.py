@@ -123,18 +123,19 @@ def match_inputs(data: Trajectories, names: Sequence[str]) -> Trajectories:
     )
 
 
-def check_units(data: Trajectories, about: dict[str, Any]) -> None:
+def check_units(
+    data: Trajectories,
+    units: Sequence[str],
+    time_unit: str = "",
+    input_units: Sequence[str] | None = None,
+) -> None:
     """`DataError` where data of the model's channels are in other units, both being
     stated."""
+    inputs = data.input_units if input_units is None else input_units
     rows = [
-        *zip(data.names, data.units, about["units"], strict=True),
-        *zip(
-            data.input_names,
-            data.input_units,
-            about.get("input_units") or data.input_units,
-            strict=True,
-        ),
-        ("the time", data.time_unit, about["time_unit"]),
+        *zip(data.names, data.units, units, strict=True),
+        *zip(data.input_names, data.input_units, inputs, strict=True),
+        ("the time", data.time_unit, time_unit),
     ]
     for name, here, fitted in rows:
         if here and fitted and here != fitted:

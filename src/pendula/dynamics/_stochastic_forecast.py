@@ -17,6 +17,7 @@ from .._precision import precision, to_host
 from .._tree import member
 from ..data import Batch, Scales, Trajectories
 from ._kalman import Stochastic, filtered
+from ._layout import check_units
 
 
 QUANTILE = 1.6448536269514722  # of the normal distribution at 95 %
@@ -159,7 +160,9 @@ class FittedStochastic:
                 f"{len(self.scales.input_mean)} inputs; the data have "
                 f"{', '.join(data.names)} and {data.ctrl}. Give the same ones."
             )
-        return data.channels(self.names)
+        data = data.channels(self.names)
+        check_units(data, self.units)
+        return data
 
 
 def batch_of(data: Trajectories, scales: Scales) -> Batch:
