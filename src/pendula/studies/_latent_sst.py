@@ -152,6 +152,7 @@ def _forecasts(
     begin = sea.delays - 1
     rank = min(10, train - 2) if seen.shape[1] > 200 else None
     codec = FieldCodec.fit(seen[begin:train], centred=False, rank=rank)
+    steps = min(14, train // 4)
     turning = trained_latent(
         run,
         f"sst_{key}_rotation",
@@ -177,8 +178,8 @@ def _forecasts(
         plain,
         LatentFitConfig.published(
             "koopman",
-            steps=min(14, train // 4),
-            identity=14.0,
+            steps=steps,
+            identity=float(steps),
             consistency=0.1,
             batch=64,
             updates=s["updates"],
