@@ -80,7 +80,9 @@ def test_a_record_is_not_on_both_sides():
     held = split(data)[1].labels[0]
     other = "0" if held == "2" else "2"
     assert held != "1"
-    with pytest.raises(DataError, match=f"{held}, which is held out, is.* {other} ag"):
+    with pytest.raises(
+        errors.DataError, match=f"{held}, which is held out, is.* {other} ag"
+    ):
         split(twice)
     split(twice, by="time")
     hidden = twice.mask.copy()
