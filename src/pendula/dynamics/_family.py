@@ -26,7 +26,7 @@ from ._family_constants import member_constants
 from ._family_data import LONGEST, FamilyData, divided, states_of
 from ._family_size import size_lines
 from ._family_step import step_change, step_lines
-from ._layout import Layout, check_units, match_channels, match_inputs
+from ._layout import Layout, match_channels, match_inputs, match_units
 from ._model import Model
 from ._reaction import with_boundary
 
@@ -217,7 +217,7 @@ class Family:
         about = self.about
         data = match_channels(data, about["names"], "the family needs channel")
         data = match_inputs(data, about.get("input_names", data.input_names))
-        check_units(data, about["units"], about["time_unit"], about.get("input_units"))
+        match_units(data, about["units"], about["time_unit"], about.get("input_units"))
         return data
 
     def first_states(

@@ -22,7 +22,7 @@ from ..diagnostics import Conformal
 from ..solve import Rollout
 from ..train import load_tree, save_tree
 from ._forecast import Forecast, ensemble_forecast
-from ._layout import Layout, check_units, match_channels, match_inputs
+from ._layout import Layout, match_channels, match_inputs, match_units
 from ._model import Model
 from ._prepare import estimate_states
 
@@ -253,7 +253,7 @@ class Fitted:
         self._check_inputs(data.us is not None)
         data = match_inputs(data, self.about["input_names"])
         about = self.about
-        check_units(data, about["units"], about["time_unit"], about.get("input_units"))
+        match_units(data, about["units"], about["time_unit"], about.get("input_units"))
         return data
 
     def _run(self, history: Trajectories, future: Trajectories, refine: int) -> Any:

@@ -123,7 +123,7 @@ def match_inputs(data: Trajectories, names: Sequence[str]) -> Trajectories:
     )
 
 
-def check_units(
+def match_units(
     data: Trajectories,
     units: Sequence[str],
     time_unit: str = "",

@@ -17,7 +17,7 @@ from .._precision import precision, to_host
 from .._tree import member
 from ..data import Batch, Scales, Trajectories
 from ._kalman import Stochastic, filtered
-from ._layout import check_units
+from ._layout import match_units
 
 
 QUANTILE = 1.6448536269514722  # of the normal distribution at 95 %
@@ -161,7 +161,7 @@ class FittedStochastic:
                 f"{', '.join(data.names)} and {data.ctrl}. Give the same ones."
             )
         data = data.channels(self.names)
-        check_units(data, self.units)
+        match_units(data, self.units)
         return data
 
 
