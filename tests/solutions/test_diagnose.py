@@ -400,8 +400,12 @@ def test_planted_faults_are_drawn_by_their_seed():
     assert draws[0] == draws[1] != draws[2]
 
 
+# So says the ledger (pinns.A8.layer is 0 of 3): what the layer spoils is carried over
+# the domain. Strict: once it is named, this mark and the ledger's row are old.
+UNNAMED = pytest.mark.xfail(strict=True, reason="the layer's residual has spread")
 NAMES = (
-    "few_points", "kink", "period", "layer", "chaos", "boundary", "short_waves",
+    "few_points", "kink", "period", pytest.param("layer", marks=UNNAMED), "chaos",
+    "boundary", "short_waves",
 )  # fmt: skip
 
 
@@ -416,12 +420,7 @@ def test_planted_faults_are_named(name, seed):
     found = solve(
         fault.problem, method=method, tol=fault.tol, budget=fault.budget
     ).report.diagnosis
-    named = {d.code for d in found} & set(fault.codes)
-    if name == "layer" and not named:
-        # so says the ledger too (pinns.A8.layer): what the layer spoils is carried
-        # over the domain, and no measure of its peak tells it from a kink
-        pytest.xfail("the layer's residual has spread")
-    assert named, found
+    assert {d.code for d in found} & set(fault.codes), found
 
 
 @pytest.mark.slow
