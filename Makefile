@@ -46,9 +46,10 @@ demo: $(VENV)/.test  ## the main job end to end: writes runs/demo/report.html
 	@$(BIN)/pendula demo --out $(RUN)
 
 # Compile time is most of the time of the fast tests: XLA's optimisations, its fusion
-# emitters above all, cost more than they give there.
+# emitters above all, cost more than they give there. Two workers on two cores leave no
+# core for threads of NumPy's and SciPy's products: they would wait for each other.
 PYTEST = $(BIN)/python -m pytest
-FAST = JAX_DISABLE_MOST_OPTIMIZATIONS=1 XLA_FLAGS="$$(.ci/fast-flags $(BIN)/python)"
+FAST = OPENBLAS_NUM_THREADS=1 JAX_DISABLE_MOST_OPTIMIZATIONS=1 XLA_FLAGS="$$(.ci/fast-flags $(BIN)/python)"
 test: $(VENV)/.test  ## the fast tests
 	@$(FAST) $(PYTEST) -q -m "not slow and not gpu" -n 2 --dist loadfile
 
