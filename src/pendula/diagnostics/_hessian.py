@@ -106,8 +106,10 @@ class HessianOperator(AbstractCurvature):
 
     **Arguments:**
     - `loss`: `loss(params, batch) -> scalar`, the mean over the batch.
-    - `params`: any pytree; its floating arrays are the parameters. Layers with a mode
-      (dropout, batch norm) are put into inference mode: their statistics are frozen.
+    - `params`: any pytree; its floating arrays are the parameters, but for statistics
+      of norms (`equinox.nn.State`, `NormState`) and what a model holds as fixed. Layers
+      with a mode (dropout, batch norm) are put into inference mode; of a model whose
+      flags were partitioned off, the loss has to do that.
     - `data`: pytree of arrays with one leading axis in common, or None for a loss that
       needs none (or holds its own).
     - `batch_size`: samples at a time; None takes all at once.
