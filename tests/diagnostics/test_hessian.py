@@ -448,6 +448,10 @@ def test_norms_are_frozen():
     # statistics are no parameters, also where nobody says which part is
     told = HessianOperator(loss, (net, state), x)
     assert list(told.slices) == list(whole.slices)
+    unused = HessianOperator(
+        lambda net, _: jnp.sum(net.out.weight), Normed(jax.random.key(0))
+    )
+    assert [f"[0].{name}" for name in unused.slices] == list(whole.slices)
 
 
 def test_what_is_not_trained_is_no_parameter():

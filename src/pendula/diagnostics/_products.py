@@ -398,7 +398,7 @@ def in_inference(params: Any) -> Any:
 
 def _is_state(node: Any) -> bool:
     """Statistics of Equinox's layers; ours are `Fixed`."""
-    return isinstance(node, eqx.nn.State)
+    return isinstance(node, eqx.nn.State | eqx.nn.StateIndex)
 
 
 def _part(where: Any, spec: Any) -> Any:
