@@ -405,6 +405,16 @@ def test_gauss_newton_is_positive_and_exact_where_the_network_is_linear(problem)
     np.testing.assert_allclose(op.gradient, hessian.gradient, atol=1e-12)
 
 
+def test_outputs_may_hold_whole_numbers():
+    """A counter beside the outputs, as states of norms have."""
+    op = GaussNewtonOperator(
+        lambda w, _: {"z": jnp.sin(w), "count": jnp.arange(2)},
+        lambda z, _: jnp.sum(z["z"] ** 2 * z["count"].astype("f4")),
+        np.zeros(2, "f4"),
+    )
+    np.testing.assert_allclose(op(np.ones(2)), [0.0, 2.0])
+
+
 class Normed(eqx.Module):
     """A convolution, batch norm with a state, dropout and a mean."""
 

@@ -83,11 +83,17 @@ class GaussNewtonTerm(eqx.Module):
 
     def linear(self, flat: Array, batch: Any) -> tuple[Array, Array, Any]:
         """Value, gradient, and the product as a linear function."""
-        z, push = jax.linearize(lambda flat: self.outputs(flat, batch), flat)
+
+        def outputs(flat: Array) -> Any:
+            return eqx.partition(self.outputs(flat, batch), eqx.is_inexact_array)
+
+        told: Any = jax.linearize(outputs, flat, has_aux=True)
+        z, push, rest = told
         pull = jax.linear_transpose(push, flat)
+        loss = lambda z: self.function[1](eqx.combine(z, rest), batch)
 
         def slope_of(z: Any) -> tuple[Any, Array]:
-            value, slope = jax.value_and_grad(self.function[1])(z, batch)
+            value, slope = jax.value_and_grad(loss)(z)
             return slope, value
 
         found: Any = jax.linearize(slope_of, z, has_aux=True)
