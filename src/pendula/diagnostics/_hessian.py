@@ -117,11 +117,12 @@ class HessianOperator(AbstractCurvature):
     - `where`: only a part of the parameters, see `part`; a tuple of such functions:
       what is in all of them.
 
-    **Raises:** `ConfigError` for no parameters or a batch size below 1, `ShapeError`
-    for a loss that is no scalar or data of different lengths; at the first product
-    `DataError` for a loss or gradient that is not finite, with the first array it is
-    found in, and `ConfigError` for a loss without forward mode, such as that of an
-    `OdeBlock` with the continuous adjoint (take its `adjoint="discrete"`).
+    **Raises:** `ConfigError` for no parameters, a `where` that gives no node of them or
+    a batch size below 1, `ShapeError` for a loss that is no scalar or data of
+    different lengths; at the first product `DataError` for a loss or gradient that is
+    not finite, with the first array it is found in, and `ConfigError` for a loss
+    without forward mode, such as that of an `OdeBlock` with the continuous adjoint
+    (take its `adjoint="discrete"`).
     **Source:** Pearlmutter 1994, Neural Computation 6, 147-160; batches as in Yao,
     Gholami, Keutzer, Mahoney 2020, arXiv:1912.07145.
 
