@@ -17,7 +17,7 @@ from pendula.diagnostics import (
     trace,
 )
 from pendula.diagnostics._flatness_theory import probed
-from pendula.nn import MLP
+from pendula.nn import MLP, NormState
 
 
 N = 50
@@ -285,6 +285,21 @@ def test_a_loss_that_overflows_is_no_agreement():
     assert not np.isfinite(one.gap_mc[1])
 
 
+def test_draws_are_not_shortened_on_accelerators_and_leave_statistics_alone():
+    seen = []
+
+    def loss(p, x):
+        seen.append(jax.config.jax_default_matmul_precision)
+        return jnp.mean((x @ p["w"] - p["norm"].mean[0]) ** 2)
+
+    params = {"w": np.ones(2, "f4"), "norm": NormState.start(1)}
+    own = lambda p, key: p | {"w": p["w"] + jax.random.normal(key, (2,))}
+    told = {"draws": 2, "probes": 4, "eigenvalues": 0, "draw": own}
+    one = flatness(loss, params, np.ones((3, 2), "f4"), sigma=np.array([1, 1]), **told)
+    assert set(seen) == {"highest"}
+    assert list(one.blocks) == ["['w']"]
+
+
 GOOD = {"sigma": 0.1, "draws": 2, "probes": 4}
 
 
@@ -297,6 +312,8 @@ GOOD = {"sigma": 0.1, "draws": 2, "probes": 4}
         ({"kurtosis": 0.9}, 'kurtosis is 0.9 in "params"; it must be finite and at'),
         ({"draws": 1}, "draws is 1; it must be at least 2"),
         ({"probes": 3}, "probes is 3; it must be at least 4"),
+        ({"probes": True}, "probes is True; it must be a whole number"),
+        ({"draws": True}, "draws is True; it must be a whole number"),
         ({"eigenvalues": -1}, "eigenvalues is -1"),
         ({"density": -1}, "density is -1"),
         ({"levels": [-1.0, 1.0]}, "level -1 is negative"),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from pendula._errors import ConfigError, DataError, ShapeError
+from pendula._errors import ConfigError, DataError, FitWarning, ShapeError
 from pendula.depth import DenseUnit, OdeBlock
 from pendula.diagnostics import (
     GaussNewtonOperator,
@@ -19,7 +19,7 @@ from pendula.diagnostics import (
 )
 from pendula.diagnostics._krylov import Krylov
 from pendula.diagnostics._products import _apply
-from pendula.nn import MLP
+from pendula.nn import MLP, HeldNumber, NormState
 
 
 N = 200
@@ -183,6 +183,29 @@ def test_a_matrix_of_one_value(value):
     np.testing.assert_allclose(power.values, np.full(2, value))
     density = spectral_density(op, starts=2)
     assert density.moment(1)[0] == pytest.approx(value)
+
+
+def test_zeros_are_found_and_converge():
+    """Rank 3 of 9: the smallest ones are 0, and power iteration ends at the rank."""
+    a = jnp.asarray([3.0, 2.0, 1.0])
+    op = HessianOperator(
+        lambda w, _: 0.5 * jnp.sum(a.astype(w.dtype) * w[:3] ** 2),
+        np.ones(9),
+        dtype=np.float64,
+    )
+    smallest = top_eigenvalues(op, 2, "smallest")
+    np.testing.assert_allclose(smallest.values, 0.0, atol=1e-14)
+    assert smallest.converged
+    assert smallest.residuals.max() <= 1e-4
+    power = top_eigenvalues(op, 5, method="power", tol=1e-12)
+    np.testing.assert_allclose(power.values, [3.0, 2.0, 1.0, 0.0, 0.0], atol=1e-9)
+    assert power.converged
+    np.testing.assert_allclose(power.vectors @ power.vectors.T, np.eye(5), atol=1e-12)
+
+
+def test_peaks_between_the_points_are_warned_of(op):
+    with pytest.warns(FitWarning, match=r"sigma is 1e-06 and a step of the grid is"):
+        spectral_density(op, starts=1, steps=5, points=50, sigma=1e-6)
 
 
 # a network, and its dense Hessian
@@ -382,6 +405,16 @@ def test_gauss_newton_is_positive_and_exact_where_the_network_is_linear(problem)
     np.testing.assert_allclose(op.gradient, hessian.gradient, atol=1e-12)
 
 
+def test_outputs_may_hold_whole_numbers():
+    """A counter beside the outputs, as states of norms have."""
+    op = GaussNewtonOperator(
+        lambda w, _: {"z": jnp.sin(w), "count": jnp.arange(2)},
+        lambda z, _: jnp.sum(z["z"] ** 2 * z["count"].astype("f4")),
+        np.zeros(2, "f4"),
+    )
+    np.testing.assert_allclose(op(np.ones(2)), [0.0, 2.0])
+
+
 class Normed(eqx.Module):
     """A convolution, batch norm with a state, dropout and a mean."""
 
@@ -422,6 +455,29 @@ def test_norms_are_frozen():
     v = np.linspace(-1.0, 1.0, whole.size)
     np.testing.assert_allclose(batched(v), whole(v), rtol=1e-4, atol=1e-6)
     assert net.drop.inference is False  # the caller's model is as it was
+    # statistics are no parameters, also where nobody says which part is
+    told = HessianOperator(loss, (net, state), x)
+    assert list(told.slices) == list(whole.slices)
+    unused = HessianOperator(
+        lambda net, _: jnp.sum(net.out.weight), Normed(jax.random.key(0))
+    )
+    assert [f"[0].{name}" for name in unused.slices] == list(whole.slices)
+
+
+def test_what_is_not_trained_is_no_parameter():
+    """Statistics and fixed numbers; flags that were partitioned off are the loss's."""
+    fixed, drop = HeldNumber(jnp.asarray(2.0)), eqx.nn.Dropout(0.5)
+    params = {"w": np.ones(2, "f4"), "norm": NormState.start(2), "held": fixed}
+    loss = lambda p, _: jnp.sum(p["held"].value * p["w"] ** 2 + p["norm"].mean)
+    op = HessianOperator(loss, params)
+    assert list(op.slices) == ["['w']"]
+    np.testing.assert_allclose(op(np.ones(2)), 4.0)
+    with pytest.raises(ConfigError, match="or what is fixed in it"):
+        op.part(lambda p: p["norm"])
+    arrays, rest = eqx.partition((params["w"], drop), eqx.is_inexact_array)
+    rest = eqx.nn.inference_mode(rest)
+    both = lambda p, _: jnp.sum((lambda w, d: d(w) ** 2)(*eqx.combine(p, rest)))
+    np.testing.assert_allclose(HessianOperator(both, arrays)(np.ones(2)), 2.0)
 
 
 # bad input
@@ -440,6 +496,11 @@ def test_no_parameters():
         HessianOperator(lambda p, _: jnp.sum(p), np.ones(2, np.float16))
     with pytest.raises(ConfigError, match="float32 or float64"):
         HessianOperator(lambda p, _: jnp.sum(p), np.ones(2), dtype=np.float16)
+    with pytest.raises(ConfigError, match="dtype 'doubel' is unknown"):
+        HessianOperator(lambda p, _: jnp.sum(p), np.ones(2), dtype="doubel")
+    some = HessianOperator(lambda p, _: jnp.sum(p[0]), (np.ones(2), None, None))
+    with pytest.raises(ConfigError, match="or None"):
+        some.part(lambda p: p[1])
 
 
 def test_a_loss_that_is_no_scalar():
@@ -545,6 +606,8 @@ def test_settings_are_checked(op):
         top_eigenvalues(op, 1, steps=0)
     with pytest.raises(ShapeError, match=r"\(3,\); expected \(200,\)"):
         op(np.ones(3))
+    with pytest.raises(ShapeError, match=r"\(3,\); expected \(200,\)"):
+        op.tree(np.ones(3))
     with pytest.raises(ConfigError, match="probes is 1"):
         trace(op, probes=1)
     with pytest.raises(ConfigError, match='method "hutch" is unknown'):

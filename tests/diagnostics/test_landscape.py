@@ -98,6 +98,34 @@ def test_filters_are_as_long_as_those_of_the_parameters():
     np.testing.assert_allclose(norms, np.sqrt(50.0), rtol=1e-5)
 
 
+def test_what_has_no_filters_is_refused_or_stays():
+    """Vectors; scales of a norm with several axes; a class without names of fields."""
+    key = jax.random.key(0)
+    vector = HessianOperator(lambda w, _: jnp.sum(w**2), np.ones(3, "f4"))
+    with pytest.raises(ConfigError, match="they have no filters"):
+        random_directions(vector, key=key)
+    nets = Nameless((eqx.nn.LayerNorm((2, 3)), {"w": np.ones((2, 3), "f4")}))
+    op = HessianOperator(lambda n, _: jnp.sum(n.nets[1]["w"]), nets)
+    norm, linear = op.tree(random_directions(op, 1, key=key)[0]).nets
+    assert not norm.weight.any()
+    np.testing.assert_allclose(np.linalg.norm(linear["w"], axis=1), 3.0**0.5, rtol=1e-6)
+
+
+@jax.tree_util.register_pytree_node_class
+class Nameless:
+    """A pytree that tells no names of what it holds."""
+
+    def __init__(self, nets):
+        self.nets = nets
+
+    def tree_flatten(self):
+        return (None, self.nets), None
+
+    @classmethod
+    def tree_unflatten(cls, _, children):
+        return cls(children[1])
+
+
 def by_output(array, out, nodes=0):
     """Rows of one filter each, `"filter number"`."""
     array = np.moveaxis(np.asarray(array), out, nodes)
@@ -244,6 +272,11 @@ def test_settings_are_checked(op):
         landscape(op, np.eye(3), points=3)
     with pytest.raises(ShapeError, match=r"\(4,\)"):
         landscape(op, np.ones(4), points=3)
+    # vectors as columns: not a grid of 51 ** 900 points
+    with pytest.raises(ShapeError, match=r"\(900, 2\); expected \(3,\)"):
+        landscape(op, np.ones((900, 2)))
+    with pytest.raises(ShapeError, match="no array of numbers"):
+        landscape(op, [np.ones(3), np.ones(2)])
     with pytest.raises(ConfigError, match="count is 0"):
         random_directions(op, 0, key=jax.random.key(0))
     single = HessianOperator(lambda w, _: jnp.sum(w**2), np.ones(1))

@@ -5,6 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from pendula import ConfigError, DataError
+from pendula._errors import ShapeError
 from pendula.diagnostics import (
     Autoregression,
     Climatology,
@@ -77,6 +78,41 @@ def test_too_little_data(call, text):
         call()
 
 
-def test_bad_order():
-    with pytest.raises(ConfigError, match="order"):
-        Autoregression.fit(np.zeros((9, 1)), 0)
+YS = np.arange(12.0)[:, None] ** 2
+US = np.tile([0.0, 0.0, 1.0], 4)[:, None]
+GAP = np.where(np.arange(12)[:, None] == 4, np.nan, US)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "text"),
+    [
+        (lambda: Autoregression.fit(YS, 0), ConfigError, "order is 0"),
+        (lambda: Autoregression.fit(YS, True), ConfigError, "order is True"),
+        (lambda: Repeat.fit(YS, -1), ConfigError, "period is -1"),
+        (lambda: Repeat.fit(YS, True), ConfigError, "period is True"),
+        (lambda: Climatology.fit(YS).ahead(YS, -2), ConfigError, "steps is -2"),
+        (lambda: Autoregression.fit(YS, 1).ahead(YS, 0), ConfigError, "steps is 0"),
+        (lambda: PhaseMean.fit(GAP, US), DataError, "1 values missing"),
+        (lambda: PhaseMean.fit(YS, GAP), DataError, r"input at \(4, 0\)"),
+        (lambda: Autoregression.fit(YS, 1, GAP), DataError, r"input at \(4, 0\)"),
+        (lambda: PhaseMean.fit(YS, np.c_[US, US]), ShapeError, "there are 2 inputs"),
+        (
+            lambda: PhaseMean.fit(YS, US).ahead(YS[:9], 3, US[:, 0]),
+            ShapeError,
+            r"us has shape \(12,\)",
+        ),
+        (
+            lambda: Autoregression.fit(YS, 1).ahead(np.ones((3, 2)), 1),
+            ShapeError,
+            "ys has 2 channels; the fit had 1",
+        ),
+        (
+            lambda: Autoregression.fit(YS, 1, US).ahead(YS[:9], 3, np.c_[US, US]),
+            ShapeError,
+            "us has 2 channels; the fit had 1",
+        ),
+    ],
+)
+def test_what_is_asked_wrongly(call, error, text):
+    with pytest.raises(error, match=text):
+        call()

@@ -120,8 +120,15 @@ def test_what_cannot_be_asked():
     for kind, level in (("white", np.nan), ("salt_and_pepper", 1.5), ("dropped", 2.0)):
         with pytest.raises(ConfigError, match=f"levels of {kind} are"):
             robustness(linear, X, Y, {kind: (level,)})
+    for levels in (np.inf, np.array([[0.1, 0.2]])):
+        with pytest.raises(ConfigError, match="levels of white are"):
+            robustness(linear, X, Y, {"white": levels})
     with pytest.raises(ConfigError, match="clip is"):
         robustness(linear, X, Y, {"white": (0.1,)}, clip=(1.0, -1.0))
+    with pytest.raises(ConfigError, match='using has "pgd", which kinds does not'):
+        robustness(linear, X, Y, {"fgsm": 0.1}, using=(ProjectedDescent(3),))
+    with pytest.raises(DataError, match=r"the value of y at \(0, 0\)"):
+        robustness(linear, X, jnp.full((60, 2), jnp.nan), {"white": 0.1})
     for bad in (2, -1):
         with pytest.raises(DataError, match=f"label {bad} of sample 0"):
             robustness(linear, X, jnp.full_like(Y, bad), {"white": (0.1,)})

@@ -8,7 +8,7 @@ import pytest
 
 from pendula._errors import ConfigError, DataError, ShapeError
 from pendula.diagnostics import signal_norms, tangent_kernel
-from pendula.nn import MLP
+from pendula.nn import MLP, NormState
 
 
 def residual(net, point):
@@ -94,6 +94,13 @@ def test_modes_and_empty_arrays():
     """Dropout is off, as for the Hessian; an array of size 0 has no slope."""
     params = {"w": np.ones(2), "none": np.ones((0, 3)), "drop": eqx.nn.Dropout(0.5)}
     line = lambda p, x: p["w"][0] + p["w"][1] * p["drop"](x)
+    found = tangent_kernel({"u": (line, np.array([0.0, 1.0]))}, params)
+    np.testing.assert_allclose(found.matrix, [[1.0, 1.0], [1.0, 2.0]])
+
+
+def test_statistics_have_no_slopes():
+    params = {"w": np.ones(2), "norm": NormState.start(1)}
+    line = lambda p, x: p["w"][0] + p["w"][1] * (x - p["norm"].mean[0])
     found = tangent_kernel({"u": (line, np.array([0.0, 1.0]))}, params)
     np.testing.assert_allclose(found.matrix, [[1.0, 1.0], [1.0, 2.0]])
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 
 import jax
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from .._checks import positive, whole
+from .._errors import FitWarning
 from ._hessian import AbstractCurvature
 from ._krylov import Krylov
 from ._trace import rademacher
@@ -60,7 +62,8 @@ def spectral_density(
     - `starts`: runs, each from a fresh vector of signs; `steps`: of a run.
     - `points`: of the grid; `sigma`: width of the Gaussian, default
       sigma^2 = 1e-5 max(1, lambda_max - lambda_min), and at least two steps of the
-      grid, below which a Gaussian would fall between its points.
+      grid, below which a Gaussian would fall between its points (a smaller one of your
+      own is warned of: nodes and weights are right, the curve is not).
     - `key`: default `jax.random.key(0)`.
 
     **Returns:** `SpectralDensity`.
@@ -99,6 +102,14 @@ def spectral_density(
         sigma = float(np.sqrt(1e-5 * max(1.0, high - low)))
         sigma = max(sigma, 2.0 * (high - low) / (points - 1))
     grid = np.linspace(low - 5.0 * sigma, high + 5.0 * sigma, points)
+    step = float(grid[1] - grid[0])
+    if sigma < 0.8 * step:  # a sum over the points is no integral from here on
+        warnings.warn(
+            f"sigma is {sigma:.3g} and a step of the grid is {step:.3g}: peaks fall "
+            "between its points. Take more points or a wider sigma.",
+            FitWarning,
+            stacklevel=2,
+        )
     density = np.zeros(points)
     for theta, w in runs:
         for value, share in zip(theta, w, strict=True):

@@ -14,6 +14,7 @@ from .._checks import whole
 from .._errors import ConfigError, ShapeError
 from .._precision import precision
 from ._hessian import AbstractCurvature
+from ._products import choose
 
 
 Leading = Callable[[str, tuple[int, ...]], int]
@@ -32,8 +33,8 @@ def random_directions(
 
     so that landscapes of nets with different scales can be held beside each other. A
     filter is all that leads to one output: a row of a weight matrix, the kernel of an
-    output channel; biases (fields whose name begins so) and other vectors are left
-    where they are (their direction is 0).
+    output channel; biases (fields whose name begins so), scales of norms and other
+    vectors are left where they are (their direction is 0).
 
     A layer says how its arrays lie: outputs stand on the first axis, or on that of its
     class attribute `out_axis`; arrays in the fields of its class attribute `stacked`
@@ -42,7 +43,8 @@ def random_directions(
 
     **Arguments:** `leading`: instead of that, of an array's path and shape, how many
     leading axes number its filters; 0 leaves the array where it is.
-    **Raises:** `ConfigError` where all filters have the length 0: nothing would move.
+    **Raises:** `ConfigError` where there are no filters, or all have the length 0:
+    nothing would move.
     **Source:** Li, Xu, Taylor, Studer, Goldstein 2018, arXiv:1712.09913, section 4.
 
     ```python
@@ -60,6 +62,11 @@ def random_directions(
     theta = op.tree(op.place)
     flat, _ = jax.tree_util.tree_flatten_with_path(theta)
     axes = [_filter_axes(theta, path, value, leading) for path, value in flat]
+    if leading is None and not any(axes):
+        raise ConfigError(
+            "the parameters are vectors, numbers and biases: they have no filters, and "
+            "nothing would move. Give leading, or directions of your own."
+        )
     out = []
     for number in range(count):
         parts = []
@@ -92,17 +99,28 @@ def _filter_axes(
         return tuple(range(leading(name, value.shape)))
     node, front, out_axis, field = theta, 0, 0, ""
     for step in path:
+        if isinstance(node, eqx.nn.LayerNorm | eqx.nn.RMSNorm):
+            return ()  # scales, also where they have several axes
         if isinstance(step, jax.tree_util.GetAttrKey):
             field, out_axis = step.name, getattr(type(node), "out_axis", 0)
             front += field in getattr(type(node), "stacked", ())
             node = getattr(node, field)
         else:
-            at = step.key if isinstance(step, jax.tree_util.DictKey) else step.idx
-            node = node[at]
+            node = _child(node, step)
     own = value.ndim - front
     if own < 2 or field.startswith("bias"):
         return ()
     return (*range(front), front + out_axis % own)
+
+
+def _child(node: Any, step: Any) -> Any:
+    """What a pytree holds at a step of a path other than an attribute."""
+    if isinstance(step, jax.tree_util.DictKey):
+        return node[step.key]
+    if isinstance(step, jax.tree_util.SequenceKey):
+        return node[step.idx]
+    # of a class that was registered without names
+    return jax.tree.leaves(node, is_leaf=lambda x: x is not node)[step.key]
 
 
 def line_to(op: AbstractCurvature, params: Any) -> np.ndarray:
@@ -125,8 +143,7 @@ def line_to(op: AbstractCurvature, params: Any) -> np.ndarray:
     """
     here = op.tree(op.place)
     like, structure = jax.tree.flatten(here)
-    spec = jax.tree.map(eqx.is_inexact_array, eqx.nn.inference_mode(params))
-    there = eqx.filter(eqx.nn.inference_mode(params), spec)
+    there, _ = choose(params)
     leaves = jax.tree.leaves(there)
     if [np.shape(x) for x in leaves] != [x.shape for x in like] or (
         jax.tree.structure(there) != structure

@@ -15,7 +15,7 @@ from .._checks import choice, not_negative, whole
 from .._errors import ConfigError
 from .._precision import precision
 from ._hessian import AbstractCurvature
-from ._krylov import Krylov
+from ._krylov import Krylov, rounding
 
 
 Which = Literal["magnitude", "largest", "smallest"]
@@ -28,10 +28,11 @@ class Eigenvalues:
     """Eigenpairs of a curvature.
 
     `values` `"k"` in the order asked for; `vectors` `"k n"`, of length 1; `residuals`
-    `"k"`: |H v - lambda v| / |lambda|, where lambda counts for at least 1e-8 of the
-    largest (1e-4 in float32), so that a zero can converge; `converged`: whether all
-    are at most the tolerance; `products`: of H with a vector that it took; `which`:
-    what was asked for.
+    `"k"`: |H v - lambda v| / |lambda|, where lambda counts for at least the root of the
+    rounding unit (1.5e-8, in float32 3.5e-4) of the largest in magnitude that was seen,
+    so that a zero can converge in float64 (float32 rounds more than the default
+    tolerance); `converged`: whether all are at most the tolerance; `products`: of H
+    with a vector that it took; `which`: what was asked for.
     """
 
     values: np.ndarray
@@ -126,11 +127,12 @@ def top_eigenvalues(
     steps = max(min(steps, op.size), k)
     most = min(10 * steps, op.size) if max_steps is None else max_steps
     most = max(min(most, op.size), steps)
-    values, vectors, spent = _lanczos(op, k, which, steps, most, tol, draws, None)
+    told = (which, steps, most, tol, draws)
+    values, vectors, scale, spent = _lanczos(op, k, *told, None)
     while repeated and len(values) < op.size:
         more = min(k, op.size - len(values))
-        found, other, cost = _lanczos(op, more, which, steps, most, tol, draws, vectors)
-        spent += cost
+        found, other, size, cost = _lanczos(op, more, *told, vectors)
+        scale, spent = max(scale, size), spent + cost
         both = np.concatenate([values, found])
         order = _order(both, which)
         entered = bool(np.any(order[:k] >= k))
@@ -139,7 +141,7 @@ def top_eigenvalues(
         if not entered:
             break
     values, vectors = values[:k], vectors[:k]
-    residuals = _residuals(op, values, vectors)
+    residuals = _residuals(op, values, vectors, scale)
     good = bool(np.all(residuals <= tol))
     return Eigenvalues(values, vectors, residuals, good, spent + k, which)
 
@@ -153,8 +155,9 @@ def _lanczos(
     tol: float,
     draws: Iterator[np.ndarray],
     against: np.ndarray | None,
-) -> tuple[np.ndarray, np.ndarray, int]:
-    """Values, vectors and the number of products, outside of `against`."""
+) -> tuple[np.ndarray, np.ndarray, float, int]:
+    """Values, vectors, the largest magnitude seen and the number of products, outside
+    of `against`."""
     fresh = lambda: next(draws)
     krylov = Krylov(op, fresh(), fresh, against)
     krylov.extend(steps)
@@ -162,12 +165,13 @@ def _lanczos(
         theta, s = krylov.ritz()
         pick = _order(theta, which)[:k]
         bound = np.abs(krylov.beta[-1] * s[-1, pick])
-        small = bound <= tol * _floored(theta[pick], theta, op.dtype)
+        scale = float(np.abs(theta).max())
+        small = bound <= tol * _floored(theta[pick], scale, op.dtype)
         if small.all() or krylov.ended or krylov.steps >= most:
             break
         krylov.extend(min(_MORE, most - krylov.steps))
     vectors = s[:, pick].T.astype(op.dtype) @ krylov.basis
-    return theta[pick], vectors, krylov.steps
+    return theta[pick], vectors, scale, krylov.steps
 
 
 def _power(
@@ -176,45 +180,46 @@ def _power(
     """Pairs one after the other, each outside of those before it."""
     vectors = np.zeros((0, op.size), op.dtype)
     values: list[float] = []
-    spent, good = 0, True
+    spent, good, scale = 0, True, 0.0
+    outside = lambda w: w - vectors.T @ (vectors @ w)
     for _ in range(k):
-        v = next(draws)
-        kept, last, settled = v, None, False
+        v = w = outside(next(draws))
+        quotient, settled = np.nan, False
         for _ in range(most):
-            v = v - vectors.T @ (vectors @ v)
-            v = v / max(float(np.linalg.norm(v)), np.finfo(v.dtype).tiny)
+            # twice: of what lies nearly within the pairs before, little is left
+            v = outside(w / float(np.linalg.norm(w)))
+            v = v / float(np.linalg.norm(v))
             w = op(v)
             spent += 1
-            quotient = float(v @ w)
-            before, last, kept = last, quotient, v
-            if before is not None and abs(quotient - before) <= tol * abs(before):
-                settled = True
+            before, quotient = quotient, float(v @ w)
+            scale = max(scale, float(np.linalg.norm(w)))
+            w = outside(w)
+            zero = float(np.linalg.norm(w)) <= rounding(op.dtype) * scale
+            settled = zero or abs(quotient - before) <= tol * abs(before)
+            if settled:
                 break
-            if not np.any(w):  # the rest is zero
-                settled = True
-                break
-            v = w
         good &= settled
-        values.append(last or 0.0)
-        vectors = np.concatenate([vectors, kept[None]])
+        values.append(quotient)
+        vectors = np.concatenate([vectors, v[None]])
     found = np.array(values)
-    return Eigenvalues(found, vectors, _residuals(op, found, vectors), good, spent + k)
+    residuals = _residuals(op, found, vectors, scale)
+    return Eigenvalues(found, vectors, residuals, good, spent + k)
 
 
 def _residuals(
-    op: AbstractCurvature, values: np.ndarray, vectors: np.ndarray
+    op: AbstractCurvature, values: np.ndarray, vectors: np.ndarray, scale: float
 ) -> np.ndarray:
     """|H v - lambda v| / |lambda| by a product each."""
     off = [
         np.linalg.norm(op(v) - value * v)
         for v, value in zip(vectors, values, strict=True)
     ]
-    return np.array(off, np.float64) / _floored(values, values, op.dtype)
+    return np.array(off, np.float64) / _floored(values, scale, op.dtype)
 
 
-def _floored(values: np.ndarray, all_: np.ndarray, dtype: np.dtype) -> np.ndarray:
+def _floored(values: np.ndarray, scale: float, dtype: np.dtype) -> np.ndarray:
     """|lambda|, zeros lifted to what rounding leaves of them."""
-    least = float(np.sqrt(np.finfo(dtype).eps)) * np.abs(all_).max(initial=0.0)
+    least = float(np.sqrt(np.finfo(dtype).eps)) * scale
     return np.maximum(np.abs(values), max(least, np.finfo(np.float64).tiny))
 
 

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from .._checks import at_least, choice
+from .._checks import choice, whole
 from .._errors import ConfigError
 from ._density import SpectralDensity, spectral_density
 from ._eigenvalues import Eigenvalues, top_eigenvalues
@@ -318,6 +318,6 @@ def _check_counts(
         )
     if levels.min() < 0.0:
         raise ConfigError(f"level {levels.min():g} is negative; it must be at least 0.")
-    at_least(4, probes=probes)
-    at_least(2, draws=draws)
-    at_least(0, eigenvalues=eigenvalues, density=density)
+    whole(4, probes=probes)
+    whole(2, draws=draws)
+    whole(0, eigenvalues=eigenvalues, density=density)

@@ -13,9 +13,9 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from .._errors import ShapeError
-from .._precision import cast, precision
+from .._precision import cast, exact_products, precision
 from ._hessian import AbstractCurvature
-from ._products import Form
+from ._products import Form, choose, in_inference
 
 
 Draw = Callable[[Any, PRNGKeyArray], Any]
@@ -47,7 +47,7 @@ class OwnStep(eqx.Module):
 
         **Raises:** `ShapeError` where it gives another structure than it was given.
         """
-        params = cast(eqx.nn.inference_mode(params), op.dtype)
+        params = cast(in_inference(params), op.dtype)
         with precision(op.dtype):
             found = eqx.filter_eval_shape(draw, params, jax.random.key(0))
         shapes = [jax.tree.map(_shape, x) for x in (found, params)]
@@ -76,7 +76,7 @@ def changes(
     processor, and take the memory of all of them.
     """
     form, arrays = op.surface()
-    with precision(op.dtype):
+    with exact_products(op.dtype):
         other, others = Form.of(step)
         told = (arrays, others, op.flat, levels.astype(op.dtype))
         keys = jax.random.split(key, count)
@@ -111,7 +111,7 @@ def _changes(
 
 
 def _ravel(params: Any) -> Array:
-    leaves = jax.tree.leaves(eqx.filter(params, eqx.is_inexact_array))
+    leaves = jax.tree.leaves(choose(params)[0])
     return jnp.concatenate([jnp.ravel(x) for x in leaves])
 
 

@@ -106,8 +106,10 @@ class HessianOperator(AbstractCurvature):
 
     **Arguments:**
     - `loss`: `loss(params, batch) -> scalar`, the mean over the batch.
-    - `params`: any pytree; its floating arrays are the parameters. Layers with a mode
-      (dropout, batch norm) are put into inference mode: their statistics are frozen.
+    - `params`: any pytree; its floating arrays are the parameters, but for statistics
+      of norms (`equinox.nn.State`, `NormState`) and what a model holds as fixed. Layers
+      with a mode (dropout, batch norm) are put into inference mode; of a model whose
+      flags were partitioned off, the loss has to do that.
     - `data`: pytree of arrays with one leading axis in common, or None for a loss that
       needs none (or holds its own).
     - `batch_size`: samples at a time; None takes all at once.
@@ -115,11 +117,12 @@ class HessianOperator(AbstractCurvature):
     - `where`: only a part of the parameters, see `part`; a tuple of such functions:
       what is in all of them.
 
-    **Raises:** `ConfigError` for no parameters or a batch size below 1, `ShapeError`
-    for a loss that is no scalar or data of different lengths; at the first product
-    `DataError` for a loss or gradient that is not finite, with the first array it is
-    found in, and `ConfigError` for a loss without forward mode, such as that of an
-    `OdeBlock` with the continuous adjoint (take its `adjoint="discrete"`).
+    **Raises:** `ConfigError` for no parameters, a `where` that gives no node of them or
+    a batch size below 1, `ShapeError` for a loss that is no scalar or data of
+    different lengths; at the first product `DataError` for a loss or gradient that is
+    not finite, with the first array it is found in, and `ConfigError` for a loss
+    without forward mode, such as that of an `OdeBlock` with the continuous adjoint
+    (take its `adjoint="discrete"`).
     **Source:** Pearlmutter 1994, Neural Computation 6, 147-160; batches as in Yao,
     Gholami, Keutzer, Mahoney 2020, arXiv:1912.07145.
 

@@ -13,6 +13,11 @@ from scipy.linalg import eigh_tridiagonal
 _BREAKDOWN = 50.0
 
 
+def rounding(dtype: np.dtype) -> float:
+    """What rounding leaves of a vector that is zero, of the matrix's size."""
+    return _BREAKDOWN * float(np.finfo(dtype).eps)
+
+
 class Krylov:
     r"""An orthonormal basis of the Krylov space of a start vector, and T in it.
 
@@ -70,7 +75,7 @@ class Krylov:
         w = self._orthogonal(w, j + 1)
         size = float(np.linalg.norm(w))
         self._scale = max(self._scale, abs(self.alpha[-1]) + size)
-        floor = _BREAKDOWN * np.finfo(w.dtype).eps * self._scale
+        floor = rounding(w.dtype) * self._scale
         if j + 1 + len(self.against) >= len(w):
             self.beta.append(0.0)
             self.ended = True

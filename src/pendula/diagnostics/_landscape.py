@@ -138,29 +138,21 @@ def landscape(
 
     ```
     """
-    if len(span) != 2 or not span[0] < span[1] or not np.isfinite(span).all():
-        raise ConfigError(
-            f"span is {span}; it must be two numbers, a lower end below the upper one."
-        )
+    low, high = _ends(span)
     whole(2, points=points)
     whole(1, at_once=at_once)
-    axes = 2 if directions is None else np.atleast_2d(directions).shape[0]
+    along = None if directions is None else _checked(op, directions)
+    axes = 2 if along is None else len(along)
     _refuse(_least_bytes(op, axes, points, at_once), max_bytes, op, points, axes)
-    if directions is None:
+    if along is None:
         if op.size < 2:
             raise ConfigError(
                 "there is one parameter, and no plane through it. Give a direction."
             )
-        directions = top_eigenvalues(op, 2).vectors
-    along = np.atleast_2d(np.asarray(directions, op.dtype))
-    if along.ndim != 2 or along.shape[0] > 2 or along.shape[1] != op.size:
-        raise ShapeError(
-            f"directions has shape {np.shape(directions)}; expected ({op.size},), "
-            f"(1, {op.size}) or (2, {op.size}): one or two flat vectors."
-        )
+        along = top_eigenvalues(op, 2).vectors
     if relative:
         along = _length(op) * along
-    axis = np.linspace(*span, points)
+    axis = np.linspace(low, high, points)
     grid = np.stack(np.meshgrid(*[axis] * len(along), indexing="ij"), axis=-1)
     places = grid.reshape(-1, len(along)).astype(op.dtype)
     form, arrays = op.surface()
@@ -189,6 +181,35 @@ def _values(
     if at_once == 1:
         return jax.lax.map(at, places)
     return jax.lax.map(at, places, batch_size=at_once)
+
+
+def _ends(span: tuple[float, float]) -> tuple[float, float]:
+    """The lower end and the upper one."""
+    ends = np.asarray(span)
+    real = np.issubdtype(ends.dtype, np.number) and np.isfinite(ends).all()
+    if ends.shape != (2,) or not real or not ends[0] < ends[1]:
+        raise ConfigError(
+            f"span is {span}; it must be two numbers, a lower end below the upper one."
+        )
+    return float(ends[0]), float(ends[1])
+
+
+def _checked(op: AbstractCurvature, directions: ArrayLike) -> np.ndarray:
+    """One or two flat vectors, `"d n"`."""
+    try:
+        given = np.asarray(directions, op.dtype)
+    except ValueError as error:
+        raise ShapeError(
+            f"directions are no array of numbers ({error}). Give one or two flat "
+            f"vectors ({op.size},)."
+        ) from None
+    along = np.atleast_2d(given)
+    if along.shape not in ((1, op.size), (2, op.size)):
+        raise ShapeError(
+            f"directions has shape {given.shape}; expected ({op.size},), "
+            f"(1, {op.size}) or (2, {op.size}): one or two flat vectors."
+        )
+    return along
 
 
 def _length(op: AbstractCurvature) -> float:

@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-from .._checks import at_least
-from .._errors import ConfigError, DataError
+from .._checks import whole
+from .._errors import ConfigError, DataError, ShapeError
 from ._shapes import aligned
 
 
@@ -24,7 +24,9 @@ class AbstractNormal(abc.ABC):
         self, ys: ArrayLike, steps: int, us: ArrayLike | None = None
     ) -> tuple[Float[np.ndarray, "time obs"], Float[np.ndarray, "time obs"]]:
         """Mean and standard deviation of the `steps` samples behind `ys` `"past obs"`;
-        `us` `"past+steps ctrl"` are the inputs at all of them, where they are used."""
+        `us` `"past+steps ctrl"` are the inputs at all of them, where they are used.
+
+        **Raises:** `ConfigError` for `steps < 1`."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -44,6 +46,7 @@ class Climatology(AbstractNormal):
         self, ys: ArrayLike, steps: int, us: ArrayLike | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """The same at every step."""
+        whole(1, steps=steps)
         return np.tile(self.mean, (steps, 1)), np.tile(self.sd, (steps, 1))
 
 
@@ -63,6 +66,7 @@ class RandomWalk(AbstractNormal):
         self, ys: ArrayLike, steps: int, us: ArrayLike | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Persistence, less and less sure."""
+        whole(1, steps=steps)
         lead = np.arange(1, steps + 1)[:, None]
         return np.tile(_series(ys, 1)[-1], (steps, 1)), np.sqrt(lead) * self.step
 
@@ -77,8 +81,9 @@ class Repeat(AbstractNormal):
 
     @classmethod
     def fit(cls, ys: ArrayLike, period: int) -> Repeat:
-        """On samples `"time obs"`. **Raises:** `DataError` for fewer than a period and
-        two."""
+        """On samples `"time obs"`. **Raises:** `ConfigError` for `period < 1`;
+        `DataError` for fewer than a period and two."""
+        period = whole(1, period=period)
         ys = _series(ys, period + 2)
         change = ys[period:] - ys[:-period]
         return cls(period, np.sqrt(np.mean(change**2, axis=0)))
@@ -87,6 +92,7 @@ class Repeat(AbstractNormal):
         self, ys: ArrayLike, steps: int, us: ArrayLike | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """The last period, again and again."""
+        whole(1, steps=steps)
         last = _series(ys, self.period)[-self.period :]
         return last[np.arange(steps) % self.period], np.tile(self.sd, (steps, 1))
 
@@ -105,8 +111,9 @@ class PhaseMean(AbstractNormal):
     def fit(cls, ys: ArrayLike, us: ArrayLike) -> PhaseMean:
         """On samples `"time obs"` and one switched input `"time 1"`.
 
-        **Raises:** `DataError` when there are no more samples than phases."""
-        ys, us = aligned(("ys", ys, "time obs"), ("us", us, "time ctrl"))
+        **Raises:** `DataError` when there are no more samples than phases, or gaps;
+        `ShapeError` for several inputs."""
+        ys, us = _driven(_series(ys, 2), us)
         labels = _phases(us)
         means = {
             label: ys[[k for k, other in enumerate(labels) if other == label]].mean(0)
@@ -126,6 +133,7 @@ class PhaseMean(AbstractNormal):
         self, ys: ArrayLike, steps: int, us: ArrayLike | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """By the inputs' phases. **Raises:** `ConfigError` without inputs."""
+        whole(1, steps=steps)
         labels = _phases(_inputs(ys, steps, us))[-steps:]
         mean = np.stack([self.means.get(label, self.otherwise) for label in labels])
         return mean, np.tile(self.sd, (steps, 1))
@@ -171,13 +179,13 @@ class Autoregression(AbstractNormal):
         """On samples `"time obs"`, and inputs `"time ctrl"` at them.
 
         **Raises:** `ConfigError` for `order < 1`; `DataError` for too few samples."""
-        at_least(1, order=order)
+        order = whole(1, order=order)
         ys = _series(ys, order + 2)
         n, dim = ys.shape
         parts = [ys[order - j : n - j] for j in range(1, order + 1)]
         ctrl = 0
         if us is not None:
-            _, us = aligned(("ys", ys, "time obs"), ("us", us, "time ctrl"))
+            _, us = _driven(ys, us)
             parts += [us[order:], us[order - 1 : -1]]
             ctrl = us.shape[1]
         table = np.hstack([*parts, np.ones((n - order, 1))])
@@ -197,13 +205,17 @@ class Autoregression(AbstractNormal):
         self, ys: ArrayLike, steps: int, us: ArrayLike | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Step by step, the mean from the means and the covariance from the responses
-        to each error. **Raises:** `ConfigError` without the inputs of its fit."""
+        to each error. **Raises:** `ConfigError` without the inputs of its fit,
+        `ShapeError` for other channels."""
+        whole(1, steps=steps)
         order, dim = self.lags.shape[:2]
         ys = _series(ys, order)
+        _as_fitted("ys", ys, dim)
         path = list(ys[-order:])
         forced = np.zeros((steps, dim))
         if self.drive.size:
             us = _inputs(ys, steps, us)
+            _as_fitted("us", us, self.drive.shape[2])
             forced = us[-steps:] @ self.drive[0].T
             forced = forced + us[-steps - 1 : -1] @ self.drive[1].T
         response = [np.zeros((dim, dim))] * (order - 1) + [np.eye(dim)]
@@ -230,6 +242,20 @@ def _series(ys: ArrayLike, least: int) -> np.ndarray:
     return ys
 
 
+def _as_fitted(name: str, values: np.ndarray, channels: int) -> None:
+    if values.shape[1] != channels:
+        raise ShapeError(
+            f"{name} has {values.shape[1]} channels; the fit had {channels}. Give the "
+            "same ones."
+        )
+
+
+def _driven(ys: np.ndarray, us: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Samples and as many inputs, without gaps."""
+    ys, us = aligned(("ys", ys, "time obs"), ("us", us, "time ctrl"))
+    return ys, _complete(us)
+
+
 def _inputs(ys: ArrayLike, steps: int, us: ArrayLike | None) -> np.ndarray:
     samples = len(np.asarray(ys)) + steps
     if us is None or len(np.asarray(us)) != samples:
@@ -237,11 +263,26 @@ def _inputs(ys: ArrayLike, steps: int, us: ArrayLike | None) -> np.ndarray:
             f"this forecast needs the inputs at all {samples} samples, also those "
             "to come."
         )
-    return np.asarray(us, np.float64)
+    return _complete(*aligned(("us", us, "time ctrl")))
+
+
+def _complete(us: np.ndarray) -> np.ndarray:
+    bad = np.argwhere(~np.isfinite(us))
+    if len(bad):
+        raise DataError(
+            f"the input at {tuple(bad[0].tolist())} (time first) is missing; all of "
+            "them are needed. Fill the gaps or cut them off."
+        )
+    return us
 
 
 def _phases(us: np.ndarray) -> list[tuple[float, int]]:
-    """(value, samples since it changed) of a switched input, the first one."""
+    """(value, samples since it changed) of a switched input."""
+    if us.shape[1] != 1:
+        raise ShapeError(
+            f"there are {us.shape[1]} inputs; phases are those of one. Give the one "
+            "that is switched."
+        )
     out: list[tuple[float, int]] = []
     for value in us[:, 0].tolist():
         same = bool(out) and out[-1][0] == value

@@ -22,6 +22,9 @@ def per_parameter(name: str, given: Any, like: Any) -> np.ndarray:
     """
     flat, _ = jax.tree_util.tree_flatten_with_path(like)
     size = sum(x.size for _, x in flat)
+    if isinstance(given, (np.ndarray, np.generic, jax.Array)):
+        given = np.asarray(given)  # no part of a model: whole numbers count, too
+        given = given.astype(np.float64) if given.dtype.kind in "iu" else given
     leaves = _leaves(given)
     if len(leaves) == 1 and not leaves[0][0] and np.shape(leaves[0][1]) == (size,):
         return np.array(leaves[0][1], np.float64)

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 
 from .._errors import ConfigError, DataError, ShapeError
 from .._precision import cast, exact_products, precision
+from .._tree import trainable
 from ._batches import Batches
 
 
@@ -82,11 +83,17 @@ class GaussNewtonTerm(eqx.Module):
 
     def linear(self, flat: Array, batch: Any) -> tuple[Array, Array, Any]:
         """Value, gradient, and the product as a linear function."""
-        z, push = jax.linearize(lambda flat: self.outputs(flat, batch), flat)
+
+        def outputs(flat: Array) -> Any:
+            return eqx.partition(self.outputs(flat, batch), eqx.is_inexact_array)
+
+        told: Any = jax.linearize(outputs, flat, has_aux=True)
+        z, push, rest = told
         pull = jax.linear_transpose(push, flat)
+        loss = lambda z: self.function[1](eqx.combine(z, rest), batch)
 
         def slope_of(z: Any) -> tuple[Any, Array]:
-            value, slope = jax.value_and_grad(self.function[1])(z, batch)
+            value, slope = jax.value_and_grad(loss)(z)
             return slope, value
 
         found: Any = jax.linearize(slope_of, z, has_aux=True)
@@ -258,12 +265,7 @@ class Products:
 
         **Raises:** `ShapeError`; `DataError` where the product is not finite.
         """
-        v = np.asarray(v, self.dtype)
-        if v.shape != (self.size,):
-            raise ShapeError(
-                f"the vector has shape {v.shape}; expected ({self.size},), one entry "
-                "for each parameter. Flatten a pytree with jax.flatten_util."
-            )
+        v = self._vector(v)
         if not np.isfinite(v).all():
             raise DataError(
                 f"entry {np.flatnonzero(~np.isfinite(v))[0]} of the vector is not "
@@ -285,10 +287,19 @@ class Products:
             )
         return out
 
+    def _vector(self, v: ArrayLike) -> np.ndarray:
+        v = np.asarray(v, self.dtype)
+        if v.shape != (self.size,):
+            raise ShapeError(
+                f"the vector has shape {v.shape}; expected ({self.size},), one entry "
+                "for each parameter. Flatten a pytree with jax.flatten_util."
+            )
+        return v
+
     def tree(self, v: ArrayLike) -> Any:
         """A flat vector as the pytree of the chosen arrays."""
         with precision(self.dtype):
-            made = self._unravel(jnp.asarray(np.asarray(v, self.dtype)))
+            made = self._unravel(jnp.asarray(self._vector(v)))
             return jax.tree.map(np.asarray, made)
 
     @property
@@ -357,34 +368,70 @@ class ScaledProducts:
         return Form.of(_Shifted(form.join(arrays), self._op.flat, self.scale))
 
 
-def choose(params: Any, where: Any) -> tuple[Any, Any]:
-    """(the arrays that count as parameters, the rest); of several `where` those that
-    are in all of them."""
-    params = eqx.nn.inference_mode(params)
-    spec = jax.tree.map(eqx.is_inexact_array, params)
+def choose(params: Any, where: Any = None) -> tuple[Any, Any]:
+    """(the arrays that count as parameters, the rest), in inference mode; of several
+    `where` those that are in all of them."""
+    params = in_inference(params)
+    spec = jax.tree.map(
+        lambda x: jax.tree.map(lambda _: False, x) if _is_state(x) else x,
+        trainable(params),
+        is_leaf=_is_state,
+    )
     for one in where if isinstance(where, tuple) else (where,):
         if one is not None:
-            part = eqx.tree_at(
-                one,
-                jax.tree.map(lambda _: False, spec),
-                replace_fn=lambda node: jax.tree.map(lambda _: True, node),
-            )
-            spec = jax.tree.map(lambda a, b: a and b, spec, part)
+            spec = jax.tree.map(lambda a, b: a and b, spec, _part(one, spec))
     chosen, rest = eqx.partition(params, spec)
     if not sum(x.size for x in jax.tree.leaves(chosen)):
         raise ConfigError(
             "there are no parameters: "
             + ("params holds" if where is None else "the part that was chosen holds")
-            + " no floating arrays. Give the model itself, not its configuration."
+            + " no floating arrays that are trained. Give the model itself, not its "
+            "configuration, its statistics or what is fixed in it."
         )
     return chosen, rest
+
+
+def in_inference(params: Any) -> Any:
+    """The layers with a mode put into inference mode. Equinox's own walk ends at a
+    model whose flags were partitioned off; those are left to the loss."""
+
+    def one(path: Any, leaf: Any) -> Any:
+        field = getattr(path[-1], "name", "") if path else ""
+        return True if field == "inference" else leaf
+
+    return jax.tree_util.tree_map_with_path(one, params)
+
+
+def _is_state(node: Any) -> bool:
+    """Statistics of Equinox's layers; ours are `Fixed`."""
+    return isinstance(node, eqx.nn.State | eqx.nn.StateIndex)
+
+
+def _part(where: Any, spec: Any) -> Any:
+    """Which leaves are below the nodes that `where` gives."""
+    try:
+        return eqx.tree_at(
+            where,
+            jax.tree.map(lambda _: False, spec),
+            replace_fn=lambda node: jax.tree.map(lambda _: True, node),
+        )
+    except ValueError as error:
+        raise ConfigError(
+            "where gives something that is no node of the parameters, or None (a layer "
+            "without a bias?). Give nodes that are there, as for equinox.tree_at."
+        ) from error
 
 
 def _dtype(chosen: Any, dtype: Any) -> np.dtype:
     """What products are computed in."""
     own = {np.dtype(x.dtype) for x in jax.tree.leaves(chosen)}
     allowed = (np.dtype(np.float32), np.dtype(np.float64))
-    wanted = own if dtype is None else {np.dtype(dtype)}
+    try:
+        wanted = own if dtype is None else {np.dtype(dtype)}
+    except TypeError:
+        raise ConfigError(
+            f"dtype {dtype!r} is unknown. Give np.float32 or np.float64."
+        ) from None
     if not (own | wanted) <= set(allowed):
         raise ConfigError(
             f"the parameters are {', '.join(sorted(map(str, own)))}, dtype is "

@@ -78,7 +78,7 @@ def robustness(
     logits: Callable[[Array], Array],
     x: ArrayLike,
     y: ArrayLike,
-    kinds: Mapping[str, Sequence[float] | np.ndarray],
+    kinds: Mapping[str, float | Sequence[float] | np.ndarray],
     *,
     using: Sequence[AbstractCorruption] = (),
     seeds: int = 5,
@@ -95,9 +95,9 @@ def robustness(
     - `x` `"sample *input"`; `y` `"sample"` labels (whole numbers), or values `"sample
       *out"` of a model that gives such.
     - `kinds`: name of a corruption -> its levels, such as `{"white": (0, 0.1, 0.2),
-      "fgsm": (0, 0.02)}`.
-    - `using`: corruptions that are to stand for their names (own ones, or with other
-      settings than the defaults).
+      "fgsm": 0.02}`.
+    - `using`: corruptions that are to stand for their names in `kinds` (own ones, or
+      with other settings than the defaults).
     - `seeds`: draws of a random corruption; an attack draws nothing and has one.
     - `score`: of one sample, averaged; default the accuracy for labels, else the
       squared error. Attacks climb the cross-entropy, or the squared error.
@@ -137,31 +137,33 @@ def robustness(
             f"inputs {inputs.shape} and labels {labels.shape} do not fit; expected "
             "(sample, ...) and (sample,), or (sample, ...) of values, and a sample."
         )
-    bad = np.argwhere(~np.isfinite(np.asarray(inputs)))
-    if len(bad):
-        raise DataError(
-            f"the input at {tuple(bad[0].tolist())} (sample first) is not finite. Fill "
-            "or cut what is missing."
-        )
+    for name, given in (("input", inputs), ("value of y", labels)):
+        bad = np.argwhere(~np.isfinite(np.asarray(given)))
+        if len(bad):
+            raise DataError(
+                f"the {name} at {tuple(bad[0].tolist())} (sample first) is not finite. "
+                "Fill or cut what is missing."
+            )
     whole(1, seeds=seeds, batch=batch)
-    if clip is not None and not clip[0] < clip[1]:
-        raise ConfigError(f"clip is {clip}; the first must be below the second.")
+    if clip is not None and not (np.shape(clip) == (2,) and clip[0] < clip[1]):
+        raise ConfigError(
+            f"clip is {clip}; it must be two numbers, the first below the second."
+        )
     if score is None:
         given = eqx.filter_eval_shape(lambda f, x: f(x), logits, inputs[0])
         _check_outputs(given.shape, labels, named)
     own = {one.name: one for one in using}
+    if idle := sorted(set(own) - set(kinds)):
+        raise ConfigError(
+            f'using has "{idle[0]}", which kinds does not ask for. Give its levels in '
+            "kinds, or leave it out."
+        )
     chosen = {name: own.get(name) or corruption(name) for name in kinds}
     usual, climbed = (correct, cross_entropy) if named else (squared_error,) * 2
     measure = _measure(score or usual, climbed, clip, batch)
     out = {}
     for name, levels in kinds.items():
-        change, known = chosen[name], np.asarray(levels, float)
-        if not known.size or not np.all((known >= 0) & (known <= change.most)):
-            limit = f"or above {change.most:g}" if change.most < np.inf else "or NaN"
-            raise ConfigError(
-                f"levels of {name} are {tuple(levels)}; at least one is needed, and "
-                f"none below 0 {limit}."
-            )
+        change, known = chosen[name], _levels(name, levels, chosen[name].most)
         count = seeds if change.random else 1
         scores = [
             [
@@ -172,6 +174,19 @@ def robustness(
         ]
         out[name] = Robustness(name, known, np.asarray(scores))
     return out
+
+
+def _levels(name: str, given: Any, most: float) -> np.ndarray:
+    """Strengths of one kind, `"level"`, each of them possible."""
+    levels = np.atleast_1d(np.asarray(given, float))
+    good = np.isfinite(levels) & (levels >= 0) & (levels <= most)
+    if levels.ndim > 1 or not levels.size or not good.all():
+        limit = f"or above {most:g}" if most < np.inf else "or not finite"
+        raise ConfigError(
+            f"levels of {name} are {given}; one number or several are needed, and none "
+            f"below 0 {limit}."
+        )
+    return levels
 
 
 def _check_outputs(shape: tuple[int, ...], y: Array, named: bool) -> None:

@@ -98,8 +98,8 @@ def tangent_kernel(
       a vector for one point; points is an array, or a pytree of arrays, with the points
       along the leading axis. Points may be `None`: `residual(params, None)` then gives
       all residuals of the term at once (slower by the number of residuals).
-    - `params`: any pytree; its floating arrays count. Layers with a mode (dropout,
-      batch norm) are put into inference mode.
+    - `params`: any pytree; what counts in it, and in which mode, is as for
+      `HessianOperator`.
     - `max_points`: residuals altogether at most: the kernel is dense.
     - `max_bytes`: of the Jacobian and the kernel.
 
@@ -125,7 +125,7 @@ def tangent_kernel(
     if not terms:
         raise ConfigError("there are no terms. Give at least one residual.")
     with exact_products(np.float64):
-        chosen, rest = cast(choose(params, None), np.float64)
+        chosen, rest = cast(choose(params), np.float64)
         if any(np.iscomplexobj(x) for x in jax.tree.leaves(chosen)):
             raise ConfigError(
                 "there are complex parameters; the kernel is that of real ones. Keep "
