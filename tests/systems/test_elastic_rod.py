@@ -157,6 +157,29 @@ def test_energy_does_not_hang_on_what_is_saved(rod, clamp):
 
 
 @pytest.mark.slow
+def test_a_prescribed_motion_goes_on_where_it_was(rod):
+    """In one run, or in two of half the length: the second is told where the motion
+    began, and is refused where it is not."""
+    held = Boundary.of(
+        rod, nodes=[0, 1], edges=[0], motion=lambda t, z: z.at[1, :2].add(2.0 * t**2)
+    )
+    own = held.since(rod.start)
+
+    def run(boundary, every, **options):
+        settings = {"integrator": "backward_euler", "tolerance": 1e-12} | options
+        end = 2e-3 * every
+        return simulate_rod(
+            rod, end, 1e-3, boundary=boundary, save_every=every, **settings
+        )
+
+    whole, half = run(own, 10), run(own, 5)
+    onwards = run(own, 5, state=half.state)
+    assert_array_equal(onwards.z[-1], whole.z[-1])
+    assert_allclose(whole.z[-1, 1, 0], 2.0 * 0.02**2)
+    with pytest.raises(ConfigError, match=r"at 0.01 s, .* 0.0002 m .*boundary.since"):
+        run(held, 5, state=half.state)
+
+
 def test_a_motion_that_is_turned_with_its_world_is_the_same_motion(rod, clamp):
     from scipy.spatial.transform import Rotation
 
