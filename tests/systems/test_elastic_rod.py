@@ -20,6 +20,7 @@ from pendula.systems import (
     rod_path,
     simulate_rod,
 )
+from pendula.systems._rod_solve import Method, Problem, solve
 
 
 NUMBER = 21  # nodes of every rod here: compiled programs are shared
@@ -254,6 +255,29 @@ def test_a_step_that_fails_is_told(rod, clamp):
     assert np.isfinite(run.z).all()
     with pytest.raises(DivergedError, match=r"failed between 0\.02\d* and 0\.02\d* s"):
         fall(rod, held, integrator="bdf2", strict=True)
+
+
+class Stuck(Problem):
+    """One that leaves a move next to no room, as cycles do that nearly touch."""
+
+    def most(self, z, move):
+        return jnp.asarray(2e-9, z.dtype)
+
+
+@pytest.mark.parametrize(("kind", "good"), [(Problem, True), (Stuck, False)])
+def test_a_move_that_is_cut_down_to_nothing_has_found_no_minimum(rod, kind, good):
+    with jax.enable_x64(True):
+        start = jax.tree.map(jnp.asarray, rod.start)
+        none, mass = jnp.zeros_like(start.z), jnp.asarray(rod.mass)
+        inertia = 1e6 * jnp.where(mass > 0.0, mass, 1e-12)
+        force = jnp.zeros_like(none).at[2].set(-9.81 * mass[2])
+        given = (inertia, start.z, none, none, force, start.z)
+        problem = kind(rod.elastic, start.frames, *given)
+        fixed = np.zeros((4, NUMBER), bool)
+        fixed[3, -1] = True
+        out = solve(problem, start.z, fixed, Method(1e-12))
+    assert bool(out.good) is good
+    assert (float(out.residual) <= 1e-12) is good
 
 
 def test_what_cannot_be_a_rod_is_refused():
