@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 import run_example
-from pendula._errors import CheckpointError, ConfigError
+from pendula._errors import CheckpointError, ConfigError, Status
 from pendula.report import (
     interval,
     number,
@@ -97,7 +97,7 @@ def test_a_value_of_another_kind_is_told_by_its_name(tmp_path, place, value, kin
 
 def test_what_a_hand_may_change(tmp_path):
     """Numbers and words, what is not known, and reports of older versions."""
-    write_numbers(tmp_path, run_example.report(), {})
+    write_numbers(tmp_path, run_example.report() | {"status": Status.diverged}, {})
     path = tmp_path / "report.json"
     report = json.loads(path.read_text(encoding="utf-8"))
     report["title"] = "Mine"

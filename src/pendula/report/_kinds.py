@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 
-WORDS = {
+WORDS = {  # true and false are whole numbers to Python, and come first
     bool: "true or false",
     int: "a number",
     float: "a number",
@@ -25,7 +25,7 @@ def kinds_of(value: Any) -> Any:
     if isinstance(value, list):
         own = [kinds_of(item) for item in value]
         return own[:1] if all(kind == own[0] for kind in own) else own
-    return WORDS[type(value)]
+    return _word(value)
 
 
 def another_kind(value: Any, kinds: Any, where: str = "") -> str | None:
@@ -57,9 +57,14 @@ def another_kind(value: Any, kinds: Any, where: str = "") -> str | None:
                 return found
         return None
     allowed = {"a number": {"null"}, "null": {"a number", "a text"}}.get(kinds, set())
-    if WORDS[type(value)] in {kinds, *allowed}:
+    if _word(value) in {kinds, *allowed}:
         return None
     return _said(where, value, kinds)
+
+
+def _word(value: Any) -> str:
+    """An entry of an enumeration of numbers counts as one."""
+    return next(word for kind, word in WORDS.items() if isinstance(value, kind))
 
 
 def _said(where: str, value: Any, kind: str) -> str:
