@@ -229,19 +229,22 @@ class Fitted:
 
     def _check_cost(self, ts: np.ndarray, end: float, refine: int) -> None:
         """**Raises:** `ConfigError` for a run from `ts[0]` to `end` that takes too
-        long, or too much memory."""
+        long, or too much memory, and is mostly over times without samples."""
         step, obs = float(self.about["step"]), len(self.about["names"])
         within = np.diff(ts[ts <= end]) / step
-        times = np.maximum(1.0, within).sum() + max(0.0, end - ts[-1]) / step
+        measured = len(within) / int(self.about["every"])
+        more = np.maximum(0.0, within - 1.0).sum() + max(0.0, end - ts[-1]) / step
+        if more <= measured:
+            return
         # derivatives of the observations by parameters and start state, twice
         free = 0 if self.covariance is None else np.shape(self.covariance)[-1]
         check_run(
             f"a forecast until {end:g} {self.about['time_unit']}".rstrip(),
-            float(times),
+            float(measured + more),
             every=step,
             unit=self.about["time_unit"],
             steps=self.members * self.ensemble.substeps * refine,
-            numbers=2.0 * obs * (free + self.ensemble.dim),
+            numbers=self.dtype.itemsize / 2 * obs * (free + self.ensemble.dim),
         )
 
     def _check_horizon(self, horizon: float, beyond: bool) -> None:
