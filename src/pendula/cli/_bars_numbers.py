@@ -53,7 +53,8 @@ def follow_records(
         end = ts[-1] if until is None else until
         ts, u, v = _cut(ts, u, v, float(begin), float(end))
         step = ts[-1] - ts[-2]
-        check_bars_run(fitted, float(end - ts[0]), float(step), u.shape[1])
+        if end > ts[-1]:
+            check_bars_run(fitted, float(end - ts[0]), float(step), u.shape[1])
         more = max(0, int(np.floor((end - ts[-1]) / step + 1e-6)))
         whole = np.concatenate([ts, ts[-1] + step * np.arange(1, more + 1)])
         ends = None if case is None else case.ends(whole)
