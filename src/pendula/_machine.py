@@ -33,6 +33,14 @@ def cores() -> int:
     return here or os.cpu_count() or 1
 
 
+def memory() -> int | None:
+    """Bytes of memory of this machine; None where the system does not tell."""
+    names = {"SC_PHYS_PAGES", "SC_PAGE_SIZE"}
+    if not names <= set(getattr(os, "sysconf_names", ())):
+        return None
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
 def machine() -> str:
     """Processor, cores that this process may use, accelerator, system and Python, one
     line."""

@@ -391,6 +391,7 @@ def test_records_that_do_not_go_together(place, tmp_path):
         (["--case", "case2", "--set", "touching=yes"], "knows no contact of cycles"),
         (["--case", "case2", "--start", "0.1"], "a case begins at 0"),
         (["--case", "case2", "--until", "0.001"], "less than 0.01 s"),
+        (["--case", "case2", "--until", "1e7"], "a forecast of 1e+07 s takes"),
         (["--case", "case2", "--set", "drag=-1"], "drag is -1.0; it must be at least"),
         ([], "Give one of them"),
     ],
@@ -406,6 +407,7 @@ def test_bad_forecasts_from_a_record(place, tmp_path):
     for options, words in (
         (["--set", "mas=1.0"], "unknown setting --set.mas"),
         (["--start", "3"], "has 0 samples; a run needs 2"),
+        (["--until", "inf"], "a forecast of inf s takes"),
         (["--out", place.run], "holds a run already"),
         (["--out", tmp_path / "f.xyz"], 'cannot write ".xyz"'),
         (["--case", "case2"], "Give one of them"),

@@ -22,7 +22,7 @@ from safetensors.numpy import save_file
 import pendula
 from pendula.cli import main
 from pendula.data import read
-from pendula.dynamics import FitConfig, from_dict
+from pendula.dynamics import FitConfig, from_dict, load
 from pendula.report import read_run, with_unseen, write_numbers
 
 
@@ -119,6 +119,27 @@ def test_forecast_writes_what_it_says(at_place):
         [float(row["q [m]"]) for row in rows if row["trajectory"] == "0"]
     )
     assert found.err == ""
+
+
+@pytest.mark.parametrize("until", ["1e7", "inf"])
+def test_a_forecast_of_hours_is_refused_before_it_begins(at_place, until):
+    done = call("forecast", "runs/spring", "--from", "spring.csv", "--until", until)
+    assert done.status == 2
+    last = done.err.strip().splitlines()[-1]
+    assert f"a forecast until {float(until):g} s takes" in last
+    longest = float(last.rsplit("a run of ", 1)[1].split(" s")[0])
+    assert 1e3 < longest < 1e7
+
+
+def test_a_forecast_far_beyond_what_was_validated_is_warned_of(at_place):
+    known = load(at_place.run).intervals.trusted_to
+    until = ["--until", 3 + 11 * known]
+    done = call("forecast", "runs/spring", "--from", "spring.csv", *until)
+    assert done.status == 0
+    assert "Nothing measured says how good the rest of it is" in done.err
+    until = ["--until", 3 + 9 * known]
+    done = call("forecast", "runs/spring", "--from", "spring.csv", *until)
+    assert (done.status, "warning" in done.err) == (0, False), done.err
 
 
 def test_score_and_check(at_place):

@@ -112,6 +112,19 @@ def test_a_killed_training_resumes_to_the_same_bits(record, fitted, tmp_path):
             fit_bars(record, world, config, last=False, out=tmp_path, resume=True)
 
 
+def test_a_training_is_not_resumed_with_another_teacher(record, tmp_path):
+    """Nothing is trained here: a run is told by what it was begun with."""
+    none = dataclasses.replace(SMALL, start_steps=0, steps=0)
+    teacher = ElasticBars(jnp.log(jnp.asarray(TRUE)), 0.0)
+    other = ElasticBars(teacher.stiffness + 0.1, 0.0)
+    given = {"last": False, "out": tmp_path}
+    fit_bars(record, WORLD, none, teacher=teacher, **given)
+    fit_bars(record, WORLD, none, teacher=teacher, resume=True, **given)
+    for another in (other, None):
+        with pytest.raises(CheckpointError, match=r"data: .*config\.teacher\."):
+            fit_bars(record, WORLD, none, teacher=another, resume=True, **given)
+
+
 @pytest.mark.slow
 def test_a_folder_may_be_used_again(record, tmp_path):
     quick = dataclasses.replace(SMALL, start="none", steps=2)

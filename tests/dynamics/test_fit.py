@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from pendula._errors import CheckpointError, DataError, ShapeError
+from pendula._errors import CheckpointError, ConfigError, DataError, ShapeError
 from pendula._tree import split_trainable
 from pendula.data import Trajectories
 from pendula.diagnostics import equilibria
@@ -227,6 +227,15 @@ def test_forecasts_beyond_the_data_and_from_a_chosen_start(swing):
     width = (forecast.high - forecast.low)[:, 0]
     assert width[-1] > width[0]
     assert np.all((forecast.low < forecast.mean) & (forecast.mean < forecast.high))
+
+
+def test_what_was_measured_is_run_over_however_long_it_is(swing):
+    """A gap is not: a typing error in a time costs hours."""
+    step = swing.about["step"]
+    ts = step * np.arange(20_000_000)
+    swing._check_cost(ts, ts[-1], 1)
+    with pytest.raises(ConfigError, match="End it earlier"):
+        swing._check_cost(np.array([0.0, step, ts[-1]]), ts[-1], 1)
 
 
 def test_missing_samples_in_the_beginning_are_bridged(swing):

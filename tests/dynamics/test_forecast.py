@@ -1,6 +1,8 @@
 """Start states, their covariance, and the variance of a forecast, against Monte Carlo
 and closed forms; the gradient of the clip loss against differences."""
 
+import re
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -8,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from pendula._errors import Status
+from pendula._errors import ConfigError, Status
 from pendula._tree import split_trainable
 from pendula.data import Trajectories, input_path
 from pendula.dynamics import (
@@ -25,6 +27,7 @@ from pendula.dynamics import (
     weighted_residual,
 )
 from pendula.dynamics._forecast import ensemble_forecast
+from pendula.dynamics._run_size import check_run
 from pendula.dynamics._start import refine_start
 from pendula.nn import MLP
 
@@ -285,3 +288,18 @@ def test_a_channel_that_stood_still_may_drift_by_two_per_cent():
     for value, far in ((5.001, False), (4.95, False), (5.2, True)):
         assert bool(slot.outside(jnp.array([-1.5, value]), None, None)) is far
     assert bool(slot.outside(jnp.array([-0.9, 5.0]), None, None))
+
+
+def test_the_cost_of_a_run_is_known_before_it_begins():
+    """Whatever takes more, steps or memory, says the longest run, which is possible."""
+    for times, more, words in (
+        (3.2e7, {"steps": 4}, "1.28e+08 steps"),
+        (1e6, {"numbers": 1e15}, "GiB of memory, and there are"),
+    ):
+        run = {"every": 0.1, "unit": "s"} | more
+        with pytest.raises(ConfigError, match=re.escape(words)) as found:
+            check_run("a run", times, **run)
+        longest = float(str(found.value).split("a run of ")[1].split(" s ")[0])
+        check_run("a run", longest / 0.1, **run)
+        with pytest.raises(ConfigError):
+            check_run("a run", 1.2 * longest / 0.1, **run)

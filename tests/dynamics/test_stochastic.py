@@ -294,6 +294,8 @@ def test_bad_input(fitted):
         fit_stochastic(two, turning(1))
     with pytest.raises(DataError, match="Choose a start"):
         fit.forecast(data, start=1e6)
+    with pytest.raises(ConfigError, match=r"until 1e\+09 s takes 2.5e\+09 steps"):
+        fit.forecast(data, start=1.0, until=1e9)
     with pytest.raises(DataError, match="Give the same ones"):
         fit.forecast(two.channels("y1"), start=1.0)
     other = dataclasses.replace(fit, units=tuple("m" for _ in fit.units))

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from scipy.linalg import solve_discrete_lyapunov
 
-from pendula import ConfigError, ShapeError
+from pendula import ConfigError, DivergedError, ShapeError
 from pendula._precision import precision
 from pendula.latent import discrete_lyapunov, lyapunov_prior
 
@@ -93,6 +93,25 @@ def test_defective_matrix_takes_the_other_way():
             jnp.asarray(omega)
         )
         assert np.isfinite(slope).all()
+
+
+def test_nearly_defective_matrix_of_many_rows():
+    """Two eigenvectors that are all but one: the basis of them gives answers that are
+    tens of times too large. A growing one is refused."""
+    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(24, 24)))[0]
+    block = np.diag(0.9 + 1e-9 * np.arange(24)) + np.diag([1.0, 1.0] + 21 * [0.0], 1)
+    with precision(np.float64):
+        omega = turn @ block @ turn.T
+        found = discrete_lyapunov(jnp.asarray(omega), jnp.eye(24))
+        true = solve_discrete_lyapunov(omega.T, np.eye(24))
+        np.testing.assert_allclose(found, true, atol=1e-10 * np.abs(true).max())
+        slope = jax.grad(lambda q: jnp.trace(discrete_lyapunov(jnp.asarray(omega), q)))
+        true = solve_discrete_lyapunov(omega, np.eye(24))
+        close = {"atol": 1e-10 * np.abs(true).max()}
+        np.testing.assert_allclose(slope(jnp.eye(24)), true, **close)
+        with pytest.raises(DivergedError, match=r"n = 24 was not found: it grows"):
+            discrete_lyapunov(jnp.asarray(1.2 * omega), jnp.eye(24))
+        assert float(lyapunov_prior(jnp.asarray(1.2 * omega))) == 0.0
 
 
 @settings(max_examples=10, deadline=None)

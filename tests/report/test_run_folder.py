@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import string
 import tomllib
 
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 import run_example
-from pendula._errors import ConfigError
+from pendula._errors import CheckpointError, ConfigError, Status
 from pendula.report import (
     interval,
     number,
@@ -20,6 +21,7 @@ from pendula.report import (
     quantity,
     read_run,
     to_toml,
+    write_numbers,
     write_report,
     write_run,
 )
@@ -61,6 +63,51 @@ def test_a_half_line_of_the_log_is_left_out(tmp_path):
     with (folder / "metrics.jsonl").open("a") as file:
         file.write('{"phase": "rates", "st')
     assert read_run(folder).metrics == run_example.metrics()
+
+
+CHANGES = [
+    ("scores.baselines[0].rmse", [0.1], "a number"),
+    ("training.phases[0].name", {"a": 1}, "a text"),
+    ("data.channels[0].range", "wide", "a list"),
+    ("reproduce.versions", ["0.1"], "a table"),
+    ("verdict.trust", 1, "true or false"),
+    ("data.channels", {"theta": 1.0}, "a list"),
+]
+
+
+@pytest.mark.parametrize(("place", "value", "kind"), CHANGES)
+def test_a_value_of_another_kind_is_told_by_its_name(tmp_path, place, value, kind):
+    write_numbers(tmp_path, run_example.report(), {})
+    path = tmp_path / "report.json"
+    report = json.loads(path.read_text(encoding="utf-8"))
+    *above, last = re.split(r"[.\[\]]+", place)
+    node = report
+    for key in above:
+        node = node[int(key) if key.isdecimal() else key]
+    node[last] = value
+    path.write_text(json.dumps(report))
+    words = re.escape(f"report.json: {place} is {value!r}; expected {kind}.")
+    with pytest.raises(CheckpointError, match=words):
+        read_run(tmp_path)
+    del node[last]
+    path.write_text(json.dumps(report))
+    with pytest.raises(CheckpointError, match=re.escape(f"{place} is missing")):
+        read_run(tmp_path)
+
+
+def test_what_a_hand_may_change(tmp_path):
+    """Numbers and words, what is not known, and reports of older versions."""
+    write_numbers(tmp_path, run_example.report() | {"status": Status.diverged}, {})
+    path = tmp_path / "report.json"
+    report = json.loads(path.read_text(encoding="utf-8"))
+    report["title"] = "Mine"
+    report["findings"] = report["findings"][:1]
+    report["scores"]["headline"]["value"] = None
+    path.write_text(json.dumps(report))
+    assert read_run(tmp_path).report["title"] == "Mine"
+    del report["kinds"]
+    path.write_text(json.dumps(report | {"title": "Old"}))
+    assert read_run(tmp_path).report["title"] == "Old"
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)

@@ -497,8 +497,12 @@ def test_bad_input_is_refused():
         NoisyCell(LipschitzCell(1, 2, key=KEY), sigma2=1.5, noise="research")
     with pytest.warns(PendulaWarning, match="above 1"):
         LEMCell(1, 2, dt=1.5, key=KEY)
+    with pytest.warns(PendulaWarning, match="LEMCell: dt is 1.5; above 1"):
+        with_dt(LEMCell(1, 2, key=KEY), 1.5)
     with pytest.warns(PendulaWarning, match="unstable"):
         CoRNNCell(1, 2, dt=1.0, epsilon=4.0, key=KEY)
+    with pytest.warns(PendulaWarning, match=r"dt 1 times .* epsilon 4.7 is above 2"):
+        with_dt(CoRNNCell(1, 2, key=KEY), 1.0)
     with pytest.raises(
         ConfigError, match=r'cell "lemm" is unknown. Did you mean "lem"'
     ):

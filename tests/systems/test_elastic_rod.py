@@ -20,6 +20,7 @@ from pendula.systems import (
     rod_path,
     simulate_rod,
 )
+from pendula.systems._rod_solve import Method, Problem, solve
 
 
 NUMBER = 21  # nodes of every rod here: compiled programs are shared
@@ -157,6 +158,29 @@ def test_energy_does_not_hang_on_what_is_saved(rod, clamp):
 
 
 @pytest.mark.slow
+def test_a_prescribed_motion_goes_on_where_it_was(rod):
+    """In one run, or in two of half the length: the second is told where the motion
+    began, and is refused where it is not."""
+    held = Boundary.of(
+        rod, nodes=[0, 1], edges=[0], motion=lambda t, z: z.at[1, :2].add(2.0 * t**2)
+    )
+    own = held.since(rod.start)
+
+    def run(boundary, every, **options):
+        settings = {"integrator": "backward_euler", "tolerance": 1e-12} | options
+        end = 2e-3 * every
+        return simulate_rod(
+            rod, end, 1e-3, boundary=boundary, save_every=every, **settings
+        )
+
+    whole, half = run(own, 10), run(own, 5)
+    onwards = run(own, 5, state=half.state)
+    assert_array_equal(onwards.z[-1], whole.z[-1])
+    assert_allclose(whole.z[-1, 1, 0], 2.0 * 0.02**2)
+    with pytest.raises(ConfigError, match=r"at 0.01 s, .* 0.0002 m .*boundary.since"):
+        run(held, 5, state=half.state)
+
+
 def test_a_motion_that_is_turned_with_its_world_is_the_same_motion(rod, clamp):
     from scipy.spatial.transform import Rotation
 
@@ -231,6 +255,29 @@ def test_a_step_that_fails_is_told(rod, clamp):
     assert np.isfinite(run.z).all()
     with pytest.raises(DivergedError, match=r"failed between 0\.02\d* and 0\.02\d* s"):
         fall(rod, held, integrator="bdf2", strict=True)
+
+
+class Stuck(Problem):
+    """One that leaves a move next to no room, as cycles do that nearly touch."""
+
+    def most(self, z, move):
+        return jnp.asarray(2e-9, z.dtype)
+
+
+@pytest.mark.parametrize(("kind", "good"), [(Problem, True), (Stuck, False)])
+def test_a_move_that_is_cut_down_to_nothing_has_found_no_minimum(rod, kind, good):
+    with jax.enable_x64(True):
+        start = jax.tree.map(jnp.asarray, rod.start)
+        none, mass = jnp.zeros_like(start.z), jnp.asarray(rod.mass)
+        inertia = 1e6 * jnp.where(mass > 0.0, mass, 1e-12)
+        force = jnp.zeros_like(none).at[2].set(-9.81 * mass[2])
+        given = (inertia, start.z, none, none, force, start.z)
+        problem = kind(rod.elastic, start.frames, *given)
+        fixed = np.zeros((4, NUMBER), bool)
+        fixed[3, -1] = True
+        out = solve(problem, start.z, fixed, Method(1e-12))
+    assert bool(out.good) is good
+    assert (float(out.residual) <= 1e-12) is good
 
 
 def test_what_cannot_be_a_rod_is_refused():

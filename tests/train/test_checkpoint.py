@@ -224,5 +224,6 @@ def test_other_settings_or_data_are_refused(tmp_path):
     check_same(folder, {"data": "abc", "config": {"seed": 0}})
     with pytest.raises(CheckpointError, match="other settings or data") as found:
         check_same(folder, {"config": {"seed": 1}, "data": "abc"})
+    assert "settings or data: config.seed. Resume" in str(found.value)
     assert "start again without --resume" in str(found.value)
     assert [p.name for p in folder.iterdir()] == ["identity.json"]

@@ -17,7 +17,14 @@ from .._source import citations
 from .._tree import sources_of
 from ..data import Trajectories, sampling
 from ..diagnostics import Limits, verdict
-from ..dynamics import STARTS, BarsFollowed, BarsMachine, Fitted, follow_bars
+from ..dynamics import (
+    STARTS,
+    BarsFollowed,
+    BarsMachine,
+    Fitted,
+    check_bars_run,
+    follow_bars,
+)
 from ..systems import SlinkyCase, bars_of
 
 
@@ -36,7 +43,7 @@ def follow_records(
     """The chain's free run beside each record: from the sample at `start` (the first)
     to `until` (the last; later times are added).
 
-    **Raises:** `ConfigError` for times that leave nothing to run over.
+    **Raises:** `ConfigError` for times that leave nothing to run over, or too much.
     """
     case = SlinkyCase.recorded(data.origin)
     out = []
@@ -45,8 +52,10 @@ def follow_records(
         begin = ts[0] if start is None else start
         end = ts[-1] if until is None else until
         ts, u, v = _cut(ts, u, v, float(begin), float(end))
-        more = max(0, int(np.floor((end - ts[-1]) / (ts[-1] - ts[-2]) + 1e-6)))
         step = ts[-1] - ts[-2]
+        if end > ts[-1]:
+            check_bars_run(fitted, float(end - ts[0]), float(step), u.shape[1])
+        more = max(0, int(np.floor((end - ts[-1]) / step + 1e-6)))
         whole = np.concatenate([ts, ts[-1] + step * np.arange(1, more + 1)])
         ends = None if case is None else case.ends(whole)
         out.append(follow_bars(fitted, machine, whole, u, v, ends=ends))

@@ -147,7 +147,7 @@ def _as_case(fitted: Fitted, case: SlinkyCase, console: Console) -> BarsFollowed
     """The free run from where a case of the Slinky begins, at rest."""
     import numpy as np
 
-    from ..dynamics import BarsMachine, follow_bars
+    from ..dynamics import BarsMachine, check_bars_run, follow_bars
     from ..systems import to_bars
 
     machine = BarsMachine.of_case(case)
@@ -158,6 +158,7 @@ def _as_case(fitted: Fitted, case: SlinkyCase, console: Console) -> BarsFollowed
             f"--set cycles={case.cycles}: a chain has at least 3 bars: two ends and "
             "one between them."
         )
+    check_bars_run(fitted, case.seconds, FRAME, case.cycles)
     console.say(f"finding where {case.key} begins")
     _, state, _ = case.start()
     u, _ = to_bars(state.nodes[None])

@@ -34,7 +34,11 @@ from ._bars_family import (
     fit_bar_family as fit_bar_family,
 )
 from ._bars_fit import fit_bars as fit_bars
-from ._bars_follow import BarsFollowed as BarsFollowed, follow_bars as follow_bars
+from ._bars_follow import (
+    BarsFollowed as BarsFollowed,
+    check_bars_run as check_bars_run,
+    follow_bars as follow_bars,
+)
 from ._bars_intervals import BarIntervals as BarIntervals
 from ._bars_kept import (
     keep_slinky as keep_slinky,

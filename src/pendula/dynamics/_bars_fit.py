@@ -14,7 +14,7 @@ import numpy as np
 
 from .._errors import DivergedError
 from .._precision import to_host
-from .._tree import num_parameters, split_trainable
+from .._tree import digest, num_parameters, split_trainable
 from ..data import Trajectories
 from ..systems import bar_names
 from ._bar_chain import BarChain, BarWorld
@@ -67,6 +67,8 @@ def fit_bars(
     train = records.until(config.span)
     ends: dict[str, Any] = {"first": first, "last": last}
     own = ends | {"taught": teacher is not None}
+    if teacher is not None:
+        own["teacher"] = digest(jax.tree.map(np.asarray, teacher))
     loop = Loop.opened(out, resume, tell, config, world, data, **own)
     outcomes: list[dict[str, Any]] = []
     law = None if teacher is None else jax.tree.map(jnp.asarray, teacher)

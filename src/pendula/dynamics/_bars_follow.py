@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import equinox as eqx
@@ -21,6 +22,7 @@ from ._bars_intervals import BarIntervals, vertices
 from ._bars_machine import BarsMachine
 from ._bars_run import BarPath, bar_path, steps_within
 from ._fitted import Fitted
+from ._run_size import check_run
 
 
 BEYOND = 0.05  # of the visited range, by which a pair may leave it unnoticed
@@ -217,6 +219,24 @@ def follow_bars(
         _outside(paths, fitted.about.get("visited")),
         ends is not None and bool(np.any(ends)),
         None if told is None else BarIntervals(**told),
+    )
+
+
+def check_bars_run(fitted: Fitted, seconds: float, frame: float, bars: int) -> None:
+    """Refuse a run of `follow_bars` that takes hours or more memory than there is,
+    before its times are made: one of so many `seconds`, a sample every `frame` [s].
+
+    **Raises:** `ConfigError`.
+    """
+    step = float(fitted.about["step"]) / fitted.ensemble.substeps
+    runs = 3 * fitted.members  # at the whole step, and at half of it
+    check_run(
+        f"a forecast of {seconds:g} s",
+        seconds / frame,
+        every=frame,
+        unit="s",
+        steps=runs * max(1, math.ceil(frame / step - 1e-6)),
+        numbers=6.0 * bars * (fitted.members + 1),
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from .._errors import CheckpointError, DataError, ShapeError, Status
+from .._errors import CheckpointError, DataError, DataWarning, ShapeError, Status
 from .._precision import cast, precision, to_host
 from .._registry import register
 from .._tree import member
@@ -25,6 +27,10 @@ from ._forecast import Forecast, ensemble_forecast
 from ._layout import Layout, match_channels, match_inputs, match_units
 from ._model import Model
 from ._prepare import estimate_states
+from ._run_size import check_run
+
+
+FAR = 10  # times the longest horizon of validation, from which on a forecast is warned
 
 
 @register("module")
@@ -172,7 +178,8 @@ class Fitted:
         end of the data; beyond it only without inputs).
         **Returns:** `Forecast` with the 90 % band and, where measured, the truth.
         **Raises:** `DataError` when the channels differ or the beginning is too
-        short.
+        short; `ConfigError` for a run of more steps than are worth their time. Warns
+        of an end far beyond what was validated.
         """
         data = self.match(data).select([trajectory])
         n = int(data.lengths[0])
@@ -194,6 +201,8 @@ class Fitted:
                 f"[{start - history:g}, {start:g}]; at least 4 are needed. Choose "
                 f"--start between {ts[0] + history:g} and {ts[-1]:g}."
             )
+        self._check_cost(ts[first:], end, refine)
+        self._check_horizon(float(end - start), beyond=bool(end > ts[-1]))
         grid, keep = self._grid(ts[first:], start, until)
         piece = _resample(data, first, grid)
         hist = piece.between(grid[0], start + 1e-9)
@@ -217,6 +226,39 @@ class Fitted:
             tuple(self.about["units"]),
             truth[use],
         )
+
+    def _check_cost(self, ts: np.ndarray, end: float, refine: int) -> None:
+        """**Raises:** `ConfigError` for a run from `ts[0]` to `end` that takes too
+        long, or too much memory, and is mostly over times without samples."""
+        step, obs = float(self.about["step"]), len(self.about["names"])
+        within = np.diff(ts[ts <= end]) / step
+        measured = len(within) / int(self.about["every"])
+        more = np.maximum(0.0, within - 1.0).sum() + max(0.0, end - ts[-1]) / step
+        if more <= measured:
+            return
+        # derivatives of the observations by parameters and start state, twice
+        free = 0 if self.covariance is None else np.shape(self.covariance)[-1]
+        check_run(
+            f"a forecast until {end:g} {self.about['time_unit']}".rstrip(),
+            float(measured + more),
+            every=step,
+            unit=self.about["time_unit"],
+            steps=self.members * self.ensemble.substeps * refine,
+            numbers=self.dtype.itemsize / 2 * obs * (free + self.ensemble.dim),
+        )
+
+    def _check_horizon(self, horizon: float, beyond: bool) -> None:
+        """Warn of a forecast whose end nothing has been compared with."""
+        known = self.intervals.trusted_to if self.intervals else math.inf
+        if beyond and horizon > FAR * known:
+            unit = self.about["time_unit"]
+            warnings.warn(
+                f"a forecast of {horizon:g} {unit}: forecasts of this model were "
+                f"compared with data over {known:g} {unit} only. Nothing measured says "
+                "how good the rest of it is; fit longer records, or end it earlier.",
+                DataWarning,
+                stacklevel=3,
+            )
 
     def _grid(self, ts: np.ndarray, start: float, until: float | None) -> Any:
         """Times of the rollout: the measured ones, thinned as in training, gaps

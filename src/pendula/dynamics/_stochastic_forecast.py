@@ -18,6 +18,7 @@ from .._tree import member
 from ..data import Batch, Scales, Trajectories
 from ._kalman import Stochastic, filtered
 from ._layout import match_units
+from ._run_size import check_run
 
 
 QUANTILE = 1.6448536269514722  # of the normal distribution at 95 %
@@ -112,10 +113,11 @@ class FittedStochastic:
 
         **Arguments:** `until`: end of the forecast (default: the end of the data;
         beyond it, at steps of the median sampling interval, only without inputs).
-        **Raises:** `DataError` when the channels differ or nothing lies ahead.
+        **Raises:** `DataError` when the channels differ or nothing lies ahead,
+        `ConfigError` for an end so late that the run takes hours.
         """
         data = self._match(data).select([trajectory])
-        return self.forecasts(_until(data, until), [start])[0]
+        return self.forecasts(_until(data, until, self.members), [start])[0]
 
     def forecasts(
         self, data: Trajectories, starts: ArrayLike
@@ -221,7 +223,7 @@ def _mixture(
     )
 
 
-def _until(data: Trajectories, until: float | None) -> Trajectories:
+def _until(data: Trajectories, until: float | None, members: int) -> Trajectories:
     """The data cut or lengthened to end at `until`."""
     ts, n = data.ts[0], int(data.lengths[0])
     if until is None:
@@ -234,6 +236,13 @@ def _until(data: Trajectories, until: float | None) -> Trajectories:
             f"{until:g} needs them. Append rows with the inputs and empty channels."
         )
     step = float(np.median(np.diff(ts[:n])))
+    check_run(
+        f"a forecast until {until:g} {data.time_unit}".rstrip(),
+        float((until - ts[0]) / step),
+        every=step,
+        unit=data.time_unit,
+        steps=members,
+    )
     more = np.arange(ts[n - 1] + step, until + 1e-9 * step, step)
     ys = np.where(data.mask[0, :n], data.ys[0, :n], np.nan)
     empty = np.full((len(more), data.dim), np.nan)

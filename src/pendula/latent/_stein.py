@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._checks import choice
-from .._errors import ConfigError, ShapeError
+from .._errors import ConfigError, DivergedError, ShapeError
 
 
 METHODS = ("eig", "kron", "smith")
@@ -74,14 +74,16 @@ def discrete_lyapunov(
     **Shapes:** `omega`, `q` `"n n"`, `q` symmetric.
     **Arguments:**
     - `method`: `"eig"`: eigenvalues, any Omega that can be diagonalised, growing ones
-      too; where its eigenvectors are nearly dependent (condition above 1e8) and n <= 20
-      the next way is taken. `"kron"`: n^2 equations, n <= 20, any Omega. `"smith"`:
-      doubling by products of matrices alone, any n, **only for a spectral radius below
-      1**: otherwise it is not finite.
+      too; where its eigenvectors are nearly dependent (condition above 1e8) the next
+      way is taken, above n = 20 the last. `"kron"`: n^2 equations, n <= 20, any Omega.
+      `"smith"`: doubling by products of matrices alone, any n, **only for a spectral
+      radius below 1**: otherwise it is not finite.
 
     **Returns:** P, in the dtype of `omega`. There is none when the product of two
     eigenvalues is 1: it is then not finite or huge.
-    **Raises:** `ConfigError` for another method or too large an n, `ShapeError`.
+    **Raises:** `ConfigError` for another method or too large an n, `ShapeError`;
+    outside of compiled programs `DivergedError` where there is a P, and none of these
+    ways leads to it.
     **Source:** Smith 1968 for the doubling; the derivative follows from the equation.
 
     ```python
@@ -93,6 +95,13 @@ def discrete_lyapunov(
 
     ```
     """
+    found = _checked(omega, q, method)
+    if method == "eig":
+        _check_found(found, omega)
+    return found
+
+
+def _checked(omega: Array, q: Array, method: str) -> Array:
     if omega.ndim != 2 or omega.shape[0] != omega.shape[1] or omega.shape != q.shape:
         raise ShapeError(
             f"Omega of shape {omega.shape} and Q of {q.shape}; expected two of (n, n)."
@@ -104,6 +113,24 @@ def discrete_lyapunov(
             f'is for n up to {KRON_MOST}. Use "eig".'
         )
     return _solved(omega, q, method)
+
+
+def _check_found(p: Array, omega: Array) -> None:
+    """**Raises:** `DivergedError` for one that is not finite though there is one."""
+    try:
+        if np.isfinite(np.asarray(p)).all():
+            return
+        values = np.linalg.eigvals(np.asarray(omega, np.float64))
+    except (jax.errors.TracerArrayConversionError, np.linalg.LinAlgError):
+        return  # of a compiled program, or of numbers that are none
+    nearest = np.abs(1.0 - values.conj()[:, None] * values[None, :]).min()
+    if nearest > 1e-8:
+        raise DivergedError(
+            f"P of an Omega of n = {len(values)} was not found: it grows (spectral "
+            f"radius {np.abs(values).max():.4g}), and its eigenvectors are nearly "
+            f"dependent, which is for n up to {KRON_MOST}. Take "
+            "scipy.linalg.solve_discrete_lyapunov(omega.T, q)."
+        )
 
 
 def _stein(omega: Array, q: Array, method: str) -> tuple[Array, tuple]:
@@ -118,8 +145,7 @@ def _stein(omega: Array, q: Array, method: str) -> tuple[Array, tuple]:
     middle = middle / (1.0 - values.conj()[:, None] * values[None, :])
     p = (inverse.conj().T @ middle @ inverse).real
     parts = (values, vectors, inverse)
-    if len(omega) <= KRON_MOST:
-        p = jax.lax.cond(_is_ill(parts), lambda: _kron(omega.T, q), lambda: p)
+    p = jax.lax.cond(_is_ill(parts), lambda: _without_basis(omega.T, q), lambda: p)
     return (p + p.T) / 2, parts
 
 
@@ -140,9 +166,13 @@ def _adjoint(omega: Array, g: Array, parts: tuple, method: str) -> Array:
     middle = inverse @ g.astype(vectors.dtype) @ inverse.conj().T
     middle = middle / (1.0 - values[:, None] * values.conj()[None, :])
     y = (vectors @ middle @ vectors.conj().T).real
-    if len(omega) <= KRON_MOST:
-        y = jax.lax.cond(_is_ill(parts), lambda: _kron(omega, g), lambda: y)
+    y = jax.lax.cond(_is_ill(parts), lambda: _without_basis(omega, g), lambda: y)
     return (y + y.T) / 2
+
+
+def _without_basis(a: Array, q: Array) -> Array:
+    """X of X - A X A^T = Q where eigenvectors do not serve."""
+    return _kron(a, q) if len(a) <= KRON_MOST else _smith(a, q)
 
 
 def _kron(a: Array, q: Array) -> Array:
@@ -226,6 +256,5 @@ def lyapunov_prior(
             'those above. Use "eig".'
         )
     return _punished(
-        discrete_lyapunov(omega, jnp.eye(len(omega), dtype=omega.dtype), method),
-        float(gamma),
+        _checked(omega, jnp.eye(len(omega), dtype=omega.dtype), method), float(gamma)
     )

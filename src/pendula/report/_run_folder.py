@@ -13,9 +13,11 @@ import numpy as np
 
 from .._errors import CheckpointError
 from .._files import replacing
+from ._kinds import another_kind, kinds_of
 
 
 FORMAT = 1  # of report.json
+SEAL = "kinds"  # the key under which a report says what kind each of its values is
 
 # Every key a report has, and what is below it; null where one does not apply.
 KEYS: dict[str, type] = {
@@ -67,7 +69,7 @@ def read_run(folder: str | Path) -> Run:
     """The report, arrays and metrics of a run folder.
 
     **Raises:** `CheckpointError` when the folder is no run, a file is lost or damaged,
-    or the run was written by a newer version.
+    a value was changed into another kind, or the run was written by a newer version.
     """
     folder = Path(folder)
     report = _read_report(folder)
@@ -118,6 +120,12 @@ def _read_report(folder: Path) -> dict[str, Any]:
                 f"{path}: {key} is {report[key]!r:.60}; expected a {kind.__name__}. "
                 "The file was changed; run `pendula fit` again."
             )
+    kinds = report.pop(SEAL, None)
+    wrong = None if kinds is None else another_kind(report, kinds)
+    if wrong:
+        raise CheckpointError(
+            f"{path}: {wrong}. The file was changed; run `pendula fit` again."
+        )
     return {**dict.fromkeys(KEYS), **report}
 
 
@@ -144,9 +152,14 @@ def write_arrays(path: Path, arrays: dict[str, Any]) -> Path:
     return path
 
 
-def write_report(path: Path, report: dict[str, Any]) -> Path:
-    """A report as JSON: NaN and infinity, which JSON lacks, become null."""
-    text = json.dumps(_plain(report), indent=1, ensure_ascii=False, allow_nan=False)
+def write_report(path: Path, report: dict[str, Any], *, sealed: bool = False) -> Path:
+    """A report as JSON: NaN and infinity, which JSON lacks, become null. A `sealed` one
+    says what kind each value is: `read_run` refuses others."""
+    plain = _plain(report)
+    text = json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False)
+    if sealed:  # on one line
+        kinds = json.dumps(kinds_of(plain), ensure_ascii=False)
+        text = f'{text.removesuffix("}").rstrip()},\n "{SEAL}": {kinds}\n}}'
     with replacing(path) as temporary:
         # a file name that is no UTF-8 becomes an escape that JSON knows
         temporary.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")

@@ -117,7 +117,7 @@ def write_numbers(
     """
     folder = Path(folder)
     write_arrays(folder / "arrays.npz", arrays)
-    write_report(folder / "report.json", report)
+    write_report(folder / "report.json", report, sealed=True)
     return write_page(folder)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import warnings
 from typing import Any, TypeVar
 
 import equinox as eqx
@@ -11,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .. import _checks
-from .._errors import ConfigError
+from .._errors import ConfigError, PendulaWarning
 from .._registry import register
 from ..nn import HeldNumber
 
@@ -129,7 +130,8 @@ def advance(cell: AbstractCell, state: Any, u: Float[Array, " in"]) -> Any:
 
 
 def with_dt(cell: Cell, dt: float) -> Cell:
-    """The same cell with steps of another length.
+    """The same cell with steps of another length; warns as the cell does of one that
+    is too long for it.
 
     **Raises:** `ConfigError` for a step that is not positive, and for a cell that has
     none of its own.
@@ -142,6 +144,8 @@ def with_dt(cell: Cell, dt: float) -> Cell:
         )
     value = positive(dt, "dt")
     value = jnp.asarray(value, cell.held_dt.value.dtype)
+    if (told := getattr(cell, "too_long", lambda dt: None)(float(dt))) is not None:
+        warnings.warn(told, PendulaWarning, stacklevel=2)
     return eqx.tree_at(lambda c: c.held_dt.value, cell, value)
 
 

@@ -85,19 +85,17 @@ class CoRNNCell(AbstractSteppedCell):
         self.held_dt = held(positive(dt, "dt"))
         self.gamma = held(not_negative(gamma, "gamma"))
         self.epsilon = held(not_negative(epsilon, "epsilon"))
-        if dt * max(gamma, epsilon) > 2:
-            warnings.warn(
-                f"CoRNNCell: dt {dt:g} times the larger of gamma {gamma:g} and epsilon "
-                f"{epsilon:g} is above 2; the oscillators may be unstable by "
-                "themselves. Take a smaller dt.",
-                PendulaWarning,
-                stacklevel=2,
-            )
+        if (told := _too_long(dt, gamma, epsilon)) is not None:
+            warnings.warn(told, PendulaWarning, stacklevel=2)
         limit = 1.0 / math.sqrt(in_size + 2 * size)  # one linear map of (u, z, y)
         one, two = jax.random.split(key)
         self.matrix, _ = uniform(one, size, 2 * size, limit)
         self.input, self.bias = uniform(two, size, in_size, limit)
         self.in_size, self.size = in_size, size
+
+    def too_long(self, dt: float) -> str | None:
+        """What is said of a step with which the oscillators may be unstable."""
+        return _too_long(dt, float(self.gamma.value), float(self.epsilon.value))
 
     def start(self) -> tuple[Array, Array]:
         """Both zero."""
@@ -137,3 +135,13 @@ class CoRNNCell(AbstractSteppedCell):
     def read(self, state: tuple[Array, Array]) -> Float[Array, " hidden"]:
         """y."""
         return state[0]
+
+
+def _too_long(dt: float, gamma: float, epsilon: float) -> str | None:
+    if dt * max(gamma, epsilon) <= 2 * (1 + 1e-6):  # both are kept in float32
+        return None
+    return (
+        f"CoRNNCell: dt {dt:g} times the larger of gamma {gamma:g} and epsilon "
+        f"{epsilon:g} is above 2; the oscillators may be unstable by themselves. Take "
+        "a smaller dt."
+    )

@@ -80,19 +80,23 @@ class LEMCell(AbstractSteppedCell):
     ) -> None:
         whole(1, "LEMCell", in_size=in_size, size=size)
         self.held_dt = held(positive(dt, "dt"))
-        if dt > 1:
-            warnings.warn(
-                f"LEMCell: dt is {dt:g}; above 1 the states are no longer kept in "
-                "[-1, 1]. Take at most 1.",
-                PendulaWarning,
-                stacklevel=2,
-            )
+        if (told := self.too_long(dt)) is not None:
+            warnings.warn(told, PendulaWarning, stacklevel=2)
         one, two, three = jax.random.split(key, 3)
         limit = 1.0 / math.sqrt(size)
         self.input, self.bias = uniform(one, 4 * size, in_size, limit)
         self.matrix, self.bias_matrix = uniform(two, 3 * size, size, limit)
         self.matrix_y, self.bias_y = uniform(three, size, size, limit)
         self.in_size, self.size = in_size, size
+
+    def too_long(self, dt: float) -> str | None:
+        """What is said of a step above 1."""
+        if dt <= 1:
+            return None
+        return (
+            f"LEMCell: dt is {dt:g}; above 1 the states are no longer kept in [-1, 1]. "
+            "Take at most 1."
+        )
 
     def start(self) -> tuple[Array, Array]:
         """Both zero."""

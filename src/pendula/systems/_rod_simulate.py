@@ -30,6 +30,7 @@ from ._rod_step import (
 
 
 RETRIES = 6  # halvings of a step that fails
+JUMP = 1e-6  # of a rod's length, by which a motion may miss the rod where it goes on
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +92,8 @@ def simulate_rod(
     `auto`; `strict`: a failure raises.
     **Returns:** `RodRun`, in float64.
     **Raises:** `ConfigError` for a step that is not positive or is longer than
-    `t_end`, a drag that is negative, nothing to save; `DataError` for cycles that
+    `t_end`, a drag that is negative, nothing to save, a motion that jumps where a run
+    goes on (`Boundary.since`); `DataError` for cycles that
     overlap at the start, `DivergedError` with `strict`.
     **Source:** Bergou et al. 2008; Wang 2023, chapter 3.
 
@@ -133,6 +135,7 @@ def simulate_rod(
         method = method_of(rod, gravity, tolerance, solver)
         first = rod.start if state is None else state
         first = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), first)
+        _check_goes_on(stepper, first)
         last, (path, told) = to_host(
             _motion(
                 stepper,
@@ -176,6 +179,22 @@ def _check_apart(
     if contact is not None:
         start = rod.start if state is None else state
         contact.checked(np.asarray(start.z)[:3].T)
+
+
+def _check_goes_on(stepper: Stepper, first: RodState) -> None:
+    """**Raises:** `ConfigError` for a run that goes on with a motion that begins again
+    where the rod is now."""
+    if not float(first.time) > 0.0:
+        return
+    bounds = stepper.boundary
+    jump = jnp.abs(bounds.targets(first.time, stepper.start) - first.z)
+    away = float(jnp.max(jnp.where(bounds.held(), jump, 0.0)))
+    if away > JUMP * float(np.sum(stepper.rod.length)):
+        raise ConfigError(
+            f"at {float(first.time):g} s, where the run goes on, the prescribed motion "
+            f"is {away:.3g} m (or rad) from where the rod is. One that adds to the "
+            "start counts from that of the first run: give boundary.since(its state)."
+        )
 
 
 def stepper_of(

@@ -21,6 +21,9 @@ MOST = 50  # iterations of Newton's method
 HALVINGS = 30  # of one of its steps
 ARMIJO = 1e-4
 LEAST_MOVE = 1e-13  # m and rad
+# a whole step of Newton's method, which is about the way that is left: one that is
+# longer and was cut down to nothing has found no minimum
+NEAR = 1e-9
 
 
 class Problem(NamedTuple):
@@ -143,7 +146,7 @@ def _newton(method: Method, problem: Problem, z: Grid, fixed: Any) -> Solved:
         return (carry[2] < MOST) & ~carry[4]
 
     def once(carry: tuple) -> tuple:
-        z, phi, count, _, _ = carry
+        z, phi, count, *_ = carry
         g, blocks = problem.newton(z)
         g = free * g
         move = -_positive(problem, z, blocks, fixed, g, method.solver)
@@ -164,21 +167,24 @@ def _newton(method: Method, problem: Problem, z: Grid, fixed: Any) -> Solved:
         first = (2.0 * problem.most(z, move), z, jnp.full_like(phi, jnp.inf))
         share, new, value = jax.lax.while_loop(too_long, shorter, first)
         residual = left(problem.residual(new))
-        moved = share * jnp.max(jnp.abs(move))
-        lost = ~jnp.isfinite(value)
-        done = (residual <= method.tolerance) | (moved <= LEAST_MOVE) | lost
-        return new, value, count + 1, residual, done
+        whole = jnp.max(jnp.abs(move))
+        still = share * whole <= LEAST_MOVE
+        found = (residual <= method.tolerance) | (still & (whole <= NEAR))
+        return (
+            new,
+            value,
+            count + 1,
+            residual,
+            found | still | ~jnp.isfinite(value),
+            found,
+        )
 
     residual = left(problem.residual(z))
-    start = (
-        z,
-        problem.potential(z),
-        jnp.zeros((), jnp.int32),
-        residual,
-        residual <= method.tolerance,
-    )
-    z, phi, count, residual, done = jax.lax.while_loop(going, once, start)
-    good = done & jnp.isfinite(phi) & ~problem.frames.flipped(z)
+    found = residual <= method.tolerance
+    none = jnp.zeros((), jnp.int32)
+    start = (z, problem.potential(z), none, residual, found, found)
+    z, phi, count, residual, _, found = jax.lax.while_loop(going, once, start)
+    good = found & jnp.isfinite(phi) & ~problem.frames.flipped(z)
     return Solved(z, residual, count, good)
 
 

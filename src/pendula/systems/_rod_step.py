@@ -27,12 +27,14 @@ class Boundary(eqx.Module):
 
     `fixed` `"4 node"`: (x, y, z, theta) of each node and of the edge that begins there;
     `motion(t, z0)` gives the values of all at a time from those at the start, of which
-    the fixed ones count (None: they stay). The start is the state that a run begins
-    from, the time is that state's: a motion which adds to z0 is for one run as a whole.
+    the fixed ones count (None: they stay). The time is that of the state; the start z0
+    is the state that a run begins from, or `origin` `"4 node"`: a run that goes on with
+    a motion which adds to z0 keeps it, by `since`.
     """
 
     fixed: Bool[np.ndarray | Array, "4 node"]
     motion: Callable[[Any, Grid], Grid] | None = None
+    origin: Float[np.ndarray | Array, "4 node"] | None = None
 
     @classmethod
     def of(
@@ -61,9 +63,16 @@ class Boundary(eqx.Module):
                 fixed[rows, k % most] = True
         return cls(fixed, motion)
 
+    def since(self, state: RodState) -> Boundary:
+        """The same, its motion that from where a rod was before: for a run that goes on
+        with it."""
+        return Boundary(self.fixed, self.motion, np.asarray(state.z, np.float64))
+
     def targets(self, t: Any, z0: Grid) -> Grid:
-        """The values at a time."""
-        return z0 if self.motion is None else self.motion(t, z0)
+        """The values at a time, of a run that begins from z0."""
+        if self.motion is None:
+            return z0
+        return self.motion(t, z0 if self.origin is None else jnp.asarray(self.origin))
 
     def held(self) -> Any:
         """The fixed unknowns with the last theta, which is none."""

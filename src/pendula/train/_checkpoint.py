@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from pathlib import Path
@@ -68,15 +69,30 @@ def check_same(folder: Path, identity: dict[str, Any]) -> None:
     """Refuse to resume a run whose configuration or data changed; the first call
     records them.
 
-    **Raises:** `CheckpointError`.
+    **Raises:** `CheckpointError` that names what is another one.
     """
     path = Path(folder) / "identity.json"
     text = json.dumps(identity, sort_keys=True)
     if not path.exists():
         with replacing(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
-    elif path.read_text(encoding="utf-8") != text:
+        return
+    before = path.read_text(encoding="utf-8")
+    if before != text:
+        with contextlib.suppress(json.JSONDecodeError):
+            before = json.loads(before)
+        others = ", ".join(_others(before, json.loads(text))[:3]) or "unreadable"
         raise CheckpointError(
-            f"{folder} belongs to a fit with other settings or data. Resume with the "
-            "same ones, or start again without --resume."
+            f"{folder} belongs to a fit with other settings or data: {others}. Resume "
+            "with the same ones, or start again without --resume."
         )
+
+
+def _others(before: Any, now: Any, where: str = "") -> list[str]:
+    """The places where two records differ, outermost first."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        ahead = f"{where}." if where else ""
+        keys = sorted(before.keys() | now.keys())
+        parts = [_others(before.get(k), now.get(k), f"{ahead}{k}") for k in keys]
+        return [name for part in parts for name in part]
+    return [] if before == now else [where]
