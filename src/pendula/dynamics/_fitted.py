@@ -251,11 +251,11 @@ class Fitted:
         """Warn of a forecast whose end nothing has been compared with."""
         known = self.intervals.trusted_to if self.intervals else math.inf
         if beyond and horizon > FAR * known:
-            unit = self.about["time_unit"]
+            far, near = (f"{t:g} {self.about['time_unit']}" for t in (horizon, known))
             warnings.warn(
-                f"a forecast of {horizon:g} {unit}: forecasts of this model were "
-                f"compared with data over {known:g} {unit} only. Nothing measured says "
-                "how good the rest of it is; fit longer records, or end it earlier.",
+                f"a forecast of {far.rstrip()}: forecasts of this model were compared "
+                f"with data over {near.rstrip()} only. Nothing measured says how good "
+                "the rest of it is; fit longer records, or end it earlier.",
                 DataWarning,
                 stacklevel=3,
             )

@@ -36,8 +36,7 @@ def check_run(
         need = 4.0 * times * numbers
         cost = f"{need / 2**30:.3g} GiB of memory, and there are {room / 2**30:.3g}"
     digit = 10.0 ** (math.floor(math.log10(most * every)) - 1)
-    longest = math.floor(most * every / digit) * digit
+    longest = f"{math.floor(most * every / digit) * digit:g} {unit}".rstrip()
     raise ConfigError(
-        f"{asked} takes {cost}. End it earlier: a run of {longest:g} {unit} is "
-        "possible."
+        f"{asked} takes {cost}. End it earlier: a run of {longest} is possible."
     )
