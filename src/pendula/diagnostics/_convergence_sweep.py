@@ -19,6 +19,7 @@ from ._equilibria import Field
 
 # exponents of 2 of h_train / h: four in each factor of 2 about the trained step
 OCTAVES = (-2, -1.5, -1, -0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 4, 5, 6)
+FINEST = 2 ** OCTAVES[-1]
 NEAR = 0.06  # a number of steps may move by this share to meet more samples
 TIGHT = {"float64": 1e-13, "float32": 1e-6}  # rtol and atol of the reference
 MOST_STEPS = 200_000  # of the reference
