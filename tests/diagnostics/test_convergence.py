@@ -21,7 +21,7 @@ from pendula.diagnostics import (
 )
 from pendula.diagnostics._convergence_grid import part_truth, pick_schemes
 from pendula.diagnostics._convergence_rates import fit_order
-from pendula.diagnostics._convergence_sweep import ladder, step_counts
+from pendula.diagnostics._convergence_sweep import common, ladder, step_counts
 from pendula.diagnostics._convergence_verdict import judge
 from pendula.solve import Adaptive, ImplicitMidpoint, scheme
 from pendula.systems import Harmonic
@@ -136,6 +136,16 @@ def test_step_counts_hold_the_trained_one_and_all_rounding(samples, substeps):
     assert all(
         counts[k] % train == 0 or train % counts[k] == 0 for k in ladder(counts, train)
     )
+
+
+@pytest.mark.parametrize("samples", [20, 10, 21])
+def test_orders_of_the_default_steps_are_those_of_the_ladder(samples):
+    """Whatever the horizon: at t1 alone they swing with the phase of the motion."""
+    counts = step_counts(samples, samples)
+    kept, every = common(counts, samples, samples)
+    assert kept == ladder(counts, samples)[-len(kept) :]
+    assert len(kept) >= 7
+    assert samples // every >= 5
 
 
 @pytest.mark.parametrize("n", [49, 98, 103, 107, 196])

@@ -102,7 +102,7 @@ def convergence_test(
     - `hs`: steps; each becomes (t1 - t0)/N with the nearest whole N. Default: 4
       h_train down to h_train/64, closely spaced about h_train. Orders are found on
       those that are h_train times powers of 2, over the samples that they share; where
-      most are not, on all of them at t1.
+      these are few, on all of them at t1.
     - `tolerance`: τ, relative to the signal.
     - `observe`: states `"... dim"` to what is compared `"... obs"` (default: all);
       `scale` `"obs"`: sizes by which channels of different units are divided.
