@@ -304,6 +304,12 @@ def test_substeps_and_adaptive_trainings_have_steps_of_their_own():
     assert "adaptive" not in found.order
 
 
+def test_one_sample_is_enough():
+    found = convergence_test(WORLD, X0, 0.5, dt_train=0.5, truth=exact, **BOTH)
+    assert found.verdict == "continuous"
+    assert found.e_0 < 1e-10
+
+
 def test_fields_of_two_arguments_are_fields():
     found = convergence_test(
         lambda t, y: jnp.asarray(WORLD.matrix, y.dtype) @ y,

@@ -174,7 +174,9 @@ def reference(
     if drive is not None:  # the inputs' pieces say where it has to stop
         at = np.asarray(drive.knots, np.float64)
     else:
-        at = np.pad(at, (0, padded(len(at)) - len(at)), mode="edge")
+        # one time at least lies between: the solver has to find a place to stop
+        size = padded(max(3, len(at)))
+        at = np.pad(at, (0, size - len(at)), mode="edge")
     ys, status, t_fail = _tight(
         field,
         y0,
