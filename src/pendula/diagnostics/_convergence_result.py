@@ -32,7 +32,10 @@ class Convergence:
     h >= h_train). `e_train`, `e_0`, `gap` are E_train, E_0 and C, `end_0` the distance
     of the field's own motion to the truth at t1 [as `end`]; `predicted` is what the
     scheme's own error accounts for in E_0.
-    `t_fail` is when the field's own motion failed (infinite: never).
+    `t_fail` is when the field's own motion failed (infinite: never). `warning` is
+    "mild_dip" for a `continuous` field whose error at the trained step is at least
+    five times smaller than that of its own motion: it was tuned to that step, below
+    the tolerance.
     """
 
     schemes: tuple[str, ...]
