@@ -266,6 +266,15 @@ def test_truth_in_single_precision_meets_every_sample():
     assert found.e_0 < 1e-5
 
 
+@pytest.mark.parametrize("pad", [np.nan, 10.0])
+def test_the_truth_of_a_shorter_record_may_be_padded(pad):
+    ts = np.append(0.5 * np.arange(21) - 1e-9, [pad] * 5)
+    ys = np.where(np.arange(26)[:, None] < 21, exact(ts).T, np.nan)
+    found = convergence_test(WORLD, X0, T1, dt_train=0.5, truth=(ts, ys), **BOTH)
+    assert found.notes == ()
+    assert found.e_0 < 1e-8
+
+
 def test_a_trained_step_that_is_not_asked_for_is_added():
     found = convergence_test(WORLD, X0, T1, dt_train=0.5, hs=[0.25], **BOTH)
     assert found.hs.tolist() == [0.5, 0.25]
