@@ -19,11 +19,11 @@ from pendula.diagnostics import (
     predicted_continuum_error,
     stability_polynomial,
 )
-from pendula.diagnostics._convergence_grid import part_truth
+from pendula.diagnostics._convergence_grid import part_truth, pick_schemes
 from pendula.diagnostics._convergence_rates import fit_order
-from pendula.diagnostics._convergence_sweep import ladder, step_counts
+from pendula.diagnostics._convergence_sweep import common, ladder, step_counts
 from pendula.diagnostics._convergence_verdict import judge
-from pendula.solve import ImplicitMidpoint, scheme
+from pendula.solve import Adaptive, ImplicitMidpoint, scheme
 from pendula.systems import Harmonic
 from pendula.train import StopTraining, TrainState
 
@@ -138,6 +138,16 @@ def test_step_counts_hold_the_trained_one_and_all_rounding(samples, substeps):
     )
 
 
+@pytest.mark.parametrize("samples", [20, 10, 21])
+def test_orders_of_the_default_steps_are_those_of_the_ladder(samples):
+    """Whatever the horizon: at t1 alone they swing with the phase of the motion."""
+    counts = step_counts(samples, samples)
+    kept, every = common(counts, samples, samples)
+    assert kept == ladder(counts, samples)[-len(kept) :]
+    assert len(kept) >= 7
+    assert samples // every >= 5
+
+
 @pytest.mark.parametrize("n", [49, 98, 103, 107, 196])
 def test_a_step_s_number_never_rounds_wrong(n):
     """arange(0, 1, 1/n) has n + 1 entries for these."""
@@ -222,6 +232,14 @@ def test_what_left_the_finite_numbers_is_far_whatever_is_observed():
     assert found.gap == np.inf
 
 
+def test_what_cannot_be_observed_of_a_rollout_is_far():
+    """Steps of Euler longer than 1 make y' = -y negative, which has no logarithm."""
+    given = {"dt_train": 1.5, "scheme_train": "euler", "observe": np.log}
+    law = lambda t, y, u, c: -y
+    found = convergence_test(law, [1.0], 6.0, hs=[1.5], schemes=("euler",), **given)
+    assert found.gap == np.inf
+
+
 @pytest.mark.parametrize(
     ("hs", "verdict"),
     [
@@ -246,6 +264,15 @@ def test_truth_in_single_precision_meets_every_sample():
     found = convergence_test(field, X0, 13.0, truth=(ts[::-2], ys[::-2]), **given)
     assert found.notes == ("The truth is known at 51 of 101 samples.",)
     assert found.e_0 < 1e-5
+
+
+@pytest.mark.parametrize("pad", [np.nan, 10.0])
+def test_the_truth_of_a_shorter_record_may_be_padded(pad):
+    ts = np.append(0.5 * np.arange(21) - 1e-9, [pad] * 5)
+    ys = np.where(np.arange(26)[:, None] < 21, exact(ts).T, np.nan)
+    found = convergence_test(WORLD, X0, T1, dt_train=0.5, truth=(ts, ys), **BOTH)
+    assert found.notes == ()
+    assert found.e_0 < 1e-8
 
 
 def test_a_trained_step_that_is_not_asked_for_is_added():
@@ -284,6 +311,12 @@ def test_substeps_and_adaptive_trainings_have_steps_of_their_own():
     assert found.verdict == "continuous"
     assert found.e_train < 1e-3
     assert "adaptive" not in found.order
+
+
+def test_one_sample_is_enough():
+    found = convergence_test(WORLD, X0, 0.5, dt_train=0.5, truth=exact, **BOTH)
+    assert found.verdict == "continuous"
+    assert found.e_0 < 1e-10
 
 
 def test_fields_of_two_arguments_are_fields():
@@ -376,16 +409,23 @@ def test_the_result_is_told_and_drawn():
     [
         ({"t1": 9.9}, ConfigError, r"9.9 is no multiple of dt_train = 0.5"),
         ({"dt_train": 0.0}, ConfigError, "dt_train is 0"),
-        ({"substeps": 0}, ConfigError, "substeps 0"),
+        ({"substeps": 0}, ConfigError, "substeps is 0"),
         ({"t1": -1.0}, ConfigError, "horizon"),
         ({"hs": []}, ConfigError, "hs is empty"),
         ({"hs": [11.0]}, ConfigError, "h = 11 does not fit"),
+        ({"hs": [1e-9]}, ConfigError, r"1e-09 is 1e\+10 steps over the horizon"),
+        ({"substeps": 10**7}, ConfigError, "steps over the horizon"),
         ({"schemes": ("rk5",)}, ConfigError, "Known: .*rk4"),
         ({"tolerance": 0.0}, ConfigError, "tolerance"),
         ({"x0": np.zeros((1, 2, 2))}, ShapeError, "expected .traj, dim."),
         ({"truth": lambda t: np.zeros(3)}, ShapeError, "shape .3,.; expected"),
         ({"truth": ([0.0, 1.0], np.zeros((2, 2)))}, ShapeError, "not known at t1"),
+        ({"truth": ([3.1, 10.0], np.eye(2))}, DataError, "known at t1 = 10 alone"),
+        ({"truth": lambda t: [t, [1.0, np.inf][t == 1.5]]}, DataError, "at t = 1.5"),
+        ({"truth": WORLD, "true_field": WORLD}, ConfigError, "are both fields"),
         ({"scale": [1.0]}, ShapeError, "one size for each"),
+        ({"scale": [1.0, 0.0]}, ConfigError, "scale is 0.0; it must be above 0"),
+        ({"scale": [np.nan, 1.0]}, ConfigError, "scale is nan"),
         ({"x0": [np.nan, 0.0]}, DataError, "x0 holds NaN"),
         ({"x0": np.eye(2), "truth": exact}, ShapeError, r"\(2,\); expected \(2, 2\)"),
         ({"truth": ([0.0, 10.0], np.zeros((2, 3)))}, ShapeError, "samples have shape"),
@@ -405,18 +445,26 @@ def test_faults_are_named(change, error, words):
 def test_a_field_gives_a_slope_for_every_entry():
     with pytest.raises(ShapeError, match=r"gives shape \(1,\) for a state of shape"):
         convergence_test(lambda t, y, u, c: y[:1], X0, T1, dt_train=0.5)
+    with pytest.raises(ShapeError, match="gives a list for a state of shape"):
+        convergence_test(lambda t, y: [y[1], -y[0]], X0, T1, dt_train=0.5)
+    with pytest.raises(ConfigError, match="this one takes neither"):
+        convergence_test(lambda t, y, u: y, X0, T1, dt_train=0.5)
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [({"dt": 0.0}, "dt is 0"), ({"samples": 0}, "samples is 0"), ({"t1": 0.0}, "t1")],
+    [
+        ({"dt": 0.0}, "dt is 0"),
+        ({"samples": 0}, "samples is 0"),
+        ({"t1": 0.0}, "t1"),
+        ({"which": "kvaerno5"}, "kvaerno5 has no step of its own"),
+        ({"x0": [0.0, 0.0]}, "does not move from these starts"),
+    ],
 )
 def test_predictions_are_asked_for_in_order(change, words):
-    given = {"dt": 0.5, "t1": T1, "samples": 4, **change}
+    given = {"dt": 0.5, "which": "euler", "t1": T1, "x0": X0, **change}
     with pytest.raises(ConfigError, match=words):
-        predicted_continuum_error(
-            WORLD, given["dt"], "euler", given["t1"], X0, samples=given["samples"]
-        )
+        predicted_continuum_error(WORLD, **given)
     with pytest.raises(ConfigError, match="h is 0"):
         modified_eigenvalue(1j, 0.0, "euler")
 
@@ -429,6 +477,27 @@ def test_no_prediction_of_a_motion_that_fails():
     assert found.to_dict()["predicted"] is None
     assert "predicts" not in found.text
     assert [f.comparison for f in found.findings()] == [None, None, None]
+
+
+def test_rounding_is_neither_a_dip_nor_an_error_that_was_learned():
+    given = {"dt_train": 0.5, "true_field": WORLD, "schemes": ("rk4",)}
+    found = convergence_test(WORLD, X0, T1, hs=[0.5], **given)
+    tiny = {"e_train": 1e-16, "e_0": 1e-14, "predicted": 1e-13}
+    told = judge(dataclasses.replace(found, **tiny))
+    assert (told.verdict, told.warning) == ("continuous", None)
+    assert "predicts" not in told.text
+    told = judge(dataclasses.replace(found, **{k: 1e6 * x for k, x in tiny.items()}))
+    assert told.warning == "mild_dip"
+    assert "predicts" in told.text
+
+
+def test_a_scheme_stands_once_and_as_it_was_trained():
+    loose = Adaptive(rtol=1e-1, atol=1e-1)
+    names = ("kvaerno5", "rk4", "rk4")
+    found, trained = pick_schemes(names, loose)
+    assert found == [loose, scheme("rk4")]
+    assert trained is loose
+    assert pick_schemes("rk4", "rk4")[0] == [scheme("rk4")]
 
 
 def test_members_that_diverged_count():
@@ -452,9 +521,11 @@ def test_single_precision_is_warned_of():
 
 
 def test_a_guard_is_checked():
-    with pytest.raises(ConfigError, match="every must be at least 1"):
+    with pytest.raises(ConfigError, match="every is 0; it must be at least 1"):
         StepGuard(every=0)
-    with pytest.raises(ConfigError, match="samples at least 4"):
+    with pytest.raises(ConfigError, match="tolerance is 0; it must be above 0"):
+        StepGuard(tolerance=0)
+    with pytest.raises(ConfigError, match=r"samples is 0; .* at least 4"):
         StepGuard(samples=0)
 
 

@@ -97,11 +97,12 @@ def convergence_test(
     - `true_field`: the known field; adds its sweep (`true_mean`, `true_end`) and what
       the training scheme's own error predicts for E_0 (`ModifiedField`; without inputs
       and for schemes of fixed step).
-    - `schemes`: names or schemes; the training scheme is added.
+    - `schemes`: names or schemes; the training scheme is added, in place of another of
+      its name.
     - `hs`: steps; each becomes (t1 - t0)/N with the nearest whole N. Default: 4
       h_train down to h_train/64, closely spaced about h_train. Orders are found on
       those that are h_train times powers of 2, over the samples that they share; where
-      most are not, on all of them at t1.
+      these are few, on all of them at t1.
     - `tolerance`: τ, relative to the signal.
     - `observe`: states `"... dim"` to what is compared `"... obs"` (default: all);
       `scale` `"obs"`: sizes by which channels of different units are divided.
@@ -267,18 +268,20 @@ class _Runs:
         t = jnp.asarray(self.ts[0], y0.dtype)
         u = None if self.inputs is None else self.inputs.path[0, 0]
         given = eqx.filter_eval_shape(law, t, y0[0], u, context)
-        if jnp.shape(given) != y0.shape[1:]:
+        shape = getattr(given, "shape", None)
+        if shape != y0.shape[1:]:
+            told = f"a {type(given).__name__}" if shape is None else f"shape {shape}"
             raise ShapeError(
-                f"the field gives shape {jnp.shape(given)} for a state of shape "
-                f"{y0.shape[1:]}; both must be the same."
+                f"the field gives {told} for a state of shape {y0.shape[1:]}; expected "
+                "an array of that shape."
             )
 
 
 def _seen(
     observe: Callable[[np.ndarray], np.ndarray] | None,
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """What is compared of states `"traj time dim"`: infinitely far where they are,
-    unknown where they are unknown."""
+    """What is compared of states `"traj time dim"`: infinitely far where they are, or
+    where nothing can be observed of them, unknown where they are unknown."""
 
     def see(states: np.ndarray) -> np.ndarray:
         if observe is None:
@@ -292,7 +295,7 @@ def _seen(
             )
         gone = np.isinf(states).any(-1, keepdims=True)
         unknown = np.isnan(states).any(-1, keepdims=True)
-        return np.where(unknown, np.nan, np.where(gone, np.inf, out))
+        return np.where(unknown, np.nan, np.where(gone | np.isnan(out), np.inf, out))
 
     return see
 
@@ -316,6 +319,8 @@ class _Scene:
                 f"scale has shape {width.shape}; expected one size for each of the "
                 f"{own.shape[-1]} channels."
             )
+        for size in width:
+            positive(scale=size)
         self.over = lambda states: see(states) / width
         self.truth = None
         if truth is not None:

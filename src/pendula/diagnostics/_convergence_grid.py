@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -12,21 +11,23 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .._checks import positive, whole
 from .._errors import ConfigError, DataError, ShapeError
 from .._precision import precision
 from ..solve import AbstractScheme, Adaptive, scheme as find_scheme
-from ._convergence_sweep import Drive, step_counts
+from ._convergence_sweep import FINEST, Drive, step_counts
 from ._equilibria import Field
 
 
 ADAPTIVE = Adaptive(name="adaptive", solver="tsit5", max_steps=4096)
+MOST = 2**31 - 1  # steps: beyond, their numbers do not fit into an int32
 Truth = Callable[[float], Any] | tuple[Any, Any]
 
 
 def pick_schemes(
     schemes: Sequence[str | AbstractScheme], trained: str | AbstractScheme
 ) -> tuple[list[AbstractScheme], AbstractScheme]:
-    """The schemes of the sweep, the trained one among them."""
+    """The schemes of the sweep, each once, the trained one among them."""
 
     def find(which: str | AbstractScheme) -> AbstractScheme:
         try:
@@ -35,23 +36,40 @@ def pick_schemes(
             raise ConfigError(f"{error} Here also: {ADAPTIVE.name}.") from None
 
     train = find(trained)
-    methods = [find(s) for s in schemes]
-    if train.name not in {m.name for m in methods}:
-        methods.append(train)
-    return methods, train
+    some = [schemes] if isinstance(schemes, str) else schemes
+    methods = {m.name: m for m in (*map(find, some), train)}
+    return list(methods.values()), train
 
 
 def as_field(field: Any) -> Field:
     """A vector field with the house's arguments; one of `(t, y)` alone gets them."""
-    return TwoArguments(field) if _takes(field, 2) and not _takes(field, 4) else field
+    if _takes(field, 4):
+        return field
+    if _takes(field, 2):
+        return TwoArguments(field)
+    raise ConfigError(
+        "a field is a function of (t, y, u, context), or of (t, y) alone; this one "
+        "takes neither."
+    )
 
 
 def part_truth(
     truth: Truth | Field | None, true_field: Field | None
 ) -> tuple[Truth | None, Field | None]:
     """Truth as values, and as a field: what no time alone can be given is one."""
-    if true_field is None and callable(truth) and not _takes(truth, 1):
+    if callable(truth) and not _takes(truth, 1):
+        if true_field is not None:
+            raise ConfigError(
+                "truth and true_field are both fields. Give one of them, or truth as a "
+                "function of time."
+            )
         truth, true_field = None, cast(Any, truth)
+    pair = isinstance(truth, (tuple, list)) and len(truth) == 2
+    if truth is not None and not callable(truth) and not pair:
+        raise ConfigError(
+            f"truth is a {type(truth).__name__}; give a function of time, samples "
+            "(ts, ys), or a field."
+        )
     return cast(Any, truth), None if true_field is None else as_field(true_field)
 
 
@@ -90,13 +108,8 @@ def check_start(x0: Any) -> np.ndarray:
 
 def check_samples(span: float, dt: float, substeps: int) -> int:
     """Training samples over the horizon."""
-    if not (0 < dt < math.inf and substeps >= 1):
-        raise ConfigError(
-            f"dt_train is {dt:g} and substeps {substeps}; they must be above 0 and at "
-            "least 1."
-        )
-    if not 0 < span < math.inf:
-        raise ConfigError(f"the horizon t1 - t0 is {span:g}; it must be above 0.")
+    whole(1, substeps=substeps)
+    positive(**{"dt_train": dt, "the horizon t1 - t0": span})
     samples = round(span / dt)
     if samples < 1 or abs(samples * dt - span) > 1e-9 * span:
         raise ConfigError(
@@ -113,6 +126,7 @@ def pick_counts(
     rounding is in the number of steps, none in h."""
     train = samples * substeps
     if hs is None:
+        _countable(FINEST * train, span)
         return step_counts(train, samples), []
     steps = np.asarray(hs, np.float64)
     if steps.ndim != 1:
@@ -133,7 +147,17 @@ def pick_counts(
     if train not in counts:
         counts.add(train)
         notes.append(f"The trained step {span / train:g} was added.")
+    _countable(max(counts), span)
     return sorted(counts), notes
+
+
+def _countable(count: int, span: float) -> None:
+    """A number of steps that can be taken."""
+    if count > MOST:
+        raise ConfigError(
+            f"h = {span / count:g} is {count:.3g} steps over the horizon {span:g}; at "
+            f"most {MOST} can be counted. Give larger steps (hs) or an earlier t1."
+        )
 
 
 def make_drive(given: tuple[Any, Any], since: np.ndarray, dtype: Any) -> Drive:
@@ -178,12 +202,25 @@ def known_truth(
         expected = (one[0], len(at), one[1])
         if ys.shape != expected:
             _refuse("the truth's samples have", ys.shape, expected, whole)
+        # a record may be padded
+        real = np.isfinite(at) & ~np.isnan(ys).all((0, 2))
+        at, ys = at[real], ys[:, real]
         found, meets = _meetings(at, ts, max(1e-6 * (ts[1] - ts[0]), rounding))
         out[:, meets] = ys[:, found[meets]]
+    if np.isinf(out).any():
+        when = ts[np.flatnonzero(np.isinf(out).any((0, 2)))[0]]
+        raise DataError(
+            f"the truth is infinite at t = {when:g}; give NaN where it is not known."
+        )
     if not np.isfinite(out[:, -1]).all():
         raise ShapeError(
             f"the truth is not known at t1 = {ts[-1]:g}; choose the end among its "
             "samples."
+        )
+    if (np.isfinite(out).any(2).sum(1) < 2).any():
+        raise DataError(
+            f"of {len(ts)} samples the truth is known at t1 = {ts[-1]:g} alone, where "
+            "it has no spread. Give it at other multiples of dt_train, too."
         )
     return out
 

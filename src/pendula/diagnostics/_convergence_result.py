@@ -25,13 +25,17 @@ class Convergence:
 
     **Shapes and units:** `hs` `"step"` [time], large first; of each scheme at each
     step, `"scheme step"`, over S where nothing else is said: `mean` the error at the
-    samples, `end` the distance at t1 [state], `own` the distance to the field's own
-    motion, `true_mean`, `true_end` the same errors of the true field; None where there
-    is no truth. `scale` is S. `order` and `truth_order`: the slopes of `own` and
-    `end` by scheme (`truth_order` over h >= h_train). `e_train`, `e_0`, `gap` are
-    E_train, E_0 and C, `end_0` the distance of the field's own motion to the truth at
-    t1 [state]; `predicted` is what the scheme's own error accounts for in E_0.
-    `t_fail` is when the field's own motion failed (infinite: never).
+    samples, `end` the distance at t1 [state; over the sizes, where `scale` was given],
+    `own` the distance to the field's own motion, `true_mean`, `true_end` the same
+    errors of the true field; None where there is no truth. `scale` is S. `order` and
+    `truth_order`: the slopes of `own` and `end` by scheme (`truth_order` over
+    h >= h_train). `e_train`, `e_0`, `gap` are E_train, E_0 and C, `end_0` the distance
+    of the field's own motion to the truth at t1 [as `end`]; `predicted` is what the
+    scheme's own error accounts for in E_0.
+    `t_fail` is when the field's own motion failed (infinite: never). `warning` is
+    "mild_dip" for a `continuous` field whose error at the trained step is at least
+    five times smaller than that of its own motion: it was tuned to that step, below
+    the tolerance.
     """
 
     schemes: tuple[str, ...]

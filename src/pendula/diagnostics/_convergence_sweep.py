@@ -19,6 +19,8 @@ from ._equilibria import Field
 
 # exponents of 2 of h_train / h: four in each factor of 2 about the trained step
 OCTAVES = (-2, -1.5, -1, -0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 4, 5, 6)
+FINEST = 2 ** OCTAVES[-1]
+RUNGS = 5  # of a ladder: as many show an order, also among many other steps
 NEAR = 0.06  # a number of steps may move by this share to meet more samples
 TIGHT = {"float64": 1e-13, "float32": 1e-6}  # rtol and atol of the reference
 MOST_STEPS = 200_000  # of the reference
@@ -59,9 +61,9 @@ def ladder(counts: Sequence[int], train: int) -> list[int]:
 def common(counts: Sequence[int], train: int, samples: int) -> tuple[list[int], int]:
     """The steps whose differences can be compared, and n where all of them meet each
     n-th sample: those of the `ladder`, without the coarsest ones where they would leave
-    hardly any sample. Steps that are mostly no ladder meet at the end alone."""
+    hardly any sample. Where they are few, all steps, which meet at the end alone."""
     kept = ladder(counts, train)
-    if 2 * len(kept) < len(counts):
+    if len(kept) < RUNGS and 2 * len(kept) < len(counts):
         return list(range(len(counts))), samples
     while True:
         meetings = math.gcd(samples, *(counts[k] for k in kept))
@@ -172,7 +174,9 @@ def reference(
     if drive is not None:  # the inputs' pieces say where it has to stop
         at = np.asarray(drive.knots, np.float64)
     else:
-        at = np.pad(at, (0, padded(len(at)) - len(at)), mode="edge")
+        # one time at least lies between: the solver has to find a place to stop
+        size = padded(max(3, len(at)))
+        at = np.pad(at, (0, size - len(at)), mode="edge")
     ys, status, t_fail = _tight(
         field,
         y0,

@@ -16,13 +16,14 @@ FARTHEST = 100.0  # S: a motion beyond has left the signal
 CLOSES = 0.3  # by which the last slope may differ from the scheme's order
 NEAR = 3.0  # a factor within which the predicted error is the one found
 MILD = 0.7  # log10: a dip of a factor 5
+ROUNDING = 1e-9  # of the signal: errors below are those of the arithmetic
 
 
 def judge(c: Convergence) -> Convergence:
     """What was measured with its verdict, warning and reasons."""
     verdict, reasons = _verdict(c)
     warning = None
-    if verdict == "continuous" and c.dip >= MILD:
+    if verdict == "continuous" and c.dip >= MILD and c.e_0 > ROUNDING:
         warning = "mild_dip"
         reasons.append(
             f"Mild dip: at the trained step the error is {number(10**c.dip)} times "
@@ -53,7 +54,7 @@ def _verdict(c: Convergence) -> tuple[str, list[str]]:
         f"{number(c.h_train)}, {number(c.e_0)} for the field's own motion; tolerance "
         f"{tau}."
     )
-    if c.predicted is not None and math.isfinite(c.predicted):
+    if c.predicted is not None and ROUNDING < c.predicted < math.inf:
         both = f"{both} {_compare(c.e_0, c.predicted, c.scheme_train)}"
     if not c.e_train <= c.tolerance and c.e_0 > c.tolerance:
         return "poor", [
@@ -84,7 +85,7 @@ def _verdict(c: Convergence) -> tuple[str, list[str]]:
     if far:
         reasons.append(
             f"{listing(far)} did not reach the field's own motion at the smallest "
-            f"step, {number(c.hs[-1])}, and do not close in at their order. Give "
+            f"step, {number(c.hs[-1])}, nor close in at the order of the scheme. Give "
             "smaller steps (hs)."
         )
     return "inconclusive", reasons
@@ -108,7 +109,7 @@ def _without_truth(c: Convergence) -> tuple[str, list[str]]:
 
 def _compare(found: float, predicted: float, scheme: str) -> str:
     """Was the scheme's error learned, or is the field off by more?"""
-    ratio = found / predicted if predicted > 0 else math.inf
+    ratio = found / predicted
     told = f"The error of {scheme} itself predicts {number(predicted)}: "
     if ratio > NEAR:
         return told + "more is lost than it explains (little training, or few data)."

@@ -10,16 +10,18 @@ import numpy as np
 from jaxtyping import Array
 from numpy.typing import ArrayLike
 
-from .._checks import at_least, positive
+from .._checks import positive, whole
 from .._errors import ConfigError, Status
 from .._precision import cast, precision
 from ..solve import (
     RK4,
     AbstractScheme,
+    Adaptive,
     ImplicitMidpoint,
     Tableau,
     scheme as find_scheme,
 )
+from ._convergence_grid import check_start
 from ._convergence_sweep import reference
 from ._equilibria import Field
 
@@ -138,7 +140,9 @@ def predicted_continuum_error(
     **Returns:** RMS over samples and components over the signal's spread (as E_0 of
     `convergence_test`), and the distance at `t1` [state], both means over `x0`; NaN
     where one of the two motions leaves the finite numbers.
-    **Raises:** `ConfigError` for `dt`, a horizon and `samples` that are not above 0.
+    **Raises:** `ConfigError` for `dt`, a horizon and `samples` that are not above 0,
+    schemes that adapt their step and starts at rest; `ShapeError` and `DataError` for
+    starts that are none.
 
     ```python
     >>> from pendula.diagnostics import predicted_continuum_error
@@ -150,19 +154,30 @@ def predicted_continuum_error(
     ```
     """
     positive("", **{"dt": dt, "t1 - t0": t1 - t0})
-    at_least(1, samples=samples)
+    whole(1, samples=samples)
+    method = find_scheme(which)
+    if isinstance(method, Adaptive):
+        raise ConfigError(
+            f"{method.name} has no step of its own, whose error could be learned; "
+            "choose a scheme of fixed step."
+        )
     ts = t0 + (t1 - t0) * np.arange(samples + 1) / samples
-    start = np.atleast_2d(np.asarray(x0, np.float64))
+    start = check_start(x0)
     with precision(np.float64):
         y0 = jnp.asarray(start)
         law, more = cast((true_field, context), np.float64)
         true, went, _ = reference(law, y0, ts, None, more)
-        learned = ModifiedField(law, np.asarray(dt, np.float64), find_scheme(which))
+        learned = ModifiedField(law, np.asarray(dt, np.float64), method)
         own, ended, _ = reference(learned, y0, ts, None, more)
     if max(went, ended) is not Status.ok:
         return np.nan, np.nan
     away = own - true
     spread = true - true.mean(1, keepdims=True)
     rms = lambda x: np.mean(np.sqrt(np.mean(x**2, axis=(1, 2))))
+    if not rms(spread) > 0:
+        raise ConfigError(
+            "the true field does not move from these starts: there is no spread to "
+            "measure an error by. Choose others."
+        )
     last = np.mean(np.sqrt(np.sum(away[:, -1] ** 2, axis=1)))
     return float(rms(away[:, 1:]) / rms(spread)), float(last)

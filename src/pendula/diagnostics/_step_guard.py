@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .._errors import ConfigError
+from .._checks import positive, whole
 from ..train import AbstractCallback, StopTraining, TrainState
 from ._words import number
 
@@ -65,13 +65,11 @@ class StepGuard(AbstractCallback):
         *,
         samples: int | None = None,
     ) -> None:
-        short = samples is not None and samples < 4
-        if every < 1 or most < 0 or not tolerance > 0 or short:
-            raise ConfigError(
-                f"StepGuard(every={every}, tolerance={tolerance:g}, most={most}, "
-                f"samples={samples}): every must be at least 1, most not negative, the "
-                "tolerance above 0, samples at least 4."
-            )
+        whole(1, "StepGuard", every=every)
+        whole(0, "StepGuard", most=most)
+        positive("StepGuard", tolerance=tolerance)
+        if samples is not None:
+            whole(4, "StepGuard", samples=samples)
         self.every, self.tolerance, self.most = every, tolerance, most
         self.samples = samples
         self.gap, self.seen, self.halvings = gap, 0, 0

@@ -132,7 +132,6 @@ def _linear(run: Run) -> Iterator[Claim]:
         errors.append(found.e_train)
         verdicts.append(found.verdict == "overfit_to_dt")
         own = abs(np.exp(10.0 * mu) - np.exp(10.0j))
-        # RK4 at the smallest step stands for the field's own motion
         away.append(abs(found.end_0 - own))
         told.append(abs((found.predicted or 0.0) / found.e_0 - 1.0))
     yield run.row("continuity.linear.e_train").measured(max(errors))
