@@ -219,8 +219,8 @@ class OdeBlock(eqx.Module):
                 warnings.warn(
                     f"{left} of {self.basis.n_basis} coefficients of the running "
                     f"statistics are seen by no stage of {self.n_steps} steps of "
-                    f"{self.scheme}: they stay as they were. Take more steps, or fewer "
-                    "coefficients.",
+                    f"{self.scheme}, or next to none: they stay as they were. Take "
+                    "more steps, or fewer coefficients.",
                     FitWarning,
                     stacklevel=2,
                 )
