@@ -1,6 +1,7 @@
 """Training on images: resumed to the same bits, refined in place, refused early."""
 
 import dataclasses
+import json
 import math
 
 import equinox as eqx
@@ -140,7 +141,8 @@ def test_refinement_keeps_the_function():
 
 
 def test_a_plateau_refines_and_is_in_the_history(tmp_path):
-    """Killed behind the plateau and resumed: the same records, the same bits."""
+    """Killed behind the plateau and resumed: the same records, the same bits; what is
+    made again takes its time once."""
     config = dataclasses.replace(
         CONFIG,
         epochs=4,
@@ -161,8 +163,15 @@ def test_a_plateau_refines_and_is_in_the_history(tmp_path):
     assert found.reason == "done"  # no plateau once no epoch is left to refine for
     with pytest.raises(Stop):
         fit_images(network(), images(), **inputs, folder=tmp_path, tell=kill)
+    # killed outright: nothing was saved since the plateau, and an epoch more was logged
+    for saved in tmp_path.glob("state-001*"):
+        saved.unlink()
+    row = {"phase": "stage-001", "step": 9, "seconds": 1e4}
+    with (tmp_path / "timing.jsonl").open("a") as log:
+        log.write(json.dumps(row) + "\n")
     again = fit_images(network(), images(), **inputs, folder=tmp_path)
     assert again.history == found.history
+    assert again.seconds < 1e4
     for a, b in zip(leaves(again), leaves(found), strict=True):
         assert_array_equal(a, b)
     # once it has ended the time of the training is what it took

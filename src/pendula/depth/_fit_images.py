@@ -264,8 +264,6 @@ class _Fit:
         kept = None if self.folder is None else latest(self.folder)
         stage, opt, step = 0, None, 0
         if kept is not None:
-            assert self.folder is not None
-            self.history, self.before = logged(self.folder)
             for stage in range(kept[0]):  # the shapes that its stage had
                 parts, rest, _ = self._refined(parts, rest, None, stage)
             stage = kept[0]
@@ -280,6 +278,10 @@ class _Fit:
             if kept is not None and self.folder is not None:
                 found = resume(self.folder, stage, state)
                 state, ended = (state, None) if found is None else found
+                # what was logged behind it is made again, and counts once
+                behind = stage + (ended is not None)
+                self._log(self.folder, behind, int(state.step))
+                self.history, self.before = logged(self.folder)
                 kept = None
             if ended is None:
                 end = self._end(int(state.step), eqx.combine(state.params[0], rest))
@@ -302,6 +304,10 @@ class _Fit:
         later = [m for m in marks if m > step or (due and m == step)]
         return min([*later, self.config.epochs * per])
 
+    def _log(self, folder: Path, stage: int, step: int) -> MetricsLog:
+        """The log of a stage, what is behind this step in it dropped."""
+        return MetricsLog(folder, f"stage-{stage:03d}", step)
+
     def _goes_on(self, reason: str) -> bool:
         return reason == "done" or reason.startswith(_PLATEAU)
 
@@ -320,8 +326,7 @@ class _Fit:
 
         callbacks: list[AbstractCallback] = [_Epoch(self, rest, per)]
         if self.folder is not None:
-            name = f"stage-{stage:03d}"
-            callbacks.append(MetricsLog(self.folder, name, int(state.step)))
+            callbacks.append(self._log(self.folder, stage, int(state.step)))
         if stage < self.config.refinements and self.config.refine_on_plateau:
             last = self.config.epochs * per
             callbacks.append(_Plateau(self, last))  # once the record is in the log
