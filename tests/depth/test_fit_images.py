@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from safetensors.numpy import load_file
 
 from pendula._errors import CheckpointError, ConfigError, DataError
 from pendula.data import Images, Scaling
@@ -174,6 +175,10 @@ def test_a_plateau_refines_and_is_in_the_history(tmp_path):
     assert again.seconds < 1e4
     for a, b in zip(leaves(again), leaves(found), strict=True):
         assert_array_equal(a, b)
+    # weights and momenta, no third copy
+    (saved,) = tmp_path.glob("state-*-000000012.safetensors")
+    size = sum(v.nbytes for v in load_file(saved).values())
+    assert size < 2.2 * sum(v.nbytes for v in leaves(found))
     # once it has ended the time of the training is what it took
     third = fit_images(network(), images(), **inputs, folder=tmp_path)
     assert third.seconds == again.seconds

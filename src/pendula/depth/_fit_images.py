@@ -273,7 +273,8 @@ class _Fit:
             opt = optax.tree_utils.tree_set(opt, count=jnp.asarray(step, jnp.int32))
             state = TrainState.start(parts, opt, jax.random.key(config.seed))
             count = jnp.asarray(step, jnp.int32)
-            state = eqx.tree_at(lambda s: s.step, state, count)
+            # nothing is scored: the first weights need not be saved as the best ones
+            state = eqx.tree_at(lambda s: (s.step, s.best), state, (count, None))
             ended = None
             if kept is not None and self.folder is not None:
                 found = resume(self.folder, stage, state)
