@@ -380,6 +380,23 @@ def test_named_images_that_cannot_be_read(tmp_path, monkeypatch):
         load_images("CIFAR-100")
 
 
+@pytest.mark.parametrize("at", [6, 8, 10, "size"])
+def test_archives_that_are_damaged(tmp_path, monkeypatch, at):
+    """One byte of the version, the flags or the method; a size that no array has."""
+    monkeypatch.setenv("PENDULA_DATA", str(tmp_path))
+    (tmp_path / "mnist").mkdir()
+    path = tmp_path / "mnist" / "mnist.npz"
+    np.savez(path, x_train=np.zeros((2, 3, 3), np.uint8), y_train=np.uint8([0, 1]))
+    raw = bytearray(path.read_bytes())
+    if at == "size":
+        raw = raw.replace(b"(2, 3, 3), }" + 20 * b" ", b"(" + 25 * b"9" + b",), }")
+    else:
+        raw[raw.index(b"PK\x01\x02") + at] ^= 0x49
+    path.write_bytes(raw)
+    with pytest.raises(DataError, match="not a whole NPZ file"):
+        load_images("mnist")
+
+
 @pytest.mark.parametrize(
     "changed",
     [
