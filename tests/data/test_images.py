@@ -70,6 +70,9 @@ def test_container_checks_what_it_is_given():
     assert_allclose(std, unit.std(axis=(0, 1, 2)), rtol=1e-12)
     with pytest.raises(DataError, match="there is no image 10"):
         images.select([10])
+    for which, said in ([], "of float64"), ([True] * 10, "of bool.*flatnonzero"):
+        with pytest.raises(DataError, match=said):
+            images.select(which)
     with pytest.raises(DataError, match="11 images were asked for; some has 10"):
         images.first(11)
     with pytest.raises(ShapeError, match="Grey images have one channel"):
@@ -447,8 +450,9 @@ def test_scaling():
     assert_allclose(x.std(axis=(0, 1, 2)), 1, atol=1e-6)
     with pytest.raises(ConfigError, match="images of 3 channels and a scaling for 1"):
         Scaling((0.0,), (1.0,)).apply(images.pixels)
-    with pytest.raises(ConfigError, match="std must be positive"):
-        Scaling((0.0,), (0.0,))
+    for mean, std in ((0.0, 0.0), (np.nan, 1.0), (0.0, np.inf)):
+        with pytest.raises(ConfigError, match="finite, and std must be positive"):
+            Scaling((mean,), (std,))
 
 
 @settings(max_examples=25, deadline=None)
@@ -510,6 +514,8 @@ def test_crop_and_flip_are_what_they_say():
     assert 150 < np.sum(kinds >= 9) < 250
     with pytest.raises(ConfigError, match="padding is -1"):
         crop_and_flip(image, np.random.default_rng(0), padding=-1)
+    with pytest.raises(ShapeError, match="expected .image, height"):
+        crop_and_flip(image[0], np.random.default_rng(0))
 
 
 def test_in_order_fills_the_last_batch():

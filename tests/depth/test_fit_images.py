@@ -25,6 +25,7 @@ from pendula.depth import (
     manifestation,
     predict,
 )
+from pendula.train import save_tree
 
 
 def images(count=48, seed=0):
@@ -124,6 +125,9 @@ def test_saved_and_loaded(fitted, tmp_path):
     assert_array_equal(again.logits(images()), fitted.logits(images()))
     assert (again.config, again.history) == (fitted.config, fitted.history)
     assert again.scaling == fitted.scaling
+    save_tree(tmp_path / "other.safetensors", fitted.net, {})
+    with pytest.raises(CheckpointError, match=r"other.* holds no network fitted to"):
+        FittedImages.load(tmp_path / "other.safetensors")
 
 
 def test_refinement_keeps_the_function():
@@ -196,6 +200,8 @@ def test_sweep_and_manifestation(fitted):
     assert sweep.accuracy[0, 1] == other
     with pytest.raises(ConfigError, match="3 steps of rk4 were not tried"):
         sweep.lost("rk4", 3)
+    with pytest.raises(ConfigError, match="manifestation: count is 0"):
+        manifestation(fitted.net, data, scaling, **inputs, count=0)
     found = manifestation(fitted.net, data, scaling, **inputs, repeats=3, count=7)
     assert (found.scheme, found.n_steps, found.count) == ("euler", 2, 7)
     assert len(found.seconds) == 3

@@ -90,6 +90,8 @@ def test_changes_reach_every_block(key):
     assert_allclose(other, plain, rtol=0.5)
     with pytest.raises(ConfigError, match="noise needs a key"):
         net.refine(noise=0.1)
+    with pytest.raises(ConfigError, match="refine: noise is nan"):
+        net.refine(noise=np.nan, key=key)
     with pytest.raises(ConfigError, match="residual"):
         small(key, kind="residual").refine()
 
@@ -121,7 +123,9 @@ def test_a_batch_norm_wants_a_state_and_a_batch(key):
         net(x, net.initial_state())
 
 
-def test_a_grid_finer_than_the_last_image_is_refused(key):
+def test_images_that_do_not_fit_are_refused(key):
+    with pytest.raises(ShapeError, match=r"\(8, 8, 3\).*\(height, width, 1\)"):
+        small(key)(jnp.ones((8, 8, 3)))
     with pytest.raises(ShapeError, match=r"2 x 2 at the end.*Take a smaller pool"):
         small(key)(jnp.ones((4, 4, 1)))
 

@@ -87,9 +87,14 @@ class Images:
     def select(self, which: ArrayLike) -> Images:
         """The images of these indices, in their order.
 
-        **Raises:** `DataError` for an index that no image has.
+        **Raises:** `DataError` for an index that no image has, and for none at all.
         """
         index = np.asarray(which)
+        if index.ndim != 1 or not index.size or index.dtype.kind not in "iu":
+            raise DataError(
+                f"indices {index.shape} of {index.dtype}; expected whole numbers, one an "
+                "image that is asked for. Of a mask give numpy.flatnonzero."
+            )
         bad = index[(index < 0) | (index >= len(self))]
         if bad.size:
             raise DataError(
