@@ -5,7 +5,6 @@ sets, in parts `cifar_2`, `cifar_8`, `cifar_8_long`, `cifar_16`, `cifar100` and
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from ..depth import (
     depth_sweep,
     recalibrate,
 )
+from ..train import latest, logged
 from ._claim import Claim
 from ._depth import depth
 from ._depth_nets import PAPER, WORDS, draw_sweeps, images, kind, trained
@@ -423,10 +423,11 @@ def _swept(fit: FittedImages, test: Images) -> DepthSweep:
 
 
 def _wait_for(folder: Path, epochs: int) -> None:
-    """**Raises:** `NotHere` for a training that is not finished."""
-    log = folder / "metrics.jsonl"
-    last = log.read_text("utf-8").splitlines()[-1:] if log.is_file() else []
-    if not last or json.loads(last[0])["epoch"] < epochs:
+    """**Raises:** `NotHere` for a training that is not finished, or whose last weights
+    are not there: the rest of it would be trained here."""
+    rows, saved = logged(folder)[0], latest(folder)
+    ended = rows and rows[-1]["epoch"] >= epochs
+    if not (ended and saved and int(saved[1].stem[-9:]) == rows[-1]["step"]):
         raise NotHere("its networks need a GPU to train, and none is on this machine")
 
 
