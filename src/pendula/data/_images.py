@@ -92,8 +92,8 @@ class Images:
         index = np.asarray(which)
         if index.ndim != 1 or not index.size or index.dtype.kind not in "iu":
             raise DataError(
-                f"indices {index.shape} of {index.dtype}; expected whole numbers, one an "
-                "image that is asked for. Of a mask give numpy.flatnonzero."
+                f"indices {index.shape} of {index.dtype}; expected whole numbers, one "
+                "an image that is asked for. Of a mask give numpy.flatnonzero."
             )
         bad = index[(index < 0) | (index >= len(self))]
         if bad.size:

@@ -140,9 +140,9 @@ def adapt(
     **Arguments:** `xs`: a batch of inputs; `state`: see `step_errors`; `cells`: cut
     the basis' cell under a step together with it (the function of depth stays), for a
     block that is trained on.
-    **Raises:** `ConfigError` for a tolerance that is not positive, rounds that are none,
-    or cells that the basis does not have; `DataError` for no inputs, or some that are
-    not finite.
+    **Raises:** `ConfigError` for a tolerance that is not positive, for no rounds, or
+    cells that the basis does not have; `DataError` for no inputs, or some that are not
+    finite.
 
     ```python
     >>> import jax, jax.numpy as jnp
