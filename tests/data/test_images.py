@@ -121,6 +121,9 @@ def test_idx_files_of_every_type_and_broken_ones(tmp_path):
             read_idx_array(path)
     labels = tmp_path / "b.idx"
     path.write_bytes(whole)
+    labels.write_bytes(idx(np.uint8([1, 11])))
+    with pytest.raises(DataError, match=r"b.idx: image 1 has the label 11; with 10"):
+        read_idx(path, labels, classes=tuple("0123456789"))
     labels.write_bytes(idx(np.zeros(3, np.uint8)))
     with pytest.raises(DataError, match="needs 2 whole-number labels"):
         read_idx(path, labels)
@@ -286,6 +289,9 @@ def test_folders_that_are_not_whole(tmp_path):
     (tmp_path / "wnids.txt").write_bytes(b"n0\xe9\n")
     with pytest.raises(DataError, match=r"wnids.txt: it is no text in UTF-8"):
         read_image_folder(tmp_path)
+    (tmp_path / "wnids.txt").write_text("n02\nn01\nn02\n")
+    with pytest.raises(DataError, match=r"wnids.txt: the class n02 stands twice"):
+        read_image_folder(tmp_path)
     (tmp_path / "wnids.txt").unlink()
     notes = tmp_path / "val" / "val_annotations.txt"
     notes.write_text("val_0.png n01\n")
@@ -379,6 +385,9 @@ def test_named_images_that_cannot_be_read(tmp_path, monkeypatch):
         np.savez(path, x_train=np.zeros((2, 3, 3), np.uint8), y_train=labels)
         with pytest.raises(DataError, match=f"of {why}; expected whole numbers"):
             load_images("mnist")
+    np.savez(path, x_train=np.zeros((2, 3, 3), np.uint8), y_train=[0, -4])
+    with pytest.raises(DataError, match=r"mnist.npz: image 1 has the label -4"):
+        load_images("mnist")
     with pytest.raises(DataError, match=r'"CIFAR-100" is no .*read_cifar\(folder\)'):
         load_images("CIFAR-100")
 

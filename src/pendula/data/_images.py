@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +129,15 @@ class Images:
         mean = share @ levels
         spread = np.sqrt((share * (levels - mean[:, None]) ** 2).sum(axis=1))
         return mean, spread
+
+
+@contextlib.contextmanager
+def read_from(where: str | Path) -> Iterator[None]:
+    """What does not fit in images of a file is told with its name."""
+    try:
+        yield
+    except (DataError, ShapeError) as error:
+        raise type(error)(f"{where}: {error}") from None
 
 
 _MOST = 100_000  # far more classes than any set has
