@@ -56,6 +56,10 @@ def test_rows_say_what_is_smaller_and_each_network_is_solved_in_all_schemes():
     lost = ["mnist.euler_as_rk4_in_4", "mnist.midpoint_as_euler_in_1"]
     lost += ["cifar_2.refined_stages_lost", "cifar_8.refined_stages_lost"]
     assert all(f"depth.{key}" in rows for key in lost)
+    # the reason of a row that is measured and missed: it was run by then
+    tried = [row.tried for row in rows.values() if row.target is not None]
+    assert all(tried)
+    assert not any("Never run" in one for one in tried)
 
 
 def test_a_training_of_a_gpu_is_there_when_it_has_ended(tmp_path):
