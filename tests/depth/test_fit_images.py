@@ -171,9 +171,10 @@ def test_a_plateau_refines_and_is_in_the_history(tmp_path):
     # killed outright: nothing was saved since the plateau, and an epoch more was logged
     for saved in tmp_path.glob("state-001*"):
         saved.unlink()
-    row = {"phase": "stage-001", "step": 9, "seconds": 1e4}
-    with (tmp_path / "timing.jsonl").open("a") as log:
-        log.write(json.dumps(row) + "\n")
+    row = json.dumps({"phase": "stage-001", "step": 9, "seconds": 1e4})
+    for name in ("metrics", "timing"):
+        with (tmp_path / f"{name}.jsonl").open("a") as log:
+            log.write(row + "\n")
     again = fit_images(network(), images(), **inputs, folder=tmp_path)
     assert again.history == found.history
     assert again.seconds < 1e4
@@ -183,8 +184,10 @@ def test_a_plateau_refines_and_is_in_the_history(tmp_path):
     (saved,) = tmp_path.glob("state-*-000000012.safetensors")
     size = sum(v.nbytes for v in load_file(saved).values())
     assert size < 2.2 * sum(v.nbytes for v in leaves(found))
-    # once it has ended the time of the training is what it took
+    # once it has ended the time of the training is what it took; nothing is written
+    stamps = [log.stat().st_mtime_ns for log in tmp_path.iterdir()]
     third = fit_images(network(), images(), **inputs, folder=tmp_path)
+    assert [log.stat().st_mtime_ns for log in tmp_path.iterdir()] == stamps
     assert third.seconds == again.seconds
 
 

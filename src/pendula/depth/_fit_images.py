@@ -285,10 +285,12 @@ class _Fit:
             if kept is not None and self.folder is not None:
                 found = resume(self.folder, stage, state)
                 state, ended = (state, None) if found is None else found
-                # what was logged behind it is made again, and counts once
-                behind = stage + (ended is not None)
-                self._log(self.folder, behind, int(state.step))
                 self.history, self.before = logged(self.folder)
+                step = int(state.step)
+                if self.history and self.history[-1]["step"] > step:
+                    # what is behind it is made again, and counts once
+                    self._log(self.folder, stage + (ended is not None), step)
+                    self.history, self.before = logged(self.folder)
                 kept = None
             if ended is None:
                 end = self._end(int(state.step), eqx.combine(state.params[0], rest))
