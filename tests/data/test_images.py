@@ -70,6 +70,9 @@ def test_container_checks_what_it_is_given():
     assert_allclose(std, unit.std(axis=(0, 1, 2)), rtol=1e-12)
     with pytest.raises(DataError, match="there is no image 10"):
         images.select([10])
+    for which, said in ([], "of float64"), ([True] * 10, "of bool.*flatnonzero"):
+        with pytest.raises(DataError, match=said):
+            images.select(which)
     with pytest.raises(DataError, match="11 images were asked for; some has 10"):
         images.first(11)
     with pytest.raises(ShapeError, match="Grey images have one channel"):
@@ -118,6 +121,9 @@ def test_idx_files_of_every_type_and_broken_ones(tmp_path):
             read_idx_array(path)
     labels = tmp_path / "b.idx"
     path.write_bytes(whole)
+    labels.write_bytes(idx(np.uint8([1, 11])))
+    with pytest.raises(DataError, match=r"b.idx: image 1 has the label 11; with 10"):
+        read_idx(path, labels, classes=tuple("0123456789"))
     labels.write_bytes(idx(np.zeros(3, np.uint8)))
     with pytest.raises(DataError, match="needs 2 whole-number labels"):
         read_idx(path, labels)
@@ -283,6 +289,9 @@ def test_folders_that_are_not_whole(tmp_path):
     (tmp_path / "wnids.txt").write_bytes(b"n0\xe9\n")
     with pytest.raises(DataError, match=r"wnids.txt: it is no text in UTF-8"):
         read_image_folder(tmp_path)
+    (tmp_path / "wnids.txt").write_text("n02\nn01\nn02\n")
+    with pytest.raises(DataError, match=r"wnids.txt: the class n02 stands twice"):
+        read_image_folder(tmp_path)
     (tmp_path / "wnids.txt").unlink()
     notes = tmp_path / "val" / "val_annotations.txt"
     notes.write_text("val_0.png n01\n")
@@ -376,8 +385,28 @@ def test_named_images_that_cannot_be_read(tmp_path, monkeypatch):
         np.savez(path, x_train=np.zeros((2, 3, 3), np.uint8), y_train=labels)
         with pytest.raises(DataError, match=f"of {why}; expected whole numbers"):
             load_images("mnist")
+    np.savez(path, x_train=np.zeros((2, 3, 3), np.uint8), y_train=[0, -4])
+    with pytest.raises(DataError, match=r"mnist.npz: image 1 has the label -4"):
+        load_images("mnist")
     with pytest.raises(DataError, match=r'"CIFAR-100" is no .*read_cifar\(folder\)'):
         load_images("CIFAR-100")
+
+
+@pytest.mark.parametrize("at", [6, 8, 10, "size"])
+def test_archives_that_are_damaged(tmp_path, monkeypatch, at):
+    """One byte of the version, the flags or the method; a size that no array has."""
+    monkeypatch.setenv("PENDULA_DATA", str(tmp_path))
+    (tmp_path / "mnist").mkdir()
+    path = tmp_path / "mnist" / "mnist.npz"
+    np.savez(path, x_train=np.zeros((2, 3, 3), np.uint8), y_train=np.uint8([0, 1]))
+    raw = bytearray(path.read_bytes())
+    if at == "size":
+        raw = raw.replace(b"(2, 3, 3), }" + 20 * b" ", b"(" + 25 * b"9" + b",), }")
+    else:
+        raw[raw.index(b"PK\x01\x02") + at] ^= 0x49
+    path.write_bytes(raw)
+    with pytest.raises(DataError, match="not a whole NPZ file"):
+        load_images("mnist")
 
 
 @pytest.mark.parametrize(
@@ -430,8 +459,9 @@ def test_scaling():
     assert_allclose(x.std(axis=(0, 1, 2)), 1, atol=1e-6)
     with pytest.raises(ConfigError, match="images of 3 channels and a scaling for 1"):
         Scaling((0.0,), (1.0,)).apply(images.pixels)
-    with pytest.raises(ConfigError, match="std must be positive"):
-        Scaling((0.0,), (0.0,))
+    for mean, std in ((0.0, 0.0), (np.nan, 1.0), (0.0, np.inf)):
+        with pytest.raises(ConfigError, match="finite, and std must be positive"):
+            Scaling((mean,), (std,))
 
 
 @settings(max_examples=25, deadline=None)
@@ -493,6 +523,8 @@ def test_crop_and_flip_are_what_they_say():
     assert 150 < np.sum(kinds >= 9) < 250
     with pytest.raises(ConfigError, match="padding is -1"):
         crop_and_flip(image, np.random.default_rng(0), padding=-1)
+    with pytest.raises(ShapeError, match=r"expected \(image, height"):
+        crop_and_flip(image[0], np.random.default_rng(0))
 
 
 def test_in_order_fills_the_last_batch():

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pendula import ConfigError
+from pendula import ConfigError, DataError
 from pendula._precision import precision
 from pendula.depth import (
     ConvUnit,
@@ -105,6 +105,11 @@ def test_a_cell_that_is_not_there_is_not_cut(cell, key):
         sharp(key).cut([cell])
 
 
-def test_a_tolerance_must_be_positive(key):
+def test_what_no_steps_can_be_found_for(key):
     with pytest.raises(ConfigError, match="tol is 0"):
         adapt(sharp(key), jnp.ones((1, 2)), 0.0)
+    with pytest.raises(ConfigError, match="rounds is 0"):
+        adapt(sharp(key), jnp.ones((1, 2)), 1e-2, rounds=0)
+    for xs in (jnp.ones((0, 2)), jnp.full((1, 2), jnp.nan)):
+        with pytest.raises(DataError, match="none, or not all finite"):
+            adapt(sharp(key), xs, 1e-2)

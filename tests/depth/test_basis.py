@@ -228,6 +228,8 @@ def test_lengths_of_floats_are_fractions():
     assert lengths([Fraction(1, 3), Fraction(2, 3)], "steps") == (1, 2)
     with pytest.raises(ConfigError, match=r"nan.* must be positive"):
         lengths([0.5, float("nan")], "steps")
-    assert lengths([0.1, 0.2, 0.7], "steps") == (1, 2, 7)
+    for kind in (list, np.asarray, jnp.asarray):
+        assert lengths(kind([0.1, 0.2, 0.7]), "steps") == (1, 2, 7)
+        assert lengths(kind([2 / 7, 5 / 7]), "steps") == (2, 5)
     with pytest.raises(ConfigError, match="sum to 1"):
         lengths([0.5, -0.5, 1.0], "steps")

@@ -1,6 +1,7 @@
 """Training on images: resumed to the same bits, refined in place, refused early."""
 
 import dataclasses
+import json
 import math
 
 import equinox as eqx
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from safetensors.numpy import load_file
 
 from pendula._errors import CheckpointError, ConfigError, DataError
 from pendula.data import Images, Scaling
@@ -23,6 +25,7 @@ from pendula.depth import (
     manifestation,
     predict,
 )
+from pendula.train import save_tree
 
 
 def images(count=48, seed=0):
@@ -122,6 +125,9 @@ def test_saved_and_loaded(fitted, tmp_path):
     assert_array_equal(again.logits(images()), fitted.logits(images()))
     assert (again.config, again.history) == (fitted.config, fitted.history)
     assert again.scaling == fitted.scaling
+    save_tree(tmp_path / "other.safetensors", fitted.net, {})
+    with pytest.raises(CheckpointError, match=r"other.* holds no network fitted to"):
+        FittedImages.load(tmp_path / "other.safetensors")
 
 
 def test_refinement_keeps_the_function():
@@ -140,7 +146,8 @@ def test_refinement_keeps_the_function():
 
 
 def test_a_plateau_refines_and_is_in_the_history(tmp_path):
-    """Killed behind the plateau and resumed: the same records, the same bits."""
+    """Killed behind the plateau and resumed: the same records, the same bits; what is
+    made again takes its time once."""
     config = dataclasses.replace(
         CONFIG,
         epochs=4,
@@ -161,12 +168,26 @@ def test_a_plateau_refines_and_is_in_the_history(tmp_path):
     assert found.reason == "done"  # no plateau once no epoch is left to refine for
     with pytest.raises(Stop):
         fit_images(network(), images(), **inputs, folder=tmp_path, tell=kill)
+    # killed outright: nothing was saved since the plateau, and an epoch more was logged
+    for saved in tmp_path.glob("state-001*"):
+        saved.unlink()
+    row = json.dumps({"phase": "stage-001", "step": 9, "seconds": 1e4})
+    for name in ("metrics", "timing"):
+        with (tmp_path / f"{name}.jsonl").open("a") as log:
+            log.write(row + "\n")
     again = fit_images(network(), images(), **inputs, folder=tmp_path)
     assert again.history == found.history
+    assert again.seconds < 1e4
     for a, b in zip(leaves(again), leaves(found), strict=True):
         assert_array_equal(a, b)
-    # once it has ended the time of the training is what it took
+    # weights and momenta, no third copy
+    (saved,) = tmp_path.glob("state-*-000000012.safetensors")
+    size = sum(v.nbytes for v in load_file(saved).values())
+    assert size < 2.2 * sum(v.nbytes for v in leaves(found))
+    # once it has ended the time of the training is what it took; nothing is written
+    stamps = [log.stat().st_mtime_ns for log in tmp_path.iterdir()]
     third = fit_images(network(), images(), **inputs, folder=tmp_path)
+    assert [log.stat().st_mtime_ns for log in tmp_path.iterdir()] == stamps
     assert third.seconds == again.seconds
 
 
@@ -182,6 +203,8 @@ def test_sweep_and_manifestation(fitted):
     assert sweep.accuracy[0, 1] == other
     with pytest.raises(ConfigError, match="3 steps of rk4 were not tried"):
         sweep.lost("rk4", 3)
+    with pytest.raises(ConfigError, match="manifestation: count is 0"):
+        manifestation(fitted.net, data, scaling, **inputs, count=0)
     found = manifestation(fitted.net, data, scaling, **inputs, repeats=3, count=7)
     assert (found.scheme, found.n_steps, found.count) == ("euler", 2, 7)
     assert len(found.seconds) == 3

@@ -19,7 +19,7 @@ from pendula.depth import (
     recalibrate,
     step_errors,
 )
-from pendula.depth._state import carried
+from pendula.depth._state import carried, unseen
 from pendula.train import load_tree, save_tree
 
 
@@ -90,6 +90,8 @@ def test_changes_reach_every_block(key):
     assert_allclose(other, plain, rtol=0.5)
     with pytest.raises(ConfigError, match="noise needs a key"):
         net.refine(noise=0.1)
+    with pytest.raises(ConfigError, match="refine: noise is nan"):
+        net.refine(noise=np.nan, key=key)
     with pytest.raises(ConfigError, match="residual"):
         small(key, kind="residual").refine()
 
@@ -121,7 +123,9 @@ def test_a_batch_norm_wants_a_state_and_a_batch(key):
         net(x, net.initial_state())
 
 
-def test_a_grid_finer_than_the_last_image_is_refused(key):
+def test_images_that_do_not_fit_are_refused(key):
+    with pytest.raises(ShapeError, match=r"\(8, 8, 3\).*\(height, width, 1\)"):
+        small(key)(jnp.ones((8, 8, 3)))
     with pytest.raises(ShapeError, match=r"2 x 2 at the end.*Take a smaller pool"):
         small(key)(jnp.ones((4, 4, 1)))
 
@@ -227,6 +231,19 @@ def test_a_node_without_a_stage_keeps_its_statistics(key):
         _, state = apply_batch(block, xs, block.initial_state())
     assert_array_equal(state[0].mean[1], [0.0, 0.0])
     assert jnp.abs(state[0].mean[0]).max() > 0.0
+
+
+def test_what_is_next_to_unseen_does_not_follow_noise(key):
+    """Euler's stages come no nearer to the last of eight hats than an eighth of it: a
+    plain fit makes its node far larger than all that they differ by."""
+    block = block_of(key, "projected", "linear", 8)
+    found = block.visits(block.places())
+    assert unseen(found) == 1
+    assert np.abs(found.fit).sum(1).max() < 10
+    found = block.visits(block.manifest("midpoint").places())
+    assert unseen(found) == 0
+    flat = found.rows.reshape(-1, 8)
+    assert_allclose(found.fit @ flat, np.eye(8), atol=1e-12)
 
 
 def test_variances_stay_positive_on_hat_functions(key):

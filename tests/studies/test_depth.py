@@ -2,13 +2,19 @@
 
 import io
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 
-from pendula.studies import _depth_exact as exact, _depth_nets as nets
+from pendula.studies import (
+    _depth_cifar as cifar,
+    _depth_exact as exact,
+    _depth_nets as nets,
+)
 from pendula.studies._reproduce import select
 from pendula.studies._study import NotHere
+from pendula.train import Checkpoint, TrainState
 
 
 def test_sets_of_folders_and_records_are_read_where_they_lie(tmp_path, monkeypatch):
@@ -50,3 +56,23 @@ def test_rows_say_what_is_smaller_and_each_network_is_solved_in_all_schemes():
     lost = ["mnist.euler_as_rk4_in_4", "mnist.midpoint_as_euler_in_1"]
     lost += ["cifar_2.refined_stages_lost", "cifar_8.refined_stages_lost"]
     assert all(f"depth.{key}" in rows for key in lost)
+    # the reason of a row that is measured and missed: it was run by then
+    tried = [row.tried for row in rows.values() if row.target is not None]
+    assert all(tried)
+    assert not any("Never run" in one for one in tried)
+
+
+def test_a_training_of_a_gpu_is_there_when_it_has_ended(tmp_path):
+    """Not before its last epoch, nor without its last weights; a line that a kill left
+    half written is none."""
+    log = tmp_path / "metrics.jsonl"
+    with pytest.raises(NotHere):
+        cifar._wait_for(tmp_path, 2)
+    state = TrainState.start({}, None, jax.random.key(0))  # of step 0
+    for epoch in (1, 2):
+        text = f'{{"phase": "stage-000", "step": 0, "epoch": {epoch}}}\n{{"phase'
+        log.write_text(text)
+        with pytest.raises(NotHere):
+            cifar._wait_for(tmp_path, 2)
+    Checkpoint(tmp_path, 0).write(state)
+    cifar._wait_for(tmp_path, 2)

@@ -12,7 +12,7 @@ import numpy as np
 
 from .._errors import DataError
 from ._bytes import read_bytes
-from ._images import Images, numbered
+from ._images import Images, numbered, read_from
 
 
 _GZIP = b"\x1f\x8b"
@@ -95,7 +95,8 @@ def read_idx(
     if classes is None:
         classes = numbered(marks, labels)
     origin = {"files": [str(images), str(labels)]}
-    return Images(pixels[..., None], marks, classes, name, None, origin)
+    with read_from(labels):
+        return Images(pixels[..., None], marks, classes, name, None, origin)
 
 
 def read_mnist(folder: str | Path, part: str = "train") -> Images:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from .._checks import at_least, choice, fields_whole, whole
-from .._errors import ConfigError
+from .._errors import ConfigError, ShapeError
 from ._images import Images
 from ._shuffled import epoch_order
 
@@ -31,17 +31,20 @@ class ImageBatch(NamedTuple):
 class Scaling:
     """How pixels become numbers: (pixel / 255 - `mean`) / `std`, a channel each.
 
-    **Raises:** `ConfigError` for a spread that is not positive.
+    **Raises:** `ConfigError` for a spread that is not positive, or numbers that are not
+    finite.
     """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        if len(self.mean) != len(self.std) or not all(s > 0 for s in self.std):
+        finite = np.isfinite([*self.mean, *self.std]).all()
+        fits = len(self.mean) == len(self.std) and all(s > 0 for s in self.std)
+        if not (finite and fits):
             raise ConfigError(
                 f"mean {self.mean} and std {self.std}: each channel needs one of "
-                "both, and std must be positive. Give a constant channel std 1."
+                "both, finite, and std must be positive. Give a constant channel std 1."
             )
 
     @classmethod
@@ -80,7 +83,7 @@ def crop_and_flip(
 
     **Shapes:** `pixels` `"image height width channel"`, and so is the result. The
     frame is `padding` pixels wide; the cut has the image's size.
-    **Raises:** `ConfigError` for a negative padding.
+    **Raises:** `ConfigError` for a negative padding; `ShapeError` for one image alone.
     **Source:** He, Zhang, Ren, Sun, Deep residual learning, 2016, section 4.2.
 
     ```python
@@ -95,6 +98,10 @@ def crop_and_flip(
     ```
     """
     at_least(0, padding=padding)
+    if pixels.ndim != 4:
+        raise ShapeError(
+            f"pixels {pixels.shape}; expected (image, height, width, channel)."
+        )
     count, height, width, _ = pixels.shape
     down, right = rng.integers(0, 2 * padding + 1, size=(2, count))
     mirrored = rng.random(count) < (0.5 if flip else 0.0)

@@ -26,8 +26,9 @@ def read_image_folder(folder: str | Path, part: str = "train") -> Images:
 
     **Arguments:** `part`: `"train"` or `"validation"` (the test part of
     Tiny-ImageNet has no labels).
-    **Raises:** `DataError` for a part, class or picture that is not there, cannot be
-    decoded, or has another size than the first.
+    **Raises:** `DataError` for a part, class or picture that is not there, a class that
+    is listed twice, and a picture that cannot be decoded or has another size than the
+    first.
     **Source:** Le, Yang, Tiny ImageNet Visual Recognition Challenge, 2015.
     """
     folder = Path(folder)
@@ -68,7 +69,14 @@ def read_image_folder(folder: str | Path, part: str = "train") -> Images:
 def _classes(folder: Path) -> list[str]:
     listed = folder / "wnids.txt"
     if listed.is_file():
-        return read_text(listed).split()
+        classes = read_text(listed).split()
+        twice = [name for name in set(classes) if classes.count(name) > 1]
+        if twice:
+            raise DataError(
+                f"{listed}: the class {min(twice)} stands twice, so that its number is "
+                "not known. Copy the file again."
+            )
+        return classes
     train = folder / "train"
     if not train.is_dir():
         raise DataError(

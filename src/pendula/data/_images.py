@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -87,9 +89,14 @@ class Images:
     def select(self, which: ArrayLike) -> Images:
         """The images of these indices, in their order.
 
-        **Raises:** `DataError` for an index that no image has.
+        **Raises:** `DataError` for an index that no image has, and for none at all.
         """
         index = np.asarray(which)
+        if index.ndim != 1 or not index.size or index.dtype.kind not in "iu":
+            raise DataError(
+                f"indices {index.shape} of {index.dtype}; expected whole numbers, one "
+                "an image that is asked for. Of a mask give numpy.flatnonzero."
+            )
         bad = index[(index < 0) | (index >= len(self))]
         if bad.size:
             raise DataError(
@@ -122,6 +129,15 @@ class Images:
         mean = share @ levels
         spread = np.sqrt((share * (levels - mean[:, None]) ** 2).sum(axis=1))
         return mean, spread
+
+
+@contextlib.contextmanager
+def read_from(where: str | Path) -> Iterator[None]:
+    """What does not fit in images of a file is told with its name."""
+    try:
+        yield
+    except (DataError, ShapeError) as error:
+        raise type(error)(f"{where}: {error}") from None
 
 
 _MOST = 100_000  # far more classes than any set has

@@ -14,7 +14,7 @@ from ._bytes import digest
 from ._cache import cache_folder
 from ._decode import decode_pictures
 from ._image_sets import IMAGE_SETS, ImageSet
-from ._images import Images, numbered
+from ._images import Images, numbered, read_from
 from ._named import find_set, not_here
 from ._npz import open_npz
 
@@ -61,7 +61,8 @@ def load_images(name: str, part: str = "train") -> Images:
     }
     read = _pixels if entry.arrays == "pixels" else _jpeg
     pixels, labels, classes = read(path, part, entry)
-    return Images(pixels, labels, classes, entry.title, licence, origin)
+    with read_from(path):
+        return Images(pixels, labels, classes, entry.title, licence, origin)
 
 
 def _unknown(name: str) -> DataError:

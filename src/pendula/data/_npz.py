@@ -21,6 +21,14 @@ from ._stored import Stored, here
 from ._trajectories import Trajectories
 
 
+# what a damaged archive or header makes NumPy and zipfile raise, ValueError aside: the
+# last three come of a wrong method or flag, and of a size that no array can have
+_DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, EOFError, OSError, KeyError),
+    *(RuntimeError, OverflowError, MemoryError),
+)
+
+
 def read_npz(path: str | Path, **options: Any) -> Trajectories:
     """Read an NPZ file.
 
@@ -65,7 +73,7 @@ def open_npz(path: Path) -> Iterator[Mapping[str, Stored]]:
     try:
         with np.load(io.BytesIO(raw), allow_pickle=False) as file:
             arrays = {name: here(file[name]) for name in file.files}
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, KeyError):
+    except _DAMAGED:
         raise broken from None
     except ValueError as error:
         if "allow_pickle" in str(error):

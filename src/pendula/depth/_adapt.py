@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from .._checks import positive
-from .._errors import ConfigError
+from .._checks import positive, whole
+from .._errors import ConfigError, DataError
 from ._places import Place, halved, knots, locate, merged
 from ._state import read_node, read_row
 from ._step import explicit_step, tableau
@@ -140,8 +140,9 @@ def adapt(
     **Arguments:** `xs`: a batch of inputs; `state`: see `step_errors`; `cells`: cut
     the basis' cell under a step together with it (the function of depth stays), for a
     block that is trained on.
-    **Raises:** `ConfigError` for a tolerance that is not positive, or cells that the
-    basis does not have.
+    **Raises:** `ConfigError` for a tolerance that is not positive, for no rounds, or
+    cells that the basis does not have; `DataError` for no inputs, or some that are not
+    finite.
 
     ```python
     >>> import jax, jax.numpy as jnp
@@ -155,6 +156,12 @@ def adapt(
     ```
     """
     positive("adapt", tol=tol)
+    whole(1, "adapt", rounds=rounds)
+    if not (xs.size and bool(jnp.isfinite(xs).all())):
+        raise DataError(
+            f"adapt: the inputs {xs.shape} are none, or not all finite, and no step "
+            "would be short enough. Give a batch of what enters the block."
+        )
     if cells:
         block.cut(())  # raises where there are none
     history: list[tuple[int, str, float]] = []

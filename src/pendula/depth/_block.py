@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
-from .._checks import choice, positive
+from .._checks import choice, not_negative, positive
 from .._errors import ConfigError, DataError, FitWarning, ShapeError
 from .._registry import register
 from .._source import Source
@@ -219,8 +219,8 @@ class OdeBlock(eqx.Module):
                 warnings.warn(
                     f"{left} of {self.basis.n_basis} coefficients of the running "
                     f"statistics are seen by no stage of {self.n_steps} steps of "
-                    f"{self.scheme}: they stay as they were. Take more steps, or fewer "
-                    "coefficients.",
+                    f"{self.scheme}, or next to none: they stay as they were. Take "
+                    "more steps, or fewer coefficients.",
                     FitWarning,
                     stacklevel=2,
                 )
@@ -300,7 +300,9 @@ class OdeBlock(eqx.Module):
 
         **Arguments:** `steps`: cut each step in two as well; `noise`: standard
         deviation of a factor 1 + noise z on each new coefficient, with `key`.
+        **Raises:** `ConfigError` for a noise that cannot be, or has no key.
         """
+        not_negative("refine", noise=noise)
         arrays, rest = eqx.partition(self.unit, eqx.is_inexact_array)
         basis, arrays = self.basis.refine(arrays)
         if noise:

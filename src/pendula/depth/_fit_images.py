@@ -17,7 +17,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._errors import ConfigError, DataError
+from .._errors import CheckpointError, ConfigError, DataError
 from .._files import replacing
 from .._precision import to_device
 from .._tree import split_trainable
@@ -129,6 +129,12 @@ class FittedImages:
     def load(cls, path: str | Path) -> FittedImages:
         """The inverse of `save`. **Raises:** `CheckpointError`."""
         tree, about = load_tree(Path(path))
+        net = tree.get("net") if isinstance(tree, dict) else None
+        if not isinstance(net, ImageNet):
+            raise CheckpointError(
+                f"{path} holds no network fitted to images. Give a file that "
+                "FittedImages.save wrote."
+            )
         tree = to_device(tree)
         tuples: Callable[[Info], Info] = lambda d: {
             k: tuple(v) if isinstance(v, list) else v for k, v in d.items()
@@ -264,8 +270,6 @@ class _Fit:
         kept = None if self.folder is None else latest(self.folder)
         stage, opt, step = 0, None, 0
         if kept is not None:
-            assert self.folder is not None
-            self.history, self.before = logged(self.folder)
             for stage in range(kept[0]):  # the shapes that its stage had
                 parts, rest, _ = self._refined(parts, rest, None, stage)
             stage = kept[0]
@@ -275,11 +279,18 @@ class _Fit:
             opt = optax.tree_utils.tree_set(opt, count=jnp.asarray(step, jnp.int32))
             state = TrainState.start(parts, opt, jax.random.key(config.seed))
             count = jnp.asarray(step, jnp.int32)
-            state = eqx.tree_at(lambda s: s.step, state, count)
+            # nothing is scored: the first weights need not be saved as the best ones
+            state = eqx.tree_at(lambda s: (s.step, s.best), state, (count, None))
             ended = None
             if kept is not None and self.folder is not None:
                 found = resume(self.folder, stage, state)
                 state, ended = (state, None) if found is None else found
+                self.history, self.before = logged(self.folder)
+                step = int(state.step)
+                if self.history and self.history[-1]["step"] > step:
+                    # what is behind it is made again, and counts once
+                    self._log(self.folder, stage + (ended is not None), step)
+                    self.history, self.before = logged(self.folder)
                 kept = None
             if ended is None:
                 end = self._end(int(state.step), eqx.combine(state.params[0], rest))
@@ -302,6 +313,10 @@ class _Fit:
         later = [m for m in marks if m > step or (due and m == step)]
         return min([*later, self.config.epochs * per])
 
+    def _log(self, folder: Path, stage: int, step: int) -> MetricsLog:
+        """The log of a stage, what is behind this step in it dropped."""
+        return MetricsLog(folder, f"stage-{stage:03d}", step)
+
     def _goes_on(self, reason: str) -> bool:
         return reason == "done" or reason.startswith(_PLATEAU)
 
@@ -320,8 +335,7 @@ class _Fit:
 
         callbacks: list[AbstractCallback] = [_Epoch(self, rest, per)]
         if self.folder is not None:
-            name = f"stage-{stage:03d}"
-            callbacks.append(MetricsLog(self.folder, name, int(state.step)))
+            callbacks.append(self._log(self.folder, stage, int(state.step)))
         if stage < self.config.refinements and self.config.refine_on_plateau:
             last = self.config.epochs * per
             callbacks.append(_Plateau(self, last))  # once the record is in the log

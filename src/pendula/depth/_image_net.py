@@ -196,6 +196,12 @@ class ImageNet(eqx.Module):
         self, x: Float[Array, "height width chan"], state: Any = None
     ) -> tuple[Float[Array, " classes"], Any]:
         """Logits of one image, and the next state."""
+        channels = self.stem.weight.shape[-2]
+        if x.ndim != 3 or x.shape[-1] != channels:
+            raise ShapeError(
+                f"an image of shape {x.shape}; the network takes (height, width, "
+                f"{channels}), one a call. Take apply_batch for a batch."
+            )
         old = _Part(state)
         x, stem = self.stem_norm(self.stem(x), old("stem"))
         x = jax.nn.relu(x)

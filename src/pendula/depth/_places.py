@@ -10,6 +10,7 @@ from fractions import Fraction
 from itertools import accumulate
 from typing import Any, SupportsIndex
 
+import jax.numpy as jnp
 import numpy as np
 
 from .._checks import whole
@@ -18,7 +19,7 @@ from .._errors import ConfigError
 
 DENOMINATOR = 10**6
 """A length given as a float that is a fraction with at most this, but for its rounding,
-is taken for it."""
+is taken for it; of one in float32 with the thousandth: it has fewer digits."""
 SAME = Fraction(1, 10**9)
 """Depths that are no further apart are the same: knots that were summed in floats."""
 
@@ -69,8 +70,12 @@ def lengths(given: Any, what: str) -> tuple[int, ...]:
 
 def _fraction(length: Any) -> Fraction:
     exact = length if isinstance(length, Fraction) else Fraction(float(length))
-    simple = exact.limit_denominator(DENOMINATOR)
-    return simple if abs(simple - exact) <= Fraction(1, 2**52) * abs(exact) else exact
+    kind = getattr(length, "dtype", float)
+    rounding = jnp.finfo(kind).eps if jnp.issubdtype(kind, jnp.inexact) else 0.0
+    short = rounding > np.finfo(np.float64).eps
+    simple = exact.limit_denominator(DENOMINATOR // 1000 if short else DENOMINATOR)
+    near = abs(simple - exact) <= Fraction(float(rounding)) * abs(exact)
+    return simple if near else exact
 
 
 def reduced(whole: Sequence[int]) -> tuple[int, ...]:

@@ -32,6 +32,11 @@ class Visits(NamedTuple):
 
 Places = Sequence[Sequence[Place]]
 
+# A combination of coefficients is seen where it makes at least this share of the
+# largest difference to what the stages read: one of less would follow their noise,
+# larger by its inverse (the last hat function of Euler's steps is such a one).
+_SEEN = 0.1
+
 
 def visits(basis: AbstractBasis, mode: str, places: Places, kept: Places) -> Visits:
     """What the stages of one pass read and write; `kept`: the stages that have an entry
@@ -39,7 +44,7 @@ def visits(basis: AbstractBasis, mode: str, places: Places, kept: Places) -> Vis
 
     In the mode `"projected"` the statistics recorded at all stages are fitted by least
     squares, as a correction of least norm to the old coefficients: what no stage has
-    seen stays as it was.
+    seen, or next to none, stays as it was.
     """
     if mode == "stages":
         return Visits(nearest(places, kept), None, None)
@@ -54,7 +59,7 @@ def visits(basis: AbstractBasis, mode: str, places: Places, kept: Places) -> Vis
         )
     flat = basis.matrix([p for row in places for p in row])
     rows = flat.reshape(*node.shape, basis.n_basis)
-    return Visits(node, rows, np.linalg.pinv(flat))
+    return Visits(node, rows, np.linalg.pinv(flat, rtol=_SEEN))
 
 
 def nearest(places: Places, kept: Places) -> np.ndarray:
@@ -85,11 +90,11 @@ def gathered(state: Any, found: Visits) -> Any:
 
 
 def unseen(found: Visits) -> int:
-    """How many coefficients no stage of a pass sees."""
+    """How many coefficients, or combinations of them, next to no stage sees."""
     if found.rows is None:
         return 0
     flat = found.rows.reshape(-1, found.rows.shape[-1])
-    return int(flat.shape[-1] - np.linalg.matrix_rank(flat))
+    return int(flat.shape[-1] - np.linalg.matrix_rank(flat, rtol=_SEEN))
 
 
 def check_fits(state: Any, number: int) -> None:

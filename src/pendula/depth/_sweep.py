@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import at_least, whole
+from .._checks import whole
 from .._errors import ConfigError
 from ..data import Images, Scaling
 from ._fit_images import accuracy, classify
@@ -118,7 +118,7 @@ def manifestation(
     **Arguments:** `repeats`: timed runs, after one that compiles; `count`: images in
     each, one batch. What scales the pixels is not timed.
     """
-    at_least(1, repeats=repeats, count=count)
+    whole(1, "manifestation", repeats=repeats, count=count)
     part = images.first(min(count, len(images)))
     x = jnp.asarray(scaling.apply(part.pixels))
     infer = eqx.filter_jit(classify)
