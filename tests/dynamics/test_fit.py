@@ -16,7 +16,7 @@ from pendula._errors import CheckpointError, ConfigError, DataError, ShapeError
 from pendula._tree import split_trainable
 from pendula.data import Trajectories
 from pendula.diagnostics import equilibria
-from pendula.dynamics import Fitted, fit, from_dict, load
+from pendula.dynamics import Fitted, continuity, fit, from_dict, load
 from pendula.nn import MLP
 from pendula.systems import simulate
 from pendula.train import save_tree
@@ -69,6 +69,14 @@ def swing(told) -> Fitted:
 
 def constants(fitted):
     return {c["name"]: c for c in fitted.about["constants"]}
+
+
+def test_a_convergence_test_takes_the_steps_of_the_rollouts(swing):
+    """Three sampling intervals to a step: that is the step it was trained with."""
+    far = dataclasses.replace(swing.ensemble, stride=3)
+    fitted = dataclasses.replace(swing, ensemble=far)
+    found = continuity(fitted, [[1.0, 0.0]], schemes=("rk4",))
+    assert found.h_train == pytest.approx(3 * swing.about["step"])
 
 
 def test_constants_lie_in_their_own_intervals(swing):

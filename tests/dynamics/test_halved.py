@@ -3,13 +3,17 @@
 import dataclasses
 import json
 
+import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
+from pendula.data import Trajectories
 from pendula.diagnostics import StepGuard
-from pendula.dynamics import FitConfig, ModelConfig, TrainConfig, fit
+from pendula.dynamics import FitConfig, Model, ModelConfig, TrainConfig, fit
+from pendula.dynamics._halved import solver_gap
 from pendula.systems import simulate
 from pendula.train import AbstractCallback
 
@@ -90,3 +94,25 @@ def test_longer_clips_ask_for_finer_steps():
         for samples in (4, 21)
     ]
     assert found[0] < found[1]
+
+
+class Relaxing(eqx.Module):
+    """Two rates, far apart."""
+
+    rates: jax.Array
+
+    def __call__(self, t, y, u, context):
+        return -self.rates * y
+
+
+def test_the_own_motion_of_a_stiff_model_is_not_lost():
+    """Steps of 0.1 and a rate of 1000: RK4 leaves the signal, Kvaerno's does not."""
+    with jax.enable_x64(True):
+        model = Model(Relaxing(jnp.asarray([1.0, 1000.0])), (0, 1), 2, "kvaerno5")
+        params, static = eqx.partition(model, eqx.is_inexact_array)
+        members = jax.tree.map(lambda x: x[None], params)
+        ts = 0.1 * np.arange(6)
+        ys = np.exp(-ts[:, None] * np.array([1.0, 1.0]))
+        items = Trajectories.from_arrays(ts, ys).full(np.float64)
+        gap = solver_gap(members, static, jnp.ones((1, 2)), items, jnp.ones(2))
+    assert float(gap[0]) < 1e-3

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 from scipy import special
 
 from pendula._errors import ConfigError, ShapeError, Status
@@ -202,3 +203,11 @@ def test_steps_as_long_as_the_gaps_between_samples_reach_them():
     assert int(out.status) == Status.ok
     drift = out.ys[:201, 0] ** 2 + out.ys[:201, 1] ** 2 - 1.0
     assert float(jnp.abs(drift).max()) < 1e-9
+
+
+@pytest.mark.parametrize("solver", ["kvaerno5", "dopri8"])
+def test_one_interval_has_no_samples_to_stop_at(solver):
+    with jax.enable_x64(True):
+        ts = np.array([0.0, 1.0])
+        out = integrate(lambda t, y, u, c: -y, jnp.ones(1), ts, solver=solver)
+    assert_allclose(out.ys[-1], np.exp(-1.0), rtol=1e-5)

@@ -57,6 +57,9 @@ def continuity(
     else:
         kept, model = fitted.arrays or {}, fitted.model()
         dt, inputs = float(about["step"]), about["input_names"]
+    substeps = model.substeps
+    if model.stride > 1 and not inputs:  # with inputs each sampling interval is stepped
+        dt, substeps = dt * model.stride, 1
     if starts is None and STARTS in kept:
         starts = kept[STARTS]
         if "drive" not in more and KNOTS in kept:
@@ -98,7 +101,7 @@ def continuity(
         t0=t0,
         dt_train=dt,
         scheme_train=model.scheme,
-        substeps=model.substeps,
+        substeps=substeps,
         observe=lambda states: states[..., seen],
         scale=about["spread"],
         tolerance=tolerance,

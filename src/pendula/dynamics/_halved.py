@@ -13,10 +13,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._files import replacing
+from ..solve import Adaptive, ImplicitMidpoint, scheme as find_scheme
 from ._model import Model
 
 
-FINER = 8  # steps of RK4 in one training step: the model's own motion
+FINER = 8  # steps in one training step: the model's own motion
 NAME = "substeps.json"
 
 
@@ -36,8 +37,11 @@ def solver_gap(
 
     def one(params: Any) -> Array:
         model = eqx.combine(params, static)
+        # stiff: no explicit scheme of such steps may come through
+        implicit = isinstance(find_scheme(model.scheme), Adaptive | ImplicitMidpoint)
+        best = model.scheme if implicit else "rk4"
         own = dataclasses.replace(
-            model, scheme="rk4", substeps=FINER * model.substeps, stride=1
+            model, scheme=best, substeps=FINER * model.substeps, stride=1
         )
 
         def clip(y0: Array, item: Any) -> tuple[Array, Array]:

@@ -137,10 +137,11 @@ def integrate(
     # times its error at 1e-13, measured) is far below its order: all then step from
     # sample to sample.
     poor = (diffrax.AbstractImplicitSolver, diffrax.Dopri8)
-    if path is not None and jumps:
-        controller = diffrax.ClipStepSizeController(reaching, jump_ts=since[1:-1])
-    elif path is not None or isinstance(method, poor):
-        controller = diffrax.ClipStepSizeController(reaching, step_ts=since[1:-1])
+    if len(since) > 2:  # a clip of no times is none
+        if path is not None and jumps:
+            controller = diffrax.ClipStepSizeController(reaching, jump_ts=since[1:-1])
+        elif path is not None or isinstance(method, poor):
+            controller = diffrax.ClipStepSizeController(reaching, step_ts=since[1:-1])
     stop = None
     if event is not None:
         digits = 8.0 * float(jnp.finfo(y0.dtype).eps)
