@@ -14,7 +14,12 @@ from safetensors.numpy import save_file
 
 from pendula._errors import CheckpointError, ConfigError
 from pendula._registry import register
+from pendula.depth import FittedImages
+from pendula.dynamics import BarFamily, load, load_control_map, load_family, load_gauge
+from pendula.hardware import FittedLocal
+from pendula.latent import FittedDecoder, FittedLatent
 from pendula.nn import MLP
+from pendula.sequences import FittedSequences
 from pendula.train import load_tree, save_tree
 
 
@@ -266,3 +271,17 @@ def test_a_description_that_is_no_json_or_too_deep(scratch):
         write(scratch, text, {"x": np.ones(1)})
         with pytest.raises(CheckpointError, match="description is damaged"):
             load_tree(scratch)
+
+
+FITTED = (BarFamily, FittedDecoder, FittedImages, FittedLatent, FittedLocal)
+LOADERS = (load, load_control_map, load_family, load_gauge)
+
+
+@pytest.mark.parametrize(
+    "read", [*LOADERS, *(one.load for one in (*FITTED, FittedSequences))]
+)
+def test_what_another_part_saved_is_told(read, tmp_path):
+    path = tmp_path / "other.safetensors"
+    save_tree(path, Grown(jnp.zeros(2)), {})
+    with pytest.raises(CheckpointError, match=r"other\.safetensors (holds|does not)"):
+        read(path)

@@ -17,6 +17,7 @@ import optax
 from jaxtyping import Array, PRNGKeyArray
 
 from .._checks import choice, fields_whole, not_negative, positive, whole
+from .._errors import CheckpointError
 from .._precision import to_device
 from .._tree import digest, split_trainable
 from ..data import ShuffledBatches
@@ -148,6 +149,8 @@ class FittedLocal:
     def load(cls, path: str | Path) -> FittedLocal:
         """The inverse of `save`. **Raises:** `CheckpointError`."""
         net, about = load_tree(Path(path))
+        if not isinstance(net, LocalNet):
+            raise CheckpointError(f"{path} does not hold a network trained locally.")
         return cls(
             to_device(net),
             ForwardForwardConfig(**about["config"]),
