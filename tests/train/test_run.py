@@ -227,3 +227,14 @@ def test_what_is_logged_counts_the_seconds_of_all_processes(tmp_path):
     (tmp_path / "timing.jsonl").write_text("\n".join([*lines, '{"pha']))
     (tmp_path / "metrics.jsonl").write_text('{"phase": "a", "step": 1, "loss": 2.0}\n')
     assert logged(tmp_path) == ([{"step": 1, "loss": 2.0}], 10.0)
+
+
+def test_a_process_counts_on_from_what_its_phase_took(tmp_path):
+    seen = [("a", 1, 1.0), ("b", 1, 2.0), ("b", 2, 9.0)]
+    rows = [json.dumps({"phase": p, "step": k, "seconds": s}) for p, k, s in seen]
+    (tmp_path / "timing.jsonl").write_text("".join(f"{row}\n" for row in rows))
+    log = MetricsLog(tmp_path, "b", 1)
+    log(begin(), {"step": 2, "loss": 1.0})
+    last = lines(tmp_path, "timing.jsonl")[-1]["seconds"]
+    assert 2.0 <= last < 9.0
+    assert logged(tmp_path)[1] == pytest.approx(1.0 + last)

@@ -62,7 +62,8 @@ class MetricsLog(AbstractCallback):
     `timing.jsonl`, so that the first file is the same for the same seed. A value
     that is not finite is written as null.
 
-    A resumed run drops the lines behind the step it resumes from.
+    A resumed run drops the lines behind the step it resumes from, and counts its
+    seconds on from the last line that is left of its phase.
     """
 
     def __init__(self, folder: Path, phase: str, from_step: int = 0) -> None:
@@ -70,7 +71,9 @@ class MetricsLog(AbstractCallback):
         folder.mkdir(parents=True, exist_ok=True)
         for name in ("metrics.jsonl", "timing.jsonl"):
             _drop_behind(folder / name, phase, from_step)
-        self.began = time.perf_counter()
+        before = [r for r in _lines(folder / "timing.jsonl") if r["phase"] == phase]
+        spent = float(before[-1]["seconds"]) if before else 0.0
+        self.began = time.perf_counter() - spent
 
     def __call__(self, state: TrainState, row: Info) -> TrainState:
         plain = {k: _json(_plain(v)) for k, v in row.items()}
@@ -113,7 +116,7 @@ def logged(folder: Path) -> tuple[list[Info], float]:
     ]
     total = last = 0.0
     for before, row in itertools.pairwise([{}, *_lines(folder / "timing.jsonl")]):
-        # each phase, and each process that went on with one, counts from 0
+        # each phase counts from 0, and so did processes that went on with one
         if row["phase"] != before.get("phase") or row["seconds"] < last:
             total += last
         last = float(row["seconds"])
