@@ -16,13 +16,14 @@ import numpy as np
 import optimistix as optx
 from jaxtyping import Array, Float
 
-from .._errors import ConfigError, ShapeError
+from .._errors import ConfigError, DataError, ShapeError
 from ._blocks import Block, equation, soft_blocks, with_times
 from ._conditions import Integral, evaluate
 from ._derivatives import Orders, derivatives
 from ._domain import Box, Interval, product
 from ._form import HardForm, hard_form
 from ._problem import Problem
+from ._reach import rounding
 
 
 class Constrained(eqx.Module):
@@ -31,7 +32,8 @@ class Constrained(eqx.Module):
     $$ u = g(x, t) + s^q D(x) \sum_j w_j B_j(x, s) $$
 
     `weights` `"cell field basis"`; `residual` `"cell"`: RMS of the rows; `steps`
-    `"cell"`: of Levenberg and Marquardt.
+    `"cell"`: of Levenberg and Marquardt. Points have to lie inside: `DataError` where
+    they do not, but for points that are being traced.
     """
 
     basis: Any
@@ -47,6 +49,7 @@ class Constrained(eqx.Module):
         self, points: Float[Array, "point coord"]
     ) -> Float[Array, "point field"]:
         """Values at points `"point coord"`, the time as it is, last."""
+        self._check(points)
         return _evaluate(self, points)
 
     def _at(self, points: Array) -> Array:
@@ -63,7 +66,34 @@ class Constrained(eqx.Module):
         self, points: Float[Array, "point coord"], wanted: Sequence[Orders]
     ) -> dict[Orders, Float[Array, "point field"]]:
         """Derivatives at points: orders -> `"point field"`."""
+        self._check(points)
         return _derivatives(self, points, tuple(wanted))
+
+    def _check(self, points: Array) -> None:
+        """Refuse points outside; within a transformation nobody knows them."""
+        domain, num = self.form.domain, len(self.edges)
+        try:
+            at = np.asarray(points)
+            ends = [] if domain is None else list(domain.bounds)
+            if self.form.has_time:
+                ends.append(np.asarray([float(self.form.t0), self.end]))
+            slack = rounding(ends, [at])
+            known = np.ones(len(at), bool)
+            if domain is not None:
+                known &= domain.contains(at[:, : domain.dim], slack)
+        except (
+            jax.errors.TracerArrayConversionError,
+            jax.errors.ConcretizationTypeError,
+        ):
+            return
+        if self.form.has_time:
+            known &= Interval(*ends[-1]).contains(at[:, num - 1 :], slack)
+        if not known.all():
+            k = int(np.argmin(known))
+            raise DataError(
+                f"constrain: point {k}, {at[k].tolist()}, lies outside domain or time, "
+                "where u is not known. Leave it out."
+            )
 
 
 @eqx.filter_jit

@@ -425,12 +425,17 @@ class Training:
         part = goal.part(theta)
         with precision(np.float64):
             part = to_device(cast(part, np.float64))
+            # in float32 a window would end beside the time that it ends at
+            times = (jnp.asarray(float(stage.t0)), jnp.asarray(float(stage.length)))
+            part = eqx.tree_at(lambda p: (p.t0, p.length), part, times)
         if stage.is_new:
             self._before = (self.train, self.check)
         self.train, self.check = map(dict, self._before)
         self._measure(stage, goal, theta)
         self.trainings += 1
         self.windows.parts.append(part)
+        whole, seen = self.problem.span()[1], stage.t0 + stage.share * stage.length
+        self.windows.end = whole if stage.share == 1.0 else seen
         if stage.is_new:
             self.weights += sum(np.size(x) for x in jax.tree.leaves(theta.net))
         self.goal, self.theta = goal, theta
