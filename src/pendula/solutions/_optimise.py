@@ -74,6 +74,12 @@ class AbstractOptimiser(abc.ABC):
     follow one another with nothing but arrays changing.
     """
 
+    @property
+    def second_order(self) -> bool:
+        """Whether it minds terms of very different size so little that measurements
+        can be weighed by their uncertainty against the equation."""
+        return False
+
     @abc.abstractmethod
     def minimise(
         self,
@@ -123,6 +129,10 @@ class InTurn(AbstractOptimiser):
     def __post_init__(self) -> None:
         if not self.optimisers:
             raise ConfigError("InTurn: optimisers are empty. Give at least one.")
+
+    @property
+    def second_order(self) -> bool:
+        return self.optimisers[-1].second_order
 
     def minimise(
         self,

@@ -14,16 +14,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import fields_whole, not_negative
+from .._checks import fields_positive, fields_whole, not_negative
 from .._errors import ConfigError, PendulaWarning, nearest
 from .._precision import cast, exact_products, precision, to_device
 from ._blocks import Block, equation, periodic_block, soft_blocks, with_times
-from ._conditions import Periodic
+from ._conditions import Observation, Periodic
 from ._embedding import Axis
 from ._faults import APART
 from ._form import FieldForm, HardForm, hard_form
 from ._gauss_newton import GaussNewton
-from ._laplace import exact
+from ._jacobian import jacobian
+from ._laplace import Estimated, exact, of_rows
 from ._networks import build
 from ._objective import Objective, Trained, objective
 from ._optimise import AbstractOptimiser, OptimiserTrace, joined
@@ -74,6 +75,10 @@ class NetworkConfig:
     redraws: int = 0
     """How often collocation points are drawn anew where the residual is large; each
     time the optimiser goes on, for as many steps as it has."""
+    sigma_r: float = 1e-3
+    """What the equation's rows may be off by, in units of the solution, where a method
+    of second order (`GaussNewton`, `QuasiNewton`) fits unknown parameters to
+    measurements: both then have their standard deviations."""
     sharpness: float = 1.0
     """k of those draws, p ~ |r|^k / mean |r|^k + 1: 0 for even ones."""
     dtype: str = "float64"
@@ -89,6 +94,7 @@ class NetworkConfig:
         fields_whole(self, points=1, initial_points=1, boundary_times=1)
         fields_whole(self, harmonics=0, redraws=0, seed=0)
         not_negative(sharpness=self.sharpness)
+        fields_positive(self, "", "sigma_r")
         for name in ("weights", "options"):
             try:
                 dict(getattr(self, name))
@@ -208,6 +214,7 @@ class Training:
             self.reasons.append(trace.reason)
         problem = self.problem
         found = zip(problem.unknowns.items(), unknown, strict=True)
+        posterior = self._posterior(unknown)
         # noise of measurements is no error of the solution
         own = [v for k, v in self.check.items() if not k.startswith("observation")]
         good = self.trainings == len(stages) and max(own) <= tol
@@ -221,6 +228,8 @@ class Training:
             self.check,
             None if trace is None else trace.condition,
             {k: exact(u, float(z)) for (k, u), z in found},
+            {k: e.sd for k, e in posterior.items()},
+            {k: e.interval for k, e in posterior.items()},
             notes=tuple(_counted(self.reasons)),
             signals=functools.partial(training_signals, self.goal, self.theta, trace)
             if trace is not None
@@ -351,7 +360,7 @@ class Training:
         """The least-squares problem of a stage; `inside`: its collocation points."""
         blocks = self._blocks(stage, seed, None, inside)
         self._check_weights(blocks)
-        weights = [self._weight(block) for block in blocks]
+        weights = self._weights(blocks, stage.length)
         self.points = max(self.points, sum(block.num for block in blocks))
         return objective(
             stage.problem,
@@ -418,8 +427,36 @@ class Training:
                     f"Its terms are {', '.join(known)}."
                 )
 
-    def _weight(self, block: Block) -> float:
-        return dict(self.config.weights).get(block.name.split()[0], 1.0)
+    @property
+    def _measured(self) -> bool:
+        """Whether parameters are fitted to measurements by their uncertainty."""
+        seen = any(isinstance(c, Observation) for c in self.problem.conditions)
+        return (
+            seen and bool(self.problem.unknowns) and self.method.optimiser.second_order
+        )
+
+    def _weights(self, blocks: list[Block], length: float) -> list[float]:
+        """w_b of each block."""
+        given = dict(self.config.weights)
+        own = [given.get(block.name.split()[0], 1.0) for block in blocks]
+        if not self._measured:
+            return own
+        # misfits in sigma against residuals in sigma_r: the most probable values
+        own[0] *= length if self.problem.time is not None else 1.0
+        for k, block in enumerate(blocks):
+            if block.name.startswith("observation"):
+                share = len(block.points) / len(blocks[0].points)
+                own[k] *= self.config.sigma_r * math.sqrt(share)
+        return own
+
+    def _posterior(self, unknown: np.ndarray) -> dict[str, Estimated]:
+        """What the rows say of unknown parameters."""
+        if not self._measured or self.goal is None:
+            return {}
+        with exact_products(self.dtype):
+            slopes = np.asarray(_slopes(self.goal, self.theta), np.float64)
+        size = math.sqrt(len(self.goal.known[0].block.points)) / self.config.sigma_r
+        return of_rows(size * slopes, self.problem.unknowns, unknown)
 
     def _accept(self, stage: Stage, goal: Objective, theta: Trained) -> None:
         part = goal.part(theta)
@@ -475,6 +512,11 @@ class Training:
 @eqx.filter_jit
 def _rows(goal: Objective, theta: Trained) -> Any:
     return goal.residuals(theta)
+
+
+@eqx.filter_jit
+def _slopes(goal: Objective, theta: Trained) -> Any:
+    return jacobian(goal, theta)
 
 
 @eqx.filter_jit
