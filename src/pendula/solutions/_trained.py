@@ -206,8 +206,7 @@ class Training:
                     self._tried(stage, begin, unknown, deadline, own, first=not count)
                     for begin in self._beginnings(stage, last, own)
                 ]
-                losses = [np.nan_to_num(one[2].loss, nan=np.inf) for one in tries]
-                goal, theta, trace = tries[int(np.argmin(losses))]
+                goal, theta, trace = min(tries, key=lambda one: self._rank(stage, *one))
                 unknown = np.asarray(theta.unknown, np.float64)
             self._accept(stage, goal, theta)
             self.iterations += sum(one[2].iterations for one in tries)
@@ -271,6 +270,18 @@ class Training:
             goal, start, deadline=deadline, key=key
         )
         return self._redrawn(stage, goal, theta, trace, deadline, key)
+
+    def _rank(
+        self, stage: Stage, goal: Objective, theta: Trained, trace: OptimiserTrace
+    ) -> float:
+        """Its loss, at the even points where each try has drawn points of its own."""
+        loss = trace.loss
+        if self.config.redraws:
+            net = eqx.combine(theta.net, goal.rest)
+            even, start = self._objective(stage, net, self.config.seed)
+            at = Trained(start.net, theta.unknown)
+            loss = float(even.weights**2 @ _terms(even, at))
+        return float(np.nan_to_num(loss, nan=np.inf))
 
     def _fresh(self, key: Any) -> Any:
         """A new network of (space, s)."""
