@@ -141,6 +141,21 @@ DECAY = {
 LINE = NetworkConfig(width=4, depth=1, points=20)
 
 
+def test_a_period_in_time_is_trained():
+    problem = Problem(
+        lambda u, t, p: u.tt + 16.0 * u(),
+        time=(0.0, 1.0),
+        conditions=[Initial(0.0), Initial(4.0, order=1)],
+    )
+    config = NetworkConfig(width=6, depth=1, points=40, time_waves=2)
+    method = Network(config, GaussNewton(steps=100, patience=20))
+    found = solve(problem, method=method, tol=1e-3, check=False)
+    t = np.linspace(0.0, 1.0, 21)
+    np.testing.assert_allclose(found(t), np.sin(4.0 * t), atol=1e-3)
+    log_period = found.windows.parts[0].trial.embedding.log_period
+    assert abs(float(log_period[0]) - np.log(2.0)) > 1e-3  # twice the window at first
+
+
 def test_soft_starts_hand_on_whenever_they_begin():
     problem = Problem(conditions=[Initial(1.0, hard=False)], **DECAY)
     found = solve(problem, windows=2, check=False)

@@ -56,6 +56,9 @@ class NetworkConfig:
     harmonics: int = 1
     """Multiples of a periodic coordinate; 0: the plain coordinate, and ends that agree
     as a term of the loss."""
+    time_waves: int = 0
+    """Waves of time that a network sees, their period trained with its weights: for
+    solutions that travel. 0: the time itself."""
     raw: bool = False
     """Whether coordinates go in as they are, not mapped to [-1, 1]."""
     points: int = 400
@@ -92,7 +95,7 @@ class NetworkConfig:
         if self.dtype not in ("float32", "float64"):
             raise ConfigError(f"dtype is {self.dtype}; it is float32 or float64.")
         fields_whole(self, points=1, initial_points=1, boundary_times=1)
-        fields_whole(self, harmonics=0, redraws=0, seed=0)
+        fields_whole(self, harmonics=0, time_waves=0, redraws=0, seed=0)
         not_negative(sharpness=self.sharpness)
         fields_positive(self, "", "sigma_r")
         for name in ("weights", "options"):
@@ -301,7 +304,10 @@ class Training:
                     Axis(-1.0, 1.0) if config.raw else Axis(float(lo), float(hi))
                 )
         if self.problem.time is not None:
-            axes.append(Axis(-1.0, 1.0) if config.raw else Axis(0.0, 1.0))
+            waves: dict[str, Any] = {}
+            if config.time_waves:
+                waves = {"trainable_period": True, "harmonics": config.time_waves}
+            axes.append(Axis(-1.0 if config.raw else 0.0, 1.0, **waves))
         return build(
             config.kind,
             tuple(axes),
