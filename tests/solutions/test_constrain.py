@@ -171,6 +171,10 @@ def test_bad_input():
         constrain(powers, heat(), cells=[2])
     with pytest.raises(ConfigError, match="joins all cells"):
         constrain(powers, heat([Integral(1.0)]), cells=[2, 1])
+    with pytest.raises(ConfigError, match="nodes is 0"):
+        constrain(powers, heat(), nodes=0)
+    with pytest.raises(ConfigError, match='Did you mean "nu"'):
+        constrain(powers, heat(), params={"mu": 0.1})
     with pytest.raises(ShapeError, match="the basis gave"):
         constrain(lambda p: p[:, 0], heat())
     unknown = heat().replace(params={"nu": Unknown("nu", 0.3)})

@@ -226,6 +226,7 @@ def test_methods_by_name(name):
         (lambda p: solve(p, tol=0.0), "tol is 0.0"),
         (lambda p: solve(p, tol=float("nan")), "tol is nan"),
         (lambda p: solve(p, method="frosen"), 'Did you mean "frozen"'),
+        (lambda p: solve(p, method=Network), "give a name of METHODS, or the settings"),
         (lambda p: solve(p, feature=3), 'Did you mean "features"'),
         (lambda p: solve(p, features=0), "features is 0; .* at least 1"),
         (lambda p: solve(p, slopes=()), "slopes are .*at least one"),

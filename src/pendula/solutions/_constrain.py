@@ -16,7 +16,8 @@ import numpy as np
 import optimistix as optx
 from jaxtyping import Array, Float
 
-from .._errors import ConfigError, DataError, ShapeError
+from .._checks import positive, whole
+from .._errors import ConfigError, DataError, ShapeError, nearest
 from ._blocks import Block, equation, soft_blocks, with_times
 from ._conditions import Integral, evaluate
 from ._derivatives import Orders, derivatives
@@ -174,7 +175,9 @@ def constrain(
 
     ```
     """
-    _check(problem)
+    _check(problem, params or {})
+    whole(1, "constrain", nodes=nodes, times=times, max_steps=max_steps)
+    positive("constrain", tol=tol)
     shape = _cells(problem, cells)
     form = jax.tree.map(jnp.asarray, hard_form(problem, carry=False))
     end = problem.span()[1]
@@ -198,7 +201,7 @@ def constrain(
     )
 
 
-def _check(problem: Problem) -> None:
+def _check(problem: Problem, params: dict[str, Any]) -> None:
     if jnp.zeros(()).dtype != np.float64:
         raise ConfigError(
             "constrain: arrays are float32 here, in which least squares of derivatives "
@@ -209,15 +212,22 @@ def _check(problem: Problem) -> None:
             f"constrain: {next(iter(problem.unknowns))} is Unknown. Give its value in "
             "params; gradients in it come out."
         )
+    for name in params:
+        if name not in problem.params:
+            raise ConfigError(
+                f'constrain: params has "{name}", which the problem has not.'
+                f"{nearest(name, problem.params)} Parameters are "
+                f"{', '.join(problem.params) or 'none'}."
+            )
 
 
 def _cells(problem: Problem, cells: Sequence[int] | None) -> tuple[int, ...]:
     """How many along each coordinate."""
     num = len(problem.coords)
-    shape = (1,) * num if cells is None else tuple(int(c) for c in cells)
-    if len(shape) != num or min(shape) < 1:
+    shape = (1,) * num if cells is None else tuple(cells)
+    if len(shape) != num or not all(isinstance(c, int) and c >= 1 for c in shape):
         raise ConfigError(
-            f"constrain: cells are {shape}; give {num} numbers of 1 or more, for "
+            f"constrain: cells are {shape}; give {num} whole numbers of 1 or more, for "
             f"{', '.join(problem.coords)}."
         )
     if math.prod(shape) == 1:

@@ -129,6 +129,8 @@ class InTurn(AbstractOptimiser):
     def __post_init__(self) -> None:
         if not self.optimisers:
             raise ConfigError("InTurn: optimisers are empty. Give at least one.")
+        for one in self.optimisers:
+            check_optimiser(one)
 
     @property
     def second_order(self) -> bool:
@@ -155,6 +157,15 @@ class InTurn(AbstractOptimiser):
         self, trace: OptimiserTrace
     ) -> Callable[..., tuple[Trained, OptimiserTrace]]:
         return self.optimisers[-1].resumed(trace)
+
+
+def check_optimiser(given: Any) -> None:
+    """**Raises:** `ConfigError` for what is no optimiser."""
+    if not isinstance(given, AbstractOptimiser):
+        raise ConfigError(
+            f"optimiser is {given!r}; give one with its settings: GaussNewton(), "
+            "QuasiNewton(), LBFGS(), FirstOrder()."
+        )
 
 
 def joined(traces: Sequence[OptimiserTrace]) -> OptimiserTrace:

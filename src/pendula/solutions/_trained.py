@@ -27,7 +27,7 @@ from ._jacobian import jacobian
 from ._laplace import Estimated, exact, of_rows
 from ._networks import build
 from ._objective import Objective, Trained, objective
-from ._optimise import AbstractOptimiser, OptimiserTrace, joined
+from ._optimise import AbstractOptimiser, OptimiserTrace, check_optimiser, joined
 from ._outcome import Deadline, Outcome
 from ._parts import Part, Windows
 from ._problem import Problem
@@ -128,6 +128,7 @@ class Network:
     name: ClassVar[str] = "network"
 
     def __post_init__(self) -> None:
+        check_optimiser(self.optimiser)
         if not isinstance(self.strategy, Strategy):
             raise ConfigError(
                 f"strategy is {self.strategy!r}; give Whole(), InWindows(dt), "
