@@ -118,6 +118,17 @@ def test_a_budget_gives_the_best_so_far():
     assert found.report.windows[-1] < 1.0
 
 
+def test_a_budget_ends_windows_that_were_given_too():
+    decay = Problem(
+        lambda u, t, p: u.t + u(), time=(0.0, 1.0), conditions=[Initial(1.0)]
+    )
+    found = solve(decay, windows=4, budget=1e-6, check=False)
+    assert not found.report.converged
+    assert found.report.windows == [0.0, 0.25]
+    # what was solved to its end in the first window is solved
+    assert solve(decay, budget=1e-6, check=False).report.converged
+
+
 @pytest.mark.parametrize(
     ("strategy", "most"),
     [
