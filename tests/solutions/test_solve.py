@@ -152,6 +152,22 @@ DECAY = {
 LINE = NetworkConfig(width=4, depth=1, points=20)
 
 
+def test_an_equation_may_be_multiplied_by_a_number():
+    reports = []
+    for factor in (1.0, 1e-6):
+        problem = Problem(
+            lambda u, t, p, factor=factor: factor * (u.t + p.k * u()),
+            conditions=[Initial(1.0)],
+            time=DECAY["time"],
+            params=DECAY["params"],
+        )
+        method = Network(LINE, GaussNewton(steps=1))
+        found = solve(problem, method=method, tol=1e-3, budget=1e-6, check=False)
+        reports.append(found.report)
+    assert reports[1].check == pytest.approx(reports[0].check, rel=1e-9)
+    assert not reports[1].converged  # its weights are those that were drawn
+
+
 def test_a_period_in_time_is_trained():
     problem = Problem(
         lambda u, t, p: u.tt + 16.0 * u(),

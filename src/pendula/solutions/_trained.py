@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-import warnings
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -15,15 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import fields_positive, fields_whole, not_negative
-from .._errors import ConfigError, PendulaWarning, nearest
+from .._errors import ConfigError, nearest
 from .._precision import cast, exact_products, precision, to_device
 from ._blocks import Block, equation, periodic_block, soft_blocks, with_times
 from ._conditions import Observation, Periodic
 from ._embedding import Axis
-from ._faults import APART
 from ._form import FieldForm, HardForm, hard_form
 from ._gauss_newton import GaussNewton
-from ._jacobian import jacobian
 from ._laplace import Estimated, exact, of_rows
 from ._networks import build
 from ._objective import Objective, Trained, objective
@@ -31,6 +28,7 @@ from ._optimise import AbstractOptimiser, OptimiserTrace, check_optimiser, joine
 from ._outcome import Deadline, Outcome
 from ._parts import Part, Windows
 from ._problem import Problem
+from ._rows import compare, looked_at, rows_of, slopes_of, terms_of
 from ._signals import training_signals
 from ._strategy import Stage, Strategy, Whole
 
@@ -269,7 +267,7 @@ class Training:
         goal, start = self._objective(stage, net, self.config.seed)
         start = Trained(start.net, jnp.asarray(unknown, self.dtype))
         if first:
-            _compare(goal, start)
+            compare(goal, start)
         theta, trace = self.method.optimiser.minimise(
             goal, start, deadline=deadline, key=key
         )
@@ -284,7 +282,7 @@ class Training:
             net = eqx.combine(theta.net, goal.rest)
             even, start = self._objective(stage, net, self.config.seed)
             at = Trained(start.net, theta.unknown)
-            loss = float(even.weights**2 @ _terms(even, at))
+            loss = float(even.weights**2 @ terms_of(even, at))
         return float(np.nan_to_num(loss, nan=np.inf))
 
     def _fresh(self, key: Any) -> Any:
@@ -365,7 +363,7 @@ class Training:
             stage.t0,
             stage.length,
         )
-        rows = np.asarray(_rows(other, theta)[0], np.float64)
+        rows = np.asarray(rows_of(other, theta)[0], np.float64)
         size = np.linalg.norm(rows, axis=1) ** k
         share = size / max(float(size.mean()), 1e-300) + 1.0
         num = min(num, len(points))
@@ -378,17 +376,21 @@ class Training:
         """The least-squares problem of a stage; `inside`: its collocation points."""
         blocks = self._blocks(stage, seed, None, inside)
         self._check_weights(blocks)
-        weights = self._weights(blocks, stage.length)
         self.points = max(self.points, sum(block.num for block in blocks))
-        return objective(
+        goal, start = objective(
             stage.problem,
             self.windows,
             blocks,
             net,
             stage.t0,
             stage.length,
-            weights,
+            self._weights(blocks),
         )
+        if self._measured:  # the equation in units of the solution, as sigma_r is
+            scale = looked_at(goal, start, stage.problem)[1].mean()
+            weights = goal.weights.at[0].mul(scale)
+            goal = eqx.tree_at(lambda g: g.weights, goal, weights)
+        return goal, start
 
     def _blocks(
         self,
@@ -453,14 +455,13 @@ class Training:
             seen and bool(self.problem.unknowns) and self.method.optimiser.second_order
         )
 
-    def _weights(self, blocks: list[Block], length: float) -> list[float]:
+    def _weights(self, blocks: list[Block]) -> list[float]:
         """w_b of each block."""
         given = dict(self.config.weights)
         own = [given.get(block.name.split()[0], 1.0) for block in blocks]
         if not self._measured:
             return own
         # misfits in sigma against residuals in sigma_r: the most probable values
-        own[0] *= length if self.problem.time is not None else 1.0
         for k, block in enumerate(blocks):
             if block.name.startswith("observation"):
                 share = len(block.points) / len(blocks[0].points)
@@ -472,7 +473,7 @@ class Training:
         if not self._measured or self.goal is None:
             return {}
         with exact_products(self.dtype):
-            slopes = np.asarray(_slopes(self.goal, self.theta), np.float64)
+            slopes = np.asarray(slopes_of(self.goal, self.theta), np.float64)
         size = math.sqrt(len(self.goal.known[0].block.points)) / self.config.sigma_r
         return of_rows(size * slopes, self.problem.unknowns, unknown)
 
@@ -498,7 +499,6 @@ class Training:
     def _measure(self, stage: Stage, goal: Objective, theta: Trained) -> None:
         """RMS of the rows, relative to the solution, at the points and between."""
         size = self._size(stage, goal.part(theta))
-        unit = stage.length if stage.problem.time is not None else 1.0
         with exact_products(self.dtype):
             other, _ = objective(
                 stage.problem,
@@ -509,11 +509,11 @@ class Training:
                 stage.length,
             )
             for target, found in ((self.train, goal), (self.check, other)):
-                terms = np.asarray(_terms(found, theta), np.float64)
-                for known, term in zip(found.known, terms, strict=True):
+                squares, scales = looked_at(found, theta, stage.problem)
+                squares[0] = squares[0] * scales**2
+                for known, square in zip(found.known, squares, strict=True):
                     name, weight = known.block.name, float(known.block.weight)
-                    scale = unit / size if name == "equation" else 1.0 / size
-                    value = float(np.sqrt(term)) * scale / (weight or 1.0)
+                    value = float(np.sqrt(square.sum())) / size / (weight or 1.0)
                     target[name] = max(target.get(name, 0.0), value)
 
     def _size(self, stage: Stage, part: Part) -> float:
@@ -525,38 +525,6 @@ class Training:
         trial = Windows(self.windows.form, [*self.windows.parts, part], np.inf)
         values = trial.values(points, [zero])[zero]
         return max(float(np.sqrt(np.mean(values**2))), 1e-12)
-
-
-@eqx.filter_jit
-def _rows(goal: Objective, theta: Trained) -> Any:
-    return goal.residuals(theta)
-
-
-@eqx.filter_jit
-def _slopes(goal: Objective, theta: Trained) -> Any:
-    return jacobian(goal, theta)
-
-
-@eqx.filter_jit
-def _terms(goal: Objective, theta: Trained) -> Any:
-    return goal.terms(theta)
-
-
-def _compare(goal: Objective, theta: Trained) -> None:
-    """Warns where one term of the loss hides another from the beginning."""
-    terms = np.asarray(goal.weights, np.float64) * np.asarray(_terms(goal, theta))
-    known = {n: t for n, t in zip(goal.names(), terms, strict=True) if t > 0.0}
-    if not known:
-        return
-    most, least = (f(known, key=known.__getitem__) for f in (max, min))
-    if known[most] > APART**2 * known[least]:
-        warnings.warn(
-            f'the rows of "{most}" are {math.sqrt(known[most] / known[least]):.1g} '
-            f'times as large as those of "{least}" at first: a training sees the '
-            "larger ones only. Rescale the problem, or set weights.",
-            PendulaWarning,
-            stacklevel=4,
-        )
 
 
 def soft_form(problem: Problem) -> HardForm:
