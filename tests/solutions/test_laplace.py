@@ -87,6 +87,20 @@ def test_slope_of_a_line_has_its_exact_posterior(method, options, close):
     assert high - low == pytest.approx(2.0 * 1.959964 * sd, rel=close)
 
 
+def test_a_solution_that_misses_its_measurements_is_none():
+    t = np.linspace(0.1, 1.0, 5)
+    problem = Problem(
+        lambda u, t, p: u.t - p.k,
+        time=(0.0, 1.0),
+        conditions=[Initial(0.0), Observation(t[:, None], 9.0 * t, sigma=0.05)],
+        params={"k": Unknown("k", init=1.0)},
+    )
+    small = {"width": 4, "depth": 1, "points": 20, "steps": 20}
+    found = solve(problem, method="adam", tol=1e3, budget=1e-6, check=False, **small)
+    assert not found.report.converged  # though its residual is below the tolerance
+    assert "of their sigma" in found.report.notes[-1]
+
+
 def test_without_measurements_there_is_no_posterior():
     problem = Problem(
         lambda u, t, p: u.t - 1.0, time=(0.0, 1.0), conditions=[Initial(0.0)]

@@ -33,6 +33,7 @@ from ._signals import training_signals
 from ._strategy import Stage, Strategy, Whole
 
 
+_MISSED = 3.0  # sigma: more than noise
 Points = Callable[[Problem, float, float, int, int], np.ndarray]
 """Collocation points of a window from its problem, beginning, end, number and seed."""
 
@@ -183,6 +184,7 @@ class Training:
         self.check: dict[str, float] = {}
         self._before = (self.train, self.check)  # those of the windows before
         self.reasons: list[str] = []
+        self.missed = 0.0  # RMS of misfits, in units of their uncertainty
         self.goal: Any = None  # the last objective
         self.theta: Any = None  # and its weights
 
@@ -219,6 +221,12 @@ class Training:
         # noise of measurements is no error of the solution
         own = [v for k, v in self.check.items() if not k.startswith("observation")]
         good = self.trainings == len(stages) and max(own) <= tol
+        notes = _counted(self.reasons)
+        if problem.unknowns and self.missed > _MISSED:
+            good = False
+            notes.append(
+                f"measurements are missed by {self.missed:.2g} of their sigma (RMS)"
+            )
         return Outcome(
             self.windows,
             bool(good),
@@ -231,7 +239,7 @@ class Training:
             {k: exact(u, float(z)) for (k, u), z in found},
             {k: e.sd for k, e in posterior.items()},
             {k: e.interval for k, e in posterior.items()},
-            notes=tuple(_counted(self.reasons)),
+            notes=tuple(notes),
             signals=functools.partial(training_signals, self.goal, self.theta, trace)
             if trace is not None
             else {},
@@ -498,7 +506,7 @@ class Training:
 
     def _measure(self, stage: Stage, goal: Objective, theta: Trained) -> None:
         """RMS of the rows, relative to the solution, at the points and between."""
-        size = self._size(stage, goal.part(theta))
+        size, self.missed = self._size(stage, goal.part(theta)), 0.0
         with exact_products(self.dtype):
             other, _ = objective(
                 stage.problem,
@@ -513,7 +521,10 @@ class Training:
                 squares[0] = squares[0] * scales**2
                 for known, square in zip(found.known, squares, strict=True):
                     name, weight = known.block.name, float(known.block.weight)
-                    value = float(np.sqrt(square.sum())) / size / (weight or 1.0)
+                    rms = float(np.sqrt(square.sum()))
+                    value = rms / size / (weight or 1.0)
+                    if name.startswith("observation"):
+                        self.missed = max(self.missed, rms)
                     target[name] = max(target.get(name, 0.0), value)
 
     def _size(self, stage: Stage, part: Part) -> float:
