@@ -166,7 +166,9 @@ def test_nothing_depends_on_it():
     [
         (lambda: Causal(ladder=()), "ladder"),
         (lambda: Causal(ladder=(1.0, 0.1)), "grow"),
-        (lambda: Causal(enough=1.0), "enough 1.0"),
+        (lambda: Causal(ladder=(1.0, np.nan)), "grow"),
+        (lambda: Causal(initial=np.nan), "initial is nan"),
+        (lambda: Causal(enough=1.0), r"enough is 1\.0"),
         (lambda: Causal(chunks=0), "chunks is 0"),
         (lambda: Causal(FirstOrder(balance=Balancing("ntk"))), "ntk"),
     ],

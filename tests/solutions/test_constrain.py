@@ -2,13 +2,14 @@
 
 from functools import partial
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from pendula._errors import ConfigError, ShapeError
+from pendula._errors import ConfigError, DataError, ShapeError
 from pendula._precision import precision
 from pendula.solutions import (
     Initial,
@@ -89,6 +90,10 @@ def test_nonlinear_solution_and_slope():
     truth = 0.2 * jnp.exp(2.0 * t) / (0.8 + 0.2 * jnp.exp(2.0 * t))
     assert_allclose(u(t), truth, atol=1e-8)
     assert_allclose(u.values(t, [(1,)])[1,], 2.0 * truth * (1.0 - truth), atol=1e-6)
+    for look in (u, lambda p: u.values(p, [(1,)])):
+        with pytest.raises(DataError, match=r"point 5, \[1.25\], lies outside"):
+            look(1.5 * t)
+    assert eqx.filter_jit(u)(1.5 * t).shape == t.shape  # nobody knows where they lie
 
 
 def test_cells_are_solved_side_by_side():
@@ -166,6 +171,10 @@ def test_bad_input():
         constrain(powers, heat(), cells=[2])
     with pytest.raises(ConfigError, match="joins all cells"):
         constrain(powers, heat([Integral(1.0)]), cells=[2, 1])
+    with pytest.raises(ConfigError, match="nodes is 0"):
+        constrain(powers, heat(), nodes=0)
+    with pytest.raises(ConfigError, match='Did you mean "nu"'):
+        constrain(powers, heat(), params={"mu": 0.1})
     with pytest.raises(ShapeError, match="the basis gave"):
         constrain(lambda p: p[:, 0], heat())
     unknown = heat().replace(params={"nu": Unknown("nu", 0.3)})

@@ -74,6 +74,15 @@ def test_waves_are_sines(waves):
     assert (family.check < 1e-5).all()
 
 
+def test_families_are_known_where_their_problem_is(waves):
+    family, _ = waves
+    assert_allclose(family(X + 2.0 * np.pi, 0.5), family(X, 0.5), atol=1e-12)
+    with pytest.raises(DataError, match=r"family: .* t = 2 \(and 31 more\) lies"):
+        family.d("x")(X, 2.0)
+    u = family(1.0, [0.5, 2.0], outside="nan")
+    assert_allclose(np.isnan(u), [[False, True]] * 3)
+
+
 def test_one_trace_for_plan_and_all_sets(waves):
     assert waves[1] == 1
 

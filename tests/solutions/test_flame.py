@@ -56,6 +56,8 @@ def test_conductivity_and_activation(seed: int):
 
 
 def test_bad_input():
+    with pytest.raises(ValueError, match=r"known from 0 to 0\.0015"):
+        Flame().temperature(None, 2e-3)
     with pytest.raises(ValueError, match="heat"):
         Flame(heat=0.0)
     with pytest.raises(ValueError, match="or neither"):

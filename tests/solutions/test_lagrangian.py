@@ -106,6 +106,9 @@ def test_calls_are_checked():
     view = view_of(lagrangian(1.0, jnp.sin, domain=CIRCLE, time=(0.0, 1.0), mean=1.0))
     with pytest.raises(ConfigError, match="times from"):
         view(0.0, 2.0)
+    view.solution.windows.end = 0.5  # as after a budget
+    with pytest.raises(ConfigError, match=r"is known from 0 to 0\.5"):
+        view(0.0, 0.7)
     with pytest.raises(ShapeError, match="not broadcast"):
         view(np.zeros(2), np.zeros(3))
     other = Problem(

@@ -29,6 +29,7 @@ from pendula.solutions._jacobian import jacobian, kernel_traces
 from pendula.solutions._limited_memory import LBFGS
 from pendula.solutions._networks import build
 from pendula.solutions._objective import objective
+from pendula.solutions._optimise import check_optimiser
 from pendula.solutions._outcome import Deadline
 from pendula.solutions._parts import Windows
 from pendula.solutions._problem import Problem
@@ -680,7 +681,11 @@ def test_nothing_to_train():
         (lambda: FirstOrder(decay="cosin"), 'Did you mean "cosine"'),
         (lambda: FirstOrder(rate=0.0), "rate is 0"),
         (lambda: Balancing("ntks"), 'Did you mean "ntk"'),
-        (lambda: Balancing("ntk", average=1.0), "average 1.0"),
+        (lambda: Balancing("ntk", average=1.0), r"average is 1\.0"),
+        (lambda: Balancing("ntk", every=0), "every is 0"),
+        (lambda: Balancing("ntk", rate=np.nan), "rate is nan"),
+        (lambda: check_optimiser("adam"), "optimiser is 'adam'"),
+        (lambda: check_optimiser(GaussNewton), "give one with its settings"),
         (lambda: scale_by_soap(every=0), "every 0"),
     ],
 )

@@ -98,6 +98,17 @@ def test_windows_from_the_last_weights_from_fresh_ones_and_from_both():
     assert found["both"].train["equation"] <= best * (1.0 + 1e-9)
 
 
+def test_networks_with_points_of_their_own_are_compared_at_the_same_ones():
+    found = {}
+    for warm in (False, True, "both"):
+        config = NetworkConfig(
+            width=3, depth=1, points=10, warm=warm, redraws=2, sharpness=4.0, seed=5
+        )
+        method = Network(config, QuasiNewton(steps=10, inner=10), InWindows(0.5))
+        found[warm] = solve(DECAY, method=method, check=False).report.check["equation"]
+    assert found["both"] <= min(found[True], found[False]) * (1.0 + 1e-9)
+
+
 def test_bad_input():
     with pytest.raises(ConfigError, match="optimisers are empty"):
         InTurn(())

@@ -118,6 +118,17 @@ def test_a_budget_gives_the_best_so_far():
     assert found.report.windows[-1] < 1.0
 
 
+def test_a_budget_ends_windows_that_were_given_too():
+    decay = Problem(
+        lambda u, t, p: u.t + u(), time=(0.0, 1.0), conditions=[Initial(1.0)]
+    )
+    found = solve(decay, windows=4, budget=1e-6, check=False)
+    assert not found.report.converged
+    assert found.report.windows == [0.0, 0.25]
+    # what was solved to its end in the first window is solved
+    assert solve(decay, budget=1e-6, check=False).report.converged
+
+
 @pytest.mark.parametrize(
     ("strategy", "most"),
     [
@@ -139,6 +150,37 @@ DECAY = {
     "params": {"k": 2.0},
 }
 LINE = NetworkConfig(width=4, depth=1, points=20)
+
+
+def test_an_equation_may_be_multiplied_by_a_number():
+    reports = []
+    for factor in (1.0, 1e-6):
+        problem = Problem(
+            lambda u, t, p, factor=factor: factor * (u.t + p.k * u()),
+            conditions=[Initial(1.0)],
+            time=DECAY["time"],
+            params=DECAY["params"],
+        )
+        method = Network(LINE, GaussNewton(steps=1))
+        found = solve(problem, method=method, tol=1e-3, budget=1e-6, check=False)
+        reports.append(found.report)
+    assert reports[1].check == pytest.approx(reports[0].check, rel=1e-9)
+    assert not reports[1].converged  # its weights are those that were drawn
+
+
+def test_a_period_in_time_is_trained():
+    problem = Problem(
+        lambda u, t, p: u.tt + 16.0 * u(),
+        time=(0.0, 1.0),
+        conditions=[Initial(0.0), Initial(4.0, order=1)],
+    )
+    config = NetworkConfig(width=6, depth=1, points=40, time_waves=2)
+    method = Network(config, GaussNewton(steps=100, patience=20))
+    found = solve(problem, method=method, tol=1e-3, check=False)
+    t = np.linspace(0.0, 1.0, 21)
+    np.testing.assert_allclose(found(t), np.sin(4.0 * t), atol=1e-3)
+    log_period = found.windows.parts[0].trial.embedding.log_period
+    assert abs(float(log_period[0]) - np.log(2.0)) > 1e-3  # twice the window at first
 
 
 def test_soft_starts_hand_on_whenever_they_begin():
@@ -211,6 +253,7 @@ def test_methods_by_name(name):
         (lambda p: solve(p, tol=0.0), "tol is 0.0"),
         (lambda p: solve(p, tol=float("nan")), "tol is nan"),
         (lambda p: solve(p, method="frosen"), 'Did you mean "frozen"'),
+        (lambda p: solve(p, method=Network), "give a name of METHODS, or the settings"),
         (lambda p: solve(p, feature=3), 'Did you mean "features"'),
         (lambda p: solve(p, features=0), "features is 0; .* at least 1"),
         (lambda p: solve(p, slopes=()), "slopes are .*at least one"),

@@ -98,8 +98,9 @@ def test_no_curiosity_stays_with_what_pays():
         (lambda: TermBandit().tell(("value",), math.nan), "reward is nan"),
         (lambda: TermBandit().tell(("values",), 0.0), 'Did you mean "value"'),
         (lambda: TermBandit().predict((math.inf,)), "NaN or infinity"),
-        (lambda: select_terms(lambda z, c: 0.0, rounds=0), "0 rounds"),
-        (lambda: select_terms(lambda z, c: 0.0, contexts=()), "0 contexts"),
+        (lambda: select_terms(lambda z, c: 0.0, rounds=0), "rounds is 0"),
+        (lambda: select_terms(lambda z, c: 0.0, contexts=()), "no contexts"),
+        (lambda: TermBandit(scale=0.0), "scale is 0"),
     ],
 )
 def test_bad_input(call, words):

@@ -14,7 +14,7 @@ import optax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int
 
-from .._checks import choice
+from .._checks import choice, fields_positive, fields_whole
 from .._errors import ConfigError
 from ._jacobian import kernel_traces
 from ._objective import Objective, Trained
@@ -76,10 +76,11 @@ class Balancing:
 
     def __post_init__(self) -> None:
         choice("balance", self.kind, get_args(Kind))
-        if self.every < 1 or not 0.0 <= self.average < 1.0 or not self.rate > 0.0:
+        fields_whole(self, "balance", every=1)
+        fields_positive(self, "balance", "rate")
+        if not 0.0 <= self.average < 1.0:
             raise ConfigError(
-                f"balance: every is {self.every}, average {self.average}, rate "
-                f"{self.rate}; they must be at least 1, in [0, 1), and above 0."
+                f"balance: average is {self.average}; it must lie in [0, 1)."
             )
 
     def start(self, objective: LeastSquares, theta: Trained) -> BalanceState:

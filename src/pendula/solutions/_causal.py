@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from .._checks import fields_whole, not_negative
 from .._errors import ConfigError, PendulaWarning
 from ..train import AbstractCallback, StopTraining, TrainState
 from ._first_order import FirstOrder
@@ -156,15 +157,17 @@ class Causal(AbstractOptimiser):
     enough: float = 0.99
 
     def __post_init__(self) -> None:
-        steps = np.diff(self.ladder)
-        if not len(self.ladder) or self.ladder[0] <= 0.0 or (steps <= 0.0).any():
+        ladder = np.asarray(self.ladder, np.float64)
+        grows = np.isfinite(ladder).all() and (np.diff(ladder) > 0.0).all()
+        if not ladder.size or not ladder[0] > 0.0 or not grows:
             raise ConfigError(
                 f"Causal: ladder is {self.ladder}; strengths must be above 0 and grow."
             )
-        if self.chunks < 1 or not 0.0 < self.enough < 1.0 or self.initial < 0.0:
+        fields_whole(self, "Causal", chunks=1)
+        not_negative("Causal", initial=self.initial)
+        if not 0.0 < self.enough < 1.0:
             raise ConfigError(
-                f"Causal: chunks is {self.chunks}, enough {self.enough}, initial "
-                f"{self.initial}; they must be at least 1, in (0, 1), and at least 0."
+                f"Causal: enough is {self.enough}; it must lie in (0, 1)."
             )
         if self.method.balance.kind == "ntk":
             raise ConfigError(

@@ -16,13 +16,15 @@ import numpy as np
 import optimistix as optx
 from jaxtyping import Array, Float
 
-from .._errors import ConfigError, ShapeError
+from .._checks import positive, whole
+from .._errors import ConfigError, DataError, ShapeError, nearest
 from ._blocks import Block, equation, soft_blocks, with_times
 from ._conditions import Integral, evaluate
 from ._derivatives import Orders, derivatives
 from ._domain import Box, Interval, product
 from ._form import HardForm, hard_form
 from ._problem import Problem
+from ._reach import rounding
 
 
 class Constrained(eqx.Module):
@@ -31,7 +33,8 @@ class Constrained(eqx.Module):
     $$ u = g(x, t) + s^q D(x) \sum_j w_j B_j(x, s) $$
 
     `weights` `"cell field basis"`; `residual` `"cell"`: RMS of the rows; `steps`
-    `"cell"`: of Levenberg and Marquardt.
+    `"cell"`: of Levenberg and Marquardt. Points have to lie inside: `DataError` where
+    they do not, but for points that are being traced.
     """
 
     basis: Any
@@ -47,6 +50,7 @@ class Constrained(eqx.Module):
         self, points: Float[Array, "point coord"]
     ) -> Float[Array, "point field"]:
         """Values at points `"point coord"`, the time as it is, last."""
+        self._check(points)
         return _evaluate(self, points)
 
     def _at(self, points: Array) -> Array:
@@ -63,7 +67,34 @@ class Constrained(eqx.Module):
         self, points: Float[Array, "point coord"], wanted: Sequence[Orders]
     ) -> dict[Orders, Float[Array, "point field"]]:
         """Derivatives at points: orders -> `"point field"`."""
+        self._check(points)
         return _derivatives(self, points, tuple(wanted))
+
+    def _check(self, points: Array) -> None:
+        """Refuse points outside; within a transformation nobody knows them."""
+        domain, num = self.form.domain, len(self.edges)
+        try:
+            at = np.asarray(points)
+            ends = [] if domain is None else list(domain.bounds)
+            if self.form.has_time:
+                ends.append(np.asarray([float(self.form.t0), self.end]))
+            slack = rounding(ends, [at])
+            known = np.ones(len(at), bool)
+            if domain is not None:
+                known &= domain.contains(at[:, : domain.dim], slack)
+        except (
+            jax.errors.TracerArrayConversionError,
+            jax.errors.ConcretizationTypeError,
+        ):
+            return
+        if self.form.has_time:
+            known &= Interval(*ends[-1]).contains(at[:, num - 1 :], slack)
+        if not known.all():
+            k = int(np.argmin(known))
+            raise DataError(
+                f"constrain: point {k}, {at[k].tolist()}, lies outside domain or time, "
+                "where u is not known. Leave it out."
+            )
 
 
 @eqx.filter_jit
@@ -144,7 +175,9 @@ def constrain(
 
     ```
     """
-    _check(problem)
+    _check(problem, params or {})
+    whole(1, "constrain", nodes=nodes, times=times, max_steps=max_steps)
+    positive("constrain", tol=tol)
     shape = _cells(problem, cells)
     form = jax.tree.map(jnp.asarray, hard_form(problem, carry=False))
     end = problem.span()[1]
@@ -168,7 +201,7 @@ def constrain(
     )
 
 
-def _check(problem: Problem) -> None:
+def _check(problem: Problem, params: dict[str, Any]) -> None:
     if jnp.zeros(()).dtype != np.float64:
         raise ConfigError(
             "constrain: arrays are float32 here, in which least squares of derivatives "
@@ -179,15 +212,22 @@ def _check(problem: Problem) -> None:
             f"constrain: {next(iter(problem.unknowns))} is Unknown. Give its value in "
             "params; gradients in it come out."
         )
+    for name in params:
+        if name not in problem.params:
+            raise ConfigError(
+                f'constrain: params has "{name}", which the problem has not.'
+                f"{nearest(name, problem.params)} Parameters are "
+                f"{', '.join(problem.params) or 'none'}."
+            )
 
 
 def _cells(problem: Problem, cells: Sequence[int] | None) -> tuple[int, ...]:
     """How many along each coordinate."""
     num = len(problem.coords)
-    shape = (1,) * num if cells is None else tuple(int(c) for c in cells)
-    if len(shape) != num or min(shape) < 1:
+    shape = (1,) * num if cells is None else tuple(cells)
+    if len(shape) != num or not all(isinstance(c, int) and c >= 1 for c in shape):
         raise ConfigError(
-            f"constrain: cells are {shape}; give {num} numbers of 1 or more, for "
+            f"constrain: cells are {shape}; give {num} whole numbers of 1 or more, for "
             f"{', '.join(problem.coords)}."
         )
     if math.prod(shape) == 1:

@@ -35,8 +35,9 @@ def ensemble(
 
     **Arguments:** `seeds`: at least two, all different; `tol`, `deadline`: of each
     solve, of all of them.
-    **Returns:** `times`; `spread` (one a time, relative); `overall`; `converged`: how
-    many members reached the tolerance; `members`: their number.
+    **Returns:** `times`, as far as all members came; `spread` (one a time, relative);
+    `overall`; `converged`: how many members reached the tolerance; `members`: their
+    number.
     **Raises:** `ConfigError` for seeds that will not do, or a method without one.
 
     ```python
@@ -56,15 +57,13 @@ def ensemble(
             f"ensemble: seeds are {every}; a spread needs two different ones at least."
         )
     limit = Deadline() if deadline is None else deadline
-    points, times, weights = grid(problem, _NODES, _TIMES)
+    outcomes = [with_seed(method, seed).run(problem, tol, limit) for seed in every]
+    until = min(outcome.windows.reached() for outcome in outcomes)
+    points, times, weights = grid(problem, _NODES, _TIMES, until=until)
     zero = (0,) * len(problem.coords)
-    values, converged = [], 0
-    for seed in every:
-        outcome = with_seed(method, seed).run(problem, tol, limit)
-        found = outcome.windows.values(points, [zero])[zero]
-        values.append(found.reshape(len(weights), len(times), -1))
-        converged += int(outcome.converged)
-    stack = np.stack(values)  # seed, point, time, field
+    values = [outcome.windows.values(points, [zero])[zero] for outcome in outcomes]
+    stack = np.stack([v.reshape(len(weights), len(times), -1) for v in values])
+    # seed, point, time, field
     mean = stack.mean(0)
     each = np.stack([norms(one - mean, weights) ** 2 for one in stack])
     apart = each.sum(0) / (len(every) - 1)
@@ -74,7 +73,7 @@ def ensemble(
         "times": times.tolist(),
         "spread": spread.tolist(),
         "overall": float(np.sqrt(apart.sum() / max(float(size.sum()), 1e-300))),
-        "converged": converged,
+        "converged": sum(outcome.converged for outcome in outcomes),
         "members": len(every),
     }
 

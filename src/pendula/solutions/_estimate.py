@@ -22,7 +22,8 @@ def estimate(solution: Solution, method: Method, outcome: Outcome) -> dict[str, 
     $$ \epsilon(t) = \|u(t) - u_{fine}(t)\| / \|u_{fine}(t)\| $$
 
     The finer one has 1.5 times the weights and points along each axis, another seed,
-    and the windows of the first. L2 over space; of several fields the norm of all.
+    and the windows of the first. L2 over space; of several fields the norm of all; of a
+    solve that ran out of time, as far as it came.
 
     **Returns:** `times`, `relative` (one a time), `overall`, `converged` (of the finer
     solve). Stationary problems have one time, 0.
@@ -31,7 +32,7 @@ def estimate(solution: Solution, method: Method, outcome: Outcome) -> dict[str, 
     problem = solution.problem
     finer = method.finer(problem, outcome)
     fine = finer.run(problem, solution.report.tol, Deadline())
-    points, times, weights = grid(problem)
+    points, times, weights = grid(problem, until=solution.reached)
     shape = (len(weights), len(times))
     zero = (0,) * len(problem.coords)
     ours = solution.values(points, [zero])[zero].reshape(*shape, -1)
@@ -47,17 +48,17 @@ def estimate(solution: Solution, method: Method, outcome: Outcome) -> dict[str, 
 
 
 def grid(
-    problem: Problem, nodes: int = _NODES, times: int = _TIMES
+    problem: Problem, nodes: int = _NODES, times: int = _TIMES, *, until: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Points for norms, those of space with all times one after the other; the times,
-    from beginning to end; the weights of the points in space."""
+    from beginning to what was reached; the weights of the points in space."""
     domain = problem.domain
     space, weights = np.zeros((1, 0)), np.ones(1)
     if domain is not None:
         space, weights = domain.quadrature(nodes)
     if problem.time is None:
         return space, np.zeros(1), weights
-    t = np.linspace(*problem.time, times)
+    t = np.linspace(problem.time[0], until, times)
     return with_times(space, t), t, weights
 
 

@@ -11,7 +11,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Float
 from numpy.typing import ArrayLike
 
 from .._errors import ConfigError
@@ -23,7 +23,8 @@ from ._form import HardForm
 from ._layout import grown_features
 from ._parts import Part, Windows
 from ._problem import Problem
-from ._solution import Solution, as_points
+from ._reach import Outside, look
+from ._solution import Solution
 
 
 @dataclasses.dataclass
@@ -51,12 +52,12 @@ class Group:
 class FamilySolution:
     """Solutions of one problem at many sets of parameters.
 
-    `family(x, t)` gives `"set ..."`, `family.d("x")(x, t)` a derivative,
-    `family.member(k)` one set's parts; `params` the sets, `check` each one's residual
-    between the collocation points, relative to its solution and added up over the
-    windows, `converged` whether that is small enough, `alone` the indices of those that
-    `solve` solved one by one because it was not, `seconds_compile`, `seconds_run` the
-    cost.
+    `family(x, t)` gives `"set ..."`, `family.d("x")(x, t)` a derivative, both with
+    `outside` as for `Solution`; `family.member(k)` one set's parts; `params` the sets,
+    `check` each one's residual between the collocation points, relative to its solution
+    and added up over the windows, `converged` whether that is small enough, `alone` the
+    indices of those that `solve` solved one by one because it was not,
+    `seconds_compile`, `seconds_run` the cost.
     """
 
     def __init__(
@@ -86,15 +87,19 @@ class FamilySolution:
         """Where windows begin and end, of each group."""
         return tuple(group.edges for group in self.groups)
 
-    def __call__(self, *at: ArrayLike) -> Any:
+    def __call__(self, *at: ArrayLike, outside: Outside = "raise") -> Any:
         """Values at coordinates that broadcast against each other, `"set ..."`; a
         dictionary by field where there are several."""
-        return self._look((0,) * len(self.problem.coords), at)
+        return self._look((0,) * len(self.problem.coords), at, outside)
 
     def d(self, name: str) -> Callable[..., Any]:
         """A derivative by name, as a function of the coordinates."""
         orders = orders_of(name, self.problem.coords)
-        return lambda *at: self._look(orders, at)
+
+        def derivative(*at: ArrayLike, outside: Outside = "raise") -> Any:
+            return self._look(orders, at, outside)
+
+        return derivative
 
     def member(self, index: int) -> Windows:
         """The parts of one set."""
@@ -112,10 +117,16 @@ class FamilySolution:
                     return Windows(form, _parts(group, int(own[0])), end)
         return Windows(form, [], end)
 
-    def _look(self, orders: Orders, at: Sequence[ArrayLike]) -> Any:
-        fields = self.problem.fields
-        points, shape = as_points(at, self.problem.coords, "family")
-        out = np.full((len(self), len(points), len(fields)), np.nan)
+    def _look(self, orders: Orders, at: Sequence[ArrayLike], outside: Outside) -> Any:
+        values = lambda points: self._values(orders, points)
+        end = self.problem.span()[1]
+        return look(values, at, self.problem, end, outside, "family")
+
+    def _values(
+        self, orders: Orders, points: Float[np.ndarray, "point coord"]
+    ) -> Float[np.ndarray, "set point field"]:
+        """One derivative of all sets."""
+        out = np.full((len(self), len(points), len(self.problem.fields)), np.nan)
         with precision(np.float64):
             rates = None if self._rates is None else jnp.asarray(self._rates)
             at_points = jnp.asarray(points)
@@ -125,8 +136,7 @@ class FamilySolution:
                 out[group.members] = base + _grown(group, self._form, points, orders)
         for index, solution in self._solutions.items():
             out[index] = solution.values(points, [orders])[orders]
-        shaped = np.moveaxis(out, 2, 0).reshape(len(fields), len(self), *shape)
-        return shaped[0] if len(fields) == 1 else dict(zip(fields, shaped, strict=True))
+        return out
 
 
 def _parts(group: Group, row: int) -> list[Part]:

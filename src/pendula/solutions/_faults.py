@@ -140,7 +140,7 @@ def under_optimised(e: Evidence) -> str:
     if falls is not None and falls > MOVING:
         return (
             f"stopped after {e.report.iterations} iterations while the loss fell by "
-            f"{100.0 * falls:.2g} % in the last 50"
+            f"{100.0 * falls:.3g} % in the last 50"
         )
     if damping is not None and abs(damping) > 1.0:
         return (

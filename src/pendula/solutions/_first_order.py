@@ -15,6 +15,7 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._checks import choice
+from .._errors import ConfigError
 from .._precision import to_host
 from ..train import (
     STOPPED,
@@ -119,6 +120,11 @@ class FirstOrder(AbstractOptimiser):
         tiny = float(np.finfo(np.float64).tiny)
         check_settings("FirstOrder", {**least, "rate": tiny, "clip": tiny}, self)
         check_settings("FirstOrder", {"factor": tiny}, self)
+        if not isinstance(self.balance, Balancing):
+            raise ConfigError(
+                f"FirstOrder: balance is {self.balance!r}; give a Balancing, as "
+                'Balancing("ntk").'
+            )
 
     def minimise(
         self,

@@ -123,11 +123,17 @@ class Flame:
         return e / (1.0 + e)
 
     def temperature(self, solution: Any, x: ArrayLike) -> Float[np.ndarray, "..."]:
-        """T [K] at x [m], of a solution of `flame_problem` of this flame."""
+        """T [K] at x [m], of a solution of `flame_problem` of this flame. **Raises:**
+        `DataError` for places beyond it."""
         x = np.asarray(x, np.float64)
+        if not ((x >= 0.0) & (x <= self.length * (1.0 + 1e-6))).all():
+            raise DataError(
+                f"Flame: x from {x.min():g} to {x.max():g} m; the flame is known from "
+                f"0 to {self.length:g} m. Ask there."
+            )
         with precision(np.float64):
             shape = np.asarray(self.warm_up(jnp.asarray(x)))
-        found = solution(x * (_SCALED / self.length))
+        found = solution(np.minimum(x * (_SCALED / self.length), _SCALED))
         return self.inlet + self.rise * (shape + found)
 
 

@@ -120,7 +120,7 @@ class FrozenSolver:
         if self.problem.time is None:
             good = self._stationary(tol, deadline)
         elif self.config.windows is not None or self.problem.at_once:
-            good = self._fixed(tol)
+            good = self._fixed(tol, deadline)
         else:
             good = self._adaptive(tol, deadline)
         trace, problem = self.trace, self.problem
@@ -159,7 +159,8 @@ class FrozenSolver:
     def _solve(self, layout: Layout, t: float, length: float) -> Solved:
         return System(layout, t, length, self.params, self._least_squares).solve()
 
-    def _fixed(self, tol: float) -> bool:
+    def _fixed(self, tol: float, deadline: Deadline) -> bool:
+        """Windows that were given, one after the other."""
         t0, t1 = self.problem.span()
         given = self.config.windows or 1
         several = isinstance(given, tuple)
@@ -179,6 +180,8 @@ class FrozenSolver:
         good = bool(edges[-1] >= t1 - slack)
         layout = None
         for a, b in itertools.pairwise(edges):
+            if layout is not None and deadline.passed():
+                return False
             if layout is None:
                 layout, found = self._best_slope(a, b - a)
             else:
@@ -231,7 +234,7 @@ class FrozenSolver:
             slope = layout.slope
             if pace.accept(found.check) and self.level > 0:
                 self._resize(self.level - 1, self.denser)  # fewer neurons will do
-            if late or not np.isfinite(found.check):
+            if not np.isfinite(found.check) or (late and pace.left() > 0.0):
                 return False
         return good
 

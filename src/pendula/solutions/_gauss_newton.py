@@ -82,7 +82,8 @@ class GaussNewton(AbstractOptimiser):
     - `patience`: small decreases in a row after which it stops, 5 as in the ladder;
       plateaus early on may need more.
     - `unit_rows`: where there are several blocks, each is scaled so that the RMS of its
-      rows at the start is its own weight. Losses are told without it.
+      rows at the start is its own weight. Losses are told without it. Where parameters
+      are fitted to measurements their uncertainty says what they count, not that.
     - `condition`: whether the condition number of the last Gauss-Newton matrix is
       asked for (of at most 1024 rows or weights).
     - `inner`: iterations in one call of the compiled program.
@@ -133,6 +134,10 @@ class GaussNewton(AbstractOptimiser):
         more = {"target": 0.0, "damping": _FLOOR}
         check_settings("GaussNewton", {**least, **more}, self)
 
+    @property
+    def second_order(self) -> bool:
+        return True
+
     def minimise(
         self,
         objective: Objective,
@@ -147,7 +152,7 @@ class GaussNewton(AbstractOptimiser):
             objective, theta = placed((objective, theta))
             dtype = objective.weights.dtype
             scale = jnp.ones(_rows(objective), dtype)
-            if self.unit_rows and len(objective.known) > 1:
+            if self.unit_rows and len(objective.known) > 1 and not _measured(objective):
                 scale = _scales(objective, theta)
             target = jnp.asarray(-1.0 if self.target is None else self.target, dtype)
             goal = Goal(objective, scale, target, jnp.asarray(self.patience, jnp.int32))
@@ -231,6 +236,12 @@ def _start(damping: float, size: int, inner: int, dtype: np.dtype) -> GaussNewto
         number(jnp.inf),
         zero,
     )
+
+
+def _measured(objective: Objective) -> bool:
+    """Whether parameters are fitted to measurements."""
+    names = objective.names()
+    return bool(objective.unknowns) and any(n.startswith("observation") for n in names)
 
 
 def _rows(objective: Objective) -> int:

@@ -45,7 +45,8 @@ class Interface:
     - `terms`: those of the table that are rows of the least squares.
     - `flux(u, *coordinates, p)`: F, one component for each coordinate in space, each
       with the subdomain's own parameters: `lambda u, x, y, p: (p.k * u.x, p.k * u.y)`;
-      the gradient by default.
+      of several fields each component is an array with a number for each of them, and a
+      field that is left out may break there; the gradients of all fields by default.
     - `value_jump`, `flux_jump`: g and h, numbers or functions of all coordinates.
     - `weight`: of its rows.
 

@@ -211,7 +211,7 @@ class EulerianView:
                 "do not broadcast."
             ) from error
         at, when = whole[0].ravel(), whole[1].ravel()
-        t0, t1 = self.problem.span()
+        t0, t1 = self.problem.span()[0], self.solution.reached
         slack = 1e-9 * (t1 - t0)
         if at.size and (when.min() < t0 - slack or when.max() > t1 + slack):
             raise ConfigError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -146,11 +147,19 @@ def posterior(system: System, found: Any) -> dict[str, Estimated]:
     assert matrix is not None
     first = system.layout.rows[0].block.num
     matrix = matrix * (np.sqrt(first) / system.layout.config.sigma_r)
-    count = len(system.unknowns)
-    covariance = marginal(matrix[:, -count:], matrix[:, :-count])
-    sd = np.sqrt(np.diag(covariance))
-    names = system.layout.problem.unknowns
+    return of_rows(matrix, system.layout.problem.unknowns, found.unknown)
+
+
+def of_rows(
+    rows: Float[np.ndarray, "row column"],
+    unknowns: Mapping[str, Unknown],
+    raw: Float[np.ndarray, "unknown"],
+) -> dict[str, Estimated]:
+    """What rows of standard deviation 1 say about the unknown parameters, whose columns
+    are the last, at `raw`."""
+    count = len(unknowns)
+    sd = np.sqrt(np.diag(marginal(rows[:, -count:], rows[:, :-count])))
     return {
-        key: estimated(unknown, float(found.unknown[k]), float(sd[k]))
-        for k, (key, unknown) in enumerate(names.items())
+        key: estimated(unknown, float(raw[k]), float(sd[k]))
+        for k, (key, unknown) in enumerate(unknowns.items())
     }

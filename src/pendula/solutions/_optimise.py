@@ -74,6 +74,12 @@ class AbstractOptimiser(abc.ABC):
     follow one another with nothing but arrays changing.
     """
 
+    @property
+    def second_order(self) -> bool:
+        """Whether it minds terms of very different size so little that measurements
+        can be weighed by their uncertainty against the equation."""
+        return False
+
     @abc.abstractmethod
     def minimise(
         self,
@@ -123,6 +129,12 @@ class InTurn(AbstractOptimiser):
     def __post_init__(self) -> None:
         if not self.optimisers:
             raise ConfigError("InTurn: optimisers are empty. Give at least one.")
+        for one in self.optimisers:
+            check_optimiser(one)
+
+    @property
+    def second_order(self) -> bool:
+        return self.optimisers[-1].second_order
 
     def minimise(
         self,
@@ -145,6 +157,15 @@ class InTurn(AbstractOptimiser):
         self, trace: OptimiserTrace
     ) -> Callable[..., tuple[Trained, OptimiserTrace]]:
         return self.optimisers[-1].resumed(trace)
+
+
+def check_optimiser(given: Any) -> None:
+    """**Raises:** `ConfigError` for what is no optimiser."""
+    if not isinstance(given, AbstractOptimiser):
+        raise ConfigError(
+            f"optimiser is {given!r}; give one with its settings: GaussNewton(), "
+            "QuasiNewton(), LBFGS(), FirstOrder()."
+        )
 
 
 def joined(traces: Sequence[OptimiserTrace]) -> OptimiserTrace:

@@ -70,14 +70,24 @@ def _padded(points: np.ndarray) -> np.ndarray:
 
 class Windows:
     """Parts one after the other, in the form of one problem: values and derivatives
-    anywhere, and what the next part starts from. All of it in float64 NumPy arrays."""
+    anywhere, and what the next part starts from. All of it in float64 NumPy arrays.
+
+    `end`: the time that the parts are for; a method that stops within one sets it.
+    """
 
     def __init__(self, form: HardForm, parts: Sequence[Part], end: float) -> None:
         self.form, self.parts, self.end = form, list(parts), end
 
     def ends(self) -> np.ndarray:
         """Where each part ends."""
-        return np.asarray([float(p.t0) + float(p.length) for p in self.parts])
+        ends = [float(p.t0) + float(p.length) for p in self.parts]
+        return np.minimum(np.asarray(ends), self.end)
+
+    def reached(self) -> float:
+        """The time up to which parts are: `end`, but for rounding, if all are."""
+        begin, end = float(self.form.t0), float(self.end)
+        last = float(self.ends()[-1]) if self.parts else begin
+        return end if last >= end - 1e-9 * (end - begin) else last
 
     def closed(self, points: np.ndarray, wanted: Sequence[Orders]) -> dict:
         """g and its derivatives at points."""

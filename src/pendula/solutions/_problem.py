@@ -27,6 +27,8 @@ from ._law import Law, record
 from ._unknown import Unknown
 
 
+SLACK = 1e-9
+"""Of the length of a domain: what rounding may take points across its edge by."""
 _PROBES = 512
 _BESIDE = 0.1  # of the scale of an unknown parameter
 
@@ -379,15 +381,15 @@ class Problem:
                     )
                 hard.add(key)
 
-    def contains(self, points: np.ndarray) -> np.ndarray:
+    def contains(self, points: np.ndarray, slack: float = SLACK) -> np.ndarray:
         """Whether each point lies in the domain and the time."""
         inside = np.ones(len(points), bool)
         if self.domain is not None:
-            inside &= self.domain.contains(points[:, : self.domain.dim])
+            inside &= self.domain.contains(points[:, : self.domain.dim], slack)
         if self.time is not None:
-            slack = 1e-9 * (self.time[1] - self.time[0])
+            more = slack * (self.time[1] - self.time[0])
             t = points[:, -1]
-            inside &= (t >= self.time[0] - slack) & (t <= self.time[1] + slack)
+            inside &= (t >= self.time[0] - more) & (t <= self.time[1] + more)
         return inside
 
     def _periodic_sides(self) -> set[str]:

@@ -318,6 +318,10 @@ class QuasiNewton(AbstractOptimiser):
         least = {"steps": 1, "tolerance_grad": 0.0, "inner": 1}
         check_settings("QuasiNewton", least, self)
 
+    @property
+    def second_order(self) -> bool:
+        return True
+
     def minimise(
         self,
         objective: Objective,

@@ -26,7 +26,7 @@ class SolveReport:
     `seconds_compile`, `seconds_run` apart; `converged`: whether the tolerance was
     reached before the budget; `unknown`, `unknown_sd`, `unknown_interval`: parameters
     found, and where there are measurements their standard deviations and what holds
-    them with 95 % (Laplace's approximation).
+    them with 95 % (Laplace's approximation; by `frozen` and methods of second order).
     """
 
     problem: str

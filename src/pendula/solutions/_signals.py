@@ -52,8 +52,10 @@ def training_signals(
         found["decrease"] = max(0.0, 1.0 - float(good[-1]) / max(before, 1e-300))
     weights = np.asarray(goal.weights, np.float64) ** 2
     if weights.size > 1 and weights.min() > 0.0:
-        found["weight_ratio"] = float(weights.max() / weights.min())
         found["alignment"] = alignment(goal, theta)
+        # what a measurement counts is said by its uncertainty, too
+        chosen = [not name.startswith("observation") for name in goal.names()]
+        found["weight_ratio"] = float(weights[chosen].max() / weights[chosen].min())
     if bits == 32.0 and found.get("decrease", 1.0) < _STALLED:
         found["decrease64"] = _falls_in_float64(goal, theta)
     return found

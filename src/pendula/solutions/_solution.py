@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-from .._errors import ShapeError
 from ._derivatives import Orders, orders_of
 from ._parts import Windows
 from ._problem import Problem
+from ._reach import Outside, look
 from ._report import SolveReport
 
 
@@ -25,6 +25,9 @@ class Solution:
 
     Coordinates are arrays that broadcast against each other; values come as float64
     NumPy arrays of that shape, as a dictionary by field where there are several.
+    Periodic coordinates may be any number of turns away. Elsewhere outside the domain,
+    or at times that the solve has not reached, nothing is known: `DataError`, unless
+    the call says `outside="nan"` (for plots) or `outside="extrapolate"`.
     """
 
     def __init__(
@@ -42,39 +45,31 @@ class Solution:
         """All parameters, the unknown ones as found."""
         return {**self.problem.params, **self.unknown}
 
-    def __call__(self, *at: ArrayLike) -> Any:
+    @property
+    def reached(self) -> float:
+        """The time up to which it was solved; 0 without time."""
+        return self.windows.reached()
+
+    def __call__(self, *at: ArrayLike, outside: Outside = "raise") -> Any:
         """Values at coordinates."""
-        return self._look((0,) * len(self.problem.coords), at)
+        return self._look((0,) * len(self.problem.coords), at, outside)
 
     def d(self, name: str) -> Callable[..., Any]:
         """A derivative by name, as a function of the coordinates."""
         orders = orders_of(name, self.problem.coords)
-        return lambda *at: self._look(orders, at)
+
+        def derivative(*at: ArrayLike, outside: Outside = "raise") -> Any:
+            return self._look(orders, at, outside)
+
+        return derivative
 
     def values(
         self, points: Float[np.ndarray, "point coord"], wanted: Sequence[Orders]
     ) -> dict[Orders, Float[np.ndarray, "point field"]]:
-        """Derivatives of all fields at points."""
+        """Derivatives of all fields at points, wherever those lie: for code that knows
+        where the solution is known."""
         return self.windows.values(points, wanted)
 
-    def _look(self, orders: Orders, at: Sequence[ArrayLike]) -> Any:
-        points, shape = as_points(at, self.problem.coords, "solution")
-        fields = self.problem.fields
-        found = self.values(points, [orders])[orders].T.reshape(len(fields), *shape)
-        return found[0] if len(fields) == 1 else dict(zip(fields, found, strict=True))
-
-
-def as_points(
-    at: Sequence[ArrayLike], coords: Sequence[str], what: str
-) -> tuple[Float[np.ndarray, "point coord"], tuple[int, ...]]:
-    """Coordinates that broadcast against each other, as points, and their shape.
-
-    **Raises:** `ShapeError` for another number of coordinates than there are.
-    """
-    if len(at) != len(coords):
-        raise ShapeError(
-            f"the {what} was called with {len(at)} coordinates; there are "
-            f"{len(coords)}: {', '.join(coords)}."
-        )
-    arrays = np.broadcast_arrays(*[np.asarray(a, np.float64) for a in at])
-    return np.stack([a.ravel() for a in arrays], -1), arrays[0].shape
+    def _look(self, orders: Orders, at: Sequence[ArrayLike], outside: Outside) -> Any:
+        values = lambda points: self.values(points, [orders])[orders]
+        return look(values, at, self.problem, self.reached, outside, "solution")

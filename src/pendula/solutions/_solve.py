@@ -131,7 +131,7 @@ def _method(method: str | Method, seed: int, options: dict[str, Any]) -> Method:
                 f"solve: {next(iter(options))} was given beside the settings of a "
                 "method. Put it into them."
             )
-        if not isinstance(method, Method):
+        if isinstance(method, type) or not isinstance(method, Method):
             raise ConfigError(
                 f"solve: method is {method!r}; give a name of METHODS, or the settings "
                 "of a method: Frozen(), Network()."

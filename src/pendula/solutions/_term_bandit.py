@@ -13,6 +13,7 @@ import scipy.linalg
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
+from .._checks import whole
 from .._errors import ConfigError, DataError, ShapeError, nearest
 from ._interface import TERMS
 
@@ -75,6 +76,10 @@ class TermBandit:
             raise ConfigError(f"TermBandit: beta is {beta}; it is finite, 0 or more.")
         self.terms, self.beta = tuple(terms), float(beta)
         self.scale = np.asarray(scale, np.float64)
+        if not (np.isfinite(self.scale) & (self.scale > 0.0)).all():
+            raise ConfigError(
+                f"TermBandit: scale is {scale}; lengths are finite and above 0."
+            )
         every = itertools.product((0.0, 1.0), repeat=len(terms))
         held = [terms.index(term) for term in always]
         kept = [z for z in every if any(z) and all(z[k] for k in held)]
@@ -213,11 +218,9 @@ def select_terms(
 
     ```
     """
-    if rounds < 1 or not len(contexts):
-        raise ConfigError(
-            f"select_terms: {rounds} rounds and {len(contexts)} contexts; at least one "
-            "of each is needed."
-        )
+    whole(1, "select_terms", rounds=rounds)
+    if not len(contexts):
+        raise ConfigError("select_terms: there are no contexts. Give at least one.")
     bandit = TermBandit(terms, always=always, beta=beta, scale=scale)
     tried = []
     for number in range(rounds):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-import warnings
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -14,26 +13,27 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import fields_whole, not_negative
-from .._errors import ConfigError, PendulaWarning, nearest
+from .._checks import fields_positive, fields_whole, not_negative
+from .._errors import ConfigError, nearest
 from .._precision import cast, exact_products, precision, to_device
 from ._blocks import Block, equation, periodic_block, soft_blocks, with_times
-from ._conditions import Periodic
+from ._conditions import Observation, Periodic
 from ._embedding import Axis
-from ._faults import APART
 from ._form import FieldForm, HardForm, hard_form
 from ._gauss_newton import GaussNewton
-from ._laplace import exact
+from ._laplace import Estimated, exact, of_rows
 from ._networks import build
 from ._objective import Objective, Trained, objective
-from ._optimise import AbstractOptimiser, OptimiserTrace, joined
+from ._optimise import AbstractOptimiser, OptimiserTrace, check_optimiser, joined
 from ._outcome import Deadline, Outcome
 from ._parts import Part, Windows
 from ._problem import Problem
+from ._rows import compare, looked_at, rows_of, slopes_of, terms_of
 from ._signals import training_signals
 from ._strategy import Stage, Strategy, Whole
 
 
+_MISSED = 3.0  # sigma: more than noise
 Points = Callable[[Problem, float, float, int, int], np.ndarray]
 """Collocation points of a window from its problem, beginning, end, number and seed."""
 
@@ -55,6 +55,9 @@ class NetworkConfig:
     harmonics: int = 1
     """Multiples of a periodic coordinate; 0: the plain coordinate, and ends that agree
     as a term of the loss."""
+    time_waves: int = 0
+    """Waves of time that a network sees, their period trained with its weights: for
+    solutions that travel. 0: the time itself."""
     raw: bool = False
     """Whether coordinates go in as they are, not mapped to [-1, 1]."""
     points: int = 400
@@ -74,6 +77,10 @@ class NetworkConfig:
     redraws: int = 0
     """How often collocation points are drawn anew where the residual is large; each
     time the optimiser goes on, for as many steps as it has."""
+    sigma_r: float = 1e-3
+    """What the equation's rows may be off by, in units of the solution, where a method
+    of second order (`GaussNewton`, `QuasiNewton`) fits unknown parameters to
+    measurements: both then have their standard deviations."""
     sharpness: float = 1.0
     """k of those draws, p ~ |r|^k / mean |r|^k + 1: 0 for even ones."""
     dtype: str = "float64"
@@ -87,8 +94,9 @@ class NetworkConfig:
         if self.dtype not in ("float32", "float64"):
             raise ConfigError(f"dtype is {self.dtype}; it is float32 or float64.")
         fields_whole(self, points=1, initial_points=1, boundary_times=1)
-        fields_whole(self, harmonics=0, redraws=0, seed=0)
+        fields_whole(self, harmonics=0, time_waves=0, redraws=0, seed=0)
         not_negative(sharpness=self.sharpness)
+        fields_positive(self, "", "sigma_r")
         for name in ("weights", "options"):
             try:
                 dict(getattr(self, name))
@@ -119,6 +127,7 @@ class Network:
     name: ClassVar[str] = "network"
 
     def __post_init__(self) -> None:
+        check_optimiser(self.optimiser)
         if not isinstance(self.strategy, Strategy):
             raise ConfigError(
                 f"strategy is {self.strategy!r}; give Whole(), InWindows(dt), "
@@ -175,6 +184,7 @@ class Training:
         self.check: dict[str, float] = {}
         self._before = (self.train, self.check)  # those of the windows before
         self.reasons: list[str] = []
+        self.missed = 0.0  # RMS of misfits, in units of their uncertainty
         self.goal: Any = None  # the last objective
         self.theta: Any = None  # and its weights
 
@@ -200,17 +210,23 @@ class Training:
                     self._tried(stage, begin, unknown, deadline, own, first=not count)
                     for begin in self._beginnings(stage, last, own)
                 ]
-                losses = [np.nan_to_num(one[2].loss, nan=np.inf) for one in tries]
-                goal, theta, trace = tries[int(np.argmin(losses))]
+                goal, theta, trace = min(tries, key=lambda one: self._rank(stage, *one))
                 unknown = np.asarray(theta.unknown, np.float64)
             self._accept(stage, goal, theta)
             self.iterations += sum(one[2].iterations for one in tries)
             self.reasons.append(trace.reason)
         problem = self.problem
         found = zip(problem.unknowns.items(), unknown, strict=True)
+        posterior = self._posterior(unknown)
         # noise of measurements is no error of the solution
         own = [v for k, v in self.check.items() if not k.startswith("observation")]
         good = self.trainings == len(stages) and max(own) <= tol
+        notes = _counted(self.reasons)
+        if problem.unknowns and self.missed > _MISSED:
+            good = False
+            notes.append(
+                f"measurements are missed by {self.missed:.2g} of their sigma (RMS)"
+            )
         return Outcome(
             self.windows,
             bool(good),
@@ -221,7 +237,9 @@ class Training:
             self.check,
             None if trace is None else trace.condition,
             {k: exact(u, float(z)) for (k, u), z in found},
-            notes=tuple(_counted(self.reasons)),
+            {k: e.sd for k, e in posterior.items()},
+            {k: e.interval for k, e in posterior.items()},
+            notes=tuple(notes),
             signals=functools.partial(training_signals, self.goal, self.theta, trace)
             if trace is not None
             else {},
@@ -257,11 +275,23 @@ class Training:
         goal, start = self._objective(stage, net, self.config.seed)
         start = Trained(start.net, jnp.asarray(unknown, self.dtype))
         if first:
-            _compare(goal, start)
+            compare(goal, start)
         theta, trace = self.method.optimiser.minimise(
             goal, start, deadline=deadline, key=key
         )
         return self._redrawn(stage, goal, theta, trace, deadline, key)
+
+    def _rank(
+        self, stage: Stage, goal: Objective, theta: Trained, trace: OptimiserTrace
+    ) -> float:
+        """Its loss, at the even points where each try has drawn points of its own."""
+        loss = trace.loss
+        if self.config.redraws:
+            net = eqx.combine(theta.net, goal.rest)
+            even, start = self._objective(stage, net, self.config.seed)
+            at = Trained(start.net, theta.unknown)
+            loss = float(even.weights**2 @ terms_of(even, at))
+        return float(np.nan_to_num(loss, nan=np.inf))
 
     def _fresh(self, key: Any) -> Any:
         """A new network of (space, s)."""
@@ -281,7 +311,10 @@ class Training:
                     Axis(-1.0, 1.0) if config.raw else Axis(float(lo), float(hi))
                 )
         if self.problem.time is not None:
-            axes.append(Axis(-1.0, 1.0) if config.raw else Axis(0.0, 1.0))
+            waves: dict[str, Any] = {}
+            if config.time_waves:
+                waves = {"trainable_period": True, "harmonics": config.time_waves}
+            axes.append(Axis(-1.0 if config.raw else 0.0, 1.0, **waves))
         return build(
             config.kind,
             tuple(axes),
@@ -338,7 +371,7 @@ class Training:
             stage.t0,
             stage.length,
         )
-        rows = np.asarray(_rows(other, theta)[0], np.float64)
+        rows = np.asarray(rows_of(other, theta)[0], np.float64)
         size = np.linalg.norm(rows, axis=1) ** k
         share = size / max(float(size.mean()), 1e-300) + 1.0
         num = min(num, len(points))
@@ -351,17 +384,21 @@ class Training:
         """The least-squares problem of a stage; `inside`: its collocation points."""
         blocks = self._blocks(stage, seed, None, inside)
         self._check_weights(blocks)
-        weights = [self._weight(block) for block in blocks]
         self.points = max(self.points, sum(block.num for block in blocks))
-        return objective(
+        goal, start = objective(
             stage.problem,
             self.windows,
             blocks,
             net,
             stage.t0,
             stage.length,
-            weights,
+            self._weights(blocks),
         )
+        if self._measured:  # the equation in units of the solution, as sigma_r is
+            scale = looked_at(goal, start, stage.problem)[1].mean()
+            weights = goal.weights.at[0].mul(scale)
+            goal = eqx.tree_at(lambda g: g.weights, goal, weights)
+        return goal, start
 
     def _blocks(
         self,
@@ -418,27 +455,58 @@ class Training:
                     f"Its terms are {', '.join(known)}."
                 )
 
-    def _weight(self, block: Block) -> float:
-        return dict(self.config.weights).get(block.name.split()[0], 1.0)
+    @property
+    def _measured(self) -> bool:
+        """Whether parameters are fitted to measurements by their uncertainty."""
+        seen = any(isinstance(c, Observation) for c in self.problem.conditions)
+        return (
+            seen and bool(self.problem.unknowns) and self.method.optimiser.second_order
+        )
+
+    def _weights(self, blocks: list[Block]) -> list[float]:
+        """w_b of each block."""
+        given = dict(self.config.weights)
+        own = [given.get(block.name.split()[0], 1.0) for block in blocks]
+        if not self._measured:
+            return own
+        # misfits in sigma against residuals in sigma_r: the most probable values
+        for k, block in enumerate(blocks):
+            if block.name.startswith("observation"):
+                share = len(block.points) / len(blocks[0].points)
+                own[k] *= self.config.sigma_r * math.sqrt(share)
+        return own
+
+    def _posterior(self, unknown: np.ndarray) -> dict[str, Estimated]:
+        """What the rows say of unknown parameters."""
+        if not self._measured or self.goal is None:
+            return {}
+        with exact_products(self.dtype):
+            slopes = np.asarray(slopes_of(self.goal, self.theta), np.float64)
+        size = math.sqrt(len(self.goal.known[0].block.points)) / self.config.sigma_r
+        return of_rows(size * slopes, self.problem.unknowns, unknown)
 
     def _accept(self, stage: Stage, goal: Objective, theta: Trained) -> None:
         part = goal.part(theta)
         with precision(np.float64):
             part = to_device(cast(part, np.float64))
+            # in float32 a window would end beside the time that it ends at
+            times = (jnp.asarray(float(stage.t0)), jnp.asarray(float(stage.length)))
+            part = eqx.tree_at(lambda p: (p.t0, p.length), part, times)
         if stage.is_new:
             self._before = (self.train, self.check)
         self.train, self.check = map(dict, self._before)
         self._measure(stage, goal, theta)
         self.trainings += 1
         self.windows.parts.append(part)
+        whole, seen = self.problem.span()[1], stage.t0 + stage.share * stage.length
+        self.windows.end = whole if stage.share == 1.0 else seen
         if stage.is_new:
             self.weights += sum(np.size(x) for x in jax.tree.leaves(theta.net))
         self.goal, self.theta = goal, theta
 
     def _measure(self, stage: Stage, goal: Objective, theta: Trained) -> None:
         """RMS of the rows, relative to the solution, at the points and between."""
-        size = self._size(stage, goal.part(theta))
-        unit = stage.length if stage.problem.time is not None else 1.0
+        size, self.missed = self._size(stage, goal.part(theta)), 0.0
         with exact_products(self.dtype):
             other, _ = objective(
                 stage.problem,
@@ -449,11 +517,14 @@ class Training:
                 stage.length,
             )
             for target, found in ((self.train, goal), (self.check, other)):
-                terms = np.asarray(_terms(found, theta), np.float64)
-                for known, term in zip(found.known, terms, strict=True):
+                squares, scales = looked_at(found, theta, stage.problem)
+                squares[0] = squares[0] * scales**2
+                for known, square in zip(found.known, squares, strict=True):
                     name, weight = known.block.name, float(known.block.weight)
-                    scale = unit / size if name == "equation" else 1.0 / size
-                    value = float(np.sqrt(term)) * scale / (weight or 1.0)
+                    rms = float(np.sqrt(square.sum()))
+                    value = rms / size / (weight or 1.0)
+                    if name.startswith("observation"):
+                        self.missed = max(self.missed, rms)
                     target[name] = max(target.get(name, 0.0), value)
 
     def _size(self, stage: Stage, part: Part) -> float:
@@ -465,33 +536,6 @@ class Training:
         trial = Windows(self.windows.form, [*self.windows.parts, part], np.inf)
         values = trial.values(points, [zero])[zero]
         return max(float(np.sqrt(np.mean(values**2))), 1e-12)
-
-
-@eqx.filter_jit
-def _rows(goal: Objective, theta: Trained) -> Any:
-    return goal.residuals(theta)
-
-
-@eqx.filter_jit
-def _terms(goal: Objective, theta: Trained) -> Any:
-    return goal.terms(theta)
-
-
-def _compare(goal: Objective, theta: Trained) -> None:
-    """Warns where one term of the loss hides another from the beginning."""
-    terms = np.asarray(goal.weights, np.float64) * np.asarray(_terms(goal, theta))
-    known = {n: t for n, t in zip(goal.names(), terms, strict=True) if t > 0.0}
-    if not known:
-        return
-    most, least = (f(known, key=known.__getitem__) for f in (max, min))
-    if known[most] > APART**2 * known[least]:
-        warnings.warn(
-            f'the rows of "{most}" are {math.sqrt(known[most] / known[least]):.1g} '
-            f'times as large as those of "{least}" at first: a training sees the '
-            "larger ones only. Rescale the problem, or set weights.",
-            PendulaWarning,
-            stacklevel=4,
-        )
 
 
 def soft_form(problem: Problem) -> HardForm:

@@ -40,7 +40,9 @@ def width_decay(solution: Solution) -> Float[np.ndarray, "mode"]:
 
     ```
     """
-    points, times, weights = grid(solution.problem, _NODES, _TIMES)
+    points, times, weights = grid(
+        solution.problem, _NODES, _TIMES, until=solution.reached
+    )
     zero = (0,) * len(solution.problem.coords)
     values = solution.values(points, [zero])[zero].reshape(len(weights), len(times), -1)
     matrix = np.concatenate(list(np.moveaxis(values, -1, 0)), axis=0)

@@ -9,11 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from .._precision import precision, to_device
 from ._derivatives import Orders
 from ._layout import Layout, Rows, Solved
+from ._problem import Problem
 
 
 CUT = 1e-13  # of the largest singular value: what least squares leaves out
@@ -77,6 +78,29 @@ def _factors(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     u, s, vt = scipy.linalg.svd(matrix, full_matrices=False, check_finite=False)
     kept = s > CUT * s[0]
     return u[:, kept], s[kept], vt[kept]
+
+
+def row_scales(
+    problem: Problem,
+    law: Any,
+    slopes: Float[np.ndarray, "equation need"],
+    length: float | None,
+) -> Float[np.ndarray, "equation"]:
+    """For each equation 1 over its largest coefficient, derivatives counted in window
+    lengths and lengths of the domain: rows are then errors of u. `length`: of the
+    window, None without time."""
+    size, timed = slopes.copy(), []
+    for k, need in enumerate(law.needs):
+        space, unit = need.orders if length is None else need.orders[:-1], 1.0
+        if problem.domain is not None:
+            lengths = problem.domain.bounds @ np.asarray([-1.0, 1.0])
+            unit *= float(np.prod((2.0 * np.pi / lengths) ** np.asarray(space)))
+        if length is not None:
+            unit *= length ** -need.orders[-1]
+        size[:, k] *= unit
+        timed.append(length is not None and need.orders[-1] > 0)
+    own = np.where(np.asarray([timed]), size, 0.0).max(1)
+    return 1.0 / np.where(own > 0.0, own, np.maximum(size.max(1), 1e-300))
 
 
 class System:
@@ -193,21 +217,13 @@ class System:
         return out
 
     def row_scales(self, slopes: np.ndarray, law: Any) -> np.ndarray:
-        """For each equation 1 over its largest coefficient, derivatives counted in
-        window lengths and lengths of the domain: rows are then errors of u."""
-        domain = self.layout.problem.domain
-        size = np.zeros((slopes.shape[1], len(law.needs)))
-        for k, need in enumerate(law.needs):
-            unit = 1.0
-            space = need.orders[:-1] if self.layout.timed else need.orders
-            if domain is not None:
-                lengths = domain.bounds @ np.asarray([-1.0, 1.0])
-                unit *= float(np.prod((2.0 * np.pi / lengths) ** np.asarray(space)))
-            unit *= self._scale(need.orders)
-            size[:, k] = np.sqrt(np.mean(slopes[:, :, k] ** 2, axis=0)) * unit
-        timed = np.asarray([self.layout.timed and n.orders[-1] > 0 for n in law.needs])
-        own = np.where(timed[None, :], size, 0.0).max(1)
-        return 1.0 / np.where(own > 0.0, own, np.maximum(size.max(1), 1e-300))
+        """`row_scales` of slopes at points."""
+        each = range(slopes.shape[2])
+        size = np.stack(
+            [np.sqrt(np.mean(slopes[:, :, k] ** 2, axis=0)) for k in each], 1
+        )
+        length = self.length if self.layout.timed else None
+        return row_scales(self.layout.problem, law, size, length)
 
     def assemble(
         self, w: np.ndarray, raw: np.ndarray, need: bool, scales: np.ndarray | None
