@@ -47,6 +47,7 @@ def test_help_takes_the_width_and_colours_of_the_environment(pendula, monkeypatc
     ("argv", "words"),
     [
         (["inspct"], 'Unknown command "inspct". Did you mean "inspect"?'),
+        (["forecast", "run", "x.csv"], 'not know what "x.csv" is for. Give it to one'),
         (["inspect", "x.csv", "--chanels", "a"], "Did you mean --channels?"),
         (["inspect"], "no data given"),
         (["inspect", "absent.csv"], "absent.csv: there is no such file"),

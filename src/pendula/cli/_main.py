@@ -11,10 +11,14 @@ import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from .._errors import DivergedError, PendulaError, PendulaWarning
 from ._console import ARGUMENTS
+
+
+if TYPE_CHECKING:
+    from cyclopts import CycloptsError
 
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -73,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return FAILED
         except CycloptsError as error:
-            return _refuse(str(error), error, debug, USAGE)
+            return _refuse(_misread(error), error, debug, USAGE)
         except DivergedError as error:
             return _refuse(str(error), error, debug, FAILED)
         except PendulaError as error:
@@ -118,6 +122,20 @@ def _settings(tokens: list[str]) -> list[str]:
         # without a value the parser says what is missing
         out += ["--set", found[1] if value is None else f"{found[1]}={value}"]
     return out
+
+
+def _misread(error: CycloptsError) -> str:
+    """What the parser could not make of the command line, with what to do."""
+    from cyclopts import UnusedCliTokensError
+
+    left = error.unused_tokens
+    if not left or not isinstance(error, UnusedCliTokensError):
+        return str(error)
+    command = " ".join(("pendula", *(error.command_chain or ())))
+    return (
+        f'{command} does not know what "{left[0]}" is for. Give it to one of the '
+        f"options that {command} --help lists."
+    )
 
 
 def _refuse(text: str, error: BaseException, debug: bool, status: int) -> int:
