@@ -231,6 +231,14 @@ def test_what_was_not_reached_is_not_shown(tmp_path):
     assert 'class="verdict bad"' in page.read_text()
 
 
+def test_the_start_alone_tells_no_error(tmp_path):
+    """It is what was given: an error of 0 there would say that all is well."""
+    solution = wave(converged=False, windows=[0.0, 1e-4])
+    page = write_solution(tmp_path, solution, name="convection", params={"beta": 3.0})
+    assert read_run(tmp_path).array("solve/error") is None
+    assert "true error" not in words(page)
+
+
 def test_without_a_name_there_is_no_truth(tmp_path):
     page = write_solution(tmp_path, wave(), source=("mine.py", "problem = <b>"))
     run = read_run(tmp_path)
