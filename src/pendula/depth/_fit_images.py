@@ -17,7 +17,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._errors import CheckpointError, ConfigError, DataError
+from .._errors import ConfigError, DataError
 from .._files import replacing
 from .._precision import to_device
 from .._tree import split_trainable
@@ -33,7 +33,7 @@ from ..train import (
     check_same,
     gradient_step,
     latest,
-    load_tree,
+    load_parts,
     logged,
     resume,
     run,
@@ -128,13 +128,11 @@ class FittedImages:
     @classmethod
     def load(cls, path: str | Path) -> FittedImages:
         """The inverse of `save`. **Raises:** `CheckpointError`."""
-        tree, about = load_tree(Path(path))
-        net = tree.get("net") if isinstance(tree, dict) else None
-        if not isinstance(net, ImageNet):
-            raise CheckpointError(
-                f"{path} holds no network fitted to images. Give a file that "
-                "FittedImages.save wrote."
-            )
+        wrong = (
+            "holds no network fitted to images. Give a file that FittedImages.save "
+            "wrote."
+        )
+        tree, about = load_parts(path, "net", ImageNet, wrong)
         tree = to_device(tree)
         tuples: Callable[[Info], Info] = lambda d: {
             k: tuple(v) if isinstance(v, list) else v for k, v in d.items()

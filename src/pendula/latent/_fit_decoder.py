@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from numpy.typing import ArrayLike
 
 from .._checks import fields_whole
-from .._errors import CheckpointError, ConfigError, ShapeError
+from .._errors import ConfigError, ShapeError
 from .._precision import to_device
 from .._tree import digest, split_trainable
 from ..train import (
@@ -28,7 +28,7 @@ from ..train import (
     check_same,
     finish,
     gradient_step,
-    load_tree,
+    load_parts,
     save_tree,
 )
 from ._codec import POD_FROM, FieldCodec
@@ -188,13 +188,11 @@ class FittedDecoder:
     @classmethod
     def load(cls, path: str | Path) -> FittedDecoder:
         """The inverse of `save`. **Raises:** `CheckpointError`."""
-        tree, about = load_tree(Path(path))
-        model = tree.get("model") if isinstance(tree, dict) else None
-        if not isinstance(model, ShallowDecoder):
-            raise CheckpointError(f"{path} does not hold a shallow decoder.")
+        wrong = "does not hold a shallow decoder."
+        tree, about = load_parts(path, "model", ShallowDecoder, wrong)
         told = about["config"]
         return cls(
-            to_device(model),
+            to_device(tree["model"]),
             FieldCodec.from_tree(tree["codec"], about["codec"]),
             np.asarray(tree["sensors"]),
             about["unit"],

@@ -18,7 +18,7 @@ import optax
 from jaxtyping import Array, Complex, Float, PRNGKeyArray
 
 from .._checks import fields_whole
-from .._errors import CheckpointError, ConfigError, DataError, ShapeError
+from .._errors import ConfigError, DataError, ShapeError
 from .._precision import to_device
 from .._tree import digest, split_trainable
 from ..data import Snapshots
@@ -28,7 +28,7 @@ from ..train import (
     finish,
     gradient_step,
     init_opt,
-    load_tree,
+    load_parts,
     save_tree,
 )
 from ._codec import FieldCodec
@@ -343,14 +343,12 @@ class FittedLatent:
     @classmethod
     def load(cls, path: str | Path) -> FittedLatent:
         """The inverse of `save`. **Raises:** `CheckpointError`."""
-        tree, about = load_tree(Path(path))
-        model = tree.get("model") if isinstance(tree, dict) else None
-        if not isinstance(model, AbstractLatentModel):
-            raise CheckpointError(f"{path} does not hold a latent model.")
+        wrong = "does not hold a latent model."
+        tree, about = load_parts(path, "model", AbstractLatentModel, wrong)
         told = about["config"]
         drops = None if told["drops"] is None else tuple(told["drops"])
         return cls(
-            to_device(model),
+            to_device(tree["model"]),
             FieldCodec.from_tree(tree["codec"], about["codec"]),
             LatentFitConfig(**{**told, "drops": drops}),
             about["dt"],

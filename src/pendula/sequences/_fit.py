@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from numpy.typing import ArrayLike
 
 from .._checks import fields_positive, fields_whole
-from .._errors import CheckpointError, ConfigError, ShapeError
+from .._errors import ConfigError, ShapeError
 from .._precision import to_device
 from .._tree import digest, split_trainable
 from ..data import SequenceBatch, SequenceBatches, Sequences, sequences_in_order
@@ -34,7 +34,7 @@ from ..train import (
     check_same,
     finish,
     gradient_step,
-    load_tree,
+    load_parts,
     logged,
     resume,
     run,
@@ -176,13 +176,11 @@ class FittedSequences:
     @classmethod
     def load(cls, path: str | Path) -> FittedSequences:
         """The inverse of `save`. **Raises:** `CheckpointError`."""
-        tree, about = load_tree(Path(path))
-        model = tree.get("model") if isinstance(tree, dict) else None
-        if not isinstance(model, RecurrentModel):
-            raise CheckpointError(f"{path} does not hold a model of sequences.")
+        wrong = "does not hold a model of sequences."
+        tree, about = load_parts(path, "model", RecurrentModel, wrong)
         config = about["config"]
         return cls(
-            to_device(model),
+            to_device(tree["model"]),
             about["kind"],
             tuple(about["classes"]),
             SequenceFitConfig(**{**config, "drops": tuple(config["drops"])}),

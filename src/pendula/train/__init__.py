@@ -89,7 +89,11 @@ from ._second_order import (
     TracePenalty as TracePenalty,
     ha_precond as ha_precond,
 )
-from ._serial import load_tree as load_tree, save_tree as save_tree
+from ._serial import (
+    load_parts as load_parts,
+    load_tree as load_tree,
+    save_tree as save_tree,
+)
 from ._sharpness import Asam as Asam, Sam as Sam
 from ._smoothed import Ramp as Ramp, Smoothed as Smoothed, ramp as ramp
 from ._state import TrainState as TrainState

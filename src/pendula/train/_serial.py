@@ -148,6 +148,21 @@ def save_tree(path: Path, tree: Any, about: dict[str, Any]) -> None:
         save_file(tensors, temporary, metadata={"pendula": text})
 
 
+def load_parts(
+    path: str | Path, key: str, kind: type, wrong: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A saved dictionary of parts, the one at `key` of this kind, and what was saved
+    about it.
+
+    **Raises:** `CheckpointError` as for `load_tree`; for anything else the path and
+    what is `wrong` with it.
+    """
+    tree, about = load_tree(Path(path))
+    if not (isinstance(tree, dict) and isinstance(tree.get(key), kind)):
+        raise CheckpointError(f"{path} {wrong}")
+    return tree, about
+
+
 def load_tree(path: Path) -> tuple[Any, dict[str, Any]]:
     """The tree and what was saved about it.
 
