@@ -49,6 +49,9 @@ def test_a_wrong_name_is_told_the_nearest_and_all(tables):
     registry.register("known", "spring")(1)
     with pytest.raises(ConfigError, match='unknown law "sprig"'):
         registry.lookup("known", "sprig")
+    for other in (3, None, ["lamp"]):  # no names
+        with pytest.raises(ConfigError, match=r"thing is .* chair, lamp"):
+            registry.lookup("thing", other)
 
 
 def test_a_name_belongs_to_the_module_that_took_it(tables):

@@ -53,10 +53,15 @@ def register(kind: str, name: str | None = None) -> Callable[[T], T]:
     return enter
 
 
-def lookup(kind: str, name: str) -> Any:
+def lookup(kind: str, name: object) -> Any:
     """The object registered under ``name``; ``ConfigError`` with the nearest
-    name otherwise."""
+    name otherwise, and for what is no name at all."""
     table = _TABLES.get(kind, {})
+    if not isinstance(name, str):  # may come from a program or a file: anything
+        raise ConfigError(
+            f"{_WORDS.get(kind, kind)} is {name!r}; give one of these names: "
+            f"{', '.join(sorted(table)) or 'none'}."
+        )
     if name not in table:
         raise ConfigError(
             f'unknown {_WORDS.get(kind, kind)} "{name}".{nearest(name, table)} '

@@ -203,6 +203,9 @@ def test_sweep_and_manifestation(fitted):
     assert sweep.accuracy[0, 1] == other
     with pytest.raises(ConfigError, match="3 steps of rk4 were not tried"):
         sweep.lost("rk4", 3)
+    for none in ({"steps": ()}, {"schemes": ()}):
+        with pytest.raises(ConfigError, match="there is nothing to try"):
+            depth_sweep(fitted.net, data, scaling, **inputs, **none)
     with pytest.raises(ConfigError, match="manifestation: count is 0"):
         manifestation(fitted.net, data, scaling, **inputs, count=0)
     found = manifestation(fitted.net, data, scaling, **inputs, repeats=3, count=7)

@@ -41,6 +41,10 @@ class Exact(Solution):
         self.problem, self.form, self.report = problem, form, report
         self.unknown = unknown or {}
 
+    @property
+    def reached(self):
+        return self.report.windows[-1] if self.report.windows else 0.0
+
     def values(self, points, wanted):
         needed = jax.jit(lambda p: derivatives(self.form, p, wanted))
         with precision(np.float64):

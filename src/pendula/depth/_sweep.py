@@ -60,11 +60,16 @@ def depth_sweep(
 
     **Arguments:** `net`: a network of blocks, `state` its running statistics, which
     are not estimated anew; `images`: unseen ones.
-    **Raises:** `ConfigError` for a residual network or unknown schemes.
+    **Raises:** `ConfigError` for a residual network, unknown schemes, or none.
     **Source:** Queiruga, Erichson, Taylor, Mahoney 2020, arXiv:2008.02389 (the test of
     fields, here with the error on unseen images in place of the exact one).
     """
     steps = [whole(1, "depth_sweep", steps=n) for n in steps]
+    if not steps or not schemes:
+        raise ConfigError(
+            "depth_sweep: there is nothing to try; name at least one of schemes and "
+            "one number of steps."
+        )
     found = [
         [accuracy(net.manifest(s, n), state, images, scaling) for n in steps]
         for s in schemes

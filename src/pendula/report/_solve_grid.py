@@ -70,8 +70,7 @@ def grid_of(solution: Solution) -> Grid:
     points = np.array(list(itertools.product(*axes))).reshape(count, len(axes))
     timed = problem.time is not None
     times = _times(solution, len(axes))
-    reached = float(report.windows[-1]) if report.windows else 0.0
-    slack = 1e-9 * (times[-1] - times[0])
+    reached, slack = solution.reached, 1e-9 * (times[-1] - times[0])
     solved = int(np.sum(times <= reached + slack)) if timed else 1
     inside = np.ones(len(points), bool)
     if problem.domain is not None:
