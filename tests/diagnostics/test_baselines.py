@@ -271,7 +271,7 @@ def test_always_finite(case):
 
 @settings(max_examples=6, deadline=None)
 @given(
-    size=st.sampled_from([1e-6, 1.0, 1e6]),
+    size=st.sampled_from([1e-13, 1e-6, 1.0, 1e6]),
     time=st.sampled_from([1e-3, 1.0, 1e4]),
     shift=st.floats(-100, 100),
 )

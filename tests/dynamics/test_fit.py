@@ -88,6 +88,39 @@ def test_constants_lie_in_their_own_intervals(swing):
         assert found[name]["unit"] in ("1/s2", "1/s")
 
 
+def test_a_fit_is_the_same_whatever_time_is_counted_in():
+    """Nothing in it is absolute: with times of nanoseconds the start speeds are large
+    numbers that the data hardly feel."""
+    data, clock = record(), 1e-9
+    other = data.replace(ts=data.ts * clock, time_unit="Gs")
+    gravity, viscous = CONFIG.model.known
+    scaled = dataclasses.replace(gravity, constants={"w2": 5.0 / clock**2})
+    model = dataclasses.replace(CONFIG.model, known=(scaled, viscous))
+    fitted = fit(None, other, dataclasses.replace(CONFIG, model=model), judged=False)
+    swing = fit(None, data, CONFIG, judged=False)
+    here, there = constants(swing), constants(fitted)
+    for name, power, text in (("w2", 2, "2"), ("c", 1, "")):
+        assert there[name]["unit"] == f"1/Gs{text}"
+        for end in ("value", "low", "high"):
+            wanted = here[name][end] / clock**power
+            assert there[name][end] == pytest.approx(wanted, rel=1e-4)
+    one = swing.forecast(data, start=6.0)
+    two = fitted.forecast(other, start=6.0 * clock, until=data.ts[0, -1] * clock)
+    assert_array_equal(two.truth, one.truth)
+    assert_allclose(two.mean, one.mean, atol=1e-4)
+
+
+def test_a_forecast_is_the_same_whenever_the_clock_began(swing):
+    """Stamps that count seconds since 1970 are rounded to parts of a microsecond."""
+    data = record()
+    late = data.replace(ts=data.ts + 1.7e9)
+    one = swing.forecast(data, start=18.0, until=21.0)
+    two = swing.forecast(late, start=18.0 + 1.7e9, until=21.0 + 1.7e9)
+    assert_array_equal(two.truth, one.truth)  # nothing measured after the end
+    assert np.isnan(two.truth[-1]).all()
+    assert_allclose(two.mean, one.mean, atol=1e-4)
+
+
 @pytest.mark.slow
 def test_intervals_hold_as_often_as_they_say():
     """12 records of other noise, two constants each: 90 % of 24 is 21.6 +- 1.5; fewer

@@ -179,12 +179,14 @@ def _row(one: Forecast, label: str) -> dict[str, Any]:
 def _lines(
     rows: list[dict[str, Any]], out: Path | None, unit: str, units: tuple[str, ...]
 ) -> list[str]:
-    from ..report import number, percent
+    from ..report import interval, percent, quantity, telling_apart
     from ._words import error_words
 
     lines = []
     for row in rows:
-        span = f"from {number(row['start'])} to {number(row['until'])} {unit}"
+        ends = row["start"], row["until"]
+        digits = telling_apart(*ends)
+        span = f"from {interval(*ends, unit, digits)}"
         text = f"{row['trajectory']}: {span}"
         if row["rmse"] is not None:
             error = error_words(units, row["rmse"], row["channels"])
@@ -193,7 +195,7 @@ def _lines(
                 "inside the 90 % band"
             )
         if row["validated_to"] < row["until"]:
-            text += f", validated to {number(row['validated_to'])} {unit}"
+            text += f", validated to {quantity(row['validated_to'], unit, digits)}"
         if row["outside"] > 0:
             text += f", {percent(row['outside'])} outside the training range"
         lines.append(text)

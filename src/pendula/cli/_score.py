@@ -28,7 +28,7 @@ def score(
     measured = load_data(data, reading, console)
     console.say(f"loading {run}")
     from .. import load
-    from ..report import number, percent
+    from ..report import percent
     from ._words import error_words
 
     fitted = load(run)
@@ -40,8 +40,7 @@ def score(
     cells = [
         [
             str(row["trajectory"]),
-            number(row["start"]),
-            number(row["until"]),
+            *_ends(row),
             error_words(units, row["rmse"], row["channels"]),
             percent(row["coverage"]),
             str(row["status"]),
@@ -56,14 +55,20 @@ def score(
     return 1 if any(row["status"] in BAD for row in rows) else 0
 
 
+def _ends(row: dict[str, Any]) -> list[str]:
+    from ..report import number, telling_apart
+
+    digits = telling_apart(row["start"], row["until"])
+    return [number(row[end], digits) for end in ("start", "until")]
+
+
 def _score_bars(rows: list[dict[str, Any]], console: Console) -> int:
     from ..report import number, percent
 
     cells = [
         [
             str(row["trajectory"]),
-            number(row["start"]),
-            number(row["until"]),
+            *_ends(row),
             number(row["distance_mm"]),
             number(row["largest_mm"]),
             number(row["helix_mse_m2"]),

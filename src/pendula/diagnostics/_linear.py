@@ -168,7 +168,7 @@ def regression(rates: Rates, order: int) -> np.ndarray:
     x, out = np.concatenate(parts, axis=1), []
     target, error = (rates.v, rates.se_v) if order == 1 else (rates.a, rates.se_a)
     for y, se in zip(target.T, error.T, strict=True):
-        weight = 1 / (se + np.median(se) + 1e-12)
+        weight = 1 / (se + np.median(se) + (1e-12 * np.abs(y).max(initial=0.0) or 1.0))
         out.append(np.linalg.lstsq(x * weight[:, None], y * weight, 1e-8)[0])
     return np.array(out)
 

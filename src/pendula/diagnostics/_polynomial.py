@@ -234,7 +234,7 @@ def regress(
     out = np.zeros((len(SLACKS), x.shape[1], target.shape[1]))
     for j, y in enumerate(target.T):
         se = error[:, j]
-        weight = 1 / (se + np.median(se) + 1e-12)
+        weight = 1 / (se + np.median(se) + (1e-12 * np.abs(y).max(initial=0.0) or 1.0))
         basis, triangle = np.linalg.qr(x / size * weight[:, None])
         goal = basis.T @ (y * weight)
         outside = max(float(np.sum((y * weight) ** 2) - goal @ goal), 0.0)

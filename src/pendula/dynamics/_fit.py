@@ -133,7 +133,7 @@ def fit(
             ensemble, locals_, items, outcomes = trainer.train(ensemble, method)
             fitted = package(prepared, config, ensemble, dtype, method)
             covariance, constants, tau = posterior(
-                fitted.ensemble, method, locals_, items
+                fitted.ensemble, method, locals_, items, data.time_unit
             )
             fitted = dataclasses.replace(
                 fitted,
@@ -203,7 +203,9 @@ def _refit(
         stage = make(params)
         pair, outcome = trainer.one(REFIT, name, stage, trainer.resume)
         host = to_host(eqx.combine(pair[0], static))
-        covariance, constants, tau = posterior(host, "levenberg", pair[1], stage.items)
+        covariance, constants, tau = posterior(
+            host, "levenberg", pair[1], stage.items, data.time_unit
+        )
     about = {
         **fitted.about,
         "constants": constants,

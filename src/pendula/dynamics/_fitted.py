@@ -18,6 +18,7 @@ from jaxtyping import Float
 from .._errors import CheckpointError, DataError, DataWarning, ShapeError, Status
 from .._precision import cast, precision, to_host
 from .._registry import register
+from .._times import instant
 from .._tree import member
 from ..data import Batch, Trajectories, input_path
 from ..diagnostics import Conformal
@@ -193,8 +194,9 @@ class Fitted:
                 f"from {ts[0]:g} to {ts[-1]:g}, and a history is {history:g} long. "
                 "Choose --start inside the data and --until after it."
             )
-        first = int(np.searchsorted(ts, max(start - history, ts[0]) - 1e-9))
-        last = int(np.searchsorted(ts, start + 1e-9))
+        slack = instant(ts)
+        first = int(np.searchsorted(ts, max(start - history, ts[0]) - slack))
+        last = int(np.searchsorted(ts, start + slack))
         if last - first < 4 or data.mask[0, first:last].any(1).sum() < 4:
             raise DataError(
                 f"only {max(last - first, 0)} samples lie in the history "
@@ -203,13 +205,13 @@ class Fitted:
             )
         self._check_cost(ts[first:], end, refine)
         self._check_horizon(float(end - start), beyond=bool(end > ts[-1]))
-        grid, keep = self._grid(ts[first:], start, until)
-        piece = _resample(data, first, grid)
-        hist = piece.between(grid[0], start + 1e-9)
+        grid, keep = self._grid(ts[first:], until, slack)
+        piece = _resample(data, first, grid, slack)
+        hist = piece.between(grid[0], start + slack)
         out = self._run(hist, piece, refine)
         mean, low, high, sd = self.combine(out, grid - start)
         truth = np.where(piece.mask[0], piece.ys[0], np.nan)
-        use = keep & (grid > start + 1e-9)
+        use = keep & (grid > start + slack)
         return Forecast(
             grid[use],
             mean[0, use],
@@ -260,7 +262,7 @@ class Fitted:
                 stacklevel=3,
             )
 
-    def _grid(self, ts: np.ndarray, start: float, until: float | None) -> Any:
+    def _grid(self, ts: np.ndarray, until: float | None, slack: float) -> Any:
         """Times of the rollout: the measured ones, thinned as in training, gaps
         filled, and on to `until`; `keep` marks what is reported."""
         every, step = int(self.about["every"]), float(self.about["step"])
@@ -268,15 +270,15 @@ class Fitted:
         if grid[-1] < ts[-1]:
             grid = np.append(grid, ts[-1])
         if until is not None and until < grid[-1]:
-            grid = grid[grid <= until + 1e-9]
-        if until is not None and until > grid[-1] + 1e-9:
+            grid = grid[grid <= until + slack]
+        if until is not None and until > grid[-1] + slack:
             if self.about["input_names"]:
                 raise DataError(
                     f"the data end at {ts[-1]:g} and the model has inputs: a forecast "
                     f"until {until:g} needs them. Append rows with the inputs and "
                     "empty channels."
                 )
-            more = np.arange(1, int(np.ceil((until - grid[-1]) / step - 1e-9)) + 1)
+            more = np.arange(1, int(np.ceil((until - grid[-1] - slack) / step)) + 1)
             grid = np.concatenate([grid, np.minimum(grid[-1] + more * step, until)])
         pieces = [grid[:1]]
         keep = [np.ones(1, bool)]
@@ -417,15 +419,17 @@ def _simulate(ensemble: Any, y0: Any, t0: Any, dts: Any, us: Any, refine: Any) -
     )(ensemble)
 
 
-def _resample(data: Trajectories, first: int, grid: np.ndarray) -> Trajectories:
+def _resample(
+    data: Trajectories, first: int, grid: np.ndarray, slack: float
+) -> Trajectories:
     """One trajectory on `grid` (which contains its samples or goes beyond them):
     observations where measured, inputs along their path."""
     n = int(data.lengths[0])
     ts = data.ts[0, first:n]
     ys = np.full((len(grid), data.dim), np.nan)
-    at = np.searchsorted(ts, grid - 1e-9)
+    at = np.searchsorted(ts, grid - slack)
     at = np.minimum(at, len(ts) - 1)
-    hit = np.abs(ts[at] - grid) < 1e-9 * max(1.0, abs(ts[-1]))
+    hit = np.abs(ts[at] - grid) <= slack
     values = np.where(data.mask[0, first:n], data.ys[0, first:n], np.nan)
     ys[hit] = values[at[hit]]
     us = None

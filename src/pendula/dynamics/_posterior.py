@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import equinox as eqx
@@ -28,7 +29,7 @@ MOST = 400  # parameters for which a covariance is kept
 
 
 def posterior(
-    ensemble: Model, method: str, local: Any, items: Any
+    ensemble: Model, method: str, local: Any, items: Any, clock: str = "s"
 ) -> tuple[np.ndarray | None, list[dict[str, Any]], float]:
     r"""Covariances of every member's parameters, its constants with intervals, and
     the residuals' autocorrelation time.
@@ -36,11 +37,12 @@ def posterior(
     Model error is correlated from sample to sample, so the samples count less than
     their number: the variance is inflated by the integrated autocorrelation time
     $\tau$ of the residuals, $\Sigma = (J^\top J/(\tau s^2) + \Lambda)^{-1}$.
+    `clock` is the unit of time of the data, in which the constants count.
     **Source:** Sokal 1997 for $\tau$; Laplace: MacKay 1992.
     """
     ensemble = jax.tree.map(jnp.asarray, ensemble)
     if method != "levenberg":
-        return None, constants(ensemble, None), 1.0
+        return None, constants(ensemble, None, clock), 1.0
     (_, scale), windows = items
     params, static = split_trainable(ensemble)
     fixed = (static, scale)
@@ -55,7 +57,7 @@ def posterior(
     tau = float(np.median(taus))
     variance = jnp.asarray((r**2).sum((1, 2)) / count * tau)
     cov = np.asarray(window_covariances(params, fixed, local, windows, variance))
-    return cov, constants(ensemble, cov), tau
+    return cov, constants(ensemble, cov, clock), tau
 
 
 def free_constants(model: Model) -> list[tuple[str, str, str, str, Free]]:
@@ -106,7 +108,18 @@ def constant_covariance(fitted: Any) -> np.ndarray:
     return fitted.covariance[middle][np.ix_(where, where)] * np.outer(slope, slope)
 
 
-def constants(ensemble: Model, covariance: np.ndarray | None) -> list[dict[str, Any]]:
+def _in_clock(unit: str, clock: str) -> str:
+    """The unit of a law's constant, which is written for seconds, in another unit of
+    time: 1/s2 is 1/ms2 where times are in ms."""
+    if clock in ("", "s"):
+        return unit
+    named = clock if clock.isalpha() else f"({clock})"
+    return re.sub(r"(?<![A-Za-z])s(?![A-Za-z])", named, unit)
+
+
+def constants(
+    ensemble: Model, covariance: np.ndarray | None, clock: str
+) -> list[dict[str, Any]]:
     """The free constants: mean over members, 90 % interval of the mixture."""
     members = jax.tree.leaves(split_trainable(ensemble)[0])[0].shape[0]
     take = lambda i: member(ensemble, i)
@@ -139,7 +152,7 @@ def constants(ensemble: Model, covariance: np.ndarray | None) -> list[dict[str, 
                 "value": float(value(mean[k])),
                 "low": float(low),
                 "high": float(high),
-                "unit": unit,
+                "unit": _in_clock(unit, clock),
                 "confounded": False,
                 "note": "",
             }

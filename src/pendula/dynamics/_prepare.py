@@ -275,4 +275,4 @@ def ranges_of(train: Trajectories, plan: Layout, states: States) -> Ranges:
 def spread_of(values: np.ndarray) -> np.ndarray:
     """Standard deviation; 1 for what does not vary."""
     sd = values.std(0)
-    return np.where(sd > 1e-12 * (1 + np.abs(values).max(0, initial=0.0)), sd, 1.0)
+    return np.where(sd > 1e-12 * np.abs(values).max(0, initial=0.0), sd, 1.0)

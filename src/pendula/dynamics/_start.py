@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from .._floor import floor_under
 from ._model import Model, weighted_residual
 
 
@@ -35,12 +36,10 @@ def refine_start(
     def once(y0: Any, _: Any) -> Any:
         jac, r = jax.jacfwd(lambda y: (residual(y),) * 2, has_aux=True)(y0)
         h, g = jac.T @ jac, jac.T @ r
-        floor = jnp.finfo(h.dtype).eps * 10 * (1e-30 + jnp.trace(h))
+        floor = floor_under(h, 1e-30 + jnp.trace(h))
 
         def trial(mu: Any) -> Any:
-            damped = (
-                h + mu * jnp.diag(jnp.diag(h)) + floor * jnp.eye(dim, dtype=h.dtype)
-            )
+            damped = h + mu * jnp.diag(jnp.diag(h)) + floor
             new = y0 - jnp.linalg.solve(damped, g)
             cost = jnp.sum(residual(new) ** 2)
             return jnp.where(jnp.isfinite(cost), cost, jnp.inf), new
@@ -52,7 +51,6 @@ def refine_start(
     y0, _ = jax.lax.scan(once, guess, None, length=iterations)
     jac, r = jax.jacfwd(lambda y: (residual(y),) * 2, has_aux=True)(y0)
     h = jac.T @ jac
-    floor = jnp.finfo(h.dtype).eps * 10 * (1e-30 + jnp.trace(h))
-    inverse = jnp.linalg.inv(h + floor * jnp.eye(dim, dtype=h.dtype))
+    inverse = jnp.linalg.inv(h + floor_under(h, 1e-30 + jnp.trace(h)))
     count = jnp.maximum(jnp.sum(item.mask) - dim, 1)
     return y0, inverse, (r @ r) / count.astype(r.dtype)

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from .._errors import DataError
 from .._precision import precision, to_host
+from .._times import instant
 from .._tree import member
 from ..data import Batch, Scales, Trajectories
 from ._kalman import Stochastic, filtered
@@ -130,7 +131,8 @@ class FittedStochastic:
         data = self._match(data).select([0])
         ts = data.ts[0]
         at = np.atleast_1d(np.asarray(starts, np.float64)).tolist()
-        known = [int(np.searchsorted(ts, start + 1e-9)) for start in at]
+        slack = instant(ts[: int(data.lengths[0])])
+        known = [int(np.searchsorted(ts, start + slack)) for start in at]
         for start, count in zip(at, known, strict=True):
             if not 0 < count < len(ts):
                 raise DataError(

@@ -296,6 +296,8 @@ class Trainer:
         good = good[:: max(1, len(good) // 32)]
         items = jax.tree.map(lambda x: jnp.asarray(np.asarray(x)[good]), host)
         starts = jnp.asarray(starts[good])
-        sd = np.where(p.train.mask, p.train.ys, np.nan).reshape(-1, p.train.dim)
-        weight = jnp.asarray(1.0 / np.maximum(np.nanstd(sd, axis=0), 1e-12), self.dtype)
+        seen = np.where(p.train.mask, p.train.ys, np.nan).reshape(-1, p.train.dim)
+        sd, size = np.nanstd(seen, axis=0), np.nanmax(np.abs(seen), axis=0)
+        weight = 1.0 / np.where(sd > 1e-12 * size, sd, 1.0)
+        weight = jnp.asarray(weight, self.dtype)
         return starts, items, weight

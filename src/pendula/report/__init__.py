@@ -41,6 +41,7 @@ from ._numbers import (
     number as number,
     percent as percent,
     quantity as quantity,
+    telling_apart as telling_apart,
 )
 from ._page import page as page
 from ._run_folder import (

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-from ._numbers import interval, number, percent, quantity
+from ._numbers import interval, number, percent, quantity, telling_apart
 
 
 def summary_facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
@@ -21,7 +20,7 @@ def summary_facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
         ("trajectories", number(summary.get("num"))),
         ("samples each", _three(summary.get("lengths"), "")),
         ("length", _three(summary.get("duration"), unit)),
-        ("time", _span(begin, end, unit)),
+        ("time", interval(begin, end, unit, telling_apart(begin, end))),
         ("sampling interval", _step(grid, unit)),
         ("gaps", _gaps(grid, unit)),
         ("inputs between samples", summary.get("input_kind") or ""),
@@ -103,15 +102,6 @@ def _three(values: Any, unit: str) -> str:
     if low == high:
         return quantity(high, unit)
     return f"{interval(low, high, unit)}, median {quantity(middle, unit)}"
-
-
-def _span(begin: Any, end: Any, unit: str) -> str:
-    """Both ends, with the digits that tell them apart: times may count from 1970."""
-    digits = 3
-    if begin is not None and end is not None and end > begin:
-        far = max(abs(begin), abs(end)) / (end - begin)
-        digits += max(0, math.ceil(math.log10(far)))
-    return interval(begin, end, unit, digits)
 
 
 def _step(grid: dict[str, Any], unit: str) -> str:

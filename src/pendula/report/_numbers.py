@@ -61,6 +61,23 @@ def interval(low: Any, high: Any, unit: str | None = "", digits: int = 3) -> str
     return quantity(f"{ends[0]} to {ends[1]}", unit)
 
 
+def telling_apart(begin: Any, end: Any) -> int:
+    """How many digits tell the ends of a span apart: times may count from 1970.
+
+    ```python
+    >>> from pendula.report import number, telling_apart
+    >>> digits = telling_apart(1.7e9, 1.7e9 + 8.25)
+    >>> number(1.7e9 + 8.25, digits)
+    '1700000008.25'
+
+    ```
+    """
+    if begin is None or end is None or not end > begin:
+        return 3
+    far = max(abs(begin), abs(end)) / (end - begin)
+    return 3 + max(0, math.ceil(math.log10(far)))
+
+
 def percent(share: Any) -> str:
     """A share as per cent."""
     if share is None or math.isnan(float(share)):

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
+from .._floor import floor_under
 from .._tree import all_finite
 from ._run import Info, Step
 from ._state import TrainState
@@ -180,12 +181,8 @@ def _metric(prior_a: Array, a: Array) -> Array:
 
 
 def _floor(matrix: Array) -> Array:
-    """A tiny multiple of the identity: a parameter that no residual feels must
-    not make the factorisation fail."""
-    eps = jnp.finfo(matrix.dtype).eps
-    return (10 * eps * (1.0 + jnp.trace(matrix) / matrix.shape[0])) * jnp.eye(
-        matrix.shape[0], dtype=matrix.dtype
-    )
+    """For parameters that no residual feels."""
+    return floor_under(matrix, 1.0 + jnp.trace(matrix) / matrix.shape[0])
 
 
 def levenberg_step(
