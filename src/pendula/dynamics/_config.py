@@ -52,7 +52,7 @@ class KnownConfig:
     free: tuple[str, ...] = ()
     """Its constants that are to be found; given values are then the start."""
     constants: dict[str, float] = dataclasses.field(default_factory=dict)
-    """Values of its constants, in SI units."""
+    """Values of its constants, in the units of the data: its channels and its time."""
     channel: int = 0
     """The input that the law `input` uses, counted from 0."""
     boundary: str = "neumann"

@@ -24,7 +24,7 @@ from ._draw import to_svg
 from ._forecast_figure import data_figure, enlarged_figure, forecast_figure
 from ._law_figures import portrait_figure, statistics_figure
 from ._law_words import law_points, left_out, rest_table, statistics_table
-from ._numbers import interval, quantity
+from ._numbers import interval, quantity, telling_apart
 from ._run_folder import Run
 from ._tables import (
     baseline_table,
@@ -121,9 +121,10 @@ def forecast_caption(run: Run) -> str:
         return ""
     unit = time_unit(run)
     split = run.number("data/split_time")
+    begin, end = float(ts[0]), float(ts[-1])
     parts = [
-        f"Free run over {quantity(float(ts[-1] - ts[0]), unit)}, from "
-        f"{quantity(float(ts[0]), unit)}: the model sees no measurement after that."
+        f"Free run over {quantity(end - begin, unit)}, from "
+        f"{quantity(begin, unit, telling_apart(begin, end))}: the model sees no measurement after that."
     ]
     truth = run.array("forecast/truth")
     if truth is not None and split is not None and ts[0] >= split - 1e-9:
