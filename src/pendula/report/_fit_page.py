@@ -124,7 +124,8 @@ def forecast_caption(run: Run) -> str:
     begin, end = float(ts[0]), float(ts[-1])
     parts = [
         f"Free run over {quantity(end - begin, unit)}, from "
-        f"{quantity(begin, unit, telling_apart(begin, end))}: the model sees no measurement after that."
+        f"{quantity(begin, unit, telling_apart(begin, end))}: the model sees no "
+        "measurement after that."
     ]
     truth = run.array("forecast/truth")
     if truth is not None and split is not None and ts[0] >= split - 1e-9:
