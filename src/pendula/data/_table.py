@@ -302,9 +302,9 @@ def _rectangle(
             else ""
         )
         raise DataError(
-            f"{path.name}, row {numbers[k]}: {len(row)} cells where the header has "
-            f"{width} ({', '.join(names)}). Every row needs as many.{hint} Repair the "
-            "row, or leave cells empty for missing values."
+            f"{path.name}, row {numbers[k]}: {len(row)} cell{'s' * (len(row) != 1)} "
+            f"where the header has {width} ({', '.join(names)}). Every row needs as "
+            f"many.{hint} Repair the row, or leave cells empty for missing values."
         )
     for j, name in enumerate(names):
         if not name and any(row[j].strip() for row in rows):
