@@ -328,3 +328,7 @@ def test_an_end_that_is_moved_goes_where_its_acceleration_says():
         bar_path(chain, ts[::-1], u)
     with pytest.raises(ShapeError, match="of at least 3 bars"):
         bar_path(chain, ts, u[:2])
+    with pytest.raises(ShapeError, match="finite numbers"):
+        bar_path(chain, ts, u, ends=np.where(ends > 0.0, np.nan, ends))
+    with pytest.raises(ShapeError, match="of at least 3 bars"):  # not the first number
+        bar_rest(chain, u.ravel())
