@@ -118,6 +118,12 @@ def test_records_go_there_and_back_and_say_what_is_wrong():
         ring_record(np.arange(2.0), dataclasses.replace(one, q=skewed))
     with pytest.raises(DataError, match="rings at sample 1 are not finite"):
         ring_record(np.arange(2.0), dataclasses.replace(one, x=lost))
+    with pytest.raises(DataError, match="x, q, v and w of the rings have shapes"):
+        ring_record(np.arange(2.0), one.at(0))
+    with pytest.raises(DataError, match="there is no record 2"):
+        rings_of(data, 2)
+    with pytest.raises(DataError, match="x has 1 rings"):
+        from_rings(one.x[:, :1], one.q[:, :1])
     with pytest.raises(DataError, match="whole cycles have 16 nodes each"):
         to_rings(np.zeros((20, 3)))
     with pytest.raises(DataError, match="nodes are not all finite"):

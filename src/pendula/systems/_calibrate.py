@@ -17,7 +17,7 @@ from ._rod_step import checked_integrator
 from ._slinky import Slinky
 from ._slinky_cases import SlinkyCase
 from ._slinky_constants import CONSTANTS, SlinkyBars
-from ._slinky_data import OF_A_BAR, bar_names, bar_units, check_units
+from ._slinky_data import OF_A_BAR, bar_names, bar_units, check_units, length_of
 
 
 SINGULAR = 1e-6  # of the largest singular value: below, the data say nothing
@@ -217,7 +217,7 @@ def tracked(
     names = bar_names(case.cycles)
     place = {name: divmod(k, len(OF_A_BAR)) for k, name in enumerate(names)}
     rates = {f"v{name}" for name in names}
-    n = int(tracks.lengths[record])
+    n = length_of(tracks, record)
     ts = tracks.ts[record, :n]
     seen = np.full((n, case.cycles, len(OF_A_BAR)), np.nan)
     found = set()

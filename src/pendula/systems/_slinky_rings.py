@@ -128,6 +128,8 @@ def from_rings(
     """The helix again, 16 nodes a cycle: centre and turn run evenly from the middle of
     one ring to the next, and on beyond the outermost ones.
 
+    **Raises:** `DataError` for less than 2 rings.
+
     ```python
     >>> import numpy as np
     >>> from pendula.systems import Slinky, from_rings, to_rings
@@ -139,6 +141,10 @@ def from_rings(
     ```
     """
     rings = x.shape[-2]
+    if rings < 2:
+        raise DataError(
+            f"x has {rings} rings; between at least 2 of them the wire is known."
+        )
     k = np.arange(AROUND * rings + 1)
     place = k / AROUND - 0.5  # of which ring i stands at i
     i = np.clip(np.floor(place).astype(int), 0, rings - 2)
