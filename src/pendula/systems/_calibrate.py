@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
+from .._checks import whole
 from .._errors import ConfigError, DataError, DivergedError, nearest
 from .._precision import precision
 from ..data import Trajectories
@@ -134,6 +135,7 @@ def calibrate(
     start = _starting(case, machine, free, dict(values or {}))
     machine = _with(machine, start)
     checked_integrator(integrator)
+    whole(1, max_iterations=max_iterations)
     ts, seen = tracked(case, tracks, record)
     if not (np.isfinite(dt) and 0.0 < dt <= ts[-1]):
         raise ConfigError(

@@ -174,6 +174,8 @@ def pushed(
     `across` v [m/s], `spin` Omega [rad/s], `waves` (n, m). The axis is the line from
     the first cycle's centre to the last one's.
 
+    **Raises:** `DataError` where every node is held.
+
     ```python
     >>> from pendula.systems import Slinky, pushed, to_rings
     >>> slinky = Slinky(cycles=4)
@@ -188,6 +190,8 @@ def pushed(
     """
     nodes = state.nodes
     free = np.flatnonzero(~np.asarray(boundary.fixed)[0])
+    if not len(free):
+        raise DataError("every node is held: nothing can be thrown. Let some go.")
     low, high = max(free[0] - 1, 0), min(free[-1] + 1, len(nodes) - 1)
     s = np.clip((np.arange(len(nodes)) - low) / (high - low), 0.0, 1.0)
     rings = to_rings(nodes)
