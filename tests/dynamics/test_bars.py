@@ -285,6 +285,10 @@ def test_bad_settings_are_named():
         BarChain(energy(), BarWorld.of())(0.0, jnp.zeros(16), None, None)
     with pytest.raises(ShapeError, match="expected \\(6,\\): the accelerations"):
         BarChain(energy(), BarWorld.of())(0.0, state(shape()), jnp.zeros(2), None)
+    with pytest.raises(ShapeError, match="has 0 entries; this energy takes 2"):
+        ESNN.create(_key, eta=2, width=2, depth=1)(jnp.zeros(6))
+    with pytest.raises(ShapeError, match="has 1 entries; this energy takes 0"):
+        energy()(jnp.zeros(6), jnp.zeros(1))
     with pytest.raises(ConfigError, match="rising needs the square"):
         ShortcutNet(6, rising=True, squared=False, key=_key)
     with pytest.raises(ConfigError, match='activation "tan" is unknown'):
