@@ -285,6 +285,10 @@ def test_bad_settings_are_named():
         BarChain(energy(), BarWorld.of())(0.0, jnp.zeros(16), None, None)
     with pytest.raises(ShapeError, match="expected \\(6,\\): the accelerations"):
         BarChain(energy(), BarWorld.of())(0.0, state(shape()), jnp.zeros(2), None)
+    with pytest.raises(ShapeError, match="has 0 entries; this energy takes 2"):
+        ESNN.create(_key, eta=2, width=2, depth=1)(jnp.zeros(6))
+    with pytest.raises(ShapeError, match="has 1 entries; this energy takes 0"):
+        energy()(jnp.zeros(6), jnp.zeros(1))
     with pytest.raises(ConfigError, match="rising needs the square"):
         ShortcutNet(6, rising=True, squared=False, key=_key)
     with pytest.raises(ConfigError, match='activation "tan" is unknown'):
@@ -328,3 +332,7 @@ def test_an_end_that_is_moved_goes_where_its_acceleration_says():
         bar_path(chain, ts[::-1], u)
     with pytest.raises(ShapeError, match="of at least 3 bars"):
         bar_path(chain, ts, u[:2])
+    with pytest.raises(ShapeError, match="finite numbers"):
+        bar_path(chain, ts, u, ends=np.where(ends > 0.0, np.nan, ends))
+    with pytest.raises(ShapeError, match="of at least 3 bars"):  # not the first number
+        bar_rest(chain, u.ravel())

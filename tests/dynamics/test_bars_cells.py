@@ -77,6 +77,8 @@ def test_cells_that_do_not_fit_are_refused():
         fit_cells(pairs[:, None], energy, slope)
     with pytest.raises(ConfigError, match="Solve more of them"):
         cell_polynomial(pairs, energy, slope, degree=6)
+    with pytest.raises(ConfigError, match="degree is 0"):
+        cell_polynomial(pairs, energy, slope, degree=0)
 
 
 def test_what_nothing_holds_falls_in_any_coordinates():
@@ -115,3 +117,7 @@ def test_a_code_of_no_numbers_is_refused():
     shape = np.zeros((17, 3))
     with pytest.raises(ConfigError, match="size is 0"):
         fit_code(shape[None], 0)
+    with pytest.raises(ConfigError, match=r"shapes has shape \(0, 17, 3\)"):
+        fit_code(shape[None][:0], 2)
+    with pytest.raises(ConfigError, match="not all finite"):
+        fit_code(shape[None] * np.nan, 2)

@@ -154,6 +154,11 @@ def test_bad_settings_and_records_are_named(record):
         BarsConfig(start="lw")
     with pytest.raises(ConfigError, match="expected six that are not negative"):
         BarsConfig(weights=(1.0, 2.0))
+    with pytest.raises(ConfigError, match="expected six that are not negative"):
+        BarsConfig(weights=(np.inf,) * 6)
+    for name, value in {"batch": 0, "every": 0, "longest": 1, "substeps": 0}.items():
+        with pytest.raises(ConfigError, match=f"{name} is {value}"):
+            dataclasses.replace(SMALL, **{name: value})
     with pytest.raises(ConfigError, match=r"span is 0.001 s, of which the records"):
         fit_bars(record, WORLD, dataclasses.replace(SMALL, span=0.001))
     with pytest.raises(DataError, match="expected x0, y0, alpha0"):

@@ -83,6 +83,15 @@ def test_the_region_has_the_symmetries_of_the_wire(known):
     np.testing.assert_allclose(region.distance(mirrored), own, rtol=1e-4)
 
 
+def test_a_motion_that_left_the_finite_numbers_is_outside(known):
+    path, record = known
+    region = VisitedRegion(record)
+    lost = np.stack([path.u[3], np.full_like(path.u[3], np.nan)])
+    far = region.distance(lost)
+    np.testing.assert_array_equal(far[0], region.distance(path.u[3]))
+    assert np.all(far[1] == np.inf)
+
+
 def test_what_cannot_be_judged_is_refused(known):
     path, record = known
     with pytest.raises(ConfigError, match="no spread"):

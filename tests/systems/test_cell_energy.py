@@ -76,6 +76,10 @@ def test_bad_states_are_named():
         cell_energy(SLINKY, np.zeros(3))
     with pytest.raises(ConfigError, match="not finite"):
         cell_energy(SLINKY, np.full((1, 3), np.nan))
+    with pytest.raises(ConfigError, match="parts is 0"):
+        cell_energy(SLINKY, AT, parts=0)
+    with pytest.raises(ConfigError, match="tolerance is nan"):
+        cell_energy(SLINKY, AT, tolerance=np.nan)
 
 
 @pytest.mark.slow

@@ -29,6 +29,7 @@ from pendula.systems import (
 )
 from pendula.systems._cylinder_grid import barycentric, chebyshev, quadrature
 from pendula.systems._cylinder_modes import mode_solver
+from pendula.systems._kept_wake import settings_key
 
 
 A = 0.5
@@ -256,6 +257,7 @@ def test_snapshots_are_computed_once(monkeypatch, tmp_path):
     assert CylinderConfig(trigger=0.3).key() == CylinderConfig().key()
     assert CylinderConfig(re=100, spacing=np.float64(0.2)).key() in keys
     assert CylinderConfig(start=90.0, num=151).key() == CylinderConfig().key()
+    assert settings_key({"num": np.int64(151)}) == settings_key({"num": 151})
 
 
 def test_a_growing_swing_and_the_bubble():

@@ -303,10 +303,34 @@ def test_what_cannot_be_a_rod_is_refused():
         ElasticRod.from_points(LINE, few)
     with pytest.raises(ConfigError, match="Poisson's ratio is -1; it must be above"):
         Section.circular(1e-3, 1e6, 1000.0, -1.0)
+    with pytest.raises(ConfigError, match=r"Poisson's ratio is 0\.9"):
+        Section.circular(1e-3, 1e6, 1000.0, np.float32(0.9))
+    with pytest.raises(ConfigError, match=r"radius is -0\.001"):
+        Section.circular(-1e-3, 1e6, 1000.0)
+    with pytest.raises(ConfigError, match=r"width is -2"):
+        Section.strip(-2.0, -1.0, 1e6, 1000.0)
     with pytest.raises(ConfigError, match="axial of the section is -1"):
         Section(-1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
     with pytest.raises(ConfigError, match=r"line_mass\[1\] of the section is 0"):
         Section(1.0, 1.0, 1.0, 1.0, np.array([1.0, 0.0]), 1.0)
+
+
+def test_a_strip_that_stands_on_its_edge_is_as_stiff():
+    flat, up = (Section.strip(*b, 1e6, 1000.0) for b in ((3.0, 1.0), (1.0, 3.0)))
+    turned = up.axial, up.bending_2, up.bending_1, *list(vars(up).values())[3:]
+    assert_allclose(list(vars(flat).values()), turned)
+
+
+def test_lengths_at_the_nodes_are_float64_outside_of_a_scope(rod):
+    assert rod.voronoi.dtype == np.float64
+    assert rod.voronoi.sum() == pytest.approx(rod.length.sum(), rel=1e-15)
+
+
+def test_a_motion_ends_within_its_time(rod, clamp):
+    """10.8 steps are 10, and so are 10 of which rounding leaves a little less."""
+    for t_end in (0.0108, np.nextafter(0.01, 0.0)):
+        run = simulate_rod(rod, t_end, 1e-3, boundary=clamp, tolerance=1e-12)
+        assert run.ts[-1] == pytest.approx(0.01)
 
 
 def test_settings_that_do_not_fit_are_refused(rod):
@@ -316,6 +340,10 @@ def test_settings_that_do_not_fit_are_refused(rod):
         rod.placed(LINE, directors=np.eye(3))
     with pytest.raises(ConfigError, match="there is no node 21"):
         Boundary.of(rod, nodes=[21])
+    with pytest.raises(ConfigError, match="found bool values"):
+        Boundary.of(rod, nodes=np.arange(21) < 2)
+    with pytest.raises(ConfigError, match="found float64 values"):
+        Boundary.of(rod, edges=[0.5])
     with pytest.raises(ConfigError, match='integrator "bdf3" is unknown'):
         simulate_rod(rod, 0.1, 0.01, integrator="bdf3")
     with pytest.raises(ConfigError, match="dt is 0 s"):

@@ -92,6 +92,15 @@ def test_duffing_released_from_rest_follows_its_elliptic_motion(alpha, beta, amp
     np.testing.assert_allclose(got, d.exact(ts, amplitude), atol=2e-8)
 
 
+@pytest.mark.parametrize("away", [0.0, 1e-15, 1e-12, -1e-12, 1e-9])
+def test_duffing_keeps_its_energy_next_to_the_barrier(away):
+    """Where 1 - m has no digits left the swing takes long, and is finite all along."""
+    d = Duffing(alpha=-2.9, beta=1.7)
+    q, v = d.exact(np.linspace(0.0, 40.0, 200), np.sqrt(5.8 / 1.7) * (1.0 + away)).T
+    energy = 0.5 * v**2 - 1.45 * q**2 + 0.425 * q**4
+    np.testing.assert_allclose(energy, energy[0], atol=1e-13)
+
+
 @jax.jit
 def _duffing_compiled(d, y0, ts):
     return rollout(d, y0, ts, substeps=80).ys
@@ -141,3 +150,5 @@ def test_duffing_refuses_releases_it_cannot_solve():
         Duffing().exact([0.0, 1.0], 0.5)
     with pytest.raises(ConfigError, match=r"damping is 0\.1"):
         Duffing(damping=0.1).exact([0.0, 1.0], 1.5)
+    with pytest.raises(ConfigError, match="grows without end"):
+        Duffing(beta=0.0).exact([0.0, 1.0], 1.0)

@@ -162,6 +162,10 @@ def test_vorticity_starts_as_asked():
     assert_allclose(2.0 * w, torus_vorticity(grid, seed=3, largest=4, speed=2.0))
     with pytest.raises(ConfigError, match="speed"):
         torus_vorticity(grid, speed=0.0)
+    # points that happen to be whole numbers
+    whole = np.array([[1, 2], [0, 3]])
+    assert np.array_equal(torus_vorticity(whole), torus_vorticity(whole.astype(float)))
+    assert np.array_equal(torus_vorticity(whole), torus_vorticity(whole.tolist()))
 
 
 # Against the equations
@@ -424,6 +428,7 @@ def test_the_first_grid_is_the_published_one():
         ("reaction_diffusion", [0.0], [0.0], {"substeps": 0}, ConfigError, "substeps"),
         ("reaction_diffusion", [0.0], [0.0], {"reference": "x"}, ConfigError, "exact"),
         ("allen_cahn", [0.0], [0.0], {"modes": 2}, ConfigError, "modes is 2"),
+        ("convection", [0.0], [0.0], {"plane": True}, ConfigError, "no parameter"),
         ("allen_cahn", [0.0], [1.0], {"dt": 0.0}, ConfigError, "dt is 0"),
         ("ks_regular", [0.0], [1.0], {"dt": 0.1}, DivergedError, "shorten dt"),
         ("lorenz", [3.0], [0.0], {}, ConfigError, "components"),

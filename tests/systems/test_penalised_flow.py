@@ -188,6 +188,11 @@ def test_a_circle_sheds_and_its_snapshots_are_kept(tmp_path, monkeypatch):
     assert other.key() != COARSE.key()
 
 
+def test_equal_settings_have_one_key():
+    same = BodyFlowConfig(re=100, penalty=np.float64(0.01), window=(-1, 7, -2, 2))
+    assert same.key() == BodyFlowConfig().key()
+
+
 def test_what_a_run_holds():
     run = simulate_body_flow(dataclasses.replace(COARSE, start=0.4, num=4))
     assert run.vorticity.shape == (4, 49, 25)

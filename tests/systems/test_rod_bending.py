@@ -9,6 +9,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from pendula import ConfigError, DataError
+from pendula._errors import DataWarning
 from pendula.systems import (
     BendingLaw,
     Boundary,
@@ -17,6 +18,7 @@ from pendula.systems import (
     fit_bending,
     simulate_rod,
 )
+from pendula.systems._fit_bending import _check_plane
 
 
 def line(number=10, law=None):
@@ -58,6 +60,24 @@ def test_what_is_no_law_is_refused():
         fit_bending(rod, still, 5, 1e-3, boundary=held)
     with pytest.raises(ConfigError, match="there are at least 2 knots"):
         fit_bending(rod, bent, 5, 1e-3, boundary=held, knots=1)
+    with pytest.raises(ConfigError, match="max_iterations is 0"):
+        fit_bending(rod, bent, 5, 1e-3, boundary=held, max_iterations=0)
+
+
+def test_a_plane_aslant_to_the_directors_is_warned_of():
+    """Turned together with its directors nothing changes; without them the law does."""
+    rod, _ = line()
+    sag = np.arange(1.0, 4.0)[:, None] * np.linspace(0.0, 0.1, 10) ** 2
+    along = np.broadcast_to(rod.start.nodes[:, 0], sag.shape)
+    bent = lambda y, z: np.stack([along, y * sag, z * sag], axis=-1)
+    _check_plane(rod, bent(0.0, -1.0))
+    _check_plane(rod, bent(1.0, 0.0))
+    with pytest.warns(DataWarning, match="aslant to its directors"):
+        _check_plane(rod, bent(0.6, -0.8))
+    aside = np.tile([0.0, 0.8, 0.6], (9, 1))
+    section = Section.circular(1e-3, 1e6, 1000.0)
+    own = ElasticRod.from_points(rod.start.nodes, section, directors=aside)
+    _check_plane(own, bent(0.6, -0.8))
 
 
 @pytest.mark.slow

@@ -201,6 +201,14 @@ def test_a_state_that_leaves_the_numbers_is_an_error_with_its_time():
         simulate("duffing", num=2, y0=wild, duration=1.0, dt=0.1)
 
 
+def test_two_times_of_two_inputs_are_no_two_trajectories():
+    given = {"ts": [0.0, 0.1], "num": 2}
+    us = np.array([[1.0, 2.0], [3.0, 4.0]])
+    data = simulate("double_pendulum", us=us, **given)
+    assert data.us is not None
+    np.testing.assert_array_equal(data.us, [us, us])
+
+
 @pytest.mark.parametrize(
     ("change", "error", "text"),
     [

@@ -129,6 +129,8 @@ def test_what_is_no_slinky_is_refused():
         Slinky(3).clamps(Slinky(3).rod(), by="node")
     with pytest.raises(DataError, match="whole cycles have 16 nodes"):
         to_bars(np.zeros((18, 3)))
+    with pytest.raises(DataError, match="whole cycles have 16 nodes"):
+        to_bars(np.zeros((4, 1, 3)))
 
 
 @pytest.mark.slow

@@ -48,6 +48,8 @@ def test_other_units_are_refused(bars):
         bars_of(dataclasses.replace(data, units=other))
     with pytest.raises(DataError, match="times are in ms; expected s"):
         bars_of(dataclasses.replace(data, time_unit="ms"))
+    with pytest.raises(DataError, match="there is no record 1"):
+        bars_of(data, 1)
     bars_of(dataclasses.replace(data, units=("",) * 24))  # nobody said any
 
 
@@ -79,6 +81,9 @@ def test_bad_files_are_refused_with_their_fault(bars, tmp_path):
         read_bars(*files(tmp_path, apart, v), 0.01)
     with pytest.raises(DataError, match=r"none.txt cannot be read"):
         read_bars(tmp_path / "none.txt", tmp_path / "none.txt", 0.01)
+    (tmp_path / "empty.txt").touch()
+    with pytest.raises(DataError, match=r"empty\.txt has 0 rows"):
+        read_bars(tmp_path / "empty.txt", tmp_path / "empty.txt", 0.01)
     turned = u.copy()
     turned[4:, 1, 2] += 2.0 * np.pi
     with pytest.raises(DataError, match=r"alpha of bar 1 jumps by .* after sample 3"):

@@ -9,6 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from pendula import ConfigError, DataError
 from pendula.systems import (
+    Boundary,
     ElasticRod,
     Rings,
     Slinky,
@@ -118,8 +119,17 @@ def test_records_go_there_and_back_and_say_what_is_wrong():
         ring_record(np.arange(2.0), dataclasses.replace(one, q=skewed))
     with pytest.raises(DataError, match="rings at sample 1 are not finite"):
         ring_record(np.arange(2.0), dataclasses.replace(one, x=lost))
+    with pytest.raises(DataError, match="x, q, v and w of the rings have shapes"):
+        ring_record(np.arange(2.0), one.at(0))
+    with pytest.raises(DataError, match="there is no record 2"):
+        rings_of(data, 2)
+    with pytest.raises(DataError, match="x has 1 rings"):
+        from_rings(one.x[:, :1], one.q[:, :1])
     with pytest.raises(DataError, match="whole cycles have 16 nodes each"):
         to_rings(np.zeros((20, 3)))
+    rod = Slinky(2).rod()
+    with pytest.raises(DataError, match="every node is held"):
+        pushed(rod.start, Boundary.of(rod, range(33)), across=1.0)
     with pytest.raises(DataError, match="nodes are not all finite"):
         to_rings(np.full((17, 3), np.nan))
     with pytest.raises(ConfigError, match="Allowed: cycle, ring, edge"):

@@ -157,6 +157,11 @@ def test_interpolation_is_exact_between_the_nodes(n):
     assert np.array_equal(fourier_interpolate(u, TAU, circle(n)[3:]), u[:, 3:])
     again = fourier_interpolate(u, TAU, np.append(circle(n), 0.1))[:, :-1]
     assert_allclose(again, u, atol=1e-13)  # by the series
+    # whatever the numbers lie in
+    told = fourier_interpolate(u, TAU, x)
+    assert np.array_equal(fourier_interpolate(np.asfortranarray(u), TAU, x), told)
+    single = u.astype(np.float32)
+    assert_allclose(fourier_interpolate(single, TAU, x), told, atol=1e-5)
 
 
 GOOD = {

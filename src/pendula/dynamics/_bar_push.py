@@ -57,7 +57,7 @@ class GapPotential(eqx.Module):
         **Raises:** `ConfigError` for fewer than two hinges or a reach within 0.2 mm."""
         if hinges < 2:
             raise ConfigError(f"hinges is {hinges}; it takes at least two.")
-        if not reach > NEAREST:
+        if not NEAREST < reach < np.inf:
             raise ConfigError(
                 f"reach is {reach:g} m; contact begins farther out than {NEAREST:g} m."
             )

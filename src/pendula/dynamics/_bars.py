@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._checks import choice
+from .._errors import ShapeError
 from .._registry import register
 from .._source import Source
 from .._tree import Fixed
@@ -124,7 +125,8 @@ class ESNN(AbstractBarEnergy):
     `bounded` subtracts the value at `scale.rest`; with a `rising` net E is bounded
     below.
     **Shapes and units:** z `"*lead 6"` [m, m, rad], E `"*lead"` [J].
-    **Raises:** `ConfigError` for an unknown group.
+    **Raises:** `ConfigError` for an unknown group; called, `ShapeError` for a context
+    of another size.
     **Source:** Wang 2023, equation 3.13.
 
     ```python
@@ -185,6 +187,12 @@ class ESNN(AbstractBarEnergy):
         return value
 
     def _summed(self, z: Array, context: Context) -> Array:
+        given = 0 if context is None else jnp.shape(context)[-1]
+        wanted = self.net.first.shape[1] - 6
+        if given != wanted:
+            raise ShapeError(
+                f"the context eta has {given} entries; this energy takes {wanted}."
+            )
         unit = jnp.tile(jnp.asarray(self.scale.inputs, z.dtype), 2)
         x = copies(z * unit.reshape((1,) * (z.ndim - 1) + (6,)), self.group)
         if context is not None:

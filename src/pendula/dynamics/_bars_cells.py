@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from .._checks import whole
 from .._errors import ConfigError
 from .._precision import precision, to_host
 from .._registry import register
@@ -97,7 +98,8 @@ def cell_law(
 
     **Arguments:** coordinates `pairs` [m, m, rad] and `slope` [N, N, N m] of
     `pendula.systems.cell_energy`, one pair to a cell; `natural` $\xi_0$ [m].
-    **Raises:** `ConfigError` for cells that do not tell a positive stiffness.
+    **Raises:** `ConfigError` for arrays that do not fit together, or cells that do not
+    tell a positive stiffness.
     **Source:** after Holmes et al. 2014; ours for the fit.
 
     ```python
@@ -110,7 +112,8 @@ def cell_law(
 
     ```
     """
-    away = np.asarray(pairs, np.float64) - [natural, 0.0, 0.0]
+    pairs, slope = _cells_of(pairs, slope)
+    away = pairs - [natural, 0.0, 0.0]
     work, square = np.sum(away * slope, axis=0), np.sum(away**2, axis=0)
     for name, w, s in zip(("stretch", "shear", "bend"), work, square, strict=True):
         if not (s > 0.0 and w > 0.0):
@@ -137,7 +140,8 @@ def cell_polynomial(
     **Arguments:** what `pendula.systems.cell_energy` gives; `degree` of all powers
     together; `natural` [m], about which powers are taken; `radius` of a bar [m], by
     which moments count as forces.
-    **Raises:** `ConfigError` for fewer cells than a quarter of the coefficients.
+    **Raises:** `ConfigError` for arrays that do not fit together, a degree below 1, or
+    fewer cells than a quarter of the coefficients.
     **Source:** ours.
 
     ```python
@@ -153,6 +157,13 @@ def cell_polynomial(
 
     ```
     """
+    whole(1, degree=degree)
+    pairs, slope = _cells_of(pairs, slope)
+    if np.shape(energy) != (len(pairs),):
+        raise ConfigError(
+            f"energy has shape {np.shape(energy)}; expected one for each of the "
+            f"{len(pairs)} cells."
+        )
     every = itertools.product(range(degree + 1), repeat=2)
     powers = tuple(
         (a, b, c)
@@ -167,7 +178,7 @@ def cell_polynomial(
         )
     with precision(np.float64):
         law = PolynomialBars(jnp.zeros(len(powers)), powers, natural)
-        at = jnp.asarray(np.asarray(pairs, np.float64))
+        at = jnp.asarray(pairs)
         value = np.asarray(law.terms(at))
         rates = np.asarray(jax.vmap(jax.jacfwd(law.terms))(at))
     unit = 1.0 / np.array([FORCE, FORCE, FORCE * radius])
@@ -175,6 +186,17 @@ def cell_polynomial(
     left = np.concatenate([value / STORED, left])
     right = np.concatenate([np.asarray(energy) / STORED, np.ravel(slope * unit)])
     return PolynomialBars(np.linalg.lstsq(left, right)[0], powers, natural)
+
+
+def _cells_of(pairs: Any, slope: Any) -> tuple[np.ndarray, np.ndarray]:
+    """One pair to a cell, and its slope. **Raises:** `ConfigError`."""
+    pairs, slope = np.asarray(pairs, np.float64), np.asarray(slope, np.float64)
+    if pairs.ndim != 2 or pairs.shape[1] != 3 or slope.shape != pairs.shape:
+        raise ConfigError(
+            f"pairs and slope have shapes {pairs.shape} and {slope.shape}; expected "
+            "(cell, 3) for both: of one pair to a cell take [:, 0]."
+        )
+    return pairs, slope
 
 
 def fit_cells(

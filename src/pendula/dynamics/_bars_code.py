@@ -103,13 +103,15 @@ def fit_code(
     **Raises:** `ConfigError` for a size below 1 or shapes that are no nodes.
     **Source:** Wang 2023, section 5.2.1; motions of the plane are ours.
     """
-    if size < 1 or np.ndim(shapes) != 3 or np.shape(shapes)[-1] != 3:
+    told = np.shape(shapes)
+    if size < 1 or len(told) != 3 or told[-1] != 3 or 0 in told:
         raise ConfigError(
-            f"size is {size} and shapes has shape {np.shape(shapes)}; expected at "
-            "least 1 and (sample, node, 3)."
+            f"size is {size} and shapes has shape {told}; expected at least 1 and "
+            "(sample, node, 3)."
         )
-    nodes = np.shape(shapes)[1]
-    code = CycleCode.create(jax.random.key(seed), size, nodes=nodes, width=width)
+    if not np.isfinite(shapes).all():
+        raise ConfigError("shapes are not all finite. Leave these samples out.")
+    code = CycleCode.create(jax.random.key(seed), size, nodes=told[1], width=width)
     params, static = split_trainable(code)
     low, high = (jnp.asarray(x, jnp.float32) for x in CYCLE_POSES)
 

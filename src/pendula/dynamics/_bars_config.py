@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
-from .._checks import choice, fields_at_least, fields_positive
+from .._checks import choice, fields_at_least, fields_whole
 from ._bar_chain import RULES
 from ._bars import GROUPS
 from ._clips_config import ClipsConfig
@@ -58,8 +58,8 @@ class BarsConfig(ClipsConfig):
         choice("group", self.group, tuple(GROUPS))
         choice("rule", self.rule, RULES)
         choice("start", self.start, STARTS)
-        fields_positive(self, "", "width", "depth", "members")
-        fields_at_least(self, start_steps=0, natural=0)
+        fields_whole(self, width=1, depth=1, members=1, start_steps=0)
+        fields_at_least(self, natural=0)
 
     @classmethod
     def published(cls, **changes: object) -> BarsConfig:

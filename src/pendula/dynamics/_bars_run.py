@@ -13,6 +13,7 @@ import numpy as np
 import optimistix as optx
 from jaxtyping import Array, Float
 
+from .._checks import whole
 from .._errors import DivergedError, ShapeError, Status
 from .._precision import cast, precision
 from ..data import input_path
@@ -70,22 +71,20 @@ def bar_path(
 
     ```
     """
-    ts, u = np.asarray(ts, np.float64), np.asarray(u, np.float64)
-    v = np.zeros_like(u) if v is None else np.asarray(v, np.float64)
-    if u.ndim != 2 or u.shape[1] != 3 or len(u) < 3 or v.shape != u.shape:
-        raise ShapeError(
-            f"bars of shape {u.shape} with rates of shape {v.shape}; expected (bar, 3) "
-            "for both, of at least 3 bars."
-        )
-    if ts.ndim != 1 or len(ts) < 2 or not np.all(np.diff(ts) > 0.0):
+    ts, u, v = np.asarray(ts, np.float64), *_bars(u, v)
+    finite = np.isfinite(ts).all()
+    if ts.ndim != 1 or len(ts) < 2 or not (finite and np.all(np.diff(ts) > 0.0)):
         raise ShapeError(
             f"times of shape {ts.shape}; expected at least two that increase."
         )
+    whole(1, substeps=substeps)
     us = None
     if ends is not None:
         ends = np.asarray(ends, np.float64)
-        if ends.shape != (len(ts), 6):
-            raise ShapeError(f"ends have shape {ends.shape}; expected ({len(ts)}, 6).")
+        if ends.shape != (len(ts), 6) or not np.isfinite(ends).all():
+            raise ShapeError(
+                f"ends have shape {ends.shape}; expected ({len(ts)}, 6) finite numbers."
+            )
         us = input_path(ts, ends, "spline")
     dtype = np.dtype(dtype)
     with precision(dtype):
@@ -103,6 +102,18 @@ def bar_path(
         ys = np.asarray(ys, np.float64).reshape(len(ts), 2, -1, 3)
         parts = {k: np.asarray(e, np.float64) for k, e in energy.items()}
     return BarPath(ts, ys[:, 0], ys[:, 1], parts)
+
+
+def _bars(u: Any, v: Any = None) -> tuple[np.ndarray, np.ndarray]:
+    """Bars and rates, at rest where there are none. **Raises:** `ShapeError`."""
+    u = np.asarray(u, np.float64)
+    v = np.zeros_like(u) if v is None else np.asarray(v, np.float64)
+    if u.ndim != 2 or u.shape[1] != 3 or len(u) < 3 or v.shape != u.shape:
+        raise ShapeError(
+            f"bars of shape {u.shape} with rates of shape {v.shape}; expected (bar, 3) "
+            "for both, of at least 3 bars."
+        )
+    return u, v
 
 
 def steps_within(ts: Float[np.ndarray, "time"], longest: float) -> int:
@@ -127,10 +138,10 @@ def bar_rest(
     """The chain at rest near bars `u` `"bar 3"`, held ends where they are.
 
     Levenberg-Marquardt on the accelerations, in float64 (Optimistix). **Raises:**
-    `DivergedError` where none is found: begin nearer to it, as from the mean of a
-    motion.
+    `ShapeError` for bars of another shape, `DivergedError` where no rest is found:
+    begin nearer to it, as from the mean of a motion.
     """
-    u = np.asarray(u, np.float64)
+    u, _ = _bars(u)
     with precision(np.float64):
         own = cast(jax.tree.map(jnp.asarray, chain), np.dtype(np.float64))
         found, status, left = _rest(own, jnp.asarray(u), context)

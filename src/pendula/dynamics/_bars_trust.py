@@ -55,15 +55,21 @@ class VisitedRegion:
         self.tree = KDTree(_scaled(z.reshape(-1, 6)))
 
     def _nearest(self, tree: KDTree, z: np.ndarray) -> np.ndarray:
-        """The distance of each triplet, in the copy that is nearest."""
-        made = copies(jnp.asarray(z.reshape(-1, 6)), self.group)
-        return tree.query(_scaled(np.asarray(made)))[0].min(axis=0)
+        """The distance of each triplet, in the copy that is nearest; infinite where it
+        is not finite."""
+        flat = z.reshape(-1, 6)
+        good = np.isfinite(flat).all(axis=1)
+        made = copies(jnp.asarray(flat[good]), self.group)
+        near = np.full(len(flat), np.inf)
+        near[good] = tree.query(_scaled(np.asarray(made)))[0].min(axis=0)
+        return near
 
     def distance(
         self, u: Float[np.ndarray, "*lead bar 3"]
     ) -> Float[np.ndarray, "*lead bar"]:
         """How far each bar's triplet is from what was visited, over the limit: inside
-        is up to 1. An end bar counts as its neighbour does."""
+        is up to 1, and a motion that is not finite infinitely far. An end bar counts
+        as its neighbour does."""
         z = inner_triplets(np.asarray(u, np.float64))
         near = self._nearest(self.tree, z)
         inner = (near / self.limit).reshape(z.shape[:-1])

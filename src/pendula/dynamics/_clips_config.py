@@ -4,9 +4,10 @@ contact share."""
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import ClassVar
 
-from .._checks import fields_at_least, fields_positive
+from .._checks import fields_positive, fields_whole
 from .._errors import ConfigError
 
 
@@ -47,12 +48,13 @@ class ClipsConfig:
     """A training stops cleanly after this time [min]."""
 
     def __post_init__(self) -> None:
-        fields_positive(self, "", "lr", "span", "substeps", "minutes")
-        fields_at_least(self, steps=0, drawn=0, seed=0)
-        names = self.channels
-        if len(self.weights) != len(names) or not all(w >= 0.0 for w in self.weights):
+        fields_positive(self, "", "lr", "span", "minutes")
+        fields_whole(self, steps=0, drawn=0, seed=0, every=1, batch=1, substeps=1)
+        fields_whole(self, shortest=2, longest=2)
+        names, good = self.channels, all(0.0 <= w < math.inf for w in self.weights)
+        if len(self.weights) != len(names) or not good:
             raise ConfigError(
                 f"weights are {list(self.weights)}; expected "
-                f"{_COUNTS.get(len(names), len(names))} that are not negative, of "
-                f"{', '.join(names)}."
+                f"{_COUNTS.get(len(names), len(names))} that are not negative and "
+                f"finite, of {', '.join(names)}."
             )

@@ -204,4 +204,10 @@ class BodyFlowConfig:
 
     def key(self) -> str:
         """What the cache knows it by: all settings and the version."""
-        return settings_key(dataclasses.asdict(self) | {"body": repr(self.body)})
+        told = dataclasses.asdict(self) | {"body": repr(self.body)}
+        # 100 and 100.0, of Python or of NumPy, are one flow
+        for field in dataclasses.fields(self):
+            if isinstance(field.default, float):
+                told[field.name] = float(told[field.name])
+        told["window"] = [float(x) for x in self.window]
+        return settings_key(told)

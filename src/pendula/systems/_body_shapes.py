@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 from jaxtyping import Float
 
-from .._checks import whole
+from .._checks import positive, whole
 from .._errors import ConfigError
 
 
@@ -188,6 +188,7 @@ def smooth_mask(
     with the distance d to the outline, below 0 inside.
     **Shapes and units**: coordinates in the body's width D.
     **Arguments:** `width` w > 0 [D]: about a cell.
+    **Raises:** `ConfigError` for another width.
 
     ```python
     >>> import numpy as np
@@ -199,6 +200,7 @@ def smooth_mask(
 
     ```
     """
+    positive(width=width)
     edge = outline(body)
     low, high = edge.min(axis=0) - _NEAR, edge.max(axis=0) + _NEAR
     rows = np.flatnonzero((x >= low[0]) & (x <= high[0]))

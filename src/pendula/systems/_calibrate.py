@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
+from .._checks import whole
 from .._errors import ConfigError, DataError, DivergedError, nearest
 from .._precision import precision
 from ..data import Trajectories
@@ -17,7 +18,7 @@ from ._rod_step import checked_integrator
 from ._slinky import Slinky
 from ._slinky_cases import SlinkyCase
 from ._slinky_constants import CONSTANTS, SlinkyBars
-from ._slinky_data import OF_A_BAR, bar_names, bar_units, check_units
+from ._slinky_data import OF_A_BAR, bar_names, bar_units, check_units, length_of
 
 
 SINGULAR = 1e-6  # of the largest singular value: below, the data say nothing
@@ -134,6 +135,7 @@ def calibrate(
     start = _starting(case, machine, free, dict(values or {}))
     machine = _with(machine, start)
     checked_integrator(integrator)
+    whole(1, max_iterations=max_iterations)
     ts, seen = tracked(case, tracks, record)
     if not (np.isfinite(dt) and 0.0 < dt <= ts[-1]):
         raise ConfigError(
@@ -217,7 +219,7 @@ def tracked(
     names = bar_names(case.cycles)
     place = {name: divmod(k, len(OF_A_BAR)) for k, name in enumerate(names)}
     rates = {f"v{name}" for name in names}
-    n = int(tracks.lengths[record])
+    n = length_of(tracks, record)
     ts = tracks.ts[record, :n]
     seen = np.full((n, case.cycles, len(OF_A_BAR)), np.nan)
     found = set()

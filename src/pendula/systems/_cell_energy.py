@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from .._checks import positive, whole
 from .._errors import ConfigError, DivergedError
 from .._precision import precision
 from ._elastic_rod import ElasticRod
@@ -69,7 +70,8 @@ def cell_energy(
     `parts`: in how many equal parts the bars go there from rest; `tolerance`: the force
     that Newton's method may leave [N].
     **Returns:** `Cells`, of all M cycles together, in float64.
-    **Raises:** `ConfigError` for another shape or values that are not finite;
+    **Raises:** `ConfigError` for another shape, values that are not finite, no part of
+    the way or a tolerance that is not positive;
     `DivergedError` where no rest is found.
     **Source:** cell problem of periodic homogenisation (Bensoussan, Lions,
     Papanicolaou 1978), motions of the plane for translations; ours for the rod.
@@ -91,6 +93,8 @@ def cell_energy(
             f"pairs has shape {given.shape}; expected (.., pair, 3): stretch, shear "
             "and bend of each pair."
         )
+    whole(1, parts=parts)
+    positive(tolerance=tolerance)
     if not np.isfinite(given).all():
         raise ConfigError("pairs has values that are not finite. Leave the states out.")
     lead, count = given.shape[:-2], given.shape[-2]
@@ -99,8 +103,8 @@ def cell_energy(
         wire = Wire.of(slinky, count)
         way = jnp.asarray(parts), jnp.asarray(tolerance)
         found = [_at_rest(wire, b, *way) for b in _batches(flat)]
-        whole = [np.concatenate(x)[: len(flat)] for x in zip(*found, strict=True)]
-    stored, slopes, left = whole
+        every = [np.concatenate(x)[: len(flat)] for x in zip(*found, strict=True)]
+    stored, slopes, left = every
     bad = np.flatnonzero(~(left <= tolerance))
     if bad.size:
         raise DivergedError(

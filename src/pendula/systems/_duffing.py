@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 from numpy.typing import ArrayLike
-from scipy import special
 
 from .._errors import ConfigError
 from .._registry import register
 from .._source import Source
 from .._types import Context, Control, State, Time
+from ._elliptic import jacobi
 from ._system import AbstractSystem, Scalar, check_constants, constant
 
 
@@ -148,18 +148,25 @@ class Duffing(AbstractSystem):
         square = beta * amplitude**2
         if alpha + square < 0.0:
             raise ConfigError(
-                f"Duffing: released from {amplitude:g}, q first grows; release from "
-                f"the outer side, at {np.sqrt(-alpha / beta):g} or more."
+                f"Duffing: released from {amplitude:g}, q first grows"
+                + (
+                    f"; release from the outer side, at {np.sqrt(-alpha / beta):g} or "
+                    "more."
+                    if beta
+                    else " without end: alpha is below 0 and beta is 0."
+                )
             )
         s = np.asarray(ts, np.float64)
         s = s - s[0]
-        if 2.0 * alpha + square >= 0.0:
-            rate = np.sqrt(alpha + square)
-            share = square / (2.0 * rate**2) if rate else 0.0
-            sn, cn, dn, _ = special.ellipj(rate * s, share)
+        # 1 - m comes from the height above the barrier: near it 1 - m has no digits
+        above = 2.0 * alpha + square
+        if above >= 0.0:
+            stiff = alpha + square
+            rate, rest = np.sqrt(stiff), 0.5 * above / stiff if stiff else 1.0
+            sn, cn, dn, _ = jacobi(rate * s, rest)
             q, v = cn, -rate * sn * dn
         else:
-            rate, share = np.sqrt(0.5 * square), 2.0 + 2.0 * alpha / square
-            sn, cn, dn, _ = special.ellipj(rate * s, share)
-            q, v = dn, -rate * share * sn * cn
+            rate, rest = np.sqrt(0.5 * square), -above / square
+            sn, cn, dn, _ = jacobi(rate * s, rest)
+            q, v = dn, -rate * (1.0 - rest) * sn * cn
         return amplitude * np.stack([q, v], axis=1)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from .._checks import positive
 from .._errors import ConfigError, DataError
 from .._precision import scoped
 from ._rod_banded import Grid
@@ -52,10 +53,7 @@ class Section(eqx.Module):
 
     def __check_init__(self) -> None:
         for name, value in vars(self).items():
-            try:
-                values = np.atleast_1d(np.asarray(value, np.float64))
-            except jax.errors.TracerArrayConversionError:
-                continue  # unknown inside a transformation
+            values = _known(value)
             may_vanish = name in ("bending_1", "bending_2", "twisting")
             good = np.isfinite(values) & ((values > 0.0) | (may_vanish & (values == 0)))
             bad = np.flatnonzero(~good)
@@ -80,7 +78,10 @@ class Section(eqx.Module):
         (0.01908, 0.01468)
 
         ```
+        **Raises:** `ConfigError` for a radius that is not positive, or a ratio that no
+        material has.
         """
+        _check_sizes(radius=radius)
         area, second = np.pi * radius**2, np.pi * radius**4 / 4.0
         return cls(
             youngs * area,
@@ -101,26 +102,49 @@ class Section(eqx.Module):
         poisson: float = 0.3,
     ) -> Section:
         r"""Flat strip b x h: $EI_1 = E b h^3/12$, $EI_2 = E h b^3/12$,
-        $J = \tfrac13 b h^3 (1 - 0.63\,h/b)$; the rotary inertia is that of the
-        rectangle."""
+        $J = \tfrac13 b h^3 (1 - 0.63\,h/b)$, the longer side for b in it; the rotary
+        inertia is that of the rectangle.
+
+        **Raises:** `ConfigError` for a side that is not positive, or a ratio that no
+        material has."""
+        _check_sizes(width=width, thickness=thickness)
         b, h = width, thickness
+        long, short = max(b, h), min(b, h)
+        torsion = long * short**3 / 3.0 * (1.0 - 0.63 * short / long)
         return cls(
             youngs * b * h,
             youngs * b * h**3 / 12.0,
             youngs * h * b**3 / 12.0,
-            _shear(youngs, poisson) * b * h**3 / 3.0 * (1.0 - 0.63 * h / b),
+            _shear(youngs, poisson) * torsion,
             density * b * h,
             density * b * h * (b * b + h * h) / 12.0,
         )
 
 
+def _check_sizes(**sizes: Any) -> None:
+    """**Raises:** `ConfigError` for one that is not positive: powers hide its sign."""
+    for name, size in sizes.items():
+        for number in _known(size):
+            positive(**{name: float(number)})
+
+
 def _shear(youngs: Any, poisson: Any) -> Any:
     """G. **Raises:** `ConfigError` for a ratio that no material has."""
-    if isinstance(poisson, float | int) and not -1.0 < poisson <= 0.5:
+    ratio = _known(poisson)
+    bad = ratio[~((ratio > -1.0) & (ratio <= 0.5))]
+    if bad.size:
         raise ConfigError(
-            f"Poisson's ratio is {poisson:g}; it must be above -1 and at most 0.5."
+            f"Poisson's ratio is {bad[0]:g}; it must be above -1 and at most 0.5."
         )
     return youngs / (2.0 * (1.0 + poisson))
+
+
+def _known(value: Any) -> np.ndarray:
+    """The numbers, none where they are unknown inside a transformation."""
+    try:
+        return np.atleast_1d(np.asarray(value, np.float64))
+    except jax.errors.TracerArrayConversionError:
+        return np.zeros(0)
 
 
 class RodState(eqx.Module):
@@ -189,9 +213,9 @@ class ElasticRod(eqx.Module):
     @property
     def voronoi(self) -> Float[Array | np.ndarray, "node"]:
         """Length of rod that belongs to each node [m]."""
-        low = jnp.pad(jnp.asarray(self.length), (1, 0))
-        high = jnp.pad(jnp.asarray(self.length), (0, 1))
-        return 0.5 * (low + high)
+        # outside of float64 JAX would round what NumPy holds
+        xp: Any = np if isinstance(self.length, np.ndarray) else jnp
+        return 0.5 * (xp.pad(self.length, (1, 0)) + xp.pad(self.length, (0, 1)))
 
     @property
     def elastic(self) -> Elastic:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from typing import Any
 
 import equinox as eqx
@@ -10,13 +11,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._errors import ConfigError, DataError, DivergedError
+from .._checks import not_negative, whole
+from .._errors import ConfigError, DataError, DataWarning, DivergedError
 from .._precision import precision
 from ._elastic_rod import ElasticRod
 from ._rod_bending import BendingLaw
 from ._rod_fit import levenberg, linearised
 from ._rod_simulate import method_of, rod_path
 from ._rod_step import Boundary, checked_integrator
+
+
+ASLANT = 0.05  # square of a cosine, from which a plane is no director's
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -92,12 +97,15 @@ def fit_bending(
     `boundary`, `gravity`, `drag`, `integrator` as for `simulate_rod`; `smooth` epsilon
     [m]: what a kink of the law costs (about the noise; it also settles knots that no
     element visits).
-    **Returns:** `BendingFit`.
+    **Returns:** `BendingFit`. Warns (`DataWarning`) where a round rod bends about both
+    of its directors, which a `BendingLaw` counts each by itself.
     **Raises:** `ConfigError` for fewer than 2 knots or steps that cannot be;
     `DataError` for nodes that are not those of the rod or show no bending;
     `DivergedError` where the rod cannot be moved with a linear law.
     """
     checked_integrator(integrator)
+    whole(1, max_iterations=max_iterations)
+    not_negative(drag=drag)
     nodes = np.asarray(nodes, np.float64)
     if nodes.ndim != 3 or nodes.shape[1:] != (rod.number, 3) or len(nodes) < 2:
         raise DataError(
@@ -110,6 +118,7 @@ def fit_bending(
             "are at least 2 knots, every is at least 1, the others greater than 0."
         )
     reach = _largest(rod, nodes)
+    _check_plane(rod, nodes)
     seen = np.isfinite(nodes.transpose(0, 2, 1))
     steps = every * (len(nodes) - 1)
     method = method_of(rod, gravity, None, "auto")
@@ -155,13 +164,38 @@ def fit_bending(
     )
 
 
-def _largest(rod: ElasticRod, nodes: np.ndarray) -> float:
-    """The largest change of curvature that nodes show [1/m]; neighbours that are
-    missing are left out. **Raises:** `DataError`."""
+def _check_plane(rod: ElasticRod, nodes: Float[np.ndarray, "time node 3"]) -> None:
+    """Warn where a rod that is round bends in no plane of its directors."""
+    one, two, _ = np.asarray(rod.bending)
+    if not np.allclose(one, two):
+        return
+    across = _binormals(nodes)
+    across = across[np.isfinite(across).all(axis=-1)]
+    normal = np.linalg.svd(across, full_matrices=False)[2][0]
+    directors = np.asarray(rod.start.frames.director)
+    share = np.mean((normal @ directors) ** 2)
+    if ASLANT < share < 1.0 - ASLANT:
+        warnings.warn(
+            "the rod bends in a plane that lies aslant to its directors, and "
+            "curvatures about both follow the law each by itself. Give from_points "
+            f"directors along {np.round(normal, 3).tolist()}, upright on that plane.",
+            DataWarning,
+            stacklevel=3,
+        )
+
+
+def _binormals(nodes: Float[np.ndarray, "time node 3"]) -> np.ndarray:
+    """Curvature of each element about the direction that it bends about."""
     edge = np.diff(nodes, axis=1)
     t = edge / np.linalg.norm(edge, axis=-1, keepdims=True)
     chi = 1.0 + np.sum(t[:, 1:] * t[:, :-1], axis=-1)
-    kb = 2.0 * np.cross(t[:, :-1], t[:, 1:]) / chi[..., None]
+    return 2.0 * np.cross(t[:, :-1], t[:, 1:]) / chi[..., None]
+
+
+def _largest(rod: ElasticRod, nodes: np.ndarray) -> float:
+    """The largest change of curvature that nodes show [1/m]; neighbours that are
+    missing are left out. **Raises:** `DataError`."""
+    kb = _binormals(nodes)
     rest = np.linalg.norm(np.asarray(rod.rest)[:2], axis=0)
     off = np.abs(np.linalg.norm(kb, axis=-1) - rest) / np.asarray(rod.voronoi)[1:-1]
     if not (np.isfinite(off).any() and np.nanmax(off) > 0.0):

@@ -81,7 +81,9 @@ def wake_attrs(
 
 def settings_key(told: Mapping[str, Any]) -> str:
     """A hash of settings and of the version of Pendula: the name in the cache."""
-    text = json.dumps({**told, "version": version("pendula")}, sort_keys=True)
+    everything = {**told, "version": version("pendula")}
+    # numbers of NumPy are those of Python
+    text = json.dumps(everything, sort_keys=True, default=lambda x: x.tolist())
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import inspect
 import math
+import numbers
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from .._checks import positive, whole
 from .._errors import ConfigError, nearest
 
 
@@ -58,11 +60,12 @@ def torus_vorticity(
 
     ```
     """
-    if largest < 1 or seed < 0 or not (np.isfinite(speed) and speed > 0.0):
-        raise ConfigError(
-            f"largest, seed and speed are {largest}, {seed} and {speed}; they must be "
-            "at least 1, at least 0, and positive."
-        )
+    whole(1, largest=largest)
+    whole(0, seed=seed)
+    positive(speed=speed)
+    points = xp.asarray(points)
+    if points.dtype.kind in "iub":  # whole numbers would cut waves and strengths too
+        points = points.astype(float)
     k = np.arange(-largest, largest + 1)
     waves = np.stack(np.meshgrid(k, k, indexing="ij"), axis=-1).reshape(-1, 2)
     size = np.sum(waves**2, axis=1)
@@ -164,7 +167,7 @@ def check_params(
                 f'Problem "{name}" has no parameter "{key}"; {known}.'
                 f"{nearest(key, keys)}"
             )
-        if isinstance(value, (int, float)) and not math.isfinite(value):
+        if isinstance(value, numbers.Real) and not math.isfinite(value):
             raise ConfigError(f'Parameter "{key}" is {value}; it must be finite.')
     return params
 

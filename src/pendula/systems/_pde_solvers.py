@@ -12,7 +12,7 @@ import numpy as np
 import scipy.integrate
 from jaxtyping import Float
 
-from .._checks import positive
+from .._checks import not_negative, positive, whole
 from .._errors import ConfigError
 from ._pde_forms import closed_form, gaussian_bump, initial_field
 from ._spectral import etdrk4, fourier_interpolate, series
@@ -40,8 +40,7 @@ class PeriodicFlow:
         """The solution on as many nodes as modes, by steps of at most `dt`. Products
         are not dealiased: these equations damp their short waves, and so every mode
         that is paid for is used."""
-        if modes < 4:
-            raise ConfigError(f"modes is {modes}; at least 4 are needed.")
+        whole(4, modes=modes)
         return etdrk4(
             self.symbol,
             self.nonlinear,
@@ -148,8 +147,7 @@ def fourier_shift(
     modes: int,
 ) -> Float[np.ndarray, "t x"]:
     """A wave that keeps its shape: each mode turns by its own angle."""
-    if modes < 4:
-        raise ConfigError(f"modes is {modes}; at least 4 are needed.")
+    whole(4, modes=modes)
     start = np.asarray(initial(_TAU / modes * np.arange(modes)), np.float64)
     k = np.arange(modes // 2 + 1)
     if modes % 2 == 0:
@@ -174,11 +172,9 @@ def reaction_diffusion(
     substeps: int = 100,
 ) -> np.ndarray:
     """By splitting: growth in closed form, diffusion a factor a mode."""
-    if nu < 0.0 or substeps < 1 or modes < 4:
-        raise ConfigError(
-            f"nu, substeps and modes are {nu}, {substeps} and {modes}; they must be at "
-            "least 0, 1 and 4."
-        )
+    not_negative(nu=nu)
+    whole(1, substeps=substeps)
+    whole(4, modes=modes)
     start = gaussian_bump(_TAU / modes * np.arange(modes))
     wave = np.arange(modes // 2 + 1)
     grow = lambda u, far: u / (u + (1.0 - u) * math.exp(-rho * far))
@@ -377,6 +373,7 @@ def torus_solve(
     dt: float,
 ) -> Float[np.ndarray, "t x"]:
     """`navier_stokes_torus` from `field`, at points."""
+    whole(4, modes=modes)
     nodes = _TAU / modes * np.arange(modes)
     square = np.stack(np.meshgrid(nodes, nodes, indexing="ij"), axis=-1)
     w = navier_stokes_torus(field(square), nu, t, dt=dt)

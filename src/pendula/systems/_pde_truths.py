@@ -135,7 +135,8 @@ def pde_truth(
     """  # noqa: E501 table
     truth = _find(name)
     # one of the closed forms is of a line or, with `plane`, of a plane
-    points, times = _checked(name, 2 if params.get("plane") else truth.space, x, t)
+    plane = name == "poisson" and params.get("plane")
+    points, times = _checked(name, 2 if plane else truth.space, x, t)
     compute = truth.compute
     if isinstance(compute, functools.partial):  # `closed_form` checks
         return np.asarray(compute(points, times, **params), np.float64)

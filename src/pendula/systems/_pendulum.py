@@ -15,6 +15,7 @@ from .._errors import ConfigError
 from .._registry import register
 from .._source import Source
 from .._types import Context, Control, State, Time
+from ._elliptic import jacobi
 from ._system import AbstractSystem, Scalar, check_constants, constant
 
 
@@ -178,12 +179,12 @@ class Pendulum(AbstractSystem):
         elif rest >= 0.0:
             phase = np.arctan2(np.sin(half), 0.5 * abs(omega) / rate)
             start = special.ellipkinc(phase, 1.0 - rest)
-            sn, cn, dn, _ = _jacobi(rate * s + start, rest)
+            sn, cn, dn, _ = jacobi(rate * s + start, rest)
             half, omega = np.arctan2(k * sn, dn), 2.0 * k * rate * cn
         else:
             rest = -rest / k**2
             start = special.ellipkinc(half, 1.0 - rest)
-            _, _, dn, half = _jacobi(k * rate * s + start, rest)
+            _, _, dn, half = jacobi(k * rate * s + start, rest)
             omega = 2.0 * k * rate * dn
         theta = sign * 2.0 * half + 2.0 * np.pi * turns
         return np.stack([theta, sign * omega], axis=1)
@@ -204,19 +205,3 @@ class Pendulum(AbstractSystem):
         # 1 - k^2 as a product: near the separatrix the difference has no digits
         rest = float((np.cos(half) - speed) * (np.cos(half) + speed))
         return rate, k, rest, turns
-
-
-def _jacobi(
-    u: Float[np.ndarray, " time"], rest: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """sn, cn, dn and the amplitude at `u` for the parameter 1 - `rest`.
-
-    The argument is brought into one half period first: close to parameter 1 SciPy's
-    expansion holds only there.
-    """
-    quarter = special.ellipkm1(rest)
-    halves = np.round(u / (2.0 * quarter)) if np.isfinite(quarter) else np.zeros_like(u)
-    inner = u - 2.0 * quarter * halves if np.isfinite(quarter) else u
-    sn, cn, dn, am = special.ellipj(inner, 1.0 - rest)
-    flip = np.where(halves % 2 == 0, 1.0, -1.0)
-    return flip * sn, flip * cn, dn, am + np.pi * halves

@@ -22,7 +22,9 @@ class BendingLaw(eqx.Module):
 
     The moment $\psi'$ is a quadratic spline and the energy a cubic one, exact integrals
     of the stiffness; where all $k_j > 0$ the energy is convex. kappa1 and kappa2 follow
-    it each by itself (motion in a plane, or a strip), twist stays linear.
+    it each by itself: right for a strip, and for motion in a plane in which the
+    directors lie or on which they stand upright (`directors` of `from_points`; by
+    default that of a rod along an axis which sinks along another). Twist stays linear.
     **Shapes and units:** `stiffness` k `"knot"`; `spacing` h [1/m].
     **Raises:** `ConfigError` for fewer than 2 knots, or values that are not positive.
 

@@ -123,11 +123,12 @@ def simulate_rod(
     whole(1, save_every=save_every)
     at_least(0, retries=retries)
     not_negative(drag=drag)
-    saves = round(t_end / dt) // save_every
+    steps = int(t_end / dt * (1.0 + 1e-9))  # none of them goes on beyond t_end
+    saves = steps // save_every
     if saves < 1:
         raise ConfigError(
-            f"save_every is {save_every}, and the motion has {round(t_end / dt)} "
-            "steps: nothing of it would be kept. Save more often."
+            f"save_every is {save_every}, and the motion has {steps} steps: nothing of "
+            "it would be kept. Save more often."
         )
     with precision(np.float64):
         _check_apart(rod, state, contact)

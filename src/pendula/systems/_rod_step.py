@@ -47,14 +47,21 @@ class Boundary(eqx.Module):
         """The positions of some nodes and the angles of some edges, by number; negative
         ones count from the end.
 
-        **Raises:** `ConfigError` for numbers that the rod does not have.
+        **Raises:** `ConfigError` for numbers that the rod does not have, or that are
+        none.
         """
         fixed = np.zeros((4, rod.number), bool)
         for given, most, name in (
             (nodes, rod.number, "node"),
             (edges, rod.number - 1, "edge"),
         ):
-            for k in np.atleast_1d(np.asarray(given, int)):
+            numbers = np.atleast_1d(np.asarray(given))
+            if numbers.size and numbers.dtype.kind not in "iu":
+                raise ConfigError(
+                    f"{name}s of a boundary are whole numbers, found "
+                    f"{numbers.dtype.name} values. Of a mask give numpy.flatnonzero."
+                )
+            for k in numbers.astype(int):
                 if not -most <= k < most:
                     raise ConfigError(
                         f"the rod has {most} {name}s; there is no {name} {k}."

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Int
 from numpy.typing import ArrayLike
 
-from .._checks import positive
+from .._checks import positive, whole
 from .._errors import (
     ConfigError,
     DataWarning,
@@ -99,10 +99,7 @@ def simulate(
     ```
     """
     world = find_system(system)
-    if num < 1:
-        raise ConfigError(f"num is {num}; at least one trajectory is needed.")
-    if seed < 0:
-        raise ConfigError(f"seed is {seed}; it must be a whole number, 0 or above.")
+    num, seed = whole(1, num=num), whole(0, seed=seed)
     kind = check_input_kind(input_kind)
     names = (observe,) if isinstance(observe, str) else observe
     observation = Observation(
@@ -146,7 +143,7 @@ def simulate(
                 zip(world.param_names, world.context().tolist(), strict=True)
             ),
             "options": world.options(),
-            "seed": int(seed),
+            "seed": seed,
             "observation": dataclasses.asdict(observation),
             "scheme": "rk4",
             "substeps": substeps,
@@ -237,7 +234,8 @@ def _inputs(
         out = np.stack([np.asarray(us(t), np.float64) for t in times])
     else:
         out = np.asarray(us, np.float64)
-        if out.shape[:2] != times.shape:
+        # two times of two inputs are no two trajectories
+        if out.shape[:2] != times.shape or out.shape == (times.shape[1], ctrl):
             out = np.broadcast_to(out, (len(times), *out.shape))
     if out.ndim == 2:
         out = out[..., None]

@@ -221,10 +221,12 @@ def to_bars(
     $c = (T + B)/2$, $T - c \propto (-\sin\alpha, \cos\alpha)$, alpha continuous along
     the bars and along the axis before them (time); $\dot\alpha = (T - B) \times
     (\dot T - \dot B)/|T - B|^2$.
+    **Raises:** `DataError` for nodes that are no whole cycles, or other rates.
     **Source:** Wang 2023, figure 3.3.
     """
     nodes = np.asarray(nodes, np.float64)
-    if nodes.shape[-1] != 3 or (nodes.shape[-2] - 1) % AROUND:
+    bad = nodes.ndim < 2 or nodes.shape[-1] != 3 or (nodes.shape[-2] - 1) % AROUND
+    if bad or nodes.shape[-2] < AROUND + 1:
         raise DataError(
             f"nodes has shape {nodes.shape}; whole cycles have 16 nodes each and one "
             "at the end, (.., 16 cycles + 1, 3)."
@@ -239,6 +241,11 @@ def to_bars(
     bars = np.concatenate([0.5 * (top + bottom), alpha[..., None]], axis=-1)
     if rates is None:
         return bars, None
+    if np.shape(rates) != nodes.shape:
+        raise DataError(
+            f"rates has shape {np.shape(rates)}, nodes {nodes.shape}; every node has "
+            "one."
+        )
     v_top, v_bottom = _ends(np.asarray(rates, np.float64))
     turn = v_top - v_bottom
     spin = along[..., 0] * turn[..., 1] - along[..., 1] * turn[..., 0]

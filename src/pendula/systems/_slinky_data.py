@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -33,8 +34,8 @@ def bar_record(
     """One record of bars (x, y, alpha) [m, m, rad] and their rates, all of them
     channels: `bar_names(bars, rates=True)`.
 
-    **Raises:** `DataError` for values that are not finite, or an angle that jumps in
-    time or from one bar to the next.
+    **Raises:** `DataError` for arrays of other shapes, values that are not finite, or
+    an angle that jumps in time or from one bar to the next.
 
     ```python
     >>> import numpy as np
@@ -46,6 +47,11 @@ def bar_record(
     ```
     """
     u, v = np.asarray(u, np.float64), np.asarray(v, np.float64)
+    if u.ndim != 3 or u.shape[2] != 3 or v.shape != u.shape:
+        raise DataError(
+            f"positions have shape {u.shape}, velocities {v.shape}; expected (time, "
+            "bar, 3) for both."
+        )
     for name, values in (("positions", u), ("velocities", v)):
         if not np.isfinite(values).all():
             t, bar, _ = np.argwhere(~np.isfinite(values))[0]
@@ -95,6 +101,16 @@ def check_units(data: Trajectories, expected: Mapping[str, str]) -> None:
             )
 
 
+def length_of(data: Trajectories, record: int) -> int:
+    """Samples of a record. **Raises:** `DataError` for one that is not there."""
+    if not -data.num <= record < data.num:
+        raise DataError(
+            f"the data have {data.num} records, the first is 0: there is no record "
+            f"{record}."
+        )
+    return int(data.lengths[record])
+
+
 def bar_units(bars: int) -> tuple[str, ...]:
     """Of `bar_names(bars, rates=True)`."""
     return _UNITS * bars + tuple(f"{unit}/s" for unit in _UNITS) * bars
@@ -115,7 +131,7 @@ def bars_of(
     """Times, bars and rates of one record.
 
     **Raises:** `DataError` for channels that are not those of `bar_record`, in other
-    units, or samples that are missing.
+    units, samples that are missing, or a record that is not there.
     """
     bars = data.dim // 6
     if not is_bars(data):
@@ -125,7 +141,7 @@ def bars_of(
             "with bar_record."
         )
     check_units(data, dict(zip(data.names, bar_units(bars), strict=True)))
-    n = int(data.lengths[record])
+    n = length_of(data, record)
     if not data.mask[record, :n].all():
         raise DataError(
             f"record {record} has missing samples; bars need every one. Fill or cut it."
@@ -148,7 +164,9 @@ def read_bars(
     tables = []
     for path in (positions, velocities):
         try:
-            tables.append(np.loadtxt(path, delimiter=",", ndmin=2))
+            with warnings.catch_warnings():  # of an empty file, which is refused below
+                warnings.simplefilter("ignore", UserWarning)
+                tables.append(np.loadtxt(path, delimiter=",", ndmin=2))
         except OSError as error:
             raise DataError(f"{path} cannot be read: {error}.") from None
         except ValueError as error:

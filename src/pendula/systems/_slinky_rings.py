@@ -128,6 +128,8 @@ def from_rings(
     """The helix again, 16 nodes a cycle: centre and turn run evenly from the middle of
     one ring to the next, and on beyond the outermost ones.
 
+    **Raises:** `DataError` for less than 2 rings.
+
     ```python
     >>> import numpy as np
     >>> from pendula.systems import Slinky, from_rings, to_rings
@@ -139,6 +141,10 @@ def from_rings(
     ```
     """
     rings = x.shape[-2]
+    if rings < 2:
+        raise DataError(
+            f"x has {rings} rings; between at least 2 of them the wire is known."
+        )
     k = np.arange(AROUND * rings + 1)
     place = k / AROUND - 0.5  # of which ring i stands at i
     i = np.clip(np.floor(place).astype(int), 0, rings - 2)
@@ -168,6 +174,8 @@ def pushed(
     `across` v [m/s], `spin` Omega [rad/s], `waves` (n, m). The axis is the line from
     the first cycle's centre to the last one's.
 
+    **Raises:** `DataError` where every node is held.
+
     ```python
     >>> from pendula.systems import Slinky, pushed, to_rings
     >>> slinky = Slinky(cycles=4)
@@ -182,6 +190,8 @@ def pushed(
     """
     nodes = state.nodes
     free = np.flatnonzero(~np.asarray(boundary.fixed)[0])
+    if not len(free):
+        raise DataError("every node is held: nothing can be thrown. Let some go.")
     low, high = max(free[0] - 1, 0), min(free[-1] + 1, len(nodes) - 1)
     s = np.clip((np.arange(len(nodes)) - low) / (high - low), 0.0, 1.0)
     rings = to_rings(nodes)

@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from .._errors import DataError
 from ..data import Trajectories
-from ._slinky_data import check_units
+from ._slinky_data import check_units, length_of
 from ._slinky_rings import Rings
 
 
@@ -55,8 +55,8 @@ def ring_record(
 ) -> Trajectories:
     """One record of rings, every number a channel: `ring_names`.
 
-    **Raises:** `DataError` for values that are not finite, or orientations that are no
-    rotations.
+    **Raises:** `DataError` for arrays of other shapes, values that are not finite, or
+    orientations that are no rotations.
 
     ```python
     >>> import numpy as np
@@ -67,6 +67,13 @@ def ring_record(
 
     ```
     """
+    lead = rings.x.shape[:-1]
+    shapes = [np.shape(a) for a in (rings.x, rings.q, rings.v, rings.w)]
+    if len(lead) != 2 or shapes != [(*lead, 3), (*lead, 3, 3), (*lead, 3), (*lead, 3)]:
+        raise DataError(
+            f"x, q, v and w of the rings have shapes {', '.join(map(str, shapes))}; "
+            "expected (time, ring, 3), for q (time, ring, 3, 3)."
+        )
     flat = flat_rings(rings)
     if not np.isfinite(flat).all():
         t = int(np.argwhere(~np.isfinite(flat))[0][0])
@@ -96,7 +103,7 @@ def rings_of(
     """Times and rings of one record.
 
     **Raises:** `DataError` for channels that are not those of `ring_record`, in other
-    units, or samples that are missing.
+    units, samples that are missing, or a record that is not there.
     """
     count = data.dim // (POSE + RATE)
     if data.names != ring_names(count):
@@ -106,7 +113,7 @@ def rings_of(
             "ring_record."
         )
     check_units(data, dict(zip(data.names, _units(count), strict=True)))
-    n = int(data.lengths[record])
+    n = length_of(data, record)
     if not data.mask[record, :n].all():
         raise DataError(
             f"record {record} has missing samples; rings need every one. Fill or cut "

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Complex, Float
 from numpy.typing import ArrayLike
 
-from .._checks import positive
+from .._checks import positive, whole
 from .._errors import ConfigError, DivergedError, ShapeError
 
 
@@ -86,8 +86,7 @@ def etdrk4(
             'are needed, "x".'
         )
     when = check_march(field, length, times, dt)
-    if derivative < 0:
-        raise ConfigError(f"derivative is {derivative}; it must be 0 or above.")
+    whole(0, derivative=derivative)
     n = len(field)
     k = 2.0 * np.pi / length * np.arange(n // 2 + 1)
     symbol = _symbol(linear_symbol, k, n)
@@ -121,7 +120,8 @@ def fourier_interpolate(
     fields repeat themselves).
     **Arguments:** `length` P > 0.
     **Returns:** `"t x"`.
-    **Raises:** `ConfigError` for a length that is not positive.
+    **Raises:** `ConfigError` for a length that is not positive, `ShapeError` for fields
+    of another shape.
     **Source:** Trefethen, Spectral Methods in MATLAB, SIAM 2000, chapter 3.
 
     ```python
@@ -135,12 +135,16 @@ def fourier_interpolate(
     ```
     """
     positive(length=length)
+    u = np.asarray(u, np.float64)
+    if u.ndim != 2:
+        raise ShapeError(f'u has shape {u.shape}; fields "t n" are needed.')
     n = u.shape[1]
     place = np.asarray(x, np.float64) / length * n  # in spacings
     nearest = np.rint(place)
     if np.all(np.abs(place - nearest) <= 1e-13 * n):  # all points are nodes
         return u[:, nearest.astype(np.int64) % n]
-    return np.fft.rfft(u, axis=1).view(np.float64) @ series(place, n).T
+    modes = np.ascontiguousarray(np.fft.rfft(u, axis=1))
+    return modes.view(np.float64) @ series(place, n).T
 
 
 def series(place: Float[np.ndarray, "x"], n: int) -> Float[np.ndarray, "x modes"]:
