@@ -1,12 +1,14 @@
 """Rest states and cycles of known fields: number, type, spectra, multipliers."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from pendula._errors import ConfigError, ShapeError
-from pendula.diagnostics import equilibria, limit_cycle
+from pendula.diagnostics import LimitCycle, equilibria, limit_cycle
 from pendula.systems import (
     Brusselator,
     Duffing,
@@ -17,6 +19,9 @@ from pendula.systems import (
     Selkov,
     VanDerPol,
 )
+
+
+TS = np.zeros(2)
 
 
 def test_a_double_well_has_two_centres_and_a_saddle():
@@ -109,6 +114,14 @@ def test_three_dimensions_and_a_closed_orbit():
     np.testing.assert_allclose(cycle.multipliers.real, wanted, rtol=1e-5)
     orbit = limit_cycle(Harmonic(), [1.0, 0.0], 20.0, dt=0.05)
     assert orbit.multipliers[0] == pytest.approx(1.0, abs=1e-6)
+    assert not orbit.is_stable
+
+
+def test_a_closed_orbit_among_others_does_not_attract():
+    """RK4 leaves the multiplier of a harmonic oscillator 4e-13 below 1."""
+    orbit = LimitCycle(1.0, TS, TS[:, None], np.array([1 - 4e-13 + 0j]), 1.0)
+    assert not orbit.is_stable
+    assert dataclasses.replace(orbit, multipliers=np.array([0.999 + 0j])).is_stable
 
 
 def test_what_has_no_cycle_gives_none():

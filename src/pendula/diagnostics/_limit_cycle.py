@@ -21,6 +21,7 @@ STEPS = 1024  # RK4 steps around the cycle
 CLOSED = 1e-7  # of the cycle's size
 SMALLEST = 1e-3  # of the motion's size: less is a rest state
 NEWTON = 20
+NEUTRAL = 1e-6  # a multiplier that near to 1 is that of a family of closed orbits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,8 +42,9 @@ class LimitCycle:
 
     @property
     def is_stable(self) -> bool:
-        """Whether every motion nearby ends on it."""
-        return bool(np.all(np.abs(self.multipliers) < 1.0))
+        """Whether every motion nearby ends on it; not where a multiplier is 1 to
+        1e-6, which the integration cannot tell from 1."""
+        return bool(np.all(np.abs(self.multipliers) < 1.0 - NEUTRAL))
 
 
 def limit_cycle(
