@@ -117,6 +117,17 @@ def test_three_dimensions_and_a_closed_orbit():
     assert not orbit.is_stable
 
 
+def test_a_cycle_is_found_in_any_units():
+    """Van der Pol's in seconds of a unit of 86400 s, and channels of unlike units."""
+    unit, world = np.array([1e-6, 1e6]), VanDerPol()
+    field = lambda t, y, u, c: world(t, y / unit, u, c) * unit / 86400
+    cycle = limit_cycle(field, [0.5e-6, 0.0], 40.0 * 86400, dt=0.02 * 86400)
+    assert cycle.period == pytest.approx(6.663286859 * 86400, rel=1e-8)
+    inside = np.mean(1 - (cycle.ys[:-1, 0] * 1e6) ** 2) * cycle.period / 86400
+    assert cycle.multipliers[0].real == pytest.approx(np.exp(inside), rel=1e-6)
+    assert cycle.is_stable
+
+
 def test_a_closed_orbit_among_others_does_not_attract():
     """RK4 leaves the multiplier of a harmonic oscillator 4e-13 below 1."""
     orbit = LimitCycle(1.0, TS, TS[:, None], np.array([1 - 4e-13 + 0j]), 1.0)
