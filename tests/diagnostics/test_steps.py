@@ -88,6 +88,8 @@ def test_what_swings_back_is_no_secular_drift():
 def test_bad_drift():
     with pytest.raises(DataError, match="not finite at time 1"):
         drift([1.0, np.nan], [0.0, 1.0])
+    with pytest.raises(DataError, match="not finite at time 1"):
+        drift([1.0, 2.0], [0.0, 1.0], refined=[1.0, np.inf])
     with pytest.raises(ConfigError, match="Give scale"):
         drift([0.0, 1.0], [0.0, 1.0])
     with pytest.raises(ShapeError, match="refined"):
