@@ -48,6 +48,9 @@ def test_every_kind_is_told():
     rest = equilibria(VanDerPol(), [-1, -1], [1, 1], num=8)
     assert rest[0].kind == "unstable focus"
     assert len(equilibria(lambda t, y, u, c: 1 + y**2, [-1, -1], [1, 1], num=8)) == 0
+    # how near to 0 counts as 0 is told where there are rates
+    none = lambda t, y, u, c: 1e-12 * (1 + y**2) * jnp.where(y < -0.5, jnp.nan, 1.0)
+    assert len(equilibria(none, [-1], [1], num=8)) == 0
 
 
 def test_lorenz_and_the_pendulum_rest_where_theory_says():
