@@ -318,7 +318,21 @@ def test_bad_input():
         fitted.forecast(t, np.sin(t), np.ones(7, bool), [11.0])
     with pytest.raises(ConfigError, match="training data have 0 input"):
         fitted.forecast(t, np.sin(t), None, [11.0], [1.0])
+    with pytest.raises(ShapeError, match="history_mask"):
+        Persistence().fit(Trajectories.from_arrays(t, np.ones((50, 2)))).forecast(
+            t, np.ones((50, 2)), np.ones((2, 50), bool), [11.0]
+        )
+    late = t + 1e9  # a clock in seconds since 1970: half a second is no rounding
+    with pytest.raises(ConfigError, match=r"begins at 1000000009\.5"):
+        fitted.forecast(late, np.sin(t), None, [1e9 + 9.5])
+    assert fitted.forecast(late, np.sin(t), None, late[-1:]) == np.sin(t[-1])
+    with pytest.raises(DataError, match="infinite values"):
+        fitted.forecast(t, np.where(t < 5, 1.0, np.inf), None, [11.0])
     driven = Persistence().fit(Trajectories.from_arrays(t, np.sin(t), np.cos(t)))
+    with pytest.raises(DataError, match=r"^us holds gaps"):
+        driven.forecast(t, np.sin(t), None, [11.0], [np.nan])
+    with pytest.raises(DataError, match="history_us holds gaps"):
+        driven.forecast(t, np.sin(t), None, [11.0], [1.0], np.nan * t)
     with pytest.raises(ConfigError, match="was given none"):
         driven.forecast(t, np.sin(t), None, [11.0])
     with pytest.raises(ShapeError, match="us"):

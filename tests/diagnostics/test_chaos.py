@@ -87,6 +87,29 @@ def test_runs_of_one_system_agree_and_others_do_not(lorenz):
     assert gone.overlap.max() < 1e-3
 
 
+def test_the_ends_of_the_range_are_inside_of_it():
+    """A square wave that touches both, and one five times as high: half of that lies
+    outside, whichever way up."""
+    wave = np.tile([0.0, 0.0, 1.0, 1.0], 8)[:, None]
+    for sign in (1.0, -1.0):
+        found = compare_statistics(5 * sign * wave, sign * wave, 0.1)
+        np.testing.assert_allclose(found.overlap, 0.5)
+        np.testing.assert_allclose(found.share_truth[0, [0, -1]], 0.0)
+        np.testing.assert_allclose(found.share.sum(axis=1), 1.0)
+
+
+def test_the_straight_part_ends_alike_in_all_units():
+    """Three steps of 0.1 are a little more than 0.3, three of 100 are 300."""
+    x = [0.4]
+    for _ in range(399):
+        x.append(3.9 * x[-1] * (1 - x[-1]))
+    told = {"dimension": 2, "delay": 1, "apart": 5}
+    slow, fast = (divergence(x, u, until=3 * u, **told) for u in (0.125, 128.0))
+    other = divergence(x, 0.1, until=0.3, **told)
+    assert fast.exponent * 1024 == pytest.approx(slow.exponent)
+    assert other.exponent * 0.8 == pytest.approx(slow.exponent)
+
+
 def test_bad_records_are_refused():
     wave = np.sin(0.1 * np.arange(2000))
     with pytest.raises(ShapeError, match="one channel"):
@@ -107,8 +130,13 @@ def test_bad_records_are_refused():
         divergence(np.tile([0.0, 1.0, 0.0, -1.0], 200), 0.1)
     with pytest.raises(DataError, match="at least 16"):
         power_spectrum(wave[:10, None], 0.1)
-    with pytest.raises(ConfigError, match="segment is 3"):
-        power_spectrum(wave[:, None], 0.1, 3)
+    for segment in (3, 2001):
+        with pytest.raises(ConfigError, match=f"segment is {segment}"):
+            power_spectrum(wave[:, None], 0.1, segment)
+    with pytest.raises(ConfigError, match="dt is inf"):
+        power_spectrum(wave[:, None], np.inf)
+    with pytest.raises(ConfigError, match="bins is 1"):
+        compare_statistics(wave[:, None], wave[:, None], 0.1, bins=1)
     with pytest.raises(ShapeError, match="channels"):
         compare_statistics(wave[:, None], np.stack([wave, wave], 1), 0.1)
     with pytest.raises(DataError, match="leave it out"):

@@ -1,6 +1,7 @@
 """Findings: text from values, JSON and back."""
 
 import json
+import math
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -36,6 +37,9 @@ def test_text_holds_what_was_measured():
         "correlation -0.99."
     )
     assert Finding("a", "Not a number", float("nan")).value is None
+    anything = Finding("a", "Open to both sides", 1.0, spread=(-math.inf, math.inf))
+    assert anything.text.endswith("1 (-inf to inf).")
+    assert Finding("a", "Half known", 1.0, spread=(0.0, math.nan)).spread is None
 
 
 @pytest.mark.parametrize(

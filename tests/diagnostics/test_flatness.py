@@ -175,6 +175,17 @@ def test_levels_scale_the_noise_in_one_program():
     assert len(traced) == 2  # one look at its shapes, one program
 
 
+def test_without_noise_nothing_parts():
+    """A loss compiled twice differs from itself by rounding, and a step that has
+    overflown is no number times 0."""
+    loss = lambda w, _: jnp.sum(w**2)
+    told = {"sigma": 0.1, "dtype": np.float64, "probes": 4, "eigenvalues": 0}
+    gone = lambda w, key: w + jnp.inf
+    found = flatness(loss, np.ones(2), levels=[0.0, 0.5], draw=gone, draws=4, **told)
+    np.testing.assert_array_equal(found.values[:, 0], 0.0)
+    assert found.parts_at == 0.5
+
+
 def test_differences_along_the_noise():
     """A kink at the parameters: a Hessian of 0, and a gap that is not."""
     kink = lambda w, _: jnp.sum(jax.nn.relu(w + 1e-3))

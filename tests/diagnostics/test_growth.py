@@ -76,6 +76,10 @@ def test_bad_shapes():
         error_growth(np.ones((2, 3, 1)), np.arange(4.0))
     with pytest.raises(ShapeError, match="threshold"):
         valid_time(np.ones((2, 3, 2)), np.arange(3.0), [1.0, 1.0, 1.0])
+    with pytest.raises(ConfigError, match="threshold is no number"):
+        valid_time(np.ones((2, 3, 2)), np.arange(3.0), np.nan)
+    with pytest.raises(ConfigError, match="hold no forecast"):
+        valid_time(np.ones((0, 3, 2)), np.arange(3.0), 1.0)
 
 
 def test_valid_time():

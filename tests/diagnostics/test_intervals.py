@@ -132,9 +132,32 @@ def test_gaps_and_divergence():
     made = Conformal.calibrate(H, error, var, bins=4)
     assert np.isinf(made.q[3, 0])
     assert np.isfinite(made.sd).all()
+    for spread in (np.inf, np.nan):  # of members that diverged, too
+        lost = np.where(np.isinf(error), spread, var)
+        np.testing.assert_array_equal(
+            Conformal.calibrate(H, error, lost, bins=4).q, made.q
+        )
     exact = Conformal.calibrate(H, 0 * var, 0 * var)
     low, high = exact.band(H, var[0], 0 * var[0])
     np.testing.assert_array_equal(low, high)
+
+
+def test_samples_without_a_horizon_and_bins_without_samples():
+    error, var = clips(np.random.default_rng(0), 20)
+    times = np.tile(H, (20, 1))
+    times[5:, 15:] = np.nan
+    made = Conformal.calibrate(times, error, var, bins=[0.5, 1.0, 2.0, 9.0])
+    other = np.where(np.isnan(times)[..., None], 1e6, error)
+    same = Conformal.calibrate(times, other, var, bins=[0.5, 1.0, 2.0, 9.0])
+    np.testing.assert_array_equal(made.q, same.q)
+    np.testing.assert_array_equal(made.sd, same.sd)
+    assert made.q[2] != made.q[1]  # from the clips that go there
+    assert made.horizon[-1] == 9.0
+    assert np.isfinite(made.variance([0.1, 3.0, 9.0])).all()
+    # the only clip that goes so far is judged by what the others say before
+    times[0] *= 3.0
+    held = held_out_coverage(times, error, var, bins=4)
+    assert np.isfinite(held.share).all()
 
 
 def test_bad_input():

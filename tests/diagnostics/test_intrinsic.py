@@ -216,6 +216,9 @@ def test_points_that_repeat_but_for_rounding_count_once():
     found, plain = neighbours(noisy), neighbours(points)
     assert found.points == 60
     assert found.estimate == pytest.approx(plain.estimate, rel=1e-6)
+    # on either side of what they are rounded to
+    apart = np.concatenate([points, points + 1e-10 * rng.normal(size=(60, 2))])
+    assert neighbours(apart).points == 60
     etas = np.column_stack([np.repeat(rng.uniform(size=60), 2), rng.normal(size=120)])
     turn = np.array([[0.6, -0.8], [0.8, 0.6]])
     seen = intrinsic_dimension(etas @ turn.T, turn @ np.diag([1.0, 0.0]) @ turn.T)

@@ -107,6 +107,16 @@ GAP = np.where(np.arange(12)[:, None] == 4, np.nan, US)
             "ys has 2 channels; the fit had 1",
         ),
         (
+            lambda: RandomWalk.fit(YS).ahead(np.ones((3, 2)), 1),
+            ShapeError,
+            "ys has 2 channels; the fit had 1",
+        ),
+        (
+            lambda: Repeat.fit(YS, 2).ahead(np.ones((3, 2)), 1),
+            ShapeError,
+            "ys has 2 channels; the fit had 1",
+        ),
+        (
             lambda: Autoregression.fit(YS, 1, US).ahead(YS[:9], 3, np.c_[US, US]),
             ShapeError,
             "us has 2 channels; the fit had 1",

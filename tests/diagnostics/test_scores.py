@@ -37,6 +37,9 @@ def test_log_score_is_the_density():
     assert_allclose(log_score(truth, mean, sd), norm.logpdf(truth, mean, sd))
     assert log_score(1.0, 0.0, 0.0) == -np.inf
     assert crps_normal(1.0, 0.0, 0.0) == 1.0
+    # a spread that is not known is none of 0
+    assert np.isnan([crps_normal(1.0, 0.0, np.nan), log_score(1.0, 0.0, np.nan)]).all()
+    assert np.isnan(log_score(1.0, np.nan, 0.0))
 
 
 def test_a_forecast_that_knows_the_truth_scores_best():

@@ -1,12 +1,14 @@
 """Rest states and cycles of known fields: number, type, spectra, multipliers."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from pendula._errors import ConfigError, ShapeError
-from pendula.diagnostics import equilibria, limit_cycle
+from pendula.diagnostics import LimitCycle, equilibria, limit_cycle
 from pendula.systems import (
     Brusselator,
     Duffing,
@@ -17,6 +19,9 @@ from pendula.systems import (
     Selkov,
     VanDerPol,
 )
+
+
+TS = np.zeros(2)
 
 
 def test_a_double_well_has_two_centres_and_a_saddle():
@@ -43,6 +48,9 @@ def test_every_kind_is_told():
     rest = equilibria(VanDerPol(), [-1, -1], [1, 1], num=8)
     assert rest[0].kind == "unstable focus"
     assert len(equilibria(lambda t, y, u, c: 1 + y**2, [-1, -1], [1, 1], num=8)) == 0
+    # how near to 0 counts as 0 is told where there are rates
+    none = lambda t, y, u, c: 1e-12 * (1 + y**2) * jnp.where(y < -0.5, jnp.nan, 1.0)
+    assert len(equilibria(none, [-1], [1], num=8)) == 0
 
 
 def test_lorenz_and_the_pendulum_rest_where_theory_says():
@@ -109,6 +117,25 @@ def test_three_dimensions_and_a_closed_orbit():
     np.testing.assert_allclose(cycle.multipliers.real, wanted, rtol=1e-5)
     orbit = limit_cycle(Harmonic(), [1.0, 0.0], 20.0, dt=0.05)
     assert orbit.multipliers[0] == pytest.approx(1.0, abs=1e-6)
+    assert not orbit.is_stable
+
+
+def test_a_cycle_is_found_in_any_units():
+    """Van der Pol's in seconds of a unit of 86400 s, and channels of unlike units."""
+    unit, world = np.array([1e-6, 1e6]), VanDerPol()
+    field = lambda t, y, u, c: world(t, y / unit, u, c) * unit / 86400
+    cycle = limit_cycle(field, [0.5e-6, 0.0], 40.0 * 86400, dt=0.02 * 86400)
+    assert cycle.period == pytest.approx(6.663286859 * 86400, rel=1e-8)
+    inside = np.mean(1 - (cycle.ys[:-1, 0] * 1e6) ** 2) * cycle.period / 86400
+    assert cycle.multipliers[0].real == pytest.approx(np.exp(inside), rel=1e-6)
+    assert cycle.is_stable
+
+
+def test_a_closed_orbit_among_others_does_not_attract():
+    """RK4 leaves the multiplier of a harmonic oscillator 4e-13 below 1."""
+    orbit = LimitCycle(1.0, TS, TS[:, None], np.array([1 - 4e-13 + 0j]), 1.0)
+    assert not orbit.is_stable
+    assert dataclasses.replace(orbit, multipliers=np.array([0.999 + 0j])).is_stable
 
 
 def test_what_has_no_cycle_gives_none():

@@ -49,6 +49,8 @@ def test_halving_of_a_failed_rollout_and_without_error():
     out = step_halving(lambda n: [[1.0 / n], [1.0]], [0.0, np.nan])
     assert np.isinf(out.ratio[0])
     assert np.isnan(out.ratio[1])
+    failed = step_halving(lambda n: [[1.0 / n], [np.inf]], [np.inf, np.inf])
+    np.testing.assert_array_equal(failed.ratio, [0, np.inf])
     with pytest.raises(ShapeError, match="along time"):
         step_halving(lambda n: np.ones((n, 1)), 1.0)
     with pytest.raises(ShapeError, match="scale"):
@@ -86,6 +88,8 @@ def test_what_swings_back_is_no_secular_drift():
 def test_bad_drift():
     with pytest.raises(DataError, match="not finite at time 1"):
         drift([1.0, np.nan], [0.0, 1.0])
+    with pytest.raises(DataError, match="not finite at time 1"):
+        drift([1.0, 2.0], [0.0, 1.0], refined=[1.0, np.inf])
     with pytest.raises(ConfigError, match="Give scale"):
         drift([0.0, 1.0], [0.0, 1.0])
     with pytest.raises(ShapeError, match="refined"):

@@ -142,6 +142,10 @@ def test_horizon_under_one_sampling_interval():
     assert made.reasons[-1].startswith("The horizon, 1 s, is under one sampling")
 
 
+def test_a_sampling_interval_that_is_no_number_is_not_reached():
+    assert not judge(sampling=np.nan)[0].trust
+
+
 def test_reasons_stand_in_order():
     made, findings = judge(
         error=[0.01, 0.6, 0.6, 0.6],
@@ -205,7 +209,7 @@ def test_bad_input():
         judge(baselines={})
     with pytest.raises(ShapeError, match='baseline "linear"'):
         judge(baselines={"linear": [1.0]})
-    with pytest.raises(ConfigError, match="must increase"):
-        verdict(
-            [1.0, 1.0], [0, 0], {"a": [1, 1]}, spread=1.0, covered=None, sampling=1.0
-        )
+    told = {"spread": 1.0, "covered": None, "sampling": 1.0}
+    for h in ([1.0, 1.0], [1.0, np.inf]):
+        with pytest.raises(ConfigError, match="must increase"):
+            verdict(h, [0, 0], {"a": [1, 1]}, **told)

@@ -289,6 +289,12 @@ def test_forecasts_from_noisy_snapshots_stay_small():
             "their dt instead",
         ),
         (lambda y: ExactDMD(2).fit(y.astype(str)), DataError, "expected numbers"),
+        (
+            lambda y: ExactDMD().fit(np.eye(4)[:, 3:]),
+            ConfigError,
+            "a stretch that moves",
+        ),
+        (lambda y: persistence(3.0, 2), ShapeError, "a snapshot of shape"),
     ],
 )
 def test_bad_input(make, kind, words):
@@ -316,6 +322,8 @@ def test_values_that_are_not_finite_are_named():
 
 def test_persistence_and_climatology():
     assert persistence(np.eye(2), 3).shape == (2, 3, 2)
+    one = Snapshots.of([0.0], np.ones((1, 4)), axes={"x": np.arange(4.0)})
+    assert persistence(one, 3).shape == (1, 3, 4)
     days = np.arange(0.0, 1000.0, 5)
     angle = 2 * np.pi * days[:, None] / 365
     phase = np.arange(4.0)
@@ -324,6 +332,7 @@ def test_persistence_and_climatology():
     found = climatology(days[:100], train, period=365.0)
     assert_allclose(found.at(days), sea, atol=1e-10)
     assert_allclose(found.at(days[3]), sea[3:4], atol=1e-10)
+    assert found.at([]).shape == (0, 4)
     with pytest.raises(DataError, match="do not determine 2 harmonics"):
         climatology(days[:6], sea[:6], period=365.0)
     with pytest.raises(ConfigError, match="period is 0"):

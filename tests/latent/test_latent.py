@@ -99,6 +99,8 @@ def test_pod_of_whole_numbers_and_of_none():
     assert values[0] == pytest.approx(15.0)
     with pytest.raises(DataError, match="snapshot 1, number 0"):
         pod(np.array([[1.0, 2.0], [np.nan, 1.0]]))
+    with pytest.raises(DataError, match="Give at least one"):
+        pod(np.zeros((0, 3)))
 
 
 def test_pod_is_the_singular_value_decomposition():
@@ -124,6 +126,21 @@ def test_codec_gives_training_snapshots_back(reduced, scaling):
         assert np.abs(seen).max() == pytest.approx(1.0)
     elif scaling == "spread":
         assert seen.std() == pytest.approx(1.0)
+
+
+def test_codec_keeps_the_digits_of_wide_numbers_in_any_order():
+    """NetCDF-3 files and those of some machines have the other one."""
+    rows = waves(20)
+    own = FieldCodec.fit(rows, reduced=True)
+    for other in (">f8", np.longdouble):
+        found = FieldCodec.fit(rows.astype(other), reduced=True)
+        assert found.mean.dtype == np.float64
+        np.testing.assert_array_equal(found.basis, own.basis)
+
+
+def test_cells_that_do_not_count_may_hold_anything():
+    found, true = np.array([[3.0, np.nan, 9.0]]), np.array([[4.0, 1.0, np.nan]])
+    assert relative_errors(found, true, np.array([1.0, 0.0, 0.0])) == 0.25
 
 
 def test_codec_knows_the_grid_and_its_mask(tmp_path):
@@ -457,6 +474,7 @@ def test_the_published_weight_of_the_identity_goes_with_the_steps():
         ({"latent": -1.0}, "at least 0"),
         ({"drops": (5, 3)}, "Sort"),
         ({"clip": -1.0}, "above 0"),
+        ({"drops": (0, 5)}, "at least 1"),
     ],
 )
 def test_settings_that_cannot_be(change, words):
@@ -486,6 +504,8 @@ def test_parts_that_do_not_fit():
         Layers((3,), key=KEY)
     with pytest.raises(ConfigError, match="no published"):
         LatentFitConfig.published("lem")
+    with pytest.raises(ConfigError, match="steps is 0"):
+        LatentFitConfig.published("koopman", steps=0)
 
 
 def test_a_network_of_several_widths_and_its_bound():

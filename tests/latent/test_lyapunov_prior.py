@@ -142,6 +142,12 @@ def test_doubling_of_a_growing_map_is_not_finite():
     assert not np.isfinite(found).any()
 
 
+def test_whole_numbers_are_numbers():
+    """P of 2 is 1 / (1 - 4), which is no whole number."""
+    two, one = jnp.array([[2]]), jnp.eye(1, dtype=int)
+    np.testing.assert_allclose(discrete_lyapunov(two, one), -1 / 3, rtol=1e-6)
+
+
 def test_bad_input():
     with pytest.raises(ShapeError, match="expected two of"):
         discrete_lyapunov(jnp.eye(2), jnp.eye(3))

@@ -99,6 +99,7 @@ def test_each_sample_is_treated_alone(flow, fitted):
     assert_allclose(
         fitted.predict(readings[3]), fitted.predict(readings)[3], rtol=1e-5, atol=1e-5
     )
+    assert fitted.predict(readings[:0]).shape == (0, NX * NY)
     loss = fitted.history[-1]["loss"]
     assert fitted.score(train).deviation == pytest.approx(loss**0.5, rel=0.2)
 
@@ -246,6 +247,8 @@ def test_errors():
     found = reconstruction_errors(np.array([[3.0, 1.0]]), np.array([[4.0, 1.0]]), mean)
     assert found.field == pytest.approx(1 / 17**0.5)
     assert found.deviation == pytest.approx(1 / 3)
+    still = reconstruction_errors(np.array([[3.0, 1.0]]), np.array([mean]), mean)
+    assert still.deviation == np.inf
 
 
 @pytest.mark.parametrize(
@@ -265,19 +268,32 @@ def test_errors():
         (lambda y: quick(lr=0.0), ConfigError, "lr is 0"),
         (lambda y: quick(epochs=-1), ConfigError, "epochs is -1"),
         (lambda y: quick(weight_decay=-1.0), ConfigError, "weight_decay is -1"),
-        (
-            lambda y: fit_decoder(y, [0], quick(norm="group")),
-            ConfigError,
-            "expected batch or layer",
-        ),
-        (
-            lambda y: fit_decoder(y, [0], quick(dropout=1.0)),
-            ConfigError,
-            "dropout is 1",
-        ),
+        (lambda y: quick(dropout=1.0), ConfigError, "dropout is 1"),
         (lambda y: ShallowDecoder(2, 3, widths=(), key=KEY), ConfigError, "a hidden"),
         (lambda y: GappyPOD(way="mode"), ConfigError, 'way is "mode"'),
         (lambda y: GappyPOD(rank=0), ConfigError, "rank is 0"),
+        (lambda y: quick(widths=(4, 0)), ConfigError, "widths is 0"),
+        (lambda y: quick(norm="group"), ConfigError, "expected batch or layer"),
+        (
+            lambda y: fit_decoder(
+                y, [0], quick(reduced=False), codec=FieldCodec.fit(y, reduced=True)
+            ),
+            ConfigError,
+            "the codec has a POD basis",
+        ),
+        (
+            lambda y: fit_decoder(
+                y, [0], quick(rank=2), codec=FieldCodec.fit(y, reduced=True)
+            ),
+            ConfigError,
+            "rank is 2, and the codec gives",
+        ),
+        (
+            lambda y: fit_decoder(y[0], [0], codec=FieldCodec.fit(y)),
+            DataError,
+            r"expected \(time, m\)",
+        ),
+        (lambda y: leverage_sensors(y.T, 0, key=KEY), ConfigError, "count is 0"),
         (lambda y: GappyPOD(ridge=-1.0), ConfigError, "ridge is -1"),
         (lambda y: GappyPOD(rank=99).fit(y, [0]), ConfigError, "99 modes"),
         (lambda y: GappyPOD().fit(y, [0, 1]).predict([1.0]), ShapeError, "2 sensors"),

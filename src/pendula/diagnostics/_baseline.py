@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._errors import ConfigError
+from .._errors import ConfigError, DataError
 from ..data import Trajectories
 from ._shapes import aligned
 
@@ -64,11 +64,12 @@ class AbstractFittedBaseline(abc.ABC):
         **Returns:** finite numbers, always: a baseline whose forecast leaves ten
         times the range of training and history stops there and keeps its last value.
         **Raises:** `ShapeError`; `ConfigError` for times in the wrong order, an empty
-        history, or inputs that are missing or were not there in training.
+        history, or inputs that are missing or were not there in training; `DataError`
+        for infinite values in the history, and inputs that are not finite.
         """
         past = _columns(history_ys)
         mask = ~np.isnan(past) if history_mask is None else np.asarray(history_mask)
-        mask = mask.reshape(past.shape) if mask.size == past.size else mask
+        mask = mask[:, None] if mask.ndim == 1 else mask
         given = [
             ("history_ts", history_ts, "past"),
             ("history_ys", past, "past obs"),
@@ -85,13 +86,19 @@ class AbstractFittedBaseline(abc.ABC):
         for name, values in (("history_ts", times), ("ts", ahead)):
             if not (np.all(np.isfinite(values)) and np.all(np.diff(values) > 0)):
                 raise ConfigError(f"{name} must be finite and increase.")
-        slack = 1e-9 * max(abs(times[-1]), abs(ahead[-1]))
+        # a time may be rounded otherwise; no more, since clocks may begin anywhere
+        slack = 8 * np.finfo(np.float64).eps * max(abs(times[-1]), abs(ahead[-1]))
         if ahead[0] < times[-1] - slack:
             raise ConfigError(
-                f"ts begins at {ahead[0]:g}, before the end of the history at "
-                f"{times[-1]:g}. Cut the history there."
+                f"ts begins at {ahead[0]:.12g}, before the end of the history at "
+                f"{times[-1]:.12g}. Cut the history there."
             )
         mask = (mask > 0) & ~np.isnan(past)
+        if np.isinf(past[mask]).any():
+            raise DataError(
+                "history_ys holds infinite values. Mask them, or give NaN for what was "
+                "not measured."
+            )
         inputs, before = self._inputs(times, ahead, us, history_us)
         return self._ahead(
             Outlook(times, np.where(mask, past, 0.0), mask, before, ahead, inputs)
@@ -117,13 +124,19 @@ class AbstractFittedBaseline(abc.ABC):
         (_, _, now) = aligned(
             known, ("ts", ahead, "time"), ("us", _columns(us), "time ctrl")
         )
-        if history_us is None:
-            return now, None
-        (_, _, before) = aligned(
-            known,
-            ("history_ts", times, "past"),
-            ("history_us", _columns(history_us), "past ctrl"),
-        )
+        before = None
+        if history_us is not None:
+            (_, _, before) = aligned(
+                known,
+                ("history_ts", times, "past"),
+                ("history_us", _columns(history_us), "past ctrl"),
+            )
+        for name, values in (("us", now), ("history_us", before)):
+            if values is not None and not np.isfinite(values).all():
+                raise DataError(
+                    f"{name} holds gaps or infinities; an input must be known at every "
+                    "sample. Fill them."
+                )
         return now, before
 
 

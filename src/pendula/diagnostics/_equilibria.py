@@ -137,7 +137,9 @@ def _search(
 ) -> np.ndarray:
     """Rest states inside the box that the starts lead to, with repetitions."""
     width = high - low
-    size = np.sqrt(np.mean([both(y)[0] ** 2 for y in starts], axis=0))
+    met = np.array([both(y)[0] for y in starts])
+    met = met[np.isfinite(met).all(axis=1)]  # a part of the box may have no rates
+    size = np.sqrt(np.sum(met**2, axis=0) / max(len(met), 1))
     size = np.where(size > 0, size, 1.0)
 
     def scaled(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -66,7 +66,8 @@ class Finding:
                     f'finding "{self.id}": the spread runs from {low:g} to {high:g}. '
                     "Give the lower end first."
                 )
-            put("spread", None if math.isnan(low + high) else (low, high))
+            is_known = not (math.isnan(low) or math.isnan(high))
+            put("spread", (low, high) if is_known else None)
         put("reasons", tuple(self.reasons))
 
     @property

@@ -131,7 +131,8 @@ def valid_time(errors: ArrayLike, ts: ArrayLike, threshold: ArrayLike) -> ValidT
 
     **Arguments:** `errors`: `"start time obs"` or `"start time"`, NaN where nothing
     was measured; `ts`: horizons `"time"`; `threshold`: a number or `"obs"`.
-    **Raises:** `ShapeError`.
+    **Raises:** `ShapeError`; `ConfigError` without a forecast, or a threshold that is
+    no number.
 
     ```python
     >>> import numpy as np
@@ -152,6 +153,12 @@ def valid_time(errors: ArrayLike, ts: ArrayLike, threshold: ArrayLike) -> ValidT
         raise ShapeError(
             f"threshold {limit.shape} must be a number or have one entry for each of "
             f"the {errors.shape[2]} channels."
+        )
+    if np.isnan(limit).any():
+        raise ConfigError("a threshold is no number: no error exceeds it. Give one.")
+    if not errors.shape[0] or not len(ts):
+        raise ConfigError(
+            f"errors {errors.shape} hold no forecast. Give at least one start and time."
         )
     above = np.any(np.abs(errors) > limit, axis=2)  # NaN is not above
     measured = np.any(~np.isnan(errors), axis=2)

@@ -76,6 +76,7 @@ def step_halving(
     with np.errstate(invalid="ignore", over="ignore"):
         change = np.sqrt(np.mean(((fine - coarse) / width) ** 2, axis=1))
     change = np.where(np.isnan(change), np.inf, change)
-    safe = np.where(error > 0, error, 1.0)
+    failed = np.isinf(change)  # a forecast whose error is infinite, too
+    safe = np.where((error > 0) & ~failed, error, 1.0)
     ratio = np.where(error > 0, change / safe, np.where(change > 0, np.inf, 0.0))
     return Halving(change, np.where(np.isnan(error), np.nan, ratio))

@@ -86,8 +86,8 @@ class Conformal:
         """From the validation clips' forecasts.
 
         **Arguments:** `horizons`: time since the clip's start, `"time"` or
-        `"clip time"`; `error`: mean minus truth `"clip time obs"`, NaN where
-        nothing was measured, infinite where the forecast diverged; `var_ens`:
+        `"clip time"` (NaN: no sample); `error`: mean minus truth `"clip time obs"`,
+        NaN where nothing was measured, infinite where the forecast diverged; `var_ens`:
         variance over the ensemble's members, of the same shape; `level`: 0 < level
         < 1; `bins`: as in `error_growth`.
         **Raises:** `ShapeError`; `ConfigError` for a level outside (0, 1);
@@ -105,7 +105,8 @@ class Conformal:
                 "cannot be calibrated. Hold out more data."
             )
         shape = (len(edges), error.shape[2])
-        centre = np.array([horizons[where == b].mean() for b in range(len(edges))])
+        here = [(where == b) & np.isfinite(horizons) for b in range(len(edges))]
+        centre = _centres(horizons, here, edges)
         sd = np.full(shape, np.nan)
         for b in range(len(edges)):
             inside = finite & (where == b)[:, :, None]
@@ -202,7 +203,17 @@ def _clips(
     _, horizons = aligned(
         ("error", error, "clip time obs"), ("horizons", horizons, "clip time")
     )
+    # a sample of no horizon is in no bin
+    error = np.where(np.isfinite(horizons)[:, :, None], error, np.nan)
     return error, var_ens, horizons
+
+
+def _centres(
+    horizons: np.ndarray, here: list[np.ndarray], edges: np.ndarray
+) -> np.ndarray:
+    """The mean horizon of each bin's samples; its edge without any."""
+    pairs = zip(here, edges, strict=True)
+    return np.array([horizons[a].mean() if a.any() else e for a, e in pairs])
 
 
 def _filled(values: np.ndarray) -> np.ndarray:
@@ -216,10 +227,11 @@ def _filled(values: np.ndarray) -> np.ndarray:
 
 
 def _scores(error: np.ndarray, sd: np.ndarray) -> np.ndarray:
-    """|error| / sd; 0 where both are 0 (an exact forecast of exact data)."""
-    zero = sd == 0
-    score = np.abs(error) / np.where(zero, 1.0, sd)
-    return np.where(zero & (np.abs(error) > 0), np.inf, score)
+    """|error| / sd; 0 where both are 0 (an exact forecast of exact data), infinite
+    where the forecast diverged, whatever its members' variance is then."""
+    size, zero = np.abs(error), sd == 0
+    gone = np.isinf(size) | (zero & (size > 0))
+    return np.where(gone, np.inf, size / np.where(zero | gone, 1.0, sd))
 
 
 def _quantile(parts: list[np.ndarray], level: float) -> tuple[float, bool]:
@@ -304,10 +316,7 @@ def coverage_growth(
     count = np.array([there[at].sum() for at in here])
     hits = np.array([inside[at].sum() for at in here])
     share = np.where(count > 0, hits / np.maximum(count, 1), np.nan)
-    centre = [
-        horizons[a].mean() if a.any() else e for a, e in zip(here, edges, strict=True)
-    ]
-    return Coverage(np.array(centre), edges, share, count)
+    return Coverage(_centres(horizons, here, edges), edges, share, count)
 
 
 def held_out_coverage(

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.spatial import KDTree
 
 from .._source import Source
 from ._components import (
@@ -115,8 +116,6 @@ def neighbour_dimension(points: ArrayLike) -> NeighbourDimension | None:
     count = len(distinct)
     if count < POINTS:
         return None
-    from scipy.spatial import KDTree  # only when it is needed
-
     distance, _ = KDTree(distinct).query(distinct, k=3)
     log_ratio = np.sort(np.log(distance[:, 2] / distance[:, 1]))
     below = np.arange(count) / count
@@ -139,7 +138,10 @@ def _distinct(points: np.ndarray) -> np.ndarray:
         return points[:1]
     scaled = points / 2.0 ** np.floor(np.log2(extent))  # a power of 2 rounds nothing
     _, first = np.unique(np.round(scaled / SAME), axis=0, return_index=True)
-    return scaled[first]
+    found = scaled[first]
+    # two that are the same may still be rounded to either side
+    pairs = KDTree(found).query_pairs(SAME, output_type="ndarray")
+    return np.delete(found, pairs[:, 1], axis=0)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -84,9 +84,13 @@ def drift(
 
     ```
     """
-    values, ts = aligned(("values", values, "time"), ("ts", ts, "time"))
-    if not np.all(np.isfinite(values)):
-        first = number(float(ts[~np.isfinite(values)][0]))
+    other = values if refined is None else refined
+    values, ts, other = aligned(
+        ("values", values, "time"), ("ts", ts, "time"), ("refined", other, "time")
+    )
+    lost = ~np.isfinite(values) | ~np.isfinite(other)
+    if lost.any():
+        first = number(float(ts[lost][0]))
         raise DataError(
             f"the invariant is not finite at time {first}. Cut the rollout where it "
             "failed."
@@ -102,7 +106,6 @@ def drift(
     rate = float(shift @ (values - values.mean()) / max(float(shift @ shift), 1e-300))
     share = None
     if refined is not None:
-        _, other = aligned(("values", values, "time"), ("refined", refined, "time"))
         apart = float(np.max(np.abs(values - other))) / size
         share = apart / largest if largest > 0 else 0.0
     return Drift(largest, rate / size, size, share)

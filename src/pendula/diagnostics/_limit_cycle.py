@@ -21,6 +21,7 @@ STEPS = 1024  # RK4 steps around the cycle
 CLOSED = 1e-7  # of the cycle's size
 SMALLEST = 1e-3  # of the motion's size: less is a rest state
 NEWTON = 20
+NEUTRAL = 1e-6  # a multiplier that near to 1 is that of a family of closed orbits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,8 +42,9 @@ class LimitCycle:
 
     @property
     def is_stable(self) -> bool:
-        """Whether every motion nearby ends on it."""
-        return bool(np.all(np.abs(self.multipliers) < 1.0))
+        """Whether every motion nearby ends on it; not where a multiplier is 1 to
+        1e-6, which the integration cannot tell from 1."""
+        return bool(np.all(np.abs(self.multipliers) < 1.0 - NEUTRAL))
 
 
 def limit_cycle(
@@ -148,37 +150,39 @@ def _return(ys: np.ndarray, along: np.ndarray, dt: float) -> float | None:
 def _close(
     parts: tuple[Any, Any, Any], start: np.ndarray, period: float, size: np.ndarray
 ) -> LimitCycle | None:
-    """Newton's method for a state and a period that close; None when it does not, or
-    shrinks to a rest state, which closes after any time."""
+    """Newton's method for a state and a period that close, in units of size and
+    period: what a small singular value is must not hang on others. None when it does
+    not close, or shrinks to a rest state, which closes after any time."""
     rate = lambda y: np.asarray(rates(*parts)(jnp.asarray(y)))
     turn = lambda y, span: [
         np.asarray(x) for x in _turn(*parts, jnp.asarray(y), jnp.asarray(span))
     ]
-    across = rate(start) / size**2
+    across = rate(start) / size
     across = across / np.linalg.norm(across)
     y, span = start, period
     for _ in range(NEWTON):
         ys, slope = turn(y, span)
-        miss = np.append((ys[-1] - y) / size, across @ (y - start))
+        miss = np.append((ys[-1] - y) / size, across @ ((y - start) / size))
         matrix = np.zeros((len(miss), len(miss)))
-        matrix[:-1, :-1] = (slope - np.eye(len(y))) / size[:, None]
-        matrix[:-1, -1] = rate(ys[-1]) / size
+        matrix[:-1, :-1] = slope * (size / size[:, None]) - np.eye(len(y))
+        matrix[:-1, -1] = rate(ys[-1]) / size * period
         matrix[-1, :-1] = across
         if not np.isfinite(matrix).all() or not np.isfinite(miss).all():
             return None
         # in a family of closed orbits no step along the family is taken
         step = np.linalg.lstsq(matrix, miss, rcond=1e-6)[0]
-        y, span = y - step[:-1], span - step[-1]
+        y, span = y - step[:-1] * size, span - step[-1] * period
         if not 0.5 < span / period < 2.0:
             return None
         # a start on the cycle need not move: its period may still have to
-        if np.abs(step / np.append(size, span)).max() < 1e-11:
+        if np.abs(step).max() < 1e-11:
             break
     ys, slope = turn(y, span)
     gap, extent = np.abs((ys[-1] - y) / size), np.ptp(ys, axis=0) / size
     if not (gap.max() < CLOSED and extent.max() > SMALLEST):
         return None
-    return _cycle(ys, slope, rate(y), float(span))
+    slope = slope * (size / size[:, None])
+    return _cycle(ys, slope, rate(y) / size, float(span))
 
 
 def _cycle(

@@ -209,7 +209,7 @@ def divergence(
     logs = np.log(gaps, out=np.full(gaps.shape, np.nan), where=gaps > 0)
     growth, ts = np.nanmean(logs, axis=0), dt * steps
     end = float(_straight(ts, growth) if until is None else until)
-    fit = ts <= end
+    fit = ts <= end * (1 + 1e-9)  # three steps of 0.1 are more than 0.3
     slope = lambda curve: float(np.polyfit(ts[fit], curve[fit], 1)[0])
     parts = [slope(np.nanmean(p, axis=0)) for p in np.array_split(logs, 10)]
     error = float(np.std(parts, ddof=1) / np.sqrt(10))

@@ -26,7 +26,7 @@ class AbstractNormal(abc.ABC):
         """Mean and standard deviation of the `steps` samples behind `ys` `"past obs"`;
         `us` `"past+steps ctrl"` are the inputs at all of them, where they are used.
 
-        **Raises:** `ConfigError` for `steps < 1`."""
+        **Raises:** `ConfigError` for `steps < 1`; `ShapeError` for other channels."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -67,8 +67,9 @@ class RandomWalk(AbstractNormal):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Persistence, less and less sure."""
         whole(1, steps=steps)
+        ys = _as_fitted("ys", _series(ys, 1), len(self.step))
         lead = np.arange(1, steps + 1)[:, None]
-        return np.tile(_series(ys, 1)[-1], (steps, 1)), np.sqrt(lead) * self.step
+        return np.tile(ys[-1], (steps, 1)), np.sqrt(lead) * self.step
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -93,7 +94,8 @@ class Repeat(AbstractNormal):
     ) -> tuple[np.ndarray, np.ndarray]:
         """The last period, again and again."""
         whole(1, steps=steps)
-        last = _series(ys, self.period)[-self.period :]
+        ys = _as_fitted("ys", _series(ys, self.period), len(self.sd))
+        last = ys[-self.period :]
         return last[np.arange(steps) % self.period], np.tile(self.sd, (steps, 1))
 
 
@@ -209,13 +211,11 @@ class Autoregression(AbstractNormal):
         `ShapeError` for other channels."""
         whole(1, steps=steps)
         order, dim = self.lags.shape[:2]
-        ys = _series(ys, order)
-        _as_fitted("ys", ys, dim)
+        ys = _as_fitted("ys", _series(ys, order), dim)
         path = list(ys[-order:])
         forced = np.zeros((steps, dim))
         if self.drive.size:
-            us = _inputs(ys, steps, us)
-            _as_fitted("us", us, self.drive.shape[2])
+            us = _as_fitted("us", _inputs(ys, steps, us), self.drive.shape[2])
             forced = us[-steps:] @ self.drive[0].T
             forced = forced + us[-steps - 1 : -1] @ self.drive[1].T
         response = [np.zeros((dim, dim))] * (order - 1) + [np.eye(dim)]
@@ -242,12 +242,14 @@ def _series(ys: ArrayLike, least: int) -> np.ndarray:
     return ys
 
 
-def _as_fitted(name: str, values: np.ndarray, channels: int) -> None:
+def _as_fitted(name: str, values: np.ndarray, channels: int) -> np.ndarray:
+    """Samples of as many channels as the fit had."""
     if values.shape[1] != channels:
         raise ShapeError(
             f"{name} has {values.shape[1]} channels; the fit had {channels}. Give the "
             "same ones."
         )
+    return values
 
 
 def _driven(ys: np.ndarray, us: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

@@ -27,7 +27,7 @@ def crps_normal(
 
     **Shapes and units:** all of one shape; the result is in the unit of `truth`.
     `sd` = 0 gives the absolute error.
-    **Returns:** lower is better; NaN where `truth` is NaN.
+    **Returns:** lower is better; NaN where any of the three is NaN.
     **Raises:** `ShapeError`; `ConfigError` for a negative `sd`.
     **Source:** Gneiting, Raftery 2007, J. Am. Stat. Assoc. 102, 359-378, equation 21.
 
@@ -41,7 +41,7 @@ def crps_normal(
     truth, mean, sd = _normal(truth, mean, sd)
     w, density, below = _standard(truth, mean, sd)
     spread = w * (2 * below - 1) + 2 * density - 1 / np.sqrt(np.pi)
-    return np.where(sd > 0, sd * spread, np.abs(truth - mean))
+    return np.where(sd == 0, np.abs(truth - mean), sd * spread)
 
 
 def crps_samples(truth: ArrayLike, samples: ArrayLike) -> Float[np.ndarray, "..."]:
@@ -86,7 +86,7 @@ def log_score(
     $$ \log p(x) = -\tfrac12 w^2 - \log \sigma - \tfrac12 \log 2\pi $$
 
     **Returns:** higher is better; natural logarithm, of one over the unit of `truth`;
-    minus infinity for a miss with `sd` = 0, NaN where `truth` is NaN.
+    minus infinity for a miss with `sd` = 0, NaN where any of the three is NaN.
     **Raises:** `ShapeError`; `ConfigError` for a negative `sd`.
     **Source:** Gneiting, Raftery 2007, section 4.1 (logarithmic score).
 
@@ -101,7 +101,7 @@ def log_score(
     w, _, _ = _standard(truth, mean, sd)
     with np.errstate(divide="ignore"):
         score = -0.5 * w**2 - np.log(sd) - 0.5 * np.log(2 * np.pi)
-    return np.where((sd == 0) & (truth != mean) & ~np.isnan(truth), -np.inf, score)
+    return np.where((sd == 0) & (np.abs(truth - mean) > 0), -np.inf, score)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import signal
 
+from .._checks import positive, whole
 from .._errors import ConfigError, DataError, ShapeError
 
 
@@ -49,10 +50,9 @@ def power_spectrum(
     (SciPy's implementation).
     """
     ys = _record("ys", ys)
-    if not dt > 0:
-        raise ConfigError(f"dt is {dt:g}; it must be above 0.")
+    positive(dt=dt)
     segment = max(16, len(ys) // 8) if segment is None else segment
-    if not 4 <= segment <= len(ys):
+    if whole(4, segment=segment) > len(ys):
         raise ConfigError(
             f"segment is {segment}; it must be from 4 to {len(ys)}, the record."
         )
@@ -94,8 +94,7 @@ def compare_statistics(
         raise ShapeError(
             f"ys has {ys.shape[1]} channels, truth {truth.shape[1]}; give the same."
         )
-    if bins < 2:
-        raise ConfigError(f"bins is {bins}; at least 2 are needed.")
+    whole(2, bins=bins)
     if segment is None:
         segment = max(16, min(len(ys), len(truth)) // 8)
     frequency, power = power_spectrum(ys, dt, segment)
@@ -108,9 +107,7 @@ def compare_statistics(
         inner = np.linspace(low, high, bins + 1)
         width = inner[1] - inner[0]
         edges.append(np.concatenate([[low - width], inner, [high + width]]))
-        clipped = np.clip(one, low - 0.5 * width, high + 0.5 * width)
-        both = [np.histogram(v, edges[-1])[0] / len(v) for v in (clipped, true)]
-        shares.append(both)
+        shares.append([_shares(v, inner) for v in (one, true)])
     share = np.array(shares)
     return Statistics(
         frequency,
@@ -122,6 +119,14 @@ def compare_statistics(
         np.minimum(share[:, 0], share[:, 1]).sum(axis=1),
         _distance(power[1:], power_truth[1:]),
     )
+
+
+def _shares(values: np.ndarray, inner: np.ndarray) -> np.ndarray:
+    """Of the values in each bin, with all below in the first and all above in the
+    last; the ends of the range are inside of it."""
+    below, above = values < inner[0], values > inner[-1]
+    within = np.histogram(values, inner)[0]
+    return np.concatenate([[below.sum()], within, [above.sum()]]) / len(values)
 
 
 def _distance(power: np.ndarray, truth: np.ndarray) -> np.ndarray:

@@ -238,8 +238,10 @@ def verdict(
     if not baselines:
         raise ConfigError("a verdict needs at least one baseline, such as persistence.")
     h, error = aligned(("horizons", horizons, "bin"), ("error", error, "bin"))
-    if not len(h) or not np.all(np.diff(h) > 0):
-        raise ConfigError(f"the horizons of a verdict must increase; found {h}.")
+    if not len(h) or not np.isfinite(h).all() or not np.all(np.diff(h) > 0):
+        raise ConfigError(
+            f"the horizons of a verdict must increase and be finite; found {h}."
+        )
     weight = np.ones_like(h) if count is None else count
     named = [(f'baseline "{n}"', values, "bin") for n, values in baselines.items()]
     _, weight, *rivals = aligned(
@@ -326,7 +328,7 @@ def _judge(
             )
         )
     reasons += failed
-    short = reach < sampling
+    short = not reach >= sampling  # of an interval that is no number, too
     if short:
         reasons.append(
             f"The horizon, {number(reach, time_unit)}, is under one sampling interval, "

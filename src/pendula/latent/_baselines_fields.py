@@ -5,21 +5,22 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from numpy.typing import ArrayLike
 
 from .._checks import positive, whole
-from .._errors import DataError
-from ._series import Rows, checked, times
+from .._errors import DataError, ShapeError
+from ._series import Rows, checked, rows_of, times
 
 
 _ILL = 1e3  # condition of the harmonics beyond which they are not told apart
 
 
-def persistence(y0: ArrayLike, steps: int) -> Float[np.ndarray, "*batch step m"]:
+def persistence(y0: Rows, steps: int) -> Shaped[np.ndarray, "*batch step m"]:
     """The last snapshot again, `steps` times.
 
-    **Raises:** `ConfigError` for fewer than one step.
+    **Arguments:** `y0`: a snapshot `"m"`, or several `"*batch m"`.
+    **Raises:** `ConfigError` for fewer than one step; `ShapeError` for one number.
 
     ```python
     >>> from pendula.latent import persistence
@@ -29,7 +30,10 @@ def persistence(y0: ArrayLike, steps: int) -> Float[np.ndarray, "*batch step m"]
     ```
     """
     whole(1, steps=steps)
-    return np.repeat(np.asarray(y0)[..., None, :], steps, axis=-2)
+    rows = rows_of(y0)
+    if not rows.ndim:
+        raise ShapeError("a snapshot of shape (); expected (m,), or several (..., m).")
+    return np.repeat(rows[..., None, :], steps, axis=-2)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,4 +91,6 @@ def climatology(
 def _harmonics(ts: np.ndarray, count: int, period: float) -> np.ndarray:
     angles = np.multiply.outer(ts, 2 * np.pi * np.arange(1, count + 1) / period)
     waves = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
-    return np.concatenate([np.ones((len(ts), 1)), waves.reshape(len(ts), -1)], axis=1)
+    return np.concatenate(
+        [np.ones((len(ts), 1)), waves.reshape(len(ts), 2 * count)], axis=1
+    )

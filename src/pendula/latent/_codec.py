@@ -31,7 +31,8 @@ def pod(
     blocks of cells: no second copy of the snapshots is made.
 
     **Arguments:** `rank`: modes at the most; default all that are not rounding.
-    **Raises:** `DataError` when all snapshots are the mean, or a value is not finite;
+    **Raises:** `DataError` when all snapshots are the mean, there are none, or a value
+    is not finite;
     `ConfigError` for a rank below 1.
 
     ```python
@@ -47,6 +48,10 @@ def pod(
         whole(1, rank=rank)
     check_finite(rows)
     time, m = rows.shape
+    if not rows.size:
+        raise DataError(
+            f"snapshots of shape {rows.shape} hold none. Give at least one."
+        )
     step = max(1, _BLOCK // time)
     gram = np.zeros((time, time))
     for at in range(0, m, step):
@@ -137,8 +142,8 @@ class FieldCodec:
         sets = sets_of(data)
         like = sets[0][:1] if isinstance(sets[0], Snapshots) else None
         rows = joined([rows_of(one) for one in sets])
-        if rows.dtype != np.float64:
-            rows = rows.astype(np.float32, copy=False)
+        is_wide = rows.dtype.kind == "f" and rows.dtype.itemsize >= 8  # of any order
+        rows = rows.astype(np.float64 if is_wide else np.float32, copy=False)
         if rows.ndim != 2 or len(rows) < 2:
             raise DataError(
                 f"snapshots of shape {rows.shape}; expected (time, m) with at least 2 "
@@ -269,7 +274,7 @@ def relative_errors(
     weights: Float[np.ndarray, " m"] | None = None,
 ) -> Float[AnyArray, "*batch"]:
     """||found - true|| / ||true|| of each field; `weights` (cos of the latitude, the
-    cells of a part) count the squares.
+    cells of a part) count the squares: where they are 0, no matter what stands there.
 
     ```python
     >>> import numpy as np
@@ -279,7 +284,7 @@ def relative_errors(
 
     ```
     """
-    w = 1.0 if weights is None else weights
-    gap = np.sum(w * (np.asarray(found, np.float64) - true) ** 2, axis=-1)
-    whole = np.sum(w * np.square(np.asarray(true, np.float64)), axis=-1)
-    return np.sqrt(gap / whole)
+    w = np.ones(()) if weights is None else np.asarray(weights)
+    size = lambda x: np.sum(np.where(w == 0, 0.0, w * np.square(x)), axis=-1)
+    true = np.asarray(true, np.float64)
+    return np.sqrt(size(np.asarray(found, np.float64) - true) / size(true))

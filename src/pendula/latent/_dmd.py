@@ -209,10 +209,16 @@ def projected_map(
     lost: float = 0.0,
 ) -> tuple[Float[np.ndarray, "m r"], Float[np.ndarray, "r r"]]:
     """U and A of pairs of rows; without a rank directions below the share `lost` of
-    the first are left out. **Raises:** `ConfigError` for too high a rank."""
+    the first are left out. **Raises:** `ConfigError` for too high a rank, and rows
+    that are all 0."""
     v, s, ut = np.linalg.svd(before, full_matrices=False)
     least = _ROUNDING * np.sqrt(max(before.shape))
     most = int(np.sum(s > least * s[0]))
+    if not most:
+        raise ConfigError(
+            "all snapshots that have a next one are 0: no map can be found from them. "
+            "Give a stretch that moves."
+        )
     r = int(np.sum(s > max(least, lost) * s[0])) if rank is None else rank
     if r > most:
         raise ConfigError(

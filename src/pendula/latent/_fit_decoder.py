@@ -18,8 +18,8 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 from numpy.typing import ArrayLike
 
-from .._checks import fields_whole
-from .._errors import ConfigError, ShapeError
+from .._checks import fields_positive, fields_whole, not_negative, whole
+from .._errors import ConfigError, DataError, ShapeError
 from .._precision import to_device
 from .._tree import digest, split_trainable
 from ..train import (
@@ -35,7 +35,7 @@ from ._codec import POD_FROM, FieldCodec
 from ._gappy_pod import ReconstructionErrors, reconstruction_errors
 from ._sensors import checked_sensors
 from ._series import Rows, check_finite, rows_of
-from ._shallow_decoder import ShallowDecoder
+from ._shallow_decoder import ShallowDecoder, check_settings
 from ._updates import run_updates, updates_a_call
 
 
@@ -83,17 +83,11 @@ class DecoderFitConfig:
 
     def __post_init__(self) -> None:
         fields_whole(self, "", epochs=0, every=1)
-        for name in ("lr", "rate_fall", "decay_fall"):
-            value = getattr(self, name)
-            if not (np.isfinite(value) and value > 0):
-                raise ConfigError(
-                    f"{name} is {value}; it must be a finite number above 0."
-                )
-        if not (np.isfinite(self.weight_decay) and self.weight_decay >= 0):
-            raise ConfigError(
-                f"weight_decay is {self.weight_decay}; it must be a finite number of "
-                "at least 0."
-            )
+        fields_positive(self, "", "lr", "rate_fall", "decay_fall")
+        not_negative(weight_decay=self.weight_decay)
+        widths = tuple(whole(1, widths=width) for width in self.widths)
+        check_settings((1, *widths, 1), self.norm, self.dropout)
+        object.__setattr__(self, "widths", widths)  # a list cannot be hashed
 
     def transform(self) -> optax.GradientTransformation:
         """The optimiser: decay added to the gradient, then Adam. The decay of every
@@ -158,7 +152,7 @@ class FittedDecoder:
         inputs = _inputs(seen, self.codec, self.sensors, self.unit)
         flat = jnp.asarray(inputs.reshape(-1, len(self.sensors)))
         out = np.asarray(_decoded(self.model, flat)) * self.spread
-        return self.codec.decode(out.reshape(*seen.shape[:-1], -1))
+        return self.codec.decode(out.reshape(*seen.shape[:-1], len(self.spread)))
 
     def score(self, rows: Rows) -> ReconstructionErrors:
         """Errors of rows `"time m"` from what the sensors see of them."""
@@ -231,7 +225,8 @@ def fit_decoder(
     **Arguments:**
     - `data`: **training** `Snapshots` or rows `"time m"`.
     - `sensors`: places in a row, `"p"` (`wall_sensors`, `leverage_sensors`).
-    - `codec`: of the same snapshots, where there is one already.
+    - `codec`: of the same snapshots, where there is one already; `reduced` and `rank`
+      of the settings must be its own, or None.
     - `folder`: of checkpoints, one every `seconds`; the same call goes on where a
       killed one stopped, to the same bits.
     - `tell`: called with a record every hundred epochs or so.
@@ -253,7 +248,10 @@ def fit_decoder(
     """
     began = time.perf_counter()
     rows = rows_of(data)
-    codec = _codec(data, rows.shape[-1], config) if codec is None else codec
+    if codec is None:
+        codec = _codec(data, rows.shape[-1], config)
+    else:
+        _check_codec(codec, rows, config)
     at = checked_sensors(sensors, len(codec.mean))
     targets = codec.encode(rows).astype(np.float32)
     readings = rows[:, at]
@@ -311,6 +309,23 @@ def _codec(data: Rows, size: int, config: DecoderFitConfig) -> FieldCodec:
     if config.rank is not None:
         raise ConfigError("rank needs POD coordinates. Set reduced to True.")
     return FieldCodec.fit(data, reduced=False, scaling="none")
+
+
+def _check_codec(codec: FieldCodec, rows: np.ndarray, config: DecoderFitConfig) -> None:
+    """That it fits the snapshots, and is what the settings ask for."""
+    if rows.ndim != 2:
+        raise DataError(f"snapshots of shape {rows.shape}; expected (time, m).")
+    is_reduced = codec.basis is not None
+    if config.reduced is not None and config.reduced != is_reduced:
+        raise ConfigError(
+            f"reduced is {config.reduced}, and the codec has "
+            f"{'a' if is_reduced else 'no'} POD basis. Leave one of them out."
+        )
+    if config.rank is not None and (not is_reduced or codec.size > config.rank):
+        raise ConfigError(
+            f"rank is {config.rank}, and the codec gives {codec.size} coordinates. "
+            "Leave one of them out."
+        )
 
 
 def _apart(rest: ShallowDecoder) -> tuple[ShallowDecoder, Any]:

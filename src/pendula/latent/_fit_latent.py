@@ -17,7 +17,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Complex, Float, PRNGKeyArray
 
-from .._checks import fields_whole
+from .._checks import fields_positive, fields_whole, not_negative, positive, whole
 from .._errors import ConfigError, DataError, ShapeError
 from .._precision import to_device
 from .._tree import digest, split_trainable
@@ -106,29 +106,14 @@ class LatentFitConfig:
 
     def __post_init__(self) -> None:
         fields_whole(self, "", steps=1, updates=0, batch=1)
-        positive = [("lr", self.lr), ("drop", self.drop), ("gamma", self.gamma)]
+        fields_positive(self, "", "lr", "drop", "gamma")
         if self.clip is not None:
-            positive.append(("clip", self.clip))
-        for name, value in positive:
-            if not (np.isfinite(value) and value > 0):
-                raise ConfigError(
-                    f"{name} is {value}; it must be a finite number above 0."
-                )
-        for name in (
-            "weight_decay",
-            "identity",
-            "latent",
-            "lyapunov",
-            "backward",
-            "consistency",
-        ):
-            value = getattr(self, name)
-            if not (np.isfinite(value) and value >= 0):
-                raise ConfigError(
-                    f"{name} is {value}; it must be a finite number of at least 0."
-                )
-        drops = self.drops or ()
-        if list(drops) != sorted(set(drops)) or min(drops, default=1) < 1:
+            positive(clip=self.clip)
+        weights = ("identity", "latent", "lyapunov", "backward", "consistency")
+        for name in ("weight_decay", *weights):
+            not_negative(**{name: getattr(self, name)})
+        drops = tuple(whole(1, drops=at) for at in self.drops or ())
+        if drops != tuple(sorted(set(drops))):
             raise ConfigError(
                 f"drops is {self.drops}; updates must be above 0 and rise. Sort them."
             )
@@ -158,7 +143,7 @@ class LatentFitConfig:
                 "lr": 1e-2,
                 "drops": (),
                 "clip": 0.5,
-                "identity": 0.01 * changes.get("steps", 8),
+                "identity": 0.01 * whole(1, steps=changes.get("steps", 8)),
                 "latent": 0.0,
                 "total": True,
             },
@@ -288,6 +273,7 @@ class FittedLatent:
         single = rows.ndim == 1 or (isinstance(y0, Snapshots) and len(rows) == 1)
         if rows.ndim > 2:
             raise ShapeError(f"starts of shape {rows.shape}; expected (start, m).")
+        steps = whole(1, steps=steps)  # a number of NumPy would be traced
         begin = jnp.asarray(self.codec.encode(np.atleast_2d(rows)))
         out = np.asarray(_predicted(self.model, begin, steps, mode))
         return out[0] if single else out

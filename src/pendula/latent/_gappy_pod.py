@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-from .._checks import at_least
+from .._checks import not_negative, whole
 from .._errors import ConfigError, DataError, ShapeError
 from ._codec import FieldCodec
 from ._sensors import checked_sensors
@@ -34,7 +34,8 @@ def reconstruction_errors(
     true: Float[np.ndarray, "time m"],
     mean: Float[np.ndarray, " m"],
 ) -> ReconstructionErrors:
-    """Errors of reconstructed fields; the mean is that of the training snapshots.
+    """Errors of reconstructed fields; the mean is that of the training snapshots. They
+    are infinite, or no number, for fields that are 0, or the mean.
 
     ```python
     >>> import numpy as np
@@ -45,9 +46,11 @@ def reconstruction_errors(
 
     ```
     """
-    size = lambda x: float(np.linalg.norm(x.astype(np.float64)))
-    gap, true = size(found - true), np.asarray(true)
-    return ReconstructionErrors(gap / size(true), gap / size(true - mean))
+    size = lambda x: np.linalg.norm(x.astype(np.float64))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        gap = size(found - true)
+        field, deviation = gap / size(true), gap / size(true - mean)
+    return ReconstructionErrors(float(field), float(deviation))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,11 +125,9 @@ class GappyPOD:
                 f'way is "{self.way}"; expected one of {", ".join(WAYS)}.'
             )
         if self.rank is not None:
-            at_least(1, rank=self.rank)
-        if self.ridge is not None and not (np.isfinite(self.ridge) and self.ridge >= 0):
-            raise ConfigError(
-                f"ridge is {self.ridge}; it must be a finite number of at least 0."
-            )
+            whole(1, rank=self.rank)
+        if self.ridge is not None:
+            not_negative(ridge=self.ridge)
 
     def fit(
         self,

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int, PRNGKeyArray
 from numpy.typing import ArrayLike
 
+from .._checks import whole
 from .._errors import ConfigError, DataError, ShapeError
 from ..data import Snapshots
 
@@ -31,8 +32,8 @@ def wall_sensors(
       cells off its wall.
 
     **Returns:** places in the rows of `data.flat()` (of the first channel).
-    **Raises:** `ShapeError` for another grid; `DataError` when the circle has fewer
-    cells in the domain.
+    **Raises:** `ShapeError` for another grid; `ConfigError` for fewer than one sensor;
+    `DataError` when the circle has fewer cells in the domain.
     **Source:** Erichson et al. 2020, section 4.
 
     ```python
@@ -58,7 +59,7 @@ def wall_sensors(
     y = (across[None, :] - centre[1]) / cell
     on = (np.abs(np.hypot(x, y) - radius) <= 0.5) & (x >= -1e-6)
     places = np.flatnonzero(on[data.mask])
-    if not 1 <= count <= len(places):
+    if whole(1, count=count) > len(places):
         raise DataError(
             f"{count} sensors on a half circle of {radius:g} cells, which has "
             f"{len(places)} cells in the domain. Change count, centre or radius."
@@ -90,7 +91,7 @@ def leverage_sensors(
     """
     share = leverage(modes)
     seen = int(np.sum(share > 0))
-    if not 1 <= count <= seen:
+    if whole(1, count=count) > seen:
         raise ConfigError(
             f"{count} sensors, but the modes are not 0 in {seen} cells. Take 1 to "
             f"{seen}."

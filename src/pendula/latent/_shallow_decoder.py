@@ -19,6 +19,19 @@ from ..nn import BatchNorm, GroupNorm, HeldNumber, NormState
 NORMS = ("batch", "layer")
 
 
+def check_settings(sizes: tuple[int, ...], norm: str, dropout: float) -> None:
+    """**Raises:** `ConfigError` for what no decoder can be made of."""
+    if min(sizes) < 1 or len(sizes) < 3:
+        raise ConfigError(
+            f"a decoder of the widths {sizes}; expected a hidden layer, and each at "
+            "least 1."
+        )
+    if norm not in NORMS:
+        raise ConfigError(f'norm is "{norm}"; expected {" or ".join(NORMS)}.')
+    if not 0.0 <= dropout < 1.0:
+        raise ConfigError(f"dropout is {dropout}; it must lie in [0, 1).")
+
+
 @register("module")
 class ShallowDecoder(eqx.Module):
     r"""Readings of a few sensors to a whole field.
@@ -74,15 +87,7 @@ class ShallowDecoder(eqx.Module):
         key: PRNGKeyArray,
     ) -> None:
         sizes = (sensors, *widths, out)
-        if min(sizes) < 1 or not widths:
-            raise ConfigError(
-                f"a decoder of the widths {sizes}; expected a hidden layer, and each "
-                "at least 1."
-            )
-        if norm not in NORMS:
-            raise ConfigError(f'norm is "{norm}"; expected {" or ".join(NORMS)}.')
-        if not 0.0 <= dropout < 1.0:
-            raise ConfigError(f"dropout is {dropout}; it must lie in [0, 1).")
+        check_settings(sizes, norm, dropout)
         self.sizes = sizes
         weights, biases = [], []
         for k, (fan, rows) in enumerate(itertools.pairwise(sizes)):

@@ -79,8 +79,8 @@ def discrete_lyapunov(
       `"smith"`: doubling by products of matrices alone, any n, **only for a spectral
       radius below 1**: otherwise it is not finite.
 
-    **Returns:** P, in the dtype of `omega`. There is none when the product of two
-    eigenvalues is 1: it is then not finite or huge.
+    **Returns:** P, in the dtype of `omega` (floating numbers for whole ones). There is
+    none when the product of two eigenvalues is 1: it is then not finite or huge.
     **Raises:** `ConfigError` for another method or too large an n, `ShapeError`;
     outside of compiled programs `DivergedError` where there is a P, and none of these
     ways leads to it.
@@ -107,6 +107,9 @@ def _checked(omega: Array, q: Array, method: str) -> Array:
             f"Omega of shape {omega.shape} and Q of {q.shape}; expected two of (n, n)."
         )
     choice("method", method, METHODS)
+    # the P of whole numbers is none of whole numbers
+    is_whole = lambda x: jnp.issubdtype(x.dtype, jnp.integer)
+    omega, q = (x.astype(float) if is_whole(x) else x for x in (omega, q))
     if method == "kron" and len(omega) > KRON_MOST:
         raise ConfigError(
             f'method "kron" with n = {len(omega)} has {len(omega) ** 2} equations; it '
