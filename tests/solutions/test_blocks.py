@@ -196,3 +196,40 @@ def test_checks_are_at_other_points(seed):
     (one,) = soft_blocks(problem, box.nodes(9), TIMES)
     (two,) = soft_blocks(problem, box.nodes(9), TIMES, seed=seed)
     assert np.array_equal(one.points, two.points) == (seed is None)
+
+
+def test_rows_do_not_hang_on_the_unit_of_length():
+    """Slopes and integrals over a very short or a very long line count alike; near 1
+    they count as they are."""
+
+    def rows(length):
+        line = Interval(0.0, length)
+        cubic = lambda p: (2.0 + (p / length) ** 3)[:, :1]
+        conditions = [
+            Neumann(1.0 / length, on="x+"),
+            Robin(1.0 / length, 2.0, 0.0, on="x+"),
+            Periodic("x", order=2),
+            Integral(length),
+        ]
+        problem = Problem(lambda u, x, p: u.xx, line, conditions=conditions)
+        with precision(np.float64):
+            blocks = soft_blocks(problem, line.nodes(5), np.zeros(1))
+        found = [rows_of(block, cubic, problem).ravel() for block in blocks]
+        return np.concatenate(found)
+
+    near, short, long = rows(1.0), rows(1e-6), rows(1e6)
+    np.testing.assert_allclose(near, [2.0, 9.0, -1.0, -3.0, 1.25], rtol=1e-12)
+    np.testing.assert_allclose(short, near * [1e2, 50.0, 1, 1e2, 1e-2], rtol=1e-9)
+    np.testing.assert_allclose(long, near * [1e-2, 0.005, 1, 1e-2, 1e2], rtol=1e-9)
+
+
+def test_rates_at_the_start_do_not_hang_on_the_unit_of_time():
+    for span, weight in ((1.0, 1.0), (1e-6, 1e-4), (1e6, 1e4)):
+        problem = Problem(
+            lambda u, t, p: u.tt + u(),
+            time=(0.0, span),
+            conditions=[Initial(1.0), Initial(0.0, order=1, hard=False)],
+        )
+        with precision(np.float64):
+            (block,) = soft_blocks(problem, np.zeros((1, 0)), np.zeros(1))
+        np.testing.assert_allclose(block.weight, weight, rtol=1e-12)

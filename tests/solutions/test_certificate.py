@@ -17,7 +17,10 @@ from hypothesis import given, settings, strategies as st
 from by_hand import CIRCLE, TAU, by_hand
 from pendula._precision import precision
 from pendula.solutions import (
+    Box,
+    Difference,
     Dirichlet,
+    Disc,
     Initial,
     Interval,
     Neumann,
@@ -28,6 +31,7 @@ from pendula.solutions import (
 )
 from pendula.solutions._certificate import certificate, certify
 from pendula.solutions._form import hard_form
+from pendula.solutions._growth_rates import _largest_mode, rate
 from pendula.solutions._samples import samples
 from pendula.solutions._semilinear import Semilinear, semilinear
 from pendula.systems import pde_truth
@@ -302,6 +306,57 @@ class Refused:
     problem: Problem
     reason: str
     formula: object = lambda x, t, n: [jnp.cos(x - t)]
+
+
+def test_energy_in_two_dimensions():
+    """Mixed derivatives are diffusion where their matrix is; along a circle waves of
+    any order are."""
+    square = Box(Interval(0.0, 1.0), Interval(0.0, 1.0, name="y"))
+    pipe = Box(CIRCLE, Interval(0.0, 1.0, name="y"))
+    mixed = lambda u, x, y, t, p: u.t - u.xx - p.c * u.xy - u.yy
+    along = lambda u, x, y, t, p: u.t + p.c * u.xxxx
+
+    def growth(residual, domain, c):
+        """Of the linear part."""
+        start = [Initial(0.0)]
+        problem = Problem(residual, domain, (0.0, 0.1), start, {"c": float(c)})
+        with precision(np.float64):
+            found = semilinear(problem, problem.values({}))
+        return _largest_mode(found)
+
+    assert growth(mixed, square, 3) == growth(mixed, square, -3) == math.inf
+    assert growth(mixed, square, 1) == growth(mixed, square, -1) == 0.0
+    assert growth(along, pipe, -1) == math.inf
+    assert growth(along, pipe, 1) == 0.0
+
+
+def test_a_hole_lets_errors_in():
+    square = Box(Interval(0.0, 1.0), Interval(0.0, 1.0, name="y"))
+    problem = Problem(
+        lambda u, x, y, t, p: u.t - u.xx - u.yy,
+        Difference(square, Disc((0.5, 0.5), 0.2)),
+        (0.0, 0.1),
+        [Initial(0.0), Dirichlet(0.0, on=square.sides)],
+    )
+    with precision(np.float64):
+        form = hard_form(problem)
+    solution = by_hand(problem, lambda x, y, t, n: [jnp.cos(y) + t], form=form)
+    assert "not made of" in rate(solution)
+
+
+@pytest.mark.parametrize("size", [1.0, 1e-10])
+def test_boundary_values_are_met_whatever_the_unit(size):
+    problem = Problem(
+        lambda u, x, t, p: u.t - u.xx,
+        domain=Interval(0.0, 1.0),
+        time=(0.0, 1.0),
+        conditions=[Initial(lambda x: size * jnp.cos(x)), Dirichlet(0.0)],
+    )
+    with precision(np.float64):
+        form = hard_form(problem)
+    found, why = certify(by_hand(problem, lambda x, t, n: [0.0 * x], form=form))
+    assert found is None
+    assert "is not met" in why
 
 
 @functools.cache

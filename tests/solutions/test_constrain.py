@@ -93,6 +93,8 @@ def test_nonlinear_solution_and_slope():
     for look in (u, lambda p: u.values(p, [(1,)])):
         with pytest.raises(DataError, match=r"point 5, \[1.25\], lies outside"):
             look(1.5 * t)
+        with pytest.raises(ShapeError, match=r"expected \(points, 1\)"):
+            look(jnp.ones((2, 3)))
     assert eqx.filter_jit(u)(1.5 * t).shape == t.shape  # nobody knows where they lie
 
 
@@ -169,6 +171,8 @@ def test_rows_of_the_loss_are_met():
 def test_bad_input():
     with pytest.raises(ConfigError, match="cells are"):
         constrain(powers, heat(), cells=[2])
+    with pytest.raises(ConfigError, match="cells is 0"):
+        constrain(powers, heat(), cells=[0, 1])
     with pytest.raises(ConfigError, match="joins all cells"):
         constrain(powers, heat([Integral(1.0)]), cells=[2, 1])
     with pytest.raises(ConfigError, match="nodes is 0"):

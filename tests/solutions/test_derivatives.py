@@ -130,9 +130,15 @@ def test_several_outputs_keep_their_shape():
     assert found[0, 0].shape == (2, 2)
 
 
-def test_what_has_no_rule_for_jets_falls_back():
-    """`erf_inv` has a slope, but no Taylor rule."""
-    f = lambda p: jax.scipy.special.erfinv(0.5 * p[:, 0])
+@pytest.mark.parametrize("name", ["erfinv", "clip", "sinc"])
+def test_what_has_no_rule_for_jets_falls_back(name):
+    """`erfinv` has a slope, but no Taylor rule; those of the others fail."""
+    functions = {
+        "erfinv": lambda x: jax.scipy.special.erfinv(0.5 * x),
+        "clip": lambda x: jnp.clip(x, 0.0, 0.5) ** 2,
+        "sinc": jnp.sinc,
+    }
+    f = lambda p: functions[name](p[:, 0])
     with precision(np.float64):
         points = jnp.asarray([[0.3], [0.8]])
         series = along(f, points, 0, 3)

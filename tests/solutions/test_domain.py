@@ -282,6 +282,9 @@ def test_names_of_holes():
     covered = Difference(SQUARE, Box(Interval(-2, 0), Interval(-1, 4, name="y")))
     # the left half is gone, and with it the side x-; of the hole one edge is left
     assert covered.sides == ("x+", "y-", "y+", "hole-x+")
+    flush = Difference(SQUARE, Box(Interval(0, 1), Interval(1, 3, name="y")))
+    assert flush.sides == (*SQUARE.sides, "hole-y-", "hole-x-")
+    assert (flush.on_side("hole-x-", 8)[1] == [1.0, 0.0]).all()
 
 
 def test_a_cloud_says_that_it_has_no_distance():

@@ -107,8 +107,12 @@ def test_calls_are_checked():
     with pytest.raises(ConfigError, match="times from"):
         view(0.0, 2.0)
     view.solution.windows.end = 0.5  # as after a budget
-    with pytest.raises(ConfigError, match=r"is known from 0 to 0\.5"):
-        view(0.0, 0.7)
+    for look in (lambda t: view(0.0, t), view.stretch):
+        for t in (0.7, np.nan):
+            with pytest.raises(ConfigError, match=r"is known from 0 to 0\.5"):
+                look(t)
+    with pytest.raises(ConfigError, match="labels"):
+        view.stretch(0.2, 0)
     with pytest.raises(ShapeError, match="not broadcast"):
         view(np.zeros(2), np.zeros(3))
     other = Problem(

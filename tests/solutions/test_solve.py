@@ -18,6 +18,7 @@ from pendula.solutions import (
     NetworkConfig,
     Observation,
     Problem,
+    Unknown,
     method_of,
     named_problem,
     solve,
@@ -216,6 +217,42 @@ def test_a_start_that_is_not_met_is_no_solution():
         found = solve(problem, method=method, tol=1e-2, check=False)
     assert found.report.check["equation"] < 1e-2 < found.report.check["initial"]
     assert not found.report.converged
+
+
+def test_fields_of_other_sizes_are_told():
+    """The tolerance is of all together; a field that is 0 is meant to be."""
+    two = lambda size: Problem(
+        lambda f, t, p: (f[0].t + f[0](), f[1].t + f[1]()),
+        time=(0.0, 1.0),
+        conditions=[Initial((1.0, size))],
+        fields=("u", "v"),
+    )
+    small = {"features": 8, "times": 10, "windows": 1, "check": False, "tol": 1e-2}
+    with pytest.warns(PendulaWarning, match='"v" is 1e-09 of "u" in size'):
+        solve(two(1e-9), **small)
+    for size in (0.0, 1e-3):  # no warning, which would be an error here
+        solve(two(size), **small)
+
+
+def test_a_solution_that_is_as_small_as_its_residual_is_told():
+    t = np.linspace(0.1, 1.0, 8)
+
+    def decay(unit):
+        seen = Observation(t[:, None], unit * np.exp(-t), 0.01 * unit)
+        start = Initial(unit)
+        return Problem(
+            lambda u, t, p: u.t + p.k * u(),
+            time=(0.0, 1.0),
+            conditions=[start, seen],
+            params={"k": Unknown("k", positive=True)},
+        )
+
+    small = {"features": 8, "times": 10, "check": False, "tol": 1e-2}
+    with pytest.warns(PendulaWarning, match=r"sigma_r is 0\.001"):
+        solve(decay(1e-3), **small)
+    found = solve(decay(1e-3), sigma_r=1e-6, **small).report
+    other = solve(decay(1.0), **small).report
+    assert found.unknown_sd["k"] == pytest.approx(other.unknown_sd["k"], rel=1e-3)
 
 
 def test_measurements_belong_to_all_of_the_time():

@@ -28,6 +28,9 @@ from ._law import Law, Need, record
 from ._problem import Problem
 
 
+_NEAR = 1e2  # sizes of rows, against those of u, that count as they are
+
+
 class Block(eqx.Module):
     r"""Residuals of one kind at many points.
 
@@ -229,6 +232,29 @@ def _first(value: Array, *_: Any) -> Array:
     return value
 
 
+@dataclasses.dataclass(frozen=True)
+class Scaled:
+    """Values, each in a unit of its own."""
+
+    units: tuple[float, ...]
+
+    def __call__(self, *given: Any) -> list[Array]:
+        """As a function of what was looked up."""
+        return [unit * one for unit, one in zip(self.units, given, strict=False)]
+
+
+def _unit(size: float) -> float:
+    """What brings rows that are `size` of u near to u: in micrometres or in miles
+    slopes and integrals would count for all, or for nothing."""
+    return float(np.clip(size, 1.0 / _NEAR, _NEAR)) / size
+
+
+def _lengths(problem: Problem) -> Float[np.ndarray, "coord"]:
+    """Of the axes of space."""
+    assert problem.domain is not None
+    return np.diff(problem.domain.bounds, axis=1)[:, 0]
+
+
 def _orders(problem: Problem, **by: int) -> tuple[int, ...]:
     return tuple(by.get(c, 0) for c in problem.coords)
 
@@ -247,9 +273,9 @@ def _initial(
         target = np.asarray(evaluate(value, jnp.asarray(space), "Initial"))
         law = value_law(problem, field, _orders(problem, t=condition.order))
         points = with_times(space, np.asarray([problem.span()[0]]))
-        out.append(
-            _block("initial", law, points, condition.weight, data=target[:, None])
-        )
+        t0, t1 = problem.span()
+        weight = condition.weight * _unit((t1 - t0) ** -condition.order)
+        out.append(_block("initial", law, points, weight, data=target[:, None]))
     return out
 
 
@@ -280,7 +306,9 @@ def _sided(
         value = np.asarray(evaluate(condition.value, jnp.asarray(at), kind))
         data = np.c_[value, np.repeat(normals, each, axis=0)]
         name = f"{kind.lower()} {side}"
-        out.append(_block(name, law, at, condition.weight, data=data))
+        steep = np.linalg.norm(normals / _lengths(problem), axis=1).max()
+        weight = condition.weight * _unit(max(abs(a), abs(b) * float(steep)))
+        out.append(_block(name, law, at, weight, data=data))
     return out
 
 
@@ -309,10 +337,13 @@ def periodic_block(
         Need(field, _orders(problem, **{condition.axis: k}))
         for k in range(condition.order)
     ]
+    length = float(_lengths(problem)[axis])
+    units = tuple(_unit(length**-k) for k in range(condition.order))
+    known = all(unit == 1.0 for unit in units)
     law = Law(
         tuple(orders),
         condition.order,
-        Looked(tuple(orders)),
+        Looked(tuple(orders), None if known else Scaled(units)),
         problem.coords,
         problem.fields,
         False,
@@ -375,6 +406,5 @@ def _integral(
     # the share of the target is taken off at every point: its integral is it
     shifted = Law(law.needs, 1, MinusData(law.function), law.coords, law.fields, True)
     data = np.tile(target / weights.sum(), len(space))[:, None]
-    return _block(
-        "integral", shifted, points, condition.weight, data=data, combine=combine
-    )
+    weight = condition.weight * _unit(float(weights.sum()))
+    return _block("integral", shifted, points, weight, data=data, combine=combine)

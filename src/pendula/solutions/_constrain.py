@@ -73,6 +73,11 @@ class Constrained(eqx.Module):
     def _check(self, points: Array) -> None:
         """Refuse points outside; within a transformation nobody knows them."""
         domain, num = self.form.domain, len(self.edges)
+        if np.ndim(points) != 2 or np.shape(points)[1] != num:
+            raise ShapeError(
+                f"constrain: points have shape {np.shape(points)}; expected (points, "
+                f"{num})."
+            )
         try:
             at = np.asarray(points)
             ends = [] if domain is None else list(domain.bounds)
@@ -224,8 +229,9 @@ def _check(problem: Problem, params: dict[str, Any]) -> None:
 def _cells(problem: Problem, cells: Sequence[int] | None) -> tuple[int, ...]:
     """How many along each coordinate."""
     num = len(problem.coords)
-    shape = (1,) * num if cells is None else tuple(cells)
-    if len(shape) != num or not all(isinstance(c, int) and c >= 1 for c in shape):
+    given = (1,) * num if cells is None else cells
+    shape = tuple(whole(1, "constrain", cells=each) for each in given)
+    if len(shape) != num:
         raise ConfigError(
             f"constrain: cells are {shape}; give {num} whole numbers of 1 or more, for "
             f"{', '.join(problem.coords)}."

@@ -21,6 +21,10 @@ Pointwise: TypeAlias = Callable[[Float[Array, "point coord"]], Float[Array, "poi
 MAX_ORDER = 4
 """Highest total order that residuals may ask for."""
 
+_NO_JET = (NotImplementedError, KeyError, TypeError, jax.errors.UnexpectedTracerError)
+"""What JAX says of primitives without a rule for jets, or with one that fails: clip,
+minimum of a number, functions with slopes of their own (sinc, relu)."""
+
 
 def orders_of(name: str, coords: tuple[str, ...]) -> Orders:
     """The orders that a name stands for, letter by letter.
@@ -123,7 +127,7 @@ def along(function: Pointwise, points: Array, axis: int, order: int) -> list[Arr
     series = [unit, *[jnp.zeros_like(points)] * (order - 1)]
     try:
         value, terms = jet.jet(function, (points,), (series,))
-    except (NotImplementedError, KeyError):  # a primitive that has no rule for jets
+    except _NO_JET:
         return _nested(function, points, unit, order)
     return [value, *terms]
 

@@ -17,6 +17,7 @@ from ._shapes import Disc
 
 
 _VOLUME = 1 << 15  # points that a volume is found with
+_FLUSH = 1e-9  # of the size of a shape
 
 
 class Difference(AbstractDomain):
@@ -127,7 +128,8 @@ class Difference(AbstractDomain):
         else:
             name = side.removeprefix(self.prefix)
             points, normals = self.b.on_side(name, count, seed)
-            left, normals = self.a.contains(points), -normals
+            # on the edge of a there is nothing between the two
+            left, normals = self.a.contains(points, -_FLUSH), -normals
         return points[left], normals[left]
 
     def distance(

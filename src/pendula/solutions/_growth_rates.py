@@ -185,11 +185,11 @@ def _largest_mode(found: Semilinear) -> float:
     domain = found.problem.domain
     if domain is None or not found.linear:
         return 0.0
-    if not all(domain.periodic):
-        # orders 0 to 2 only: what _boundaries lets through
-        return 0.0 if all(c <= 0.0 for c in found.linear.values()) else math.inf
-    most = _MODES.get(domain.dim, 8)
-    lengths = domain.bounds @ np.asarray([-1.0, 1.0])
+    used = [j for j in range(domain.dim) if any(o[j] for o in found.linear)]
+    if not all(domain.periodic[j] for j in used):
+        return _between_ends(found.linear, domain.dim)
+    most = _MODES.get(len(used), 8)
+    lengths = domain.bounds[used] @ np.asarray([-1.0, 1.0])
     axes = np.meshgrid(
         *[2.0 * np.pi / L * np.arange(-most, most + 1) for L in lengths], indexing="ij"
     )
@@ -197,10 +197,25 @@ def _largest_mode(found: Semilinear) -> float:
     for orders, c in found.linear.items():
         order = sum(orders)
         if order % 2 == 0:
-            power = math.prod(k**p for k, p in zip(axes, orders, strict=True))
+            powers = zip(axes, used, strict=True)
+            power = math.prod(k ** orders[j] for k, j in powers)
             total = total - c * (-1.0) ** (order // 2) * power
-    edge = [np.take(total, [0, -1], axis=j).max() for j in range(domain.dim)]
+    edge = [np.take(total, [0, -1], axis=j).max() for j in range(len(used))]
     return math.inf if max(edge) > 0.0 else float(total.max())
+
+
+def _between_ends(linear: dict[tuple[int, ...], float], dim: int) -> float:
+    """The same where values are met at ends: second derivatives take energy away where
+    their matrix is one of diffusion, in all directions."""
+    if any(sum(orders) > 2 for orders in linear):
+        return math.inf
+    matrix = np.zeros((dim, dim))
+    for orders, c in linear.items():
+        i, j = np.repeat(np.arange(dim), orders)
+        matrix[i, j] -= 0.5 * c
+        matrix[j, i] -= 0.5 * c
+    least = np.linalg.eigvalsh(matrix)[0]
+    return 0.0 if least >= -1e-12 * np.abs(matrix).max() else math.inf
 
 
 def _quotient(
@@ -280,6 +295,9 @@ def _boundaries(solution: Solution, found: Semilinear) -> str:
     if domain is None or all(not any(o[:-1]) for o in found._orders()):
         return ""
     hard = {side for side, _ in solution.windows.form.fields[0].sides}
+    ends = {f"{coord}{end}" for coord in domain.coords for end in "-+"}
+    if not set(domain.sides) <= ends | hard:  # of a hole, for example
+        return "the boundary is not made of the ends of coordinates"
     for j, coord in enumerate(domain.coords):
         order = problem.law.order(coord)
         if order == 0:
@@ -338,19 +356,25 @@ def _met(solution: Solution) -> str:
     """Whether hard boundary values are what they should be: a start that does not fit
     them is carried along."""
     problem = solution.problem
+    t = np.linspace(problem.span()[0], solution.reached, 9)
+
+    def values(space: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Points of space at all times, and what the solution is there."""
+        at = np.c_[np.repeat(space, len(t), axis=0), np.tile(t, len(space))]
+        zero = (0,) * at.shape[1]
+        return at, solution.values(at, [zero])[zero][:, 0]
+
+    size = np.abs(values(problem.domain.nodes(64))[1]).max()  # type: ignore[union-attr]  # checked before
     for condition in problem.conditions:
         if not isinstance(condition, Dirichlet):
             continue
         for side in problem.on(condition):
             points, _ = problem.domain.on_side(side, 32)  # type: ignore[union-attr]  # checked before
-            t = np.linspace(*problem.span(), 9)
-            at = np.c_[np.repeat(points, len(t), axis=0), np.tile(t, len(points))]
-            zero = (0,) * at.shape[1]
-            ours = solution.values(at, [zero])[zero][:, 0]
+            at, ours = values(points)
             with precision(np.float64):
                 wanted = np.asarray(
                     evaluate(condition.value, jnp.asarray(at), "Dirichlet")
                 )
-            if np.abs(ours - wanted).max() > 1e-9 * max(1.0, np.abs(wanted).max()):
+            if np.abs(ours - wanted).max() > 1e-9 * max(size, np.abs(wanted).max()):
                 return f'the boundary value on "{side}" is not met'
     return ""

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .._checks import whole
 from .._errors import ConfigError, DivergedError, ShapeError
 from ._conditions import Initial
 from ._domain import Interval
@@ -186,8 +187,10 @@ class EulerianView:
 
     def stretch(self, t: ArrayLike, labels: int = _LABELS) -> np.ndarray:
         r"""The least $x_X$ at each time, `"time"`; characteristics cross where it
-        reaches 0."""
+        reaches 0. **Raises:** `ConfigError` for times outside, and for no labels."""
         times = np.atleast_1d(np.asarray(t, np.float64))
+        self._check_times(times)
+        whole(1, "EulerianView", labels=labels)
         grid = self._grid(labels)
         points = np.c_[np.tile(grid, len(times)), np.repeat(times, labels)]
         found = self._look(points, (1, 0))[:, 0]
@@ -202,7 +205,7 @@ class EulerianView:
     def _labels(self, x: ArrayLike, t: ArrayLike) -> tuple[np.ndarray, tuple[int, ...]]:
         """Labels and times of the points, and the shape that they came in."""
         try:
-            whole = np.broadcast_arrays(
+            both = np.broadcast_arrays(
                 np.asarray(x, np.float64), np.asarray(t, np.float64)
             )
         except ValueError as error:
@@ -210,14 +213,8 @@ class EulerianView:
                 f"EulerianView: x has shape {np.shape(x)} and t {np.shape(t)}, which "
                 "do not broadcast."
             ) from error
-        at, when = whole[0].ravel(), whole[1].ravel()
-        t0, t1 = self.problem.span()[0], self.solution.reached
-        slack = 1e-9 * (t1 - t0)
-        if at.size and (when.min() < t0 - slack or when.max() > t1 + slack):
-            raise ConfigError(
-                f"EulerianView: times from {when.min():g} to {when.max():g}; the "
-                f"solution is known from {t0:g} to {t1:g}."
-            )
+        at, when = both[0].ravel(), both[1].ravel()
+        self._check_times(when)
         times, back = np.unique(when, return_inverse=True)
         if at.size:
             self._check_crossing(times)
@@ -227,7 +224,17 @@ class EulerianView:
             own = np.flatnonzero(back.ravel() == k)
             labels[own] = guess[k](at[own])
         points = np.c_[self._newton(labels, at, when), when]
-        return points, whole[0].shape
+        return points, both[0].shape
+
+    def _check_times(self, when: np.ndarray) -> None:
+        """Refuse times at which nothing was solved, and what is no time."""
+        t0, t1 = self.problem.span()[0], self.solution.reached
+        slack = 1e-9 * (t1 - t0)
+        if not ((when >= t0 - slack) & (when <= t1 + slack)).all():
+            raise ConfigError(
+                f"EulerianView: times from {when.min():g} to {when.max():g}; the "
+                f"solution is known from {t0:g} to {t1:g}."
+            )
 
     def _check_crossing(self, times: np.ndarray) -> None:
         least = self.stretch(times)

@@ -90,7 +90,7 @@ def _without(columns: np.ndarray, others: np.ndarray) -> np.ndarray:
     """What is left of columns when the span of others is taken out; twice, as one pass
     leaves rounding of the size of what was taken."""
     u, s, _ = scipy.linalg.svd(others, full_matrices=False, check_finite=False)
-    u = u[:, s > CUT * s[0]]
+    u = u[:, s > CUT * s.max(initial=0.0)]
     for _ in range(2):
         columns = columns - u @ (u.T @ columns)
     return columns

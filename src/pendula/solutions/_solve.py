@@ -10,12 +10,15 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from .._checks import positive, whole
 from .._compile_clock import CompileClock
 from .._errors import ConfigError, PendulaWarning
 from ._certificate import certificate
 from ._diagnose import diagnose
-from ._estimate import estimate
+from ._estimate import estimate, grid
+from ._faults import APART
 from ._jumps import jumps
 from ._methods import method_of
 from ._outcome import Deadline, Method, Outcome
@@ -27,6 +30,9 @@ from ._solution import Solution
 _BUDGET = re.compile(
     r"\s*(\d+\.?\d*|\.\d+)\s*(s|sec|seconds?|min|minutes?|h|hours?)\s*"
 )
+_LOOKED = (64, 9)  # points and times at which sizes are looked at
+_NOTHING = 1e-12
+_LOOSE = 0.1
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -56,7 +62,9 @@ def solve(
     **Raises:** `ConfigError` for settings that cannot be used; whatever is wrong with a
     problem is said when it is made.
     **Warns:** `PendulaWarning` for a start that does not fit the ends in value or
-    slope, with the jump, where the solution keeps it; for fewer rows than weights.
+    slope, with the jump, where the solution keeps it; for fewer rows than weights; for
+    a field that is 1e4 times smaller than another one; for a `sigma_r` that is a tenth
+    of the solution.
 
     ```python
     >>> import jax.numpy as jnp, numpy as np
@@ -106,6 +114,34 @@ def _doubts(problem: Problem, outcome: Outcome) -> Iterator[str]:
         yield (
             f"{rows} rows of equation and conditions do not determine {each} weights. "
             "Give more points, or fewer features."
+        )
+    yield from _unlike(problem, outcome)
+
+
+def _unlike(problem: Problem, outcome: Outcome) -> Iterator[str]:
+    """Numbers that are too small to count beside others."""
+    fitted = bool(problem.unknowns) and problem.at_once
+    sigma = getattr(outcome.used, "sigma_r", 0.0) if fitted else 0.0
+    if len(problem.fields) == 1 and not sigma:
+        return
+    points, _, _ = grid(problem, *_LOOKED, until=outcome.windows.reached())
+    zero = (0,) * len(problem.coords)
+    values = outcome.windows.values(points, [zero])[zero]
+    with np.errstate(over="ignore", invalid="ignore"):  # of one that has run away
+        sizes = np.sqrt(np.mean(values**2, axis=0))
+    least, most = int(sizes.argmin()), int(sizes.argmax())
+    # what is no more than rounding is meant to be 0
+    if _NOTHING * sizes[most] < sizes[least] < sizes[most] / APART:
+        yield (
+            f'the field "{problem.fields[least]}" is {sizes[least] / sizes[most]:.1g} '
+            f'of "{problem.fields[most]}" in size, and tol is of all together, so that '
+            "its own error may be large. Give it a unit in which they are alike."
+        )
+    if sigma > _LOOSE * sizes[most]:
+        yield (
+            f"sigma_r is {sigma:g}, and the solution {sizes[most]:.1g} in size: the "
+            "equation says little about what is looked for. Give a smaller one, or "
+            "another unit."
         )
 
 
