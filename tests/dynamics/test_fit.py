@@ -12,11 +12,18 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from pendula._errors import CheckpointError, ConfigError, DataError, ShapeError
+from pendula._errors import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    DataWarning,
+    ShapeError,
+)
 from pendula._tree import split_trainable
 from pendula.data import Trajectories
 from pendula.diagnostics import equilibria
 from pendula.dynamics import Fitted, continuity, fit, from_dict, load
+from pendula.dynamics._prepare import observed_spread, prepare
 from pendula.nn import MLP
 from pendula.systems import simulate
 from pendula.train import save_tree
@@ -445,3 +452,23 @@ def test_a_constant_channel_gives_finite_numbers():
     fitted = fit(None, data, SECOND, judged=False)
     assert np.isfinite(fitted.predict([2.0, 0.0])).all()
     assert np.isfinite(fitted.forecast(data).mean).all()
+
+
+def test_a_channel_that_stands_still_has_no_spread():
+    """The rounding of a constant is none: errors in units of it drowned all others."""
+    data = simulate("harmonic", num=3, duration=4.0, dt=0.1, noise=0.01, seed=0)
+    for value in (0.0, 0.1, 300.15):
+        still = np.full((*data.ts.shape, 1), value)
+        ys = np.concatenate([data.ys, still], -1)
+        more = Trajectories(data.ts, ys, ys < np.inf, origin=data.origin)
+        with pytest.warns(DataWarning, match='"y2" is constant'):
+            found = prepare(more, CONFIG, "levenberg")
+        assert observed_spread(found.train)[2] == 1.0
+        k = found.plan.observed[2]
+        ranges = found.ranges
+        assert ranges.scale[k] == 1.0 and ranges.rate[-1] == 1.0
+        assert ranges.low[k] == ranges.high[k]
+    # of records in a tiny unit all is as tiny
+    tiny = prepare(data.replace(ys=1e-15 * data.ys), CONFIG, "levenberg").ranges
+    plain = prepare(data, CONFIG, "levenberg").ranges
+    assert_allclose(tiny.rate, 1e-15 * plain.rate, rtol=1e-6)

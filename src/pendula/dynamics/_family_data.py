@@ -23,10 +23,10 @@ from ._prepare import (
     chosen_substeps,
     decided_plan,
     estimate_states,
+    observed_spread,
     ranges_of,
     sampling_step,
     shortest_period,
-    spread_of,
 )
 from ._slots import Ranges
 
@@ -173,7 +173,7 @@ def family_data(
         raise ConfigError("with inputs, every must be 1.")
     every = every or chosen_every(data, period, sampling, "levenberg")
     substeps = chosen_substeps(model, sampling * every, period)
-    spread = spread_of(np.where(data.mask, data.ys, np.nan)[data.mask.all(2)])
+    spread = observed_spread(data)
     estimated = estimate_states(data, plan)
     noise = np.zeros(data.dim) if exact else noise_estimate(data)
     states, _, clean = states_of(data, plan, spread, noise, estimated.ys)

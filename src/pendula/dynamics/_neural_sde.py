@@ -33,6 +33,7 @@ from ..train import (
     gradient_step,
     run,
 )
+from ._prepare import spread_of
 from ._stochastic import AbstractStochasticField
 from ._transition import transition
 
@@ -354,8 +355,7 @@ def _frame(data: Trajectories, clips: Clips) -> StateFrame:
     leaves the noise."""
     y = clips.ys[:, 0].astype(np.float64)
     h = clips.dts[:, :1].astype(np.float64)
-    centre, spread = y.mean(axis=0), y.std(axis=0)
-    spread = np.where(spread > 0, spread, 1.0)
+    centre, spread = y.mean(axis=0), spread_of(y)
     scaled = (y - centre) / spread
     speed = (clips.ys[:, 1] - clips.ys[:, 0]) / spread / h
     rate, *_ = np.linalg.lstsq(scaled, speed, rcond=None)
@@ -367,8 +367,7 @@ def _frame(data: Trajectories, clips: Clips) -> StateFrame:
     inputs = np.stack([np.zeros(data.ctrl), np.ones(data.ctrl)])
     if clips.us is not None:
         u = clips.us[:, 0].astype(np.float64)
-        width = u.std(axis=0)
-        inputs = np.stack([u.mean(axis=0), np.where(width > 0, width, 1.0)])
+        inputs = np.stack([u.mean(axis=0), spread_of(u)])
     cast = lambda x: jnp.asarray(x, jnp.zeros(()).dtype)
     return StateFrame(*map(cast, (centre, spread, inputs, time, noise)))
 
