@@ -222,6 +222,16 @@ def test_right_hand_side_and_free_runs(swing):
             DataError,
             "only 2 samples lie in the history",
         ),
+        (
+            lambda f: f.forecast(record(), refine=0),
+            ConfigError,
+            "refine is 0; it must be at least 1",
+        ),
+        (
+            lambda f: f.simulate([0.9, 0.0], [0.0, 1.0], refine=0),
+            ConfigError,
+            "refine is 0; it must be at least 1",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused_in_words(swing, call, error, words):
@@ -242,6 +252,22 @@ def test_forecasts_beyond_the_data_and_from_a_chosen_start(swing):
     width = (forecast.high - forecast.low)[:, 0]
     assert width[-1] > width[0]
     assert np.all((forecast.low < forecast.mean) & (forecast.mean < forecast.high))
+
+
+def test_a_clock_that_began_long_ago_gives_the_same_forecast(swing):
+    """Seconds since 1970: nothing is measured in a gap, or after the end."""
+    short = record().between(0.0, 8.0)
+    keep = np.r_[0:66, 67:81]
+    ys = short.ys[0, keep]
+    found = []
+    for begin in (0.0, 1.7e9):
+        data = Trajectories.from_arrays(begin + short.ts[0, keep], ys, names=("theta",))
+        found.append(swing.forecast(data, start=begin + 7.0, until=begin + 12.0))
+    here, late = found
+    assert_allclose(late.ts - 1.7e9, here.ts, atol=1e-6)
+    assert_array_equal(np.isnan(late.truth), np.isnan(here.truth))
+    assert_allclose(late.mean, here.mean, atol=1e-5)
+    assert_allclose(late.sd, here.sd, rtol=1e-4)
 
 
 def test_what_was_measured_is_run_over_however_long_it_is(swing):

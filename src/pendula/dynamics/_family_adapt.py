@@ -27,11 +27,9 @@ from ..train import (
     normal_equations,
 )
 from ._family_data import (
-    LONGEST,
     Clips,
     FamilyData,
     check_lengths,
-    divided,
     drawn,
     states_of,
     systems_of,
@@ -43,6 +41,7 @@ from ._model import Model, weighted_residual
 from ._prepare import sampling_step
 from ._programs import correlation_time
 from ._start import refine_start
+from ._times import LONGEST, divided
 
 
 if TYPE_CHECKING:

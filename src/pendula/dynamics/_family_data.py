@@ -32,7 +32,6 @@ from ._slots import Ranges
 
 
 CLEAN = 1e-3  # noise over spread below which a measured state is taken as it is
-LONGEST = 1.5  # steps of the training that one step of a rollout may be
 
 
 class Clips(eqx.Module):
@@ -215,16 +214,6 @@ def states_of(
         seen = data.mask[..., channel]
         states[..., entry] = np.where(seen, data.ys[..., channel], states[..., entry])
     return states, sd, len(plan.observed) == plan.dim
-
-
-def divided(
-    ts: Float[np.ndarray, "time"], longest: float
-) -> tuple[Float[np.ndarray, "grid"], np.ndarray]:
-    """Times with more between those that are further apart than `longest`, and which
-    of them are the given ones."""
-    parts = np.maximum(1, np.ceil(np.diff(ts) / longest - 1e-9)).astype(int)
-    where = np.concatenate([[0], np.cumsum(parts)])
-    return np.interp(np.arange(where[-1] + 1), where, ts), where
 
 
 def noise_of(noise: Any, names: Sequence[str]) -> Float[np.ndarray, "obs"]:

@@ -17,8 +17,9 @@ from ..nn import bind
 from ..train import eliminate_starts, normal_equations
 from ._family import Family
 from ._family_adapt import Adapted
-from ._family_data import CLEAN, LONGEST, divided, noise_of
+from ._family_data import CLEAN, noise_of
 from ._model import Model
+from ._times import LONGEST, divided
 
 
 TRIES = 64  # starts in one round of the search in a box

@@ -19,6 +19,7 @@ from ..data import Batch, Scales, Trajectories
 from ._kalman import Stochastic, filtered
 from ._layout import match_units
 from ._run_size import check_run
+from ._times import near
 
 
 QUANTILE = 1.6448536269514722  # of the normal distribution at 95 %
@@ -130,7 +131,8 @@ class FittedStochastic:
         data = self._match(data).select([0])
         ts = data.ts[0]
         at = np.atleast_1d(np.asarray(starts, np.float64)).tolist()
-        known = [int(np.searchsorted(ts, start + 1e-9)) for start in at]
+        close = near(ts, float(np.median(np.diff(ts))))
+        known = [int(np.searchsorted(ts, start + close)) for start in at]
         for start, count in zip(at, known, strict=True):
             if not 0 < count < len(ts):
                 raise DataError(
