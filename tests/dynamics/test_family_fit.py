@@ -19,6 +19,7 @@ from pendula.dynamics import (
     meta_fit,
     next_experiment,
 )
+from pendula.dynamics._family_adapt import _prepare as prepared
 from pendula.dynamics._family_data import family_data
 from pendula.dynamics._family_fit import Setup
 from pendula.dynamics._family_programs import inner_loop
@@ -184,6 +185,18 @@ def test_stretches_of_a_record_are_no_systems(family):
     assert out[0].eta != out[1].eta
     fine = springs([1.2], starts=(0.8,), t=T[:10] / 20)
     assert family.adapt(fine).covariance[0, 0] < family.covariance[0, 0]
+
+
+def test_every_system_is_thinned_by_itself(family):
+    """One is sampled four times as densely as the other: in company, too, its samples
+    count for what they are."""
+    dense, other = springs([1.1], (0.8,), t=T / 4), springs([0.9], (0.8,))
+    ts, ys = [*other.ts, *dense.ts], [*other.ys, *dense.ys]
+    both = Trajectories.from_arrays(ts, ys, names=("u", "v"))
+    batch = prepared(family, both, ("a", "b"), 0.0).clips.batch
+    alone = prepared(family, dense, ("b",), 0.0).clips.batch
+    assert batch.mask[0].sum() == other.mask.sum()
+    assert batch.mask[1].sum() == alone.mask.sum() == 2 * 16
 
 
 def test_a_short_clip_begins_at_the_systems_that_fit_it(family):

@@ -492,7 +492,8 @@ def test_a_channel_that_stands_still_has_no_spread():
         assert observed_spread(found.train)[2] == 1.0
         k = found.plan.observed[2]
         ranges = found.ranges
-        assert ranges.scale[k] == 1.0 and ranges.rate[-1] == 1.0
+        assert ranges.scale[k] == 1.0
+        assert ranges.rate[-1] == 1.0
         assert ranges.low[k] == ranges.high[k]
     # of records in a tiny unit all is as tiny
     tiny = prepare(data.replace(ys=1e-15 * data.ys), CONFIG, "levenberg").ranges

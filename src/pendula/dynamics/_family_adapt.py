@@ -38,7 +38,6 @@ from ._family_outside import eta_outside, states_outside
 from ._family_programs import clip_residuals, descend
 from ._family_shorter import on_shorter, shared
 from ._model import Model, weighted_residual
-from ._prepare import sampling_step
 from ._programs import correlation_time
 from ._start import refine_start
 from ._times import LONGEST, divided
@@ -263,14 +262,9 @@ def _prepare(
     spread = np.asarray(family.about["spread"])
     step = family.about["every"] * family.about["sampling"]
     states, sd, clean = states_of(data, family.plan, spread, noise)
-    sampling = sampling_step(data)
-    every = 1
-    if clean and data.us is None:  # of a short clip at least 4 samples are left
-        most = (int(data.lengths.min()) - 1) // 3
-        every = max(1, min(int(step / sampling + 1e-6), most))
     y0 = _first_states(states, data.labels)
-    if every > 1:
-        data = data.subsample(every)
+    if clean and data.us is None:
+        data = _thinned(data, step)
     data = _filled(data, LONGEST * step)
     batch = data.full(family.dtype)
     rows, _ = systems_of(data)
@@ -310,6 +304,16 @@ def _first_states(states: np.ndarray, labels: tuple[str, ...]) -> np.ndarray:
             "complete."
         )
     return y0
+
+
+def _thinned(data: Trajectories, step: float) -> Trajectories:
+    """Each record at the steps of the training, whatever others are given with it; of
+    a short one at least 4 samples are left."""
+    keep = []
+    for ts, n in zip(data.ts, data.lengths, strict=True):
+        every = int(step / np.median(np.diff(ts[:n])) + 1e-6)
+        keep.append(np.arange(0, n, max(1, min(every, (n - 1) // 3))))
+    return data.gather(keep, "thinned to the steps of the training")
 
 
 def _filled(data: Trajectories, longest: float) -> Trajectories:
