@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -115,6 +116,27 @@ def test_noise_widens_what_is_known_of_eta(family):
         assert out.identified
         sd.append(float(np.sqrt(out.covariance[0, 0])))
     assert 0 < sd[0] < sd[1]
+
+
+@pytest.mark.slow
+def test_start_states_are_as_free_in_small_units(family):
+    """The same records in a unit that makes every number a million times as large."""
+    big = 1e6
+    scale = lambda model: model.field.force.scale
+    grown = jax.tree.map(lambda x: big * x, scale(family.model))
+    sizes = {k: big * np.array(family.about[k]) for k in ("spread", "low", "high")}
+    other = dataclasses.replace(
+        family,
+        model=eqx.tree_at(scale, family.model, grown),
+        about={**family.about, **sizes},
+    )
+    data = springs([1.1], (0.8,), t=T[:50:6])
+    wobble = 0.05 * np.sin(37.0 * np.arange(9))
+    noisy = data.replace(ys=data.ys + wobble[None, :, None])
+    here = family.adapt(noisy, noise=0.05)
+    there = other.adapt(noisy.replace(ys=big * noisy.ys), noise=0.05 * big)
+    assert_allclose(there.eta, here.eta, rtol=1e-6)
+    assert_allclose(there.covariance, here.covariance, rtol=1e-6)
 
 
 def test_a_system_at_rest_tells_nothing(family):

@@ -79,6 +79,13 @@ class FamilyData:
         return [_usable(clips) for clips in out]
 
 
+def widths_of(low: Any, high: Any) -> Float[np.ndarray, " dim"]:
+    """What start states are counted in, whatever the units of the data: the range that
+    training visited, 1 where it is none."""
+    width = np.asarray(high, float) - np.asarray(low, float)
+    return np.where(width > 0, width, 1.0)
+
+
 def starts_of(states: np.ndarray, batch: Batch, dtype: Any) -> Any:
     """The states `"clip dim"` at which clips begin."""
     origin = np.asarray(batch.origin)
