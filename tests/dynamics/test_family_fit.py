@@ -71,6 +71,7 @@ def test_times_far_apart_are_stepped_as_in_training(family):
     fine = family.predict(family.mean, [0.6, 0.0], T)
     apart = family.predict(family.mean, [0.6, 0.0], T[:: 20 * every])
     assert_allclose(apart, fine[:: 20 * every], atol=2e-3)
+    assert_allclose(family.predict(family.mean, [0.6, 0.0], [3.0]), [[0.6, 0.0]])
 
 
 def test_what_cannot_be_predicted_is_refused(family):

@@ -186,6 +186,8 @@ class Family:
             )
         longest = LONGEST * self.about["every"] * self.about["sampling"]
         grid, where = divided(ts, longest)
+        if len(ts) == 1:  # a rollout takes a step
+            grid = np.append(grid, ts[0] + longest)
         lead = np.broadcast_shapes(eta.shape[:-1], y0.shape[:-1])
         flat = lambda x: np.broadcast_to(x, (*lead, x.shape[-1])).reshape(
             -1, x.shape[-1]
