@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,6 +20,7 @@ from pendula.dynamics import (
     meta_fit,
     next_experiment,
 )
+from pendula.dynamics._family_adapt import _prepare as prepared
 from pendula.dynamics._family_data import family_data
 from pendula.dynamics._family_fit import Setup
 from pendula.dynamics._family_programs import inner_loop
@@ -69,6 +71,7 @@ def test_times_far_apart_are_stepped_as_in_training(family):
     fine = family.predict(family.mean, [0.6, 0.0], T)
     apart = family.predict(family.mean, [0.6, 0.0], T[:: 20 * every])
     assert_allclose(apart, fine[:: 20 * every], atol=2e-3)
+    assert_allclose(family.predict(family.mean, [0.6, 0.0], [3.0]), [[0.6, 0.0]])
 
 
 def test_what_cannot_be_predicted_is_refused(family):
@@ -114,6 +117,27 @@ def test_noise_widens_what_is_known_of_eta(family):
         assert out.identified
         sd.append(float(np.sqrt(out.covariance[0, 0])))
     assert 0 < sd[0] < sd[1]
+
+
+@pytest.mark.slow
+def test_start_states_are_as_free_in_small_units(family):
+    """The same records in a unit that makes every number a million times as large."""
+    big = 1e6
+    scale = lambda model: model.field.force.scale
+    grown = jax.tree.map(lambda x: big * x, scale(family.model))
+    sizes = {k: big * np.array(family.about[k]) for k in ("spread", "low", "high")}
+    other = dataclasses.replace(
+        family,
+        model=eqx.tree_at(scale, family.model, grown),
+        about={**family.about, **sizes},
+    )
+    data = springs([1.1], (0.8,), t=T[:50:6])
+    wobble = 0.05 * np.sin(37.0 * np.arange(9))
+    noisy = data.replace(ys=data.ys + wobble[None, :, None])
+    here = family.adapt(noisy, noise=0.05)
+    there = other.adapt(noisy.replace(ys=big * noisy.ys), noise=0.05 * big)
+    assert_allclose(there.eta, here.eta, rtol=1e-6)
+    assert_allclose(there.covariance, here.covariance, rtol=1e-6)
 
 
 def test_a_system_at_rest_tells_nothing(family):
@@ -184,6 +208,18 @@ def test_stretches_of_a_record_are_no_systems(family):
     assert out[0].eta != out[1].eta
     fine = springs([1.2], starts=(0.8,), t=T[:10] / 20)
     assert family.adapt(fine).covariance[0, 0] < family.covariance[0, 0]
+
+
+def test_every_system_is_thinned_by_itself(family):
+    """One is sampled four times as densely as the other: in company, too, its samples
+    count for what they are."""
+    dense, other = springs([1.1], (0.8,), t=T / 4), springs([0.9], (0.8,))
+    ts, ys = [*other.ts, *dense.ts], [*other.ys, *dense.ys]
+    both = Trajectories.from_arrays(ts, ys, names=("u", "v"))
+    batch = prepared(family, both, ("a", "b"), 0.0).clips.batch
+    alone = prepared(family, dense, ("b",), 0.0).clips.batch
+    assert batch.mask[0].sum() == other.mask.sum()
+    assert batch.mask[1].sum() == alone.mask.sum() == 2 * 16
 
 
 def test_a_short_clip_begins_at_the_systems_that_fit_it(family):

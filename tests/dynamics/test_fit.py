@@ -12,11 +12,18 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from pendula._errors import CheckpointError, ConfigError, DataError, ShapeError
+from pendula._errors import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    DataWarning,
+    ShapeError,
+)
 from pendula._tree import split_trainable
 from pendula.data import Trajectories
 from pendula.diagnostics import equilibria
 from pendula.dynamics import Fitted, continuity, fit, from_dict, load
+from pendula.dynamics._prepare import observed_spread, prepare
 from pendula.nn import MLP
 from pendula.systems import simulate
 from pendula.train import save_tree
@@ -248,6 +255,16 @@ def test_right_hand_side_and_free_runs(swing):
             DataError,
             "only 2 samples lie in the history",
         ),
+        (
+            lambda f: f.forecast(record(), refine=0),
+            ConfigError,
+            "refine is 0; it must be at least 1",
+        ),
+        (
+            lambda f: f.simulate([0.9, 0.0], [0.0, 1.0], refine=0),
+            ConfigError,
+            "refine is 0; it must be at least 1",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused_in_words(swing, call, error, words):
@@ -268,6 +285,22 @@ def test_forecasts_beyond_the_data_and_from_a_chosen_start(swing):
     width = (forecast.high - forecast.low)[:, 0]
     assert width[-1] > width[0]
     assert np.all((forecast.low < forecast.mean) & (forecast.mean < forecast.high))
+
+
+def test_a_clock_that_began_long_ago_gives_the_same_forecast(swing):
+    """Seconds since 1970: nothing is measured in a gap, or after the end."""
+    short = record().between(0.0, 8.0)
+    keep = np.r_[0:66, 67:81]
+    ys = short.ys[0, keep]
+    found = []
+    for begin in (0.0, 1.7e9):
+        data = Trajectories.from_arrays(begin + short.ts[0, keep], ys, names=("theta",))
+        found.append(swing.forecast(data, start=begin + 7.0, until=begin + 12.0))
+    here, late = found
+    assert_allclose(late.ts - 1.7e9, here.ts, atol=1e-6)
+    assert_array_equal(np.isnan(late.truth), np.isnan(here.truth))
+    assert_allclose(late.mean, here.mean, atol=1e-5)
+    assert_allclose(late.sd, here.sd, rtol=1e-4)
 
 
 def test_what_was_measured_is_run_over_however_long_it_is(swing):
@@ -478,3 +511,24 @@ def test_a_constant_channel_gives_finite_numbers():
     fitted = fit(None, data, SECOND, judged=False)
     assert np.isfinite(fitted.predict([2.0, 0.0])).all()
     assert np.isfinite(fitted.forecast(data).mean).all()
+
+
+def test_a_channel_that_stands_still_has_no_spread():
+    """The rounding of a constant is none: errors in units of it drowned all others."""
+    data = simulate("harmonic", num=3, duration=4.0, dt=0.1, noise=0.01, seed=0)
+    for value in (0.0, 0.1, 300.15):
+        still = np.full((*data.ts.shape, 1), value)
+        ys = np.concatenate([data.ys, still], -1)
+        more = Trajectories(data.ts, ys, ys < np.inf, origin=data.origin)
+        with pytest.warns(DataWarning, match='"y2" is constant'):
+            found = prepare(more, CONFIG, "levenberg")
+        assert observed_spread(found.train)[2] == 1.0
+        k = found.plan.observed[2]
+        ranges = found.ranges
+        assert ranges.scale[k] == 1.0
+        assert ranges.rate[-1] == 1.0
+        assert ranges.low[k] == ranges.high[k]
+    # of records in a tiny unit all is as tiny
+    tiny = prepare(data.replace(ys=1e-15 * data.ys), CONFIG, "levenberg").ranges
+    plain = prepare(data, CONFIG, "levenberg").ranges
+    assert_allclose(tiny.rate, 1e-15 * plain.rate, rtol=1e-6)

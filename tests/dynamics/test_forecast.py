@@ -99,6 +99,21 @@ def test_start_state_of_a_noisy_oscillator_and_its_covariance():
     assert_allclose(found, best, atol=1e-4)
 
 
+def test_start_states_are_found_in_any_unit_of_time():
+    """In seconds a motion of nanoseconds has velocities of 1e9: they moved nothing."""
+    unit = 1e-9
+    model = oscillator(k=4.0 / unit**2, c=0.2 / unit)
+    item = batch(unit * TS, exact(TS, *START)[:, None])
+    guess = jnp.asarray([0.0, 3.0 / unit])
+    found, inverse, _ = eqx.filter_jit(refine_start)(model, guess, item)
+    assert_allclose(found * jnp.asarray([1.0, unit]), START, atol=1e-3)
+    _, plain, _ = eqx.filter_jit(refine_start)(
+        oscillator(), guess * jnp.asarray([1.0, unit]), batch(TS, item.ys)
+    )
+    size = jnp.asarray([1.0, unit])
+    assert_allclose(inverse * size[:, None] * size[None], plain, rtol=1e-6)
+
+
 def test_variance_of_a_linear_model_is_that_of_monte_carlo():
     """q'' = g with g uncertain and (q0, v0) from a noisy history: all is linear."""
     law = Known("constant", g=2.0, free=("g",))

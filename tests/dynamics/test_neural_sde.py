@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
 
 from pendula import ConfigError, DataError, ShapeError
 from pendula.data import Trajectories
@@ -107,3 +108,28 @@ def test_bad_input_is_refused():
         fitted.simulate([0.0], [0.0, 0.0])
     with pytest.raises(ShapeError, match=r"expected \(1,\)"):
         fitted.simulate([0.0, 1.0], [0.0, 1.0])
+
+
+def test_what_does_not_fit_the_channels_and_inputs_is_told_or_put_in_order():
+    """In another order they were taken for one another."""
+    rng = np.random.default_rng(0)
+    xs, us = rng.normal(size=(2, 1, 60, 2)) * [1.0, 5.0]
+    data = trajectories(xs, us).replace(names=("a", "b"), input_names=("p", "q"))
+    fitted = fit_sde(data, small(steps=1))
+    turned = data.channels(["b", "a"])
+    turned = turned.replace(us=turned.us[..., ::-1], input_names=("q", "p"))
+    put = fitted._match(turned)
+    assert_array_equal(put.ys, data.ys)
+    assert_array_equal(put.us, data.us)
+    with pytest.raises(DataError, match='needs channel "b"'):
+        fitted.crps(data.channels(["a"]))
+    with pytest.raises(DataError, match="2 inputs; the data have 0"):
+        fitted.crps(trajectories(xs).replace(names=("a", "b")))
+    with pytest.raises(DataError, match=r"in \[ms\]"):
+        fitted.crps(data.replace(time_unit="ms"))
+    with pytest.raises(ShapeError, match=r"inputs have the shape None; .* \(1, 2\)"):
+        fitted.drift([[0.0, 0.0]])
+    with pytest.raises(ShapeError, match=r"states have the shape \(2,\)"):
+        fitted.diffusion([0.0, 0.0], [0.0, 0.0])
+    with pytest.raises(ShapeError, match=r"shape \(2, 1\); expected \(2, 2\)"):
+        fitted.simulate([0.0, 0.0], [0.0, 1.0], [[0.0], [1.0]])

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy.linalg import expm
 from scipy.stats import multivariate_normal
 
@@ -257,6 +257,27 @@ def test_forecasts_know_only_their_past_and_end_in_the_climatology(fitted):
     beyond = fit.forecast(data, start=float(data.ts[0, -1]), until=data.ts[0, -1] + 9)
     assert len(beyond.ts) > 5
     assert np.isnan(beyond.truth).all()
+
+
+def test_neither_unit_of_time_nor_order_of_inputs_matters(fitted):
+    """Samples 1e-10 apart: those after the start are not known."""
+    data, fit = fitted
+    end = float(data.ts[0, 100])
+    known = fit.forecast(data, start=end)
+    scales = dataclasses.replace(fit.scales, time=1e-10 * fit.scales.time)
+    short = dataclasses.replace(fit, scales=scales)
+    again = short.forecast(data.replace(ts=1e-10 * data.ts), start=1e-10 * end)
+    assert_allclose(again.mean, known.mean, rtol=1e-6)
+    with pytest.raises(DataError, match=r"in \[ms\]"):
+        fit.forecast(data.replace(time_unit="ms"), start=end)
+    driven = data.replace(us=np.stack([np.sin(data.ts), data.ts], -1))
+    driven = driven.replace(input_names=("p", "q"), input_units=("", ""))
+    turned = driven.replace(us=driven.us[..., ::-1], input_names=("q", "p"))
+    scales = dataclasses.replace(
+        fit.scales, input_mean=np.zeros(2), input_scale=np.ones(2)
+    )
+    same = dataclasses.replace(fit, scales=scales, input_names=("p", "q"))
+    assert_array_equal(same._match(turned).us, driven.us)
 
 
 def test_scaled_and_unscaled_likelihoods_agree(fitted):

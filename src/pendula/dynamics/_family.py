@@ -23,12 +23,13 @@ from ._config import to_dict
 from ._family_adapt import Adapted, adapt_many, fisher_of
 from ._family_config import FamilyConfig
 from ._family_constants import member_constants
-from ._family_data import LONGEST, FamilyData, divided, states_of
+from ._family_data import FamilyData, states_of
 from ._family_size import size_lines
 from ._family_step import step_change, step_lines
 from ._layout import Layout, match_channels, match_inputs, match_units
 from ._model import Model
 from ._reaction import with_boundary
+from ._times import LONGEST, divided
 
 
 @register("module")
@@ -185,6 +186,8 @@ class Family:
             )
         longest = LONGEST * self.about["every"] * self.about["sampling"]
         grid, where = divided(ts, longest)
+        if len(ts) == 1:  # a rollout takes a step
+            grid = np.append(grid, ts[0] + longest)
         lead = np.broadcast_shapes(eta.shape[:-1], y0.shape[:-1])
         flat = lambda x: np.broadcast_to(x, (*lead, x.shape[-1])).reshape(
             -1, x.shape[-1]

@@ -27,22 +27,21 @@ from ..train import (
     normal_equations,
 )
 from ._family_data import (
-    LONGEST,
     Clips,
     FamilyData,
     check_lengths,
-    divided,
     drawn,
     states_of,
     systems_of,
+    widths_of,
 )
 from ._family_outside import eta_outside, states_outside
 from ._family_programs import clip_residuals, descend
 from ._family_shorter import on_shorter, shared
 from ._model import Model, weighted_residual
-from ._prepare import sampling_step
 from ._programs import correlation_time
 from ._start import refine_start
+from ._times import LONGEST, divided
 
 
 if TYPE_CHECKING:
@@ -208,10 +207,14 @@ def adapt_many(
             judged = shared(clips, 0.1) if long else clips
             begin = _starts(model, prior.mean, put(family.etas), judged, weight, starts)
             variance = jnp.asarray(found.variance, family.dtype)
-            free = not found.clean
+            widths = None  # start states are known
+            if not found.clean:
+                widths = widths_of(family.about["low"], family.about["high"])
+                widths = jnp.asarray(widths, family.dtype)
+            told = (weight, widths, variance)
             out, share = on_shorter(
                 lambda clips, begin: _adapt(
-                    model, prior, clips, begin, weight, variance, free, iterations, long
+                    model, prior, clips, begin, *told, iterations, long
                 ),
                 clips,
                 begin,
@@ -264,14 +267,9 @@ def _prepare(
     spread = np.asarray(family.about["spread"])
     step = family.about["every"] * family.about["sampling"]
     states, sd, clean = states_of(data, family.plan, spread, noise)
-    sampling = sampling_step(data)
-    every = 1
-    if clean and data.us is None:  # of a short clip at least 4 samples are left
-        most = (int(data.lengths.min()) - 1) // 3
-        every = max(1, min(int(step / sampling + 1e-6), most))
     y0 = _first_states(states, data.labels)
-    if every > 1:
-        data = data.subsample(every)
+    if clean and data.us is None:
+        data = _thinned(data, step)
     data = _filled(data, LONGEST * step)
     batch = data.full(family.dtype)
     rows, _ = systems_of(data)
@@ -311,6 +309,16 @@ def _first_states(states: np.ndarray, labels: tuple[str, ...]) -> np.ndarray:
             "complete."
         )
     return y0
+
+
+def _thinned(data: Trajectories, step: float) -> Trajectories:
+    """Each record at the steps of the training, whatever others are given with it; of
+    a short one at least 4 samples are left."""
+    keep = []
+    for ts, n in zip(data.ts, data.lengths, strict=True):
+        every = int(step / np.median(np.diff(ts[:n])) + 1e-6)
+        keep.append(np.arange(0, n, max(1, min(every, (n - 1) // 3))))
+    return data.gather(keep, "thinned to the steps of the training")
 
 
 def _filled(data: Trajectories, longest: float) -> Trajectories:
@@ -366,18 +374,15 @@ def _adapt(
     clips: Clips,
     begin: Array,
     weight: Array,
+    widths: Array | None,
     variance: Array,
-    free: bool,
     iterations: int,
     long: bool,
 ) -> Adaptation:
-    """Every system from its starts; the best start of each is kept."""
-    dim = clips.y0.shape[-1]
-    size = dim if free else 0
-
-    def residual(eta: Array, start: Array, item: Clips) -> Array:
-        y0 = start if free else item.y0
-        return weighted_residual(bind(model, eta), y0, item.batch, weight)
+    """Every system from its starts; the best start of each is kept. With `widths` start
+    states are free, and what is found of them is how far they moved, in these."""
+    size = 0 if widths is None else clips.y0.shape[-1]
+    residual = _residual(model, weight, widths)
 
     # what is not measured of a start state is held by next to nothing
     hold = 1e-8 * jnp.eye(size, dtype=weight.dtype)
@@ -399,7 +404,7 @@ def _adapt(
         )
 
     def one(mine: Clips, etas: Array) -> Adaptation:
-        local0 = mine.y0[:, :size]
+        local0 = jnp.zeros_like(mine.y0[:, :size])
 
         def from_start(eta: Array) -> tuple[Array, Array, Array]:
             def grow(carry: tuple, share: Array) -> tuple[tuple, Array]:
@@ -422,24 +427,32 @@ def _adapt(
     return jax.vmap(one)(clips, begin)
 
 
-@eqx.filter_jit
-def _judge(
-    model: Model, etas: Array, clips: Clips, weight: Array, free: bool = False
-) -> Adaptation:
-    """What is known of given etas: sensitivities and residuals, start states given or
-    (`free`) those that fit each clip best, which then cost what they explain."""
-    size = clips.y0.shape[-1] if free else 0
+def _residual(model: Model, weight: Array, widths: Array | None) -> Any:
+    """`residual(eta, start, clip)`: the start is how far the state moved, in `widths`,
+    or nothing without them."""
 
     def residual(eta: Array, start: Array, item: Clips) -> Array:
-        y0 = start if free else item.y0
+        y0 = item.y0 if widths is None else item.y0 + widths * start
         return weighted_residual(bind(model, eta), y0, item.batch, weight)
+
+    return residual
+
+
+@eqx.filter_jit
+def _judge(
+    model: Model, etas: Array, clips: Clips, weight: Array, widths: Array | None = None
+) -> Adaptation:
+    """What is known of given etas: sensitivities and residuals, start states given or
+    (with `widths`) those that fit each clip best, which then cost what they explain."""
+    size = 0 if widths is None else clips.y0.shape[-1]
+    residual = _residual(model, weight, widths)
 
     def one(eta: Array, mine: Clips) -> Adaptation:
         local = mine.y0[:, :size]
-        if free:
+        if widths is not None:
             member = bind(model, eta)
             best = lambda y0, item: refine_start(member, y0, item, weight)[0]
-            local = jax.vmap(best)(mine.y0, mine.batch)
+            local = (jax.vmap(best)(mine.y0, mine.batch) - mine.y0) / widths
         normal = normal_equations(residual, eta, local, mine)
         hold = 1e-8 * jnp.eye(size, dtype=eta.dtype)
         information, slope = eliminate_starts(normal, hold)
@@ -487,9 +500,11 @@ def fisher_of(
     with precision(dtype):
         law = jax.tree.map(jnp.asarray, cast(model, dtype)), jnp.asarray(etas, dtype)
         some, weight = drawn(clips, count, rng), jnp.asarray(1 / found.spread, dtype)
-        out = _judge(*law, some, weight, not found.clean)
+        widths = jnp.asarray(widths_of(found.ranges.low, found.ranges.high), dtype)
+        out = _judge(*law, some, weight, None if found.clean else widths)
         if not found.clean:  # from the start states that fit best
-            some = eqx.tree_at(lambda c: c.y0, some, out.local)
+            best = some.y0 + widths * out.local
+            some = eqx.tree_at(lambda c: c.y0, some, best)
         repeats = float(_correlation(*law, some, weight))
         out = to_host(out)
     variance = float(np.nansum(out.rss) / max(np.sum(out.count), 1.0))

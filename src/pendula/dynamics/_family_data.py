@@ -23,16 +23,15 @@ from ._prepare import (
     chosen_substeps,
     decided_plan,
     estimate_states,
+    observed_spread,
     ranges_of,
     sampling_step,
     shortest_period,
-    spread_of,
 )
 from ._slots import Ranges
 
 
 CLEAN = 1e-3  # noise over spread below which a measured state is taken as it is
-LONGEST = 1.5  # steps of the training that one step of a rollout may be
 
 
 class Clips(eqx.Module):
@@ -78,6 +77,13 @@ class FamilyData:
             batch = part.clips(length, stride, every=self.every, dtype=dtype)
             out.append(Clips(batch, starts_of(self.states[rows], batch, dtype)))
         return [_usable(clips) for clips in out]
+
+
+def widths_of(low: Any, high: Any) -> Float[np.ndarray, " dim"]:
+    """What start states are counted in, whatever the units of the data: the range that
+    training visited, 1 where it is none."""
+    width = np.asarray(high, float) - np.asarray(low, float)
+    return np.where(width > 0, width, 1.0)
 
 
 def starts_of(states: np.ndarray, batch: Batch, dtype: Any) -> Any:
@@ -173,7 +179,7 @@ def family_data(
         raise ConfigError("with inputs, every must be 1.")
     every = every or chosen_every(data, period, sampling, "levenberg")
     substeps = chosen_substeps(model, sampling * every, period)
-    spread = spread_of(np.where(data.mask, data.ys, np.nan)[data.mask.all(2)])
+    spread = observed_spread(data)
     estimated = estimate_states(data, plan)
     noise = np.zeros(data.dim) if exact else noise_estimate(data)
     states, _, clean = states_of(data, plan, spread, noise, estimated.ys)
@@ -215,16 +221,6 @@ def states_of(
         seen = data.mask[..., channel]
         states[..., entry] = np.where(seen, data.ys[..., channel], states[..., entry])
     return states, sd, len(plan.observed) == plan.dim
-
-
-def divided(
-    ts: Float[np.ndarray, "time"], longest: float
-) -> tuple[Float[np.ndarray, "grid"], np.ndarray]:
-    """Times with more between those that are further apart than `longest`, and which
-    of them are the given ones."""
-    parts = np.maximum(1, np.ceil(np.diff(ts) / longest - 1e-9)).astype(int)
-    where = np.concatenate([[0], np.cumsum(parts)])
-    return np.interp(np.arange(where[-1] + 1), where, ts), where
 
 
 def noise_of(noise: Any, names: Sequence[str]) -> Float[np.ndarray, "obs"]:

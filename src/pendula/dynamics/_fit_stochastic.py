@@ -139,7 +139,15 @@ def fit_stochastic(
     if not config.anchored:
         keep = keep[[np.argmin(scores[keep])]]
     kept = jax.tree.map(lambda x: x[keep] if eqx.is_array(x) else x, trained)
-    return FittedStochastic(kept, scales, data.names, data.units, scores[keep])
+    return FittedStochastic(
+        kept,
+        scales,
+        data.names,
+        data.units,
+        scores[keep],
+        data.input_names,
+        data.time_unit,
+    )
 
 
 def _check(data: Trajectories) -> None:

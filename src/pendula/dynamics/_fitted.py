@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
 import warnings
 from pathlib import Path
@@ -15,10 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from .._checks import whole
 from .._errors import CheckpointError, DataError, DataWarning, ShapeError, Status
 from .._precision import cast, precision, to_host
 from .._registry import register
-from .._times import instant
 from .._tree import member
 from ..data import Batch, Trajectories, input_path
 from ..diagnostics import Conformal
@@ -29,6 +28,7 @@ from ._layout import Layout, match_channels, match_inputs, match_units
 from ._model import Model
 from ._prepare import estimate_states
 from ._run_size import check_run
+from ._times import LONGEST, divided, near
 
 
 FAR = 10  # times the longest horizon of validation, from which on a forecast is warned
@@ -121,6 +121,7 @@ class Fitted:
         `ShapeError` for a state, times or inputs that do not fit, `DataError` for
         inputs too few or too many.
         """
+        whole(1, refine=refine)
         y0 = self._state(y0)
         ts = np.asarray(ts, np.float64)
         if ts.ndim != 1 or len(ts) < 2 or not np.all(np.diff(ts) > 0):
@@ -182,6 +183,7 @@ class Fitted:
         short; `ConfigError` for a run of more steps than are worth their time. Warns
         of an end far beyond what was validated.
         """
+        whole(1, refine=refine)
         data = self.match(data).select([trajectory])
         n = int(data.lengths[0])
         ts = data.ts[0, :n]
@@ -194,9 +196,9 @@ class Fitted:
                 f"from {ts[0]:g} to {ts[-1]:g}, and a history is {history:g} long. "
                 "Choose --start inside the data and --until after it."
             )
-        slack = instant(ts)
-        first = int(np.searchsorted(ts, max(start - history, ts[0]) - slack))
-        last = int(np.searchsorted(ts, start + slack))
+        close = near(ts, float(self.about["step"]))
+        first = int(np.searchsorted(ts, max(start - history, ts[0]) - close))
+        last = int(np.searchsorted(ts, start + close))
         if last - first < 4 or data.mask[0, first:last].any(1).sum() < 4:
             raise DataError(
                 f"only {max(last - first, 0)} samples lie in the history "
@@ -205,13 +207,13 @@ class Fitted:
             )
         self._check_cost(ts[first:], end, refine)
         self._check_horizon(float(end - start), beyond=bool(end > ts[-1]))
-        grid, keep = self._grid(ts[first:], until, slack)
-        piece = _resample(data, first, grid, slack)
-        hist = piece.between(grid[0], start + slack)
+        grid, keep = self._grid(ts[first:], until)
+        piece = _resample(data, first, grid)
+        hist = piece.between(grid[0], start + close)
         out = self._run(hist, piece, refine)
         mean, low, high, sd = self.combine(out, grid - start)
         truth = np.where(piece.mask[0], piece.ys[0], np.nan)
-        use = keep & (grid > start + slack)
+        use = keep & (grid > start + close)
         return Forecast(
             grid[use],
             mean[0, use],
@@ -262,31 +264,28 @@ class Fitted:
                 stacklevel=3,
             )
 
-    def _grid(self, ts: np.ndarray, until: float | None, slack: float) -> Any:
+    def _grid(self, ts: np.ndarray, until: float | None) -> Any:
         """Times of the rollout: the measured ones, thinned as in training, gaps
         filled, and on to `until`; `keep` marks what is reported."""
         every, step = int(self.about["every"]), float(self.about["step"])
-        grid = ts[::every]
+        grid, close = ts[::every], near(ts, step)
         if grid[-1] < ts[-1]:
             grid = np.append(grid, ts[-1])
-        if until is not None and until < grid[-1]:
-            grid = grid[grid <= until + slack]
-        if until is not None and until > grid[-1] + slack:
-            if self.about["input_names"]:
+        if until is not None:
+            if until > ts[-1] + close and self.about["input_names"]:
                 raise DataError(
                     f"the data end at {ts[-1]:g} and the model has inputs: a forecast "
                     f"until {until:g} needs them. Append rows with the inputs and "
                     "empty channels."
                 )
-            more = np.arange(1, int(np.ceil((until - grid[-1] - slack) / step)) + 1)
-            grid = np.concatenate([grid, np.minimum(grid[-1] + more * step, until)])
-        pieces = [grid[:1]]
-        keep = [np.ones(1, bool)]
-        for a, b in itertools.pairwise(grid):
-            parts = max(1, int(np.ceil((b - a) / (1.5 * step))))
-            pieces.append(a + (b - a) * np.arange(1, parts + 1) / parts)
-            keep.append(np.arange(1, parts + 1) == parts)
-        return np.concatenate(pieces), np.concatenate(keep)
+            grid = grid[grid <= until + close]
+            if until > grid[-1] + close:
+                more = np.arange(1, int(np.ceil((until - grid[-1]) / step - 1e-6)) + 1)
+                grid = np.append(grid, np.minimum(grid[-1] + more * step, until))
+        grid, where = divided(grid, LONGEST * step)
+        keep = np.zeros(len(grid), bool)
+        keep[where] = True
+        return grid, keep
 
     def match(self, data: Trajectories) -> Trajectories:
         """The channels and inputs of the model, in its order, in its units.
@@ -419,17 +418,14 @@ def _simulate(ensemble: Any, y0: Any, t0: Any, dts: Any, us: Any, refine: Any) -
     )(ensemble)
 
 
-def _resample(
-    data: Trajectories, first: int, grid: np.ndarray, slack: float
-) -> Trajectories:
+def _resample(data: Trajectories, first: int, grid: np.ndarray) -> Trajectories:
     """One trajectory on `grid` (which contains its samples or goes beyond them):
     observations where measured, inputs along their path."""
     n = int(data.lengths[0])
     ts = data.ts[0, first:n]
     ys = np.full((len(grid), data.dim), np.nan)
-    at = np.searchsorted(ts, grid - slack)
-    at = np.minimum(at, len(ts) - 1)
-    hit = np.abs(ts[at] - grid) <= slack
+    at = np.minimum(np.searchsorted(ts, grid), len(ts) - 1)
+    hit = ts[at] == grid
     values = np.where(data.mask[0, first:n], data.ys[0, first:n], np.nan)
     ys[hit] = values[at[hit]]
     us = None

@@ -281,7 +281,7 @@ def _thin(data: Trajectories, every: int) -> Trajectories:
 
 def _binned(values: np.ndarray, horizon: np.ndarray, until: np.ndarray) -> np.ndarray:
     """Mean of `"start time"` values in horizon bins, cumulative up to each bin."""
-    return np.array([values[horizon <= u * (1 + 1e-5)].mean() for u in until])
+    return np.array([values[horizon <= u * (1 + 1e-9)].mean() for u in until])
 
 
 def constants_found(fitted: Fitted) -> tuple[list[Any], list[dict[str, Any]]]:

@@ -17,7 +17,7 @@ from ._config import FitConfig, to_dict
 from ._fitted import Fitted
 from ._learned import Learned
 from ._model import Model
-from ._prepare import Prepared
+from ._prepare import Prepared, observed_spread
 
 
 def make_members(
@@ -110,8 +110,6 @@ def package(
         else max(period, 16 * step)
     )
     shortest = float((p.train.ts[:, -1] - p.train.ts[:, 0]).min())
-    ys = np.where(p.train.mask, p.train.ys, np.nan).reshape(-1, p.train.dim)
-    spread = np.nanstd(ys, axis=0)
     about = {
         "members": config.train.members,
         "dtype": dtype.name,
@@ -132,7 +130,7 @@ def package(
         "step": step,
         "period": period,
         "history": min(history, 0.5 * shortest),
-        "spread": np.where(spread > 0, spread, 1.0).tolist(),
+        "spread": observed_spread(p.train).tolist(),
         "noise": np.nan_to_num(p.noise).tolist(),
         "config": to_dict(config),
         "seed": config.seed,

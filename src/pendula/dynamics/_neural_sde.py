@@ -33,6 +33,8 @@ from ..train import (
     gradient_step,
     run,
 )
+from ._layout import match_channels, match_inputs, match_units
+from ._prepare import spread_of
 from ._stochastic import AbstractStochasticField
 from ._transition import transition
 
@@ -183,7 +185,7 @@ class FittedSDE:
     """A fitted stochastic differential equation, in the units of its data.
 
     `field`; `names`, `units` of the channels; `config`; `loss`: that of the last
-    update.
+    update; `input_names`, `time_unit`.
     """
 
     field: NeuralSDE
@@ -191,14 +193,18 @@ class FittedSDE:
     units: tuple[str, ...]
     config: SDEConfig
     loss: float
+    input_names: tuple[str, ...] = ()
+    time_unit: str = ""
 
     def drift(self, ys: ArrayLike, us: ArrayLike | None = None) -> np.ndarray:
-        """f at states `"sample dim"`."""
-        return _evaluated(self.field, True, *_arrays(ys, us))
+        """f at states `"sample dim"` and inputs `"sample ctrl"`. **Raises:**
+        `ShapeError`."""
+        return np.asarray(_at(self.field, True, *self._samples(ys, us)))
 
     def diffusion(self, ys: ArrayLike, us: ArrayLike | None = None) -> np.ndarray:
-        """g at states `"sample dim"`."""
-        return _evaluated(self.field, False, *_arrays(ys, us))
+        """g at states `"sample dim"` and inputs `"sample ctrl"`. **Raises:**
+        `ShapeError`."""
+        return np.asarray(_at(self.field, False, *self._samples(ys, us)))
 
     def simulate(
         self,
@@ -214,7 +220,8 @@ class FittedSDE:
         times; inputs `"time ctrl"` are held.
 
         **Raises:** `ConfigError` for times that do not increase or counts below 1;
-        `ShapeError` for a state or inputs of another size.
+        `ShapeError` for a state or inputs of another size, or without inputs that the
+        model has.
         """
         times = np.asarray(ts, np.float64)
         if times.ndim != 1 or len(times) < 2 or not (np.diff(times) > 0).all():
@@ -224,13 +231,11 @@ class FittedSDE:
                 f"paths is {paths}, substeps {substeps}; at least 1 each."
             )
         begin, held = _arrays(y0, us)
-        if begin.shape != (len(self.names),) or (
-            held is not None and len(held) != len(times)
-        ):
+        if begin.shape != (len(self.names),):
             raise ShapeError(
-                f"y0 has the shape {begin.shape}; expected ({len(self.names)},), and "
-                "one input a time."
+                f"y0 has the shape {begin.shape}; expected ({len(self.names)},)."
             )
+        self._check_inputs(held, len(times))
         dts = jnp.asarray(np.diff(times), begin.dtype)
         keys = jax.random.split(jax.random.key(seed), paths)
         cut = None if held is None else held[:-1]
@@ -241,14 +246,48 @@ class FittedSDE:
     ) -> Float[np.ndarray, " dim"]:
         """Mean continuous ranked probability score `"dim"` of the distribution
         `horizon` samples ahead, in the channels' units: the mean absolute error of a
-        forecast that is certain."""
-        clips = _clips(data, horizon)
+        forecast that is certain.
+
+        **Raises:** `DataError` for data of other channels, inputs or units."""
+        clips = _clips(self._match(data), horizon)
         keys = jax.random.split(jax.random.key(seed), (len(clips.ys), paths))
         run = jax.vmap(
             lambda c, k: _simulated(self.field, c.ys[0], c.dts, c.us, k, 10)[:, -1]
         )
         ends = np.asarray(jax.jit(run)(clips, keys))
         return crps_samples(clips.ys[:, -1], np.moveaxis(ends, 1, 0)).mean(axis=0)
+
+    def _match(self, data: Trajectories) -> Trajectories:
+        """The channels and inputs of the model, in its order and units."""
+        data = match_channels(data, self.names, "the model needs channel")
+        if bool(data.ctrl) != bool(self.input_names):
+            raise DataError(
+                f"the model has {len(self.input_names)} inputs; the data have "
+                f"{data.ctrl}. Give the same ones."
+            )
+        data = match_inputs(data, self.input_names)
+        match_units(data, self.units, self.time_unit)
+        return data
+
+    def _samples(
+        self, ys: ArrayLike, us: ArrayLike | None
+    ) -> tuple[Array, Array | None]:
+        states, inputs = _arrays(ys, us)
+        if states.ndim != 2 or states.shape[1] != len(self.names):
+            raise ShapeError(
+                f"states have the shape {states.shape}; expected (sample, "
+                f"{len(self.names)})."
+            )
+        self._check_inputs(inputs, len(states))
+        return states, inputs
+
+    def _check_inputs(self, us: Array | None, count: int) -> None:
+        """Refuse inputs that are not one row for each of `count` states."""
+        given = None if us is None else us.shape
+        size = len(self.input_names)
+        expected = (count, size) if size else None
+        if given != expected:
+            raise ShapeError(f"inputs have the shape {given}; expected {expected}.")
 
 
 class Clips(eqx.Module):
@@ -323,6 +362,8 @@ def fit_sde(data: Trajectories, config: SDEConfig = SDEConfig()) -> FittedSDE:
         data.units,
         config,
         rows[-1]["loss"],
+        data.input_names,
+        data.time_unit,
     )
 
 
@@ -354,8 +395,7 @@ def _frame(data: Trajectories, clips: Clips) -> StateFrame:
     leaves the noise."""
     y = clips.ys[:, 0].astype(np.float64)
     h = clips.dts[:, :1].astype(np.float64)
-    centre, spread = y.mean(axis=0), y.std(axis=0)
-    spread = np.where(spread > 0, spread, 1.0)
+    centre, spread = y.mean(axis=0), spread_of(y)
     scaled = (y - centre) / spread
     speed = (clips.ys[:, 1] - clips.ys[:, 0]) / spread / h
     rate, *_ = np.linalg.lstsq(scaled, speed, rcond=None)
@@ -367,8 +407,7 @@ def _frame(data: Trajectories, clips: Clips) -> StateFrame:
     inputs = np.stack([np.zeros(data.ctrl), np.ones(data.ctrl)])
     if clips.us is not None:
         u = clips.us[:, 0].astype(np.float64)
-        width = u.std(axis=0)
-        inputs = np.stack([u.mean(axis=0), np.where(width > 0, width, 1.0)])
+        inputs = np.stack([u.mean(axis=0), spread_of(u)])
     cast = lambda x: jnp.asarray(x, jnp.zeros(()).dtype)
     return StateFrame(*map(cast, (centre, spread, inputs, time, noise)))
 
@@ -453,12 +492,6 @@ def _simulated(
 def _at(field: NeuralSDE, drift: bool, ys: Array, us: Array | None) -> Array:
     one = lambda y, u: field.drift(0.0, y, u, None) if drift else field.diagonal(y, u)
     return jax.vmap(one)(ys, us)
-
-
-def _evaluated(
-    field: NeuralSDE, drift: bool, ys: Array, us: Array | None
-) -> np.ndarray:
-    return np.asarray(_at(field, drift, ys, us))
 
 
 def _arrays(ys: ArrayLike, us: ArrayLike | None) -> tuple[Array, Array | None]:

@@ -17,8 +17,9 @@ from ..nn import bind
 from ..train import eliminate_starts, normal_equations
 from ._family import Family
 from ._family_adapt import Adapted
-from ._family_data import CLEAN, LONGEST, divided, noise_of
+from ._family_data import CLEAN, noise_of, widths_of
 from ._model import Model
+from ._times import LONGEST, divided
 
 
 TRIES = 64  # starts in one round of the search in a box
@@ -223,10 +224,12 @@ class _Work:
             )
             grid = (put(self.ts[0]), put(np.diff(self.ts)), jnp.asarray(self.measured))
             weight = put(1.0 / np.asarray(family.about["spread"]))
+            widths = put(widths_of(family.about["low"], family.about["high"]))
             for k in range(0, len(starts), TRIES):
                 # always as many: one program serves any number of candidates
                 some = starts[np.minimum(k + np.arange(TRIES), len(starts) - 1)]
-                told = _information(*fixed, put(some), *grid, weight, self.free)
+                some = put(some)
+                told = _information(*fixed, some, *grid, weight, widths, self.free)
                 out.append(np.asarray(told, np.float64))
         return np.concatenate(out)[: len(starts)] / self.variance
 
@@ -329,6 +332,7 @@ def _information(
     dts: Array,
     measured: Array,
     weight: Array,
+    widths: Array,
     free: bool,
 ) -> Float[Array, "start member eta eta"]:
     """J'J of a record from each start for each eta, start states eliminated."""
@@ -338,10 +342,11 @@ def _information(
 
     def one(start: Array, eta: Array) -> Array:
         def record(eta: Array, local: Array, y0: Array) -> Array:
-            begin = local if free else y0
+            begin = y0 + widths * local if free else y0
             return jnp.ravel(bind(model, eta).predict(begin, t0, dts) * scale)
 
-        normal = normal_equations(record, eta, start[None, :dim], start[None])
+        local = jnp.zeros((1, dim), start.dtype)
+        normal = normal_equations(record, eta, local, start[None])
         return eliminate_starts(normal, hold)[0]
 
     return jax.vmap(lambda y: jax.vmap(lambda e: one(y, e))(etas))(starts)

@@ -249,8 +249,11 @@ def ranges_of(train: Trajectories, plan: Layout, states: States) -> Ranges:
     ys, rates = ys[real], rates[real]
     # One-sided estimates at the ends of noisy records stray far.
     low, high = np.quantile(ys, [0.001, 0.999], axis=0)
-    sd, size = ys.std(0), np.abs(ys).max(0, initial=0.0)
-    scale = np.where(sd > 1e-12 * size, sd, 1.0)
+    still = ~_varies(ys)
+    for k, velocity in enumerate(plan.velocities):
+        still[plan.n + k] |= still[k] and velocity is None
+    scale = np.where(still, 1.0, spread_of(ys))
+    low, high = np.where(still, ys.mean(0), [low, high])  # rounding is no range
     us = np.zeros((1, 0)) if train.us is None else train.us.reshape(-1, train.ctrl)
     flags = [False] * dim
     for k, position in enumerate(plan.positions):
@@ -258,6 +261,9 @@ def ranges_of(train: Trajectories, plan: Layout, states: States) -> Ranges:
     out = np.concatenate(
         [rates[:, plan.n : 2 * plan.n], rates[:, 2 * plan.n :]], axis=1
     )
+    # of what stands still, or moves evenly, the rates are rounding
+    q, v = still[: plan.n], still[plan.n : 2 * plan.n]
+    even = np.concatenate([q | v, still[2 * plan.n :]])
     return Ranges(
         ys.mean(0),
         scale,
@@ -267,12 +273,29 @@ def ranges_of(train: Trajectories, plan: Layout, states: States) -> Ranges:
         spread_of(us),
         us.min(0),
         us.max(0),
-        spread_of(out),
+        np.where(even, 1.0, spread_of(out)),
         tuple(flags),
     )
 
 
+def observed_spread(data: Trajectories) -> np.ndarray:
+    """`spread_of` what was measured of each channel `"obs"`."""
+    return spread_of(np.where(data.mask, data.ys, np.nan))
+
+
 def spread_of(values: np.ndarray) -> np.ndarray:
-    """Standard deviation; 1 for what does not vary."""
-    sd = values.std(0)
-    return np.where(sd > 1e-12 * np.abs(values).max(0, initial=0.0), sd, 1.0)
+    """Standard deviation `"dim"` of the values `"*any dim"` that are there (NaN: none);
+    1 for what does not vary."""
+    varies = _varies(values)
+    if not varies.any():
+        return np.ones(len(varies))
+    over = tuple(range(values.ndim - 1))
+    return np.where(varies, np.nanstd(np.where(varies, values, 0.0), axis=over), 1.0)
+
+
+def _varies(values: np.ndarray) -> np.ndarray:
+    """Which columns do: rounding of a constant leaves some units in the last place."""
+    over = tuple(range(values.ndim - 1))
+    low = np.fmin.reduce(values, over, initial=np.nan)
+    high = np.fmax.reduce(values, over, initial=np.nan)
+    return high - low > 1e-12 * np.fmax(np.abs(low), np.abs(high))

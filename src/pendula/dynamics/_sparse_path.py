@@ -19,7 +19,7 @@ from ._field import SecondOrder
 from ._library import Library
 from ._model import Model
 from ._posterior import posterior
-from ._prepare import Prepared, States, estimate_states
+from ._prepare import Prepared, States, estimate_states, observed_spread
 from ._stages import Stage, levenberg_stages, rate_index
 from ._stretches import stretch_errors
 from ._trainer import Trainer
@@ -222,7 +222,7 @@ class SparsePath:
         """The held-out error that laws are compared by."""
         p = self.prepared
         duration = (self.trainer.window() - 1) * p.every * p.sampling
-        spread = np.nanstd(np.where(p.train.mask, p.train.ys, np.nan), axis=(0, 1))
+        spread = observed_spread(p.train)
         return float(stretch_errors(ensemble, p.validation, duration, spread)[0])
 
 

@@ -15,7 +15,7 @@ from .._tree import member as one_of
 from ..data import Batch, Trajectories
 from ..train import Step, TrainState, init_opt, levenberg_state
 from ._look import Look, look_at_clips, look_at_rates
-from ._prepare import Prepared, States
+from ._prepare import Prepared, States, observed_spread
 from ._programs import (
     RatePoints,
     clips_by_gradient,
@@ -101,7 +101,7 @@ def adam_stages(
     weight = rate_weight(prepared, dtype)
     points = rate_points(prepared.train, prepared.states, dtype)
     flat = jax.tree.map(lambda x: x[0], points)
-    scale = jnp.asarray(1.0 / _observed_spread(prepared), dtype)
+    scale = jnp.asarray(1.0 / observed_spread(prepared.train), dtype)
     size = jnp.asarray(prepared.ranges.scale, dtype)
 
     def rates(params: Any) -> Stage:
@@ -188,12 +188,6 @@ def _budget(length: int, substeps: int, members: int) -> int:
     return int(np.clip(1200 / np.sqrt(max(cost, 0.25)), 200, 2000))
 
 
-def _observed_spread(prepared: Prepared) -> np.ndarray:
-    ys = np.where(prepared.train.mask, prepared.train.ys, np.nan)
-    sd = np.nanstd(ys.reshape(-1, prepared.train.dim), axis=0)
-    return np.where(sd > 0, sd, 1.0)
-
-
 def levenberg_stages(
     prepared: Prepared,
     params: Any,
@@ -215,7 +209,7 @@ def levenberg_stages(
     states = prepared.states if states is None else states
     each = lambda x: jnp.broadcast_to(x, (members, *x.shape))
     weight = each(rate_weight(prepared, dtype))
-    scale = each(jnp.asarray(1.0 / _observed_spread(prepared), dtype))
+    scale = each(jnp.asarray(1.0 / observed_spread(prepared.train), dtype))
 
     def rates(params: Any) -> Stage:
         points = rate_points(data, states, dtype, most=2000)

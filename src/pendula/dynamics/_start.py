@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._floor import floor_under
 from ._model import Model, weighted_residual
 
 
@@ -35,12 +34,12 @@ def refine_start(
 
     def once(y0: Any, _: Any) -> Any:
         jac, r = jax.jacfwd(lambda y: (residual(y),) * 2, has_aux=True)(y0)
-        h, g = jac.T @ jac, jac.T @ r
-        floor = floor_under(h, 1e-30 + jnp.trace(h))
+        h, size = _scaled(jac)
+        g = (jac.T @ r) / size
 
         def trial(mu: Any) -> Any:
-            damped = h + mu * jnp.diag(jnp.diag(h)) + floor
-            new = y0 - jnp.linalg.solve(damped, g)
+            damped = h + mu * jnp.eye(dim, dtype=h.dtype)
+            new = y0 - jnp.linalg.solve(damped, g) / size
             cost = jnp.sum(residual(new) ** 2)
             return jnp.where(jnp.isfinite(cost), cost, jnp.inf), new
 
@@ -50,7 +49,19 @@ def refine_start(
 
     y0, _ = jax.lax.scan(once, guess, None, length=iterations)
     jac, r = jax.jacfwd(lambda y: (residual(y),) * 2, has_aux=True)(y0)
-    h = jac.T @ jac
-    inverse = jnp.linalg.inv(h + floor_under(h, 1e-30 + jnp.trace(h)))
+    h, size = _scaled(jac)
+    inverse = jnp.linalg.inv(h) / (size[:, None] * size[None])
     count = jnp.maximum(jnp.sum(item.mask) - dim, 1)
     return y0, inverse, (r @ r) / count.astype(r.dtype)
+
+
+def _scaled(
+    jac: Float[Array, "residual dim"],
+) -> tuple[Float[Array, "dim dim"], Float[Array, "dim"]]:
+    """J'J in units in which its diagonal is 1, never singular, and these units: a floor
+    in those of the data would hold an entry that is told in large ones."""
+    size = jnp.sqrt(jnp.sum(jac**2, axis=0))
+    size = jnp.where(size > 0, size, 1.0)
+    unit = jac / size[None]
+    floor = 10 * jnp.finfo(jac.dtype).eps * jnp.eye(len(size), dtype=jac.dtype)
+    return unit.T @ unit + floor, size

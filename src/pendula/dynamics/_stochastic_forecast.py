@@ -14,12 +14,12 @@ from numpy.typing import ArrayLike
 
 from .._errors import DataError
 from .._precision import precision, to_host
-from .._times import instant
 from .._tree import member
 from ..data import Batch, Scales, Trajectories
 from ._kalman import Stochastic, filtered
-from ._layout import match_units
+from ._layout import match_inputs, match_units
 from ._run_size import check_run
+from ._times import near
 
 
 QUANTILE = 1.6448536269514722  # of the normal distribution at 95 %
@@ -74,7 +74,8 @@ class FittedStochastic:
 
     `ensemble`: a `Stochastic` with a leading member axis on its arrays, in scaled
     units; `scales`: between those and the data's; `objective` `"member"`: negative log
-    posterior at the end of training.
+    posterior at the end of training. Data are matched by the names of channels and
+    inputs.
     """
 
     ensemble: Stochastic
@@ -82,6 +83,8 @@ class FittedStochastic:
     names: tuple[str, ...]
     units: tuple[str, ...]
     objective: Float[np.ndarray, " member"]
+    input_names: tuple[str, ...] = ()
+    time_unit: str = ""
 
     @property
     def members(self) -> int:
@@ -131,8 +134,8 @@ class FittedStochastic:
         data = self._match(data).select([0])
         ts = data.ts[0]
         at = np.atleast_1d(np.asarray(starts, np.float64)).tolist()
-        slack = instant(ts[: int(data.lengths[0])])
-        known = [int(np.searchsorted(ts, start + slack)) for start in at]
+        close = near(ts, float(np.median(np.diff(ts))))
+        known = [int(np.searchsorted(ts, start + close)) for start in at]
         for start, count in zip(at, known, strict=True):
             if not 0 < count < len(ts):
                 raise DataError(
@@ -158,14 +161,14 @@ class FittedStochastic:
 
     def _match(self, data: Trajectories) -> Trajectories:
         missing = [name for name in self.names if name not in data.names]
-        if missing or data.ctrl != len(self.scales.input_mean):
+        ctrl = len(self.scales.input_mean)
+        if missing or bool(data.ctrl) != bool(ctrl):
             raise DataError(
-                f"the model knows {', '.join(self.names)} and "
-                f"{len(self.scales.input_mean)} inputs; the data have "
-                f"{', '.join(data.names)} and {data.ctrl}. Give the same ones."
+                f"the model knows {', '.join(self.names)} and {ctrl} inputs; the data "
+                f"have {', '.join(data.names)} and {data.ctrl}. Give the same ones."
             )
-        data = data.channels(self.names)
-        match_units(data, self.units)
+        data = match_inputs(data.channels(self.names), self.input_names)
+        match_units(data, self.units, self.time_unit)
         return data
 
 

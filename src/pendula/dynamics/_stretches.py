@@ -14,7 +14,7 @@ from ..data import Trajectories
 from ._field import SecondOrder
 from ._layout import Layout
 from ._model import Model
-from ._prepare import estimate_states
+from ._prepare import estimate_states, observed_spread
 from ._stages import start_states
 from ._start import refine_start
 
@@ -46,8 +46,7 @@ def stretch_errors(
     longest = int(data.lengths.max())
     length = int(np.clip(round(duration / step) + 1, 2, longest))
     dtype = np.dtype(np.float64)
-    size = np.nanstd(np.where(data.mask, data.ys, np.nan), axis=(0, 1))
-    size = size if spread is None else spread
+    size = observed_spread(data) if spread is None else spread
     with precision(dtype):
         host = data.clips(length, dtype=dtype)
         starts = start_states(

@@ -26,7 +26,7 @@ from ._blame import blame
 from ._config import FitConfig
 from ._halved import Halvings, solver_gap, with_substeps
 from ._model import Model
-from ._prepare import Prepared, estimate_states
+from ._prepare import Prepared, estimate_states, observed_spread
 from ._programs import validation_score
 from ._stages import Stage, adam_stages, levenberg_stages, start_states
 from ._watch import taken_up, watching
@@ -296,8 +296,5 @@ class Trainer:
         good = good[:: max(1, len(good) // 32)]
         items = jax.tree.map(lambda x: jnp.asarray(np.asarray(x)[good]), host)
         starts = jnp.asarray(starts[good])
-        seen = np.where(p.train.mask, p.train.ys, np.nan).reshape(-1, p.train.dim)
-        sd, size = np.nanstd(seen, axis=0), np.nanmax(np.abs(seen), axis=0)
-        weight = 1.0 / np.where(sd > 1e-12 * size, sd, 1.0)
-        weight = jnp.asarray(weight, self.dtype)
+        weight = jnp.asarray(1.0 / observed_spread(p.train), self.dtype)
         return starts, items, weight

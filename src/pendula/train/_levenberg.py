@@ -17,7 +17,6 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from .._floor import floor_under
 from .._tree import all_finite
 from ._run import Info, Step
 from ._state import TrainState
@@ -31,6 +30,7 @@ Prior = Callable[[Any], Float[Array, "prior"]]
 Linearise = Callable[[Residual, Any, Array, Any, Callable[[Any], Any]], "Normal"]
 
 TRIALS = (0.1, 1.0, 10.0, 100.0)
+FEW = 1e6
 
 
 class LevenbergState(eqx.Module):
@@ -181,8 +181,14 @@ def _metric(prior_a: Array, a: Array) -> Array:
 
 
 def _floor(matrix: Array) -> Array:
-    """For parameters that no residual feels."""
-    return floor_under(matrix, 1.0 + jnp.trace(matrix) / matrix.shape[0])
+    """A tiny diagonal: a parameter that no residual feels must not make the
+    factorisation fail. One that is felt a little only, since it is told in large
+    numbers (speeds within nanoseconds), must not be held by it: it gets a rounding
+    error, times `FEW`, of its own entry at most."""
+    eps, own = jnp.finfo(matrix.dtype).eps, jnp.diag(matrix)
+    level = 1.0 + jnp.trace(matrix) / matrix.shape[0]
+    felt = jnp.where(own > 0, jnp.minimum(level, FEW * own), level)
+    return jnp.diag(10 * eps * felt)
 
 
 def levenberg_step(
