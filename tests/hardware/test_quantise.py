@@ -64,6 +64,12 @@ def test_stochastic_rounding_has_the_right_mean(weights):
         code(weights)
 
 
+def test_nothing_but_the_levels_is_stored():
+    weights = jax.random.normal(jax.random.key(0), (2000,))
+    for code in (quantise(3, rounding="stochastic"), quantise(3, reach=1.5)):
+        assert len(np.unique(code(weights, key=jax.random.key(1)))) <= 7
+
+
 def test_gradient_passes_straight_through(weights):
     code = quantise(3)
     slope = jax.grad(lambda w: jnp.sum(code(w) ** 2))(weights)

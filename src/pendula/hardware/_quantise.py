@@ -85,7 +85,7 @@ class Quantiser(eqx.Module):
         """Q(w)."""
         held = jax.lax.stop_gradient(w)
         made = self.codes(held, key=key) * self.scale(held)
-        return w + (made - held)
+        return made + (w - held)  # the levels themselves, whatever w is rounded to
 
 
 def quantise(
