@@ -179,6 +179,14 @@ def test_tied_weights_are_drawn_once():
     assert_array_equal(chip["a"], chip["b"])
 
 
+def test_biases_of_a_tied_weight_all_count_in_its_range():
+    net = [linear(W, [0.1, 0.2]), linear(W, [9.0, 8.0])]
+    net[1] = eqx.tree_at(lambda layer: layer.weight, net[1], net[0].weight)
+    for order in (net, net[::-1]):
+        scales = to_analog(order, bias="shared").scales()
+        assert_allclose(np.max(scales[0]), 10.0, rtol=1e-6)  # from -1 to 9
+
+
 def test_layers_of_one_die_share_the_largest_range():
     net = [linear(np.array(W)), linear(10.0 * np.array(W))]
     apart = to_analog(net).scales()
@@ -306,7 +314,7 @@ def test_bad_levels():
         ({"batchnorm": "folded"}, 'Did you mean "fold"'),
         ({"bias": "mach"}, 'Did you mean "match"'),
         ({"bias": 0.0}, "above 0"),
-        ({"bias_rows": 0}, "a row"),
+        ({"bias_rows": 0}, "bias_rows is 0"),
         ({"where": "nothing"}, "selects none"),
         ({"unfold": "all"}, "exact, marginal"),
         ({"device": "pcm"}, "expected a device"),
