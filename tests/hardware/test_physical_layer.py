@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.linalg import expm
 
 from pendula._errors import ConfigError, DataError, ShapeError
+from pendula._precision import precision
 from pendula.hardware import (
     AbstractPhysicalLayer,
     Diffractive,
@@ -82,6 +83,14 @@ def test_noise_is_drawn_by_the_key_and_bounds_hold(key):
     out = bounded.forward(jnp.zeros(2), jnp.asarray([9.0, -9.0]), key)
     assert_allclose(out, np.tanh([0.5, -0.5]), rtol=1e-6)
     assert measure(layer, 9.0 + xs, key=key).max() <= 1.0  # the reader saturates
+
+
+def test_a_layer_has_the_precision_that_it_was_made_in(key):
+    with precision(np.float64):
+        boxes = UnknownGain(2, key=key), OscillatorChain(2, steps=1, key=key)
+        for box in (*boxes, Diffractive(2, 2, key=key)):
+            ys = measure(box, np.ones((1, 2), np.float32), key=key)
+            assert ys.dtype == np.float64
 
 
 def product(params, x):

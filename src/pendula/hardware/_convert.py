@@ -12,7 +12,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from .._checks import choice
+from .._checks import choice, whole
 from .._errors import ConfigError, DataError, nearest
 from .._tree import Fixed
 from ..nn import Convolution, Shortcut
@@ -501,5 +501,4 @@ def _check_options(
             choice(name, value, known)
     if not isinstance(bias, str) and not (math.isfinite(bias) and bias > 0.0):
         raise ConfigError(f"bias is {bias}; the number s must be above 0.")
-    if bias_rows < 1:
-        raise ConfigError(f"bias_rows is {bias_rows}; a bias needs a row.")
+    whole(1, bias_rows=bias_rows)

@@ -19,6 +19,7 @@ from ._physical_layer import (
     AbstractPhysicalLayer,
     Bounds,
     check_box,
+    in_kind,
     reading,
     within,
 )
@@ -129,6 +130,7 @@ class OscillatorChain(AbstractPhysicalLayer):
         x: Float[Array, " in"],
         key: PRNGKeyArray,
     ) -> Float[Array, " out"]:
+        params, x = in_kind(self.stiffness, params, x)
         force = self.drive * within(x, self.in_bounds)
         springs = self.stiffness + params
         n = self.in_size
@@ -232,6 +234,7 @@ class Diffractive(AbstractPhysicalLayer):
         x: Float[Array, " in"],
         key: PRNGKeyArray,
     ) -> Float[Array, " out"]:
+        params, x = in_kind(self.real, params, x)
         # the medium turned, not the input: a batch shares it
         angle = self.phases + params
         c, s = jnp.cos(angle)[None], jnp.sin(angle)[None]
@@ -319,6 +322,7 @@ class UnknownGain(AbstractPhysicalLayer):
         x: Float[Array, " in"],
         key: PRNGKeyArray,
     ) -> Float[Array, " out"]:
+        params, x = in_kind(self.gains, params, x)
         y = jnp.tanh(self.gains * (within(x, self.in_bounds) + params))
         return reading(y, self.noise, self.out_bounds, key)
 
