@@ -71,6 +71,9 @@ def test_gains_and_their_drift(key):
     chain = OscillatorChain(4, key=key)
     k, r = np.asarray(chain.stiffness), np.asarray(chain.rates)
     assert_allclose(chain.drift(0.5).stiffness, k * (1 + 0.5 * r), rtol=1e-6)
+    twice = chain.drift(2.0).drift(3.0), layer.drift(2.0).drift(3.0)
+    assert_allclose(twice[0].stiffness, chain.drift(5.0).stiffness, rtol=1e-6)
+    assert_allclose(twice[1].gains, layer.drift(5.0).gains, rtol=1e-6)
 
 
 def test_noise_is_drawn_by_the_key_and_bounds_hold(key):

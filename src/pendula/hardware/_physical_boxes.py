@@ -28,6 +28,13 @@ from ._physical_layer import (
 Time = float | Float[Array, ""]
 
 
+def _aged(values: Array, rates: Array, t: Time) -> tuple[Array, Array]:
+    """Numbers that change by relative rates, and the rates relative to them as they
+    then are: a second later twice is two seconds later."""
+    growth = 1.0 + rates * jnp.asarray(t, values.dtype)
+    return values * growth, rates / jnp.where(growth == 0.0, 1.0, growth)
+
+
 @register("module")
 class OscillatorChain(AbstractPhysicalLayer):
     r"""A chain of masses on hardening springs, driven by the input and read later.
@@ -148,9 +155,8 @@ class OscillatorChain(AbstractPhysicalLayer):
         return reading(path.ys[-1, :n], self.noise, self.out_bounds, key)
 
     def drift(self, t: Time) -> OscillatorChain:
-        k = self.stiffness
-        changed = k * (1.0 + self.rates * jnp.asarray(t, k.dtype))
-        return eqx.tree_at(lambda b: b.stiffness, self, changed)
+        changed = _aged(self.stiffness, self.rates, t)
+        return eqx.tree_at(lambda b: (b.stiffness, b.rates), self, changed)
 
 
 @register("module")
@@ -327,6 +333,5 @@ class UnknownGain(AbstractPhysicalLayer):
         return reading(y, self.noise, self.out_bounds, key)
 
     def drift(self, t: Time) -> UnknownGain:
-        g = self.gains
-        changed = g * (1.0 + self.rates * jnp.asarray(t, g.dtype))
-        return eqx.tree_at(lambda b: b.gains, self, changed)
+        changed = _aged(self.gains, self.rates, t)
+        return eqx.tree_at(lambda b: (b.gains, b.rates), self, changed)
