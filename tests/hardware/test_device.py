@@ -235,6 +235,8 @@ def test_levels_of_other_conventions():
         (lambda: TwinCell(split="both"), "one_sided"),
         (lambda: StudentT(3.0), "above 4"),
         (lambda: Truncated(0.0), "above 0"),
+        (lambda: Truncated(1e-4), "Uniform"),
+        (lambda: StudentT(float("inf")), "Gaussian"),
         (lambda: Relaxing(RangeNoise(), -1.0), "rate"),
         (lambda: Relaxing(RangeNoise(), 0.9), "nothing is left"),
         (lambda: SONOS(i_max=1e4), "3200"),
