@@ -80,6 +80,7 @@ def test_the_matched_s_is_the_best_on_a_grid():
 
 def test_bias_rows_average_the_error():
     twin = to_analog(linear(np.zeros((1, 1)), [2.0]), bias_rows=4)
+    assert [c.devices for c in twin.components] == [0, 4]
     got = draws(twin, jnp.zeros(1), 20_000).std()
     assert_allclose(got, 0.05 * 4.0 / 2.0, rtol=0.02)
 

@@ -119,7 +119,11 @@ def to_analog(
     if circuits is not None:
         model = with_circuits(model, circuits)
     walk = _Walk(model, where, batchnorm, bool(shortcut), bias)
-    components = _on_dies(walk.components(), die, bias == "own_die")
+    found = [
+        dataclasses.replace(c, devices=c.devices * bias_rows) if c.kind == "bias" else c
+        for c in walk.components()
+    ]
+    components = _on_dies(found, die, bias == "own_die")
     if circuits is not None:
         _check_reached(components)
     if not components:
