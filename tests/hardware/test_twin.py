@@ -14,9 +14,12 @@ from pendula.dynamics import ESNN
 from pendula.hardware import (
     PCM,
     AnalogWarning,
+    Piece,
     RangeNoise,
     TwinCell,
     Uniform,
+    WriteVerify,
+    register_analog,
     to_analog,
 )
 from pendula.nn import MLP, Convolution, Layers, Shortcut
@@ -264,12 +267,25 @@ def test_shortcuts_have_mirrors():
         assert len(np.unique(error[:, 0])) == rows
         assert_allclose(error.std(), 0.1, rtol=0.1 if rows == 1 else 0.01)
     assert_array_equal(to_analog(channel, where="*").sample(KEY, 0.0)(x), x)
+    with pytest.raises(ConfigError, match="shortcut=False"):
+        to_analog(channel, WriteVerify(RangeNoise())).sample(KEY)
     for named, want in (
         ({"unfold": "exact"}, "element"),
         ({"unfold": "exact", "shortcut": "channel"}, "channel"),
         ({}, "channel"),
     ):
         assert to_analog([channel], **named).model[0].granularity == want
+
+
+def test_a_rule_names_weights_before_their_biases():
+    class Pair(eqx.Module):
+        weight: jax.Array
+        bias: jax.Array
+
+    rule = (Piece("bias", "bias", bias_of="weight"), Piece("weight", "linear"))
+    register_analog(Pair)(lambda module: rule)
+    with pytest.raises(ConfigError, match='"bias" before the weight "weight"'):
+        to_analog(Pair(jnp.asarray(W), jnp.ones(2)))
 
 
 def test_arrays_that_were_taken_away_are_left_alone():

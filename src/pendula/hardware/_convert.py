@@ -194,7 +194,14 @@ class _Walk:
 
     def _module(self, path: str, node: Any, pieces: tuple[Piece, ...]) -> None:
         placed: dict[str, int] = {}
-        for piece in pieces:
+        names = [piece.name for piece in pieces]
+        for k, piece in enumerate(pieces):
+            if piece.bias_of in names[k:]:
+                raise ConfigError(
+                    f'the rule of {type(node).__name__} names "{piece.name}" before '
+                    f'the weight "{piece.bias_of}" whose rows it shares. Name the '
+                    "weight first."
+                )
             full = joined(path, piece.name)
             if full not in self.place or self.leaves[self.place[full]] is None:
                 continue

@@ -113,5 +113,6 @@ class WriteVerify(AbstractOnBase):
     ) -> Float[Array, "..."]:
         raise ConfigError(
             "the error that write and verify leaves is not additive: it has no "
-            "standard deviation ahead of the drawing. Draw chips instead."
+            "standard deviation ahead of the drawing. Draw chips instead; shortcuts "
+            "need one: of a model with such take shortcut=False."
         )
