@@ -344,6 +344,17 @@ def test_settings_that_cannot_be(settings, words, key):
         OdeBlock(unit, **{"key": key, **settings})
 
 
+def test_a_block_keeps_the_precision_of_what_it_moves():
+    class Wide(eqx.Module):
+        factor: jax.Array
+
+        def __call__(self, x, state):
+            return self.factor * x.astype(jnp.float32), state
+
+    block = OdeBlock(Wide(jnp.asarray(0.5)), n_basis=3, init="shared")
+    assert block(jnp.ones(2, jnp.float16))[0].dtype == jnp.float16
+
+
 def test_a_unit_that_changes_the_shape_is_refused():
     block = OdeBlock(Wide(), n_basis=1)
     with pytest.raises(ShapeError, match=r"\(3,\).*\(6,\)"):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from pendula import ConfigError, ShapeError
+from pendula import ConfigError, DataError, ShapeError
 from pendula._errors import FitWarning
 from pendula.depth import (
     ConvUnit,
@@ -128,6 +128,8 @@ def test_images_that_do_not_fit_are_refused(key):
         small(key)(jnp.ones((8, 8, 3)))
     with pytest.raises(ShapeError, match=r"2 x 2 at the end.*Take a smaller pool"):
         small(key)(jnp.ones((4, 4, 1)))
+    with pytest.raises(DataError, match=r"int32.*scaling\.apply"):
+        small(key)(jnp.ones((8, 8, 1), int))
 
 
 def test_the_wide_variant():

@@ -8,6 +8,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from pendula._errors import ConfigError
+from pendula._precision import precision
 from pendula.hardware import (
     CTT,
     CTT_TIMES,
@@ -150,6 +151,11 @@ def test_phase_change_memory_drifts_by_its_law():
     )
 
 
+def test_the_slope_of_idle_cells_is_finite():
+    made = lambda w: jnp.sum(PCM().program(KEY, w, 1.0, DAY))
+    assert np.isfinite(jax.grad(made)(jnp.asarray([0.0, 0.5, -1.0]))).all()
+
+
 def test_compensation_takes_the_mean_drift_away():
     w = jnp.abs(jax.random.normal(KEY, (40, 50)))
     plain = PCM().program(KEY, w, 1.0, 30 * DAY)
@@ -207,6 +213,12 @@ def test_write_and_verify_cuts_the_law_off():
     assert worse.std() > error.std()
 
 
+def test_write_and_verify_of_float64():
+    with precision(np.float64):
+        made = WriteVerify(RangeNoise(), 0.02, 3).program(KEY, jnp.ones(2), 0.01)
+    assert made.dtype == np.float64
+
+
 def test_levels_of_other_conventions():
     assert float(NoiseLevel.from_wmax(0.05)) == 0.025
     assert float(NoiseLevel.from_pair(0.05)) == pytest.approx(0.05 / np.sqrt(2))
@@ -223,11 +235,13 @@ def test_levels_of_other_conventions():
         (lambda: TwinCell(split="both"), "one_sided"),
         (lambda: StudentT(3.0), "above 4"),
         (lambda: Truncated(0.0), "above 0"),
+        (lambda: Truncated(1e-4), "Uniform"),
+        (lambda: StudentT(float("inf")), "Gaussian"),
         (lambda: Relaxing(RangeNoise(), -1.0), "rate"),
         (lambda: Relaxing(RangeNoise(), 0.9), "nothing is left"),
         (lambda: SONOS(i_max=1e4), "3200"),
         (lambda: PCM(g_max=0.0), "g_max"),
-        (lambda: WriteVerify(RangeNoise(), pulses=0), "at least once"),
+        (lambda: WriteVerify(RangeNoise(), pulses=0), "pulses is 0"),
         (lambda: GlobalDriftCompensation(PCM(), "row"), "layer, column"),
         (lambda: GlobalDriftCompensation(PCM(), t_first=-1.0), "t_first"),
         (lambda: WriteVerify(RangeNoise()).sigma(jnp.ones(2), 0.1), "not additive"),

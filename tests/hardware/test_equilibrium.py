@@ -172,6 +172,9 @@ def test_backward_weights_start_at_their_angle():
         dot = jnp.sum(back * ahead.T) / jnp.sum(ahead**2)
         assert_allclose(dot, np.cos(np.radians(40.0)), rtol=1e-5)
         assert_allclose(jnp.sum(back**2), jnp.sum(ahead**2), rtol=1e-5)
+    # one weight has no other direction
+    one = EquilibriumNet((3, 1, 1), 2, key=jax.random.key(0))
+    assert_allclose(one.backward[0], one.forward[1].T)
 
 
 def test_a_relaxation_says_where_it_ended():
@@ -229,6 +232,8 @@ def test_what_cannot_be_used_is_refused():
         EquilibriumNet((3,), 2, key=key)
     with pytest.raises(ConfigError, match="angle"):
         EquilibriumNet((3, 2), 2, angle=91.0, key=key)
+    with pytest.raises(ConfigError, match="cannot be turned"):
+        EquilibriumNet((3, 1, 1), 2, angle=30.0, key=key)
     with pytest.raises(ConfigError, match="holomorphic"):
         EquilibriumNet((3, 2), 2, activation="relu", key=key)
     with pytest.raises(ConfigError, match="gain"):

@@ -279,6 +279,18 @@ def test_a_box_that_fails_is_named(key):
     assert len(calls) == 500
 
 
+def test_a_box_is_evaluated_for_the_samples_that_there_are(key):
+    xs, labels = blobs(60)
+    calls = []
+    box = External(lambda p, x: calls.append(0) or np.tanh(x), 12, 12)
+    fitted = fit_forward_forward(
+        net_of(key, box), xs, labels, ForwardForwardConfig(epochs=0)
+    )
+    calls.clear()
+    fitted.scores(xs[:2])
+    assert len(calls) == 2 * fitted.net.classes
+
+
 class Melting(AbstractPhysicalLayer):
     """A simulated box that is not a number once it is old."""
 

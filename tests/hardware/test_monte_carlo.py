@@ -94,8 +94,13 @@ def test_report_tells_all(tmp_path):
     found.plot(label="chips")
     with pytest.raises(ConfigError, match="not simulated"):
         found.at(0.3)
-    one = monte_carlo(TWIN, right, DATA, KEY, 1, (0.1,))
+    lost = lambda chip, batch: jnp.full(len(batch[1]), jnp.nan)
+    levels = np.asarray((1e-8, 3e-8), np.float32)
+    one = monte_carlo(TWIN, lost, DATA, KEY, 1, levels)
     assert np.isnan(one.std).all()
+    assert one.at(levels[1]) is not one.at(levels[0])
+    refuse = lambda word: pytest.fail(f"{word} is no JSON")
+    assert json.loads(one.to_json(), parse_constant=refuse)["values"] == [[None]] * 2
 
 
 def test_spread_is_not_told_for_marginal_copies():
@@ -118,6 +123,9 @@ def test_time_to_failure_and_refresh_by_the_law():
     times = [HOUR * 10.0**p for p in np.linspace(-1, 2, 40)]
     found = time_to_failure(twin, kept, None, 0.2, key=KEY, n=2, times=times)
     assert_allclose(found.failure, 99 * 60.0, rtol=0.01)  # rho = 0.2 at 10^2 - 1
+    early = [0.0, HOUR, 4 * HOUR]  # in the first hour the loss is taken as linear
+    found = time_to_failure(twin, kept, None, 0.1, key=KEY, n=2, times=early)
+    assert_allclose(found.failure, HOUR * 0.1 / (0.1 * np.log10(61.0)), rtol=1e-4)
     never = time_to_failure(twin, kept, None, 0.9, key=KEY, n=2, times=times)
     assert never.failure == np.inf
     period, lost = refresh(twin, kept, None, key=KEY, periods=times, drop=0.2, n=2)

@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.linalg import expm
 
 from pendula._errors import ConfigError, DataError, ShapeError
+from pendula._precision import precision
 from pendula.hardware import (
     AbstractPhysicalLayer,
     Diffractive,
@@ -70,6 +71,9 @@ def test_gains_and_their_drift(key):
     chain = OscillatorChain(4, key=key)
     k, r = np.asarray(chain.stiffness), np.asarray(chain.rates)
     assert_allclose(chain.drift(0.5).stiffness, k * (1 + 0.5 * r), rtol=1e-6)
+    twice = chain.drift(2.0).drift(3.0), layer.drift(2.0).drift(3.0)
+    assert_allclose(twice[0].stiffness, chain.drift(5.0).stiffness, rtol=1e-6)
+    assert_allclose(twice[1].gains, layer.drift(5.0).gains, rtol=1e-6)
 
 
 def test_noise_is_drawn_by_the_key_and_bounds_hold(key):
@@ -82,6 +86,14 @@ def test_noise_is_drawn_by_the_key_and_bounds_hold(key):
     out = bounded.forward(jnp.zeros(2), jnp.asarray([9.0, -9.0]), key)
     assert_allclose(out, np.tanh([0.5, -0.5]), rtol=1e-6)
     assert measure(layer, 9.0 + xs, key=key).max() <= 1.0  # the reader saturates
+
+
+def test_a_layer_has_the_precision_that_it_was_made_in(key):
+    with precision(np.float64):
+        boxes = UnknownGain(2, key=key), OscillatorChain(2, steps=1, key=key)
+        for box in (*boxes, Diffractive(2, 2, key=key)):
+            ys = measure(box, np.ones((1, 2), np.float32), key=key)
+            assert ys.dtype == np.float64
 
 
 def product(params, x):

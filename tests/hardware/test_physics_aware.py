@@ -135,6 +135,14 @@ def test_a_fitted_model_predicts_a_layer_and_its_slope(key):
     assert 0.3 < np.sqrt(np.mean(wrong**2)) / ys.std() / fitted.error < 3.0
 
 
+def test_a_fit_does_not_depend_on_the_unit(key):
+    xs = np.asarray(jax.random.normal(key, (60, 1)))
+    boxes = [External(lambda p, x, u=u: u * np.tanh(x), 1, 1) for u in (1.0, 1e-8)]
+    named = {"width": 8, "num_steps": 60, "lr": 0.01, "key": key}
+    errors = [fit_model(box, xs, **named).error for box in boxes]
+    assert_allclose(errors[1], errors[0], rtol=0.01)
+
+
 def test_what_cannot_be_fitted_or_differentiated(key):
     layer = UnknownGain(2, key=key)
     with pytest.raises(ConfigError, match="9 samples"):

@@ -51,6 +51,9 @@ def test_channels_have_scales_of_their_own():
     assert_array_equal(quantise(3)(w)[0], np.zeros(3))  # lost beside the other
     columns = quantise(3, "channel", axis=-1)(w.T)
     assert_allclose(columns, rows.T)
+    for code in (quantise(3, "channel", axis=3), BiPer(axis=3)):
+        with pytest.raises(ConfigError, match=r"\(2, 3\) has no such axis"):
+            code(w)
 
 
 def test_stochastic_rounding_has_the_right_mean(weights):
@@ -62,6 +65,12 @@ def test_stochastic_rounding_has_the_right_mean(weights):
     assert_allclose(draws.mean(0), weights, atol=error)
     with pytest.raises(ConfigError, match="no key"):
         code(weights)
+
+
+def test_nothing_but_the_levels_is_stored():
+    weights = jax.random.normal(jax.random.key(0), (2000,))
+    for code in (quantise(3, rounding="stochastic"), quantise(3, reach=1.5)):
+        assert len(np.unique(code(weights, key=jax.random.key(1)))) <= 7
 
 
 def test_gradient_passes_straight_through(weights):

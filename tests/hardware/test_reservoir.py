@@ -8,6 +8,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from pendula._errors import ConfigError, DataError, ShapeError
+from pendula._precision import precision
 from pendula._tree import split_trainable
 from pendula.hardware import (
     LIF,
@@ -179,6 +180,14 @@ def test_spikes_and_traces_follow_their_equations(key):
     assert set(np.unique(at_once)) == {0.0, 1.0}
 
 
+def test_streams_of_another_precision(key):
+    us = np.linspace(-1.0, 1.0, 8).reshape(1, 8, 1)
+    chip = EchoState.draw(1, 20, leak=0.5, key=key)
+    with precision(np.float64):
+        wide = reservoir_states(chip, us)
+    assert_allclose(wide, reservoir_states(chip, us.astype(np.float32)), atol=1e-6)
+
+
 def test_nothing_in_a_reservoir_is_trained(key):
     chip = LiquidStateMachine.draw(1, 5, key=key)
     assert jax.tree.leaves(split_trainable(chip)[0]) == []
@@ -253,6 +262,10 @@ def test_softmax_is_at_the_minimum_of_its_loss():
     assert np.abs(slope).max() < 1e-3
     assert found.accuracy(x, labels) > 0.6
     assert fit_classes(x, labels, 3).accuracy(x, labels) > 0.6
+    # a column that stands still, but for how its mean is rounded, says nothing
+    still = np.concatenate([x, np.full((90, 1), 0.1)], axis=1)
+    again = fit_softmax(still, labels, 3, decay=0.1).scores(still)
+    assert_allclose(again, scores, atol=1e-3)
 
 
 def test_projections_bring_pairs_together():

@@ -166,6 +166,14 @@ def test_forecast_error_of_the_true_field_is_nothing():
     assert float(error(truth, jnp.asarray(ys)).max()) < 1e-4
     away = lambda t, y, u, context: y * 1e6
     assert_array_equal(error(away, jnp.asarray(ys)), np.full(4, 10.0))
+    # whole numbers, a channel that stands still, a field of the time, a late beginning
+    late, two = ts + 2.0, np.full((1, 21, 1), np.float32(0.1))
+    driven = 1000.0 * (np.sin(late) - np.sin(2.0))
+    whole = np.round(driven).astype(int)[None, :, None]
+    pushed = lambda t, y, u, context: jnp.full_like(y, 1000.0 * jnp.cos(t))
+    assert float(ForecastError.of(whole, late)(pushed, jnp.asarray(whole))[0]) < 1e-2
+    near = lambda t, y, u, context: jnp.zeros_like(y)
+    assert float(ForecastError.of(two, ts)(near, jnp.asarray(two + 1e-5))[0]) < 1e-3
     for bad in ((ys, ts[::-1]), (ys[:0], ts), (ys * np.nan, ts), (ys[:, :1], ts[:1])):
         with pytest.raises(DataError):
             ForecastError.of(*bad)

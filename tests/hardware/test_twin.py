@@ -14,9 +14,12 @@ from pendula.dynamics import ESNN
 from pendula.hardware import (
     PCM,
     AnalogWarning,
+    Piece,
     RangeNoise,
     TwinCell,
     Uniform,
+    WriteVerify,
+    register_analog,
     to_analog,
 )
 from pendula.nn import MLP, Convolution, Layers, Shortcut
@@ -80,6 +83,7 @@ def test_the_matched_s_is_the_best_on_a_grid():
 
 def test_bias_rows_average_the_error():
     twin = to_analog(linear(np.zeros((1, 1)), [2.0]), bias_rows=4)
+    assert [c.devices for c in twin.components] == [0, 4]
     got = draws(twin, jnp.zeros(1), 20_000).std()
     assert_allclose(got, 0.05 * 4.0 / 2.0, rtol=0.02)
 
@@ -179,6 +183,14 @@ def test_tied_weights_are_drawn_once():
     assert_array_equal(chip["a"], chip["b"])
 
 
+def test_biases_of_a_tied_weight_all_count_in_its_range():
+    net = [linear(W, [0.1, 0.2]), linear(W, [9.0, 8.0])]
+    net[1] = eqx.tree_at(lambda layer: layer.weight, net[1], net[0].weight)
+    for order in (net, net[::-1]):
+        scales = to_analog(order, bias="shared").scales()
+        assert_allclose(np.max(scales[0]), 10.0, rtol=1e-6)  # from -1 to 9
+
+
 def test_layers_of_one_die_share_the_largest_range():
     net = [linear(np.array(W)), linear(10.0 * np.array(W))]
     apart = to_analog(net).scales()
@@ -255,12 +267,25 @@ def test_shortcuts_have_mirrors():
         assert len(np.unique(error[:, 0])) == rows
         assert_allclose(error.std(), 0.1, rtol=0.1 if rows == 1 else 0.01)
     assert_array_equal(to_analog(channel, where="*").sample(KEY, 0.0)(x), x)
+    with pytest.raises(ConfigError, match="shortcut=False"):
+        to_analog(channel, WriteVerify(RangeNoise())).sample(KEY)
     for named, want in (
         ({"unfold": "exact"}, "element"),
         ({"unfold": "exact", "shortcut": "channel"}, "channel"),
         ({}, "channel"),
     ):
         assert to_analog([channel], **named).model[0].granularity == want
+
+
+def test_a_rule_names_weights_before_their_biases():
+    class Pair(eqx.Module):
+        weight: jax.Array
+        bias: jax.Array
+
+    rule = (Piece("bias", "bias", bias_of="weight"), Piece("weight", "linear"))
+    register_analog(Pair)(lambda module: rule)
+    with pytest.raises(ConfigError, match='"bias" before the weight "weight"'):
+        to_analog(Pair(jnp.asarray(W), jnp.ones(2)))
 
 
 def test_arrays_that_were_taken_away_are_left_alone():
@@ -306,7 +331,7 @@ def test_bad_levels():
         ({"batchnorm": "folded"}, 'Did you mean "fold"'),
         ({"bias": "mach"}, 'Did you mean "match"'),
         ({"bias": 0.0}, "above 0"),
-        ({"bias_rows": 0}, "a row"),
+        ({"bias_rows": 0}, "bias_rows is 0"),
         ({"where": "nothing"}, "selects none"),
         ({"unfold": "all"}, "exact, marginal"),
         ({"device": "pcm"}, "expected a device"),

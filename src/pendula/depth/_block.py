@@ -416,7 +416,7 @@ class _Plan:
                         f"{r.shape}; within a block the shape must stay. Change "
                         "width or resolution in a stitch, between blocks."
                     )
-                return r
+                return r.astype(y.dtype)  # as the shape, the precision stays
 
             x, _ = explicit_step(rate, rule, x, h)
             kept = jax.tree.map(lambda *v: jnp.stack(v), *records) if records else None

@@ -8,10 +8,11 @@ from typing import Any, ClassVar, Literal, SupportsIndex, get_args
 
 import equinox as eqx
 import jax
-from jaxtyping import Array, Float, PRNGKeyArray
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Num, PRNGKeyArray
 
 from .._checks import choice, fields_whole, positive, whole
-from .._errors import ConfigError, ShapeError
+from .._errors import ConfigError, DataError, ShapeError
 from .._registry import names, register
 from .._source import Source
 from ..nn import MLP, Convolution, NormState, at_least_float32
@@ -193,7 +194,7 @@ class ImageNet(eqx.Module):
         self.head = MLP(last * c.pool**2, c.classes, depth=0, key=fold(3))
 
     def __call__(
-        self, x: Float[Array, "height width chan"], state: Any = None
+        self, x: Num[Array, "height width chan"], state: Any = None
     ) -> tuple[Float[Array, " classes"], Any]:
         """Logits of one image, and the next state."""
         channels = self.stem.weight.shape[-2]
@@ -201,6 +202,11 @@ class ImageNet(eqx.Module):
             raise ShapeError(
                 f"an image of shape {x.shape}; the network takes (height, width, "
                 f"{channels}), one a call. Take apply_batch for a batch."
+            )
+        if not jnp.issubdtype(x.dtype, jnp.inexact):
+            raise DataError(
+                f"an image of numbers of the type {x.dtype}; the network takes scaled "
+                "ones. Give scaling.apply(pixels), or take on_pixels of a fit."
             )
         old = _Part(state)
         x, stem = self.stem_norm(self.stem(x), old("stem"))

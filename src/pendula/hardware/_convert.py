@@ -12,7 +12,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from .._checks import choice
+from .._checks import choice, whole
 from .._errors import ConfigError, DataError, nearest
 from .._tree import Fixed
 from ..nn import Convolution, Shortcut
@@ -119,7 +119,11 @@ def to_analog(
     if circuits is not None:
         model = with_circuits(model, circuits)
     walk = _Walk(model, where, batchnorm, bool(shortcut), bias)
-    components = _on_dies(walk.components(), die, bias == "own_die")
+    found = [
+        dataclasses.replace(c, devices=c.devices * bias_rows) if c.kind == "bias" else c
+        for c in walk.components()
+    ]
+    components = _on_dies(found, die, bias == "own_die")
     if circuits is not None:
         _check_reached(components)
     if not components:
@@ -190,7 +194,14 @@ class _Walk:
 
     def _module(self, path: str, node: Any, pieces: tuple[Piece, ...]) -> None:
         placed: dict[str, int] = {}
-        for piece in pieces:
+        names = [piece.name for piece in pieces]
+        for k, piece in enumerate(pieces):
+            if piece.bias_of in names[k:]:
+                raise ConfigError(
+                    f'the rule of {type(node).__name__} names "{piece.name}" before '
+                    f'the weight "{piece.bias_of}" whose rows it shares. Name the '
+                    "weight first."
+                )
             full = joined(path, piece.name)
             if full not in self.place or self.leaves[self.place[full]] is None:
                 continue
@@ -501,5 +512,4 @@ def _check_options(
             choice(name, value, known)
     if not isinstance(bias, str) and not (math.isfinite(bias) and bias > 0.0):
         raise ConfigError(f"bias is {bias}; the number s must be above 0.")
-    if bias_rows < 1:
-        raise ConfigError(f"bias_rows is {bias_rows}; a bias needs a row.")
+    whole(1, bias_rows=bias_rows)

@@ -100,6 +100,6 @@ def converted(
         r = jnp.where(top > 0, top, 1.0)
     else:
         r = jax.lax.stop_gradient(limit).astype(x.dtype)
-    step = r / (2 ** (bits - 1) - 1)
+    step = r / float(2 ** (bits - 1) - 1)
     held = jnp.clip(x, -r, r)
     return held + jax.lax.stop_gradient(jnp.round(held / step) * step - held)

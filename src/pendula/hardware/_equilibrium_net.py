@@ -328,6 +328,8 @@ def turned(
     w: Float[Array, "out fan"], angle: float, key: PRNGKeyArray
 ) -> Float[Array, "out fan"]:
     """A matrix of the same norm at an angle in degrees."""
+    if angle == 0.0:
+        return w
     other = jax.random.normal(key, w.shape, w.dtype)
     square = jnp.sum(w * w)
     other = other - w * (jnp.sum(w * other) / square)
@@ -354,6 +356,12 @@ def _check(
         raise ConfigError(
             f"EquilibriumNet: angle is {angle}; it is between 0 (backward weights are "
             "transposed forward ones) and 90 degrees."
+        )
+    if angle > 0.0 and (1, 1) in itertools.pairwise(sizes[1:]):
+        raise ConfigError(
+            f"EquilibriumNet: angle is {angle}, but of the layers {tuple(sizes)} two "
+            "of one neuron meet: a single weight cannot be turned. Take angle 0, or "
+            "more neurons."
         )
     if activation not in HOLOMORPHIC:
         raise ConfigError(

@@ -287,6 +287,7 @@ class Oscillating(AbstractRule):
                 f"Oscillating: period {period}, inner {inner}, cycles {cycles}; "
                 "expected at least 3 strengths a turn, 1 step at each and 2 turns."
             )
+        whole(1, "Oscillating", period=period, inner=inner, cycles=cycles)
         not_negative("Oscillating", tol=tol)
         self.beta, self.tol = jnp.asarray(beta, float), jnp.asarray(tol, float)
         self.period, self.inner, self.cycles = period, inner, cycles

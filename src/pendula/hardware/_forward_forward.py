@@ -113,7 +113,8 @@ class FittedLocal:
     def scores(self, xs: Any, *, batch: int = 500) -> np.ndarray:
         """How well each label fits each sample: `"sample in"` to `"sample class"`."""
         xs = _samples(self.net, xs)
-        whole(1, batch=batch)
+        # a system is not evaluated for samples that are not there
+        batch = min(whole(1, batch=batch), len(xs))
         key = jax.random.fold_in(jax.random.key(self.config.seed), 2)
         found = []
         with boundary(self.net):

@@ -91,7 +91,8 @@ class PCM(AbstractPair):
     ) -> tuple[Float[Array, "..."], Float[Array, ""]]:
         """Q, and what it grows by until a time: their product is the standard
         deviation of a reading as a share of what is read."""
-        share = jnp.minimum(0.0088 / jnp.maximum(g**0.65, 1e-3), 0.2)
+        power = jnp.maximum(g, 1e-6) ** 0.65  # at 0 it has no slope
+        share = jnp.minimum(0.0088 / jnp.maximum(power, 1e-3), 0.2)
         return share, jnp.sqrt(jnp.log((t + _FIRST + _PULSE) / (2.0 * _PULSE)))
 
     def cell(

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._checks import whole
+from .._checks import choice, whole
 from .._errors import ConfigError, DataError, ShapeError
 from ._device import Scalar
 from ._noise_report import NoiseReport
@@ -177,7 +177,7 @@ def _levels(levels: Any, twin: AnalogTwin) -> list[Any]:
 
 def _plain(level: Any) -> Any:
     """A level as one reads it."""
-    number = lambda x: round(float(x), 7)
+    number = lambda x: float(f"{float(x):.7g}")  # those of float32
     if isinstance(level, Mapping):
         return tuple((k, number(v)) for k, v in level.items())
     return number(level)
@@ -204,8 +204,8 @@ def _samples(data: Any) -> int | None:
 
 
 def _width(chunk: int | str) -> int:
-    if isinstance(chunk, int):
-        return chunk
+    if not isinstance(chunk, str):
+        return int(chunk)
     return 1 if jax.default_backend() == "cpu" else 16
 
 
@@ -218,8 +218,10 @@ def _check(metric: Any, n: int, chunk: Any, batch_size: int | None) -> None:
     if n < 1:
         raise ConfigError(f"n is {n}; there must be at least one chip.")
     whole(1, n=n)
-    if not (chunk == "auto" or (isinstance(chunk, int) and chunk >= 1)):
-        raise ConfigError(f'chunk is {chunk!r}; expected "auto" or at least 1.')
+    if isinstance(chunk, str):
+        choice("chunk", chunk, ("auto",))
+    else:
+        whole(1, chunk=chunk)
     if batch_size is not None:
         whole(1, batch_size=batch_size)
 

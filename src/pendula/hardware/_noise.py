@@ -90,10 +90,10 @@ class StudentT(AbstractNoise):
     """Degrees of freedom."""
 
     def __check_init__(self) -> None:
-        if not self.nu > 4.0:
+        if not (math.isfinite(self.nu) and self.nu > 4.0):
             raise ConfigError(
-                f"StudentT: nu is {self.nu}; it must be above 4, so that the fourth "
-                "moment is finite. Take a larger nu."
+                f"StudentT: nu is {self.nu}; it must be finite and above 4, so that "
+                "the fourth moment is finite. Take a larger nu, or Gaussian()."
             )
 
     def __call__(self, key: PRNGKeyArray, shape: tuple[int, ...], dtype: Any) -> Array:
@@ -109,7 +109,7 @@ class Truncated(AbstractNoise):
     """The normal law cut off at `k` of its standard deviations and scaled back to
     variance 1.
 
-    **Arguments:** `k`: above 0.
+    **Arguments:** `k`: at least 0.01; of less the law is `Uniform()`.
     **Raises:** `ConfigError`.
 
     ```python
@@ -125,6 +125,11 @@ class Truncated(AbstractNoise):
 
     def __check_init__(self) -> None:
         positive("Truncated", k=self.k)
+        if self.k < 0.01:
+            raise ConfigError(
+                f"Truncated: k is {self.k}; below 0.01 the law is uniform but for "
+                "rounding. Take Uniform()."
+            )
 
     def __call__(self, key: PRNGKeyArray, shape: tuple[int, ...], dtype: Any) -> Array:
         draws = jax.random.truncated_normal(key, -self.k, self.k, shape, dtype)

@@ -6,8 +6,9 @@ import csv
 import dataclasses
 import io
 import json
+import math
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsFloat
 
 import numpy as np
 
@@ -71,13 +72,15 @@ class NoiseReport:
             return np.full((len(self.levels), len(QUANTILES)), np.nan)
         return np.percentile(self.values, QUANTILES, axis=1).T
 
-    def at(self, level: float) -> np.ndarray:
+    def at(self, level: SupportsFloat) -> np.ndarray:
         """The chips at one level, `"instance"`. **Raises:** `ConfigError`."""
+        wanted = float(level)
         for k, one in enumerate(self.levels):
-            if isinstance(one, float) and abs(one - level) < 1e-9:
+            # told in seven digits, about those of float32
+            if isinstance(one, float) and math.isclose(one, wanted, rel_tol=1e-6):
                 return self.values[k]
         raise ConfigError(
-            f"level {level:g} was not simulated; there are "
+            f"level {wanted:g} was not simulated; there are "
             f"{', '.join(map(str, self.levels))}."
         )
 
@@ -97,15 +100,14 @@ class NoiseReport:
 
     def to_json(self, path: str | Path | None = None) -> str:
         """All of it; numbers that are not known are null."""
-        known = lambda x: None if np.isnan(x).all() else x.tolist()
         about = {
             "levels": self.levels,
-            "mean": known(self.mean),
-            "std": known(self.std),
-            "error": known(self.error),
-            "quantiles": known(self.quantiles),
-            "values": self.values.tolist(),
-            "digital": self.digital,
+            "mean": _known(self.mean),
+            "std": _known(self.std),
+            "error": _known(self.error),
+            "quantiles": _known(self.quantiles),
+            "values": _numbers(self.values),
+            "digital": _numbers(np.asarray(self.digital)),
             "key": self.key,
             "components": self.table,
             "seconds after programming": self.t,
@@ -131,6 +133,18 @@ class NoiseReport:
         ax.plot(at, self.mean, color=colour, marker="o", markersize=3, label=label)
         ax.set_xlabel("noise level, share of the range")
         return ax
+
+
+def _known(values: np.ndarray) -> Any:
+    """Numbers as JSON has them; None for all of them where none is known."""
+    return None if np.isnan(values).all() else _numbers(values)
+
+
+def _numbers(values: np.ndarray) -> Any:
+    """Numbers as JSON has them, each None where it is not finite."""
+    wide = values.astype(object)
+    wide[~np.isfinite(values)] = None
+    return wide.tolist()
 
 
 def _written(text: str, path: str | Path | None) -> str:

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Num
 
 from .._checks import fields_whole, not_negative, positive, whole
 from .._errors import DataError, ShapeError
@@ -29,6 +29,7 @@ from ..train import (
     run as train_run,
 )
 from ._resilient import RangeWatch, clip_weights, hardware_aware
+from ._tables import spreads
 from ._twin import AnalogTwin
 
 
@@ -49,7 +50,8 @@ class ForecastError(eqx.Module):
     forecast that leaves finite numbers counts as `worst`.
 
     **Arguments:** `dts` `"step"`: steps between samples; `scale` `"dim"`: $s_c$;
-    `of`: gives the vector field of a model; `scheme`; `substeps`; `worst`.
+    `field`: gives the vector field of a model; `scheme`; `substeps`; `worst`; `begin`:
+    time of the first sample. `of` makes it.
     **Shapes:** a batch is `ys` `"traj time dim"`; the result `"traj"`.
 
     ```python
@@ -70,6 +72,8 @@ class ForecastError(eqx.Module):
     scheme: AbstractScheme = eqx.field(static=True)
     substeps: int = eqx.field(static=True)
     worst: float = eqx.field(static=True)
+    begin: float = eqx.field(static=True, default=0.0)
+    """Time of the first sample."""
 
     @classmethod
     def of(
@@ -100,19 +104,20 @@ class ForecastError(eqx.Module):
         if len(ts) < 2 or not (np.diff(ts) > 0).all():
             raise DataError("times must be at least two, and increase. Sort them.")
         whole(1, "ForecastError", substeps=substeps)
-        spread = ys.reshape(-1, ys.shape[2]).std(axis=0)
-        scale = jnp.asarray(np.where(spread > 0, spread, 1.0), ys.dtype)
-        dts = jnp.asarray(np.diff(ts), ys.dtype)
-        return cls(dts, scale, field, scheme, substeps, worst)
+        ys = ys.astype(np.result_type(ys, np.float16))  # whole numbers have no step
+        kind = jnp.result_type(ys)
+        scale = jnp.asarray(spreads(ys.reshape(-1, ys.shape[2])), kind)
+        dts, begin = jnp.asarray(np.diff(ts), kind), float(ts[0])
+        return cls(dts, scale, field, scheme, substeps, worst, begin)
 
     def __call__(
-        self, chip: Any, ys: Float[Array, "traj time dim"]
+        self, chip: Any, ys: Num[Array, "traj time dim"]
     ) -> Float[Array, " traj"]:
         """The error of each trajectory."""
         field = self.field(chip)
 
         def one(path: Float[Array, "time dim"]) -> Float[Array, ""]:
-            t0 = jnp.zeros((), path.dtype)
+            t0 = jnp.asarray(self.begin, path.dtype)
             found = rollout_steps(
                 field, path[0], t0, self.dts, scheme=self.scheme, substeps=self.substeps
             ).ys
@@ -122,7 +127,7 @@ class ForecastError(eqx.Module):
                 jnp.isfinite(size), jnp.minimum(size, self.worst), self.worst
             )
 
-        return jax.vmap(one)(ys)
+        return jax.vmap(one)(ys.astype(self.scale.dtype))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -205,12 +210,13 @@ def harden(
     curriculum = ClipCurriculum(
         min(config.shortest, longest), longest, grow, config.batch
     )
-    dt = 1.0 / config.substeps
+    dt, begin = 1.0 / config.substeps, float(ts[0])
 
     def advance(params: Any, row: Array, y: Array, at: tuple[Array, Array]) -> Array:
         del row
         f = field(eqx.combine(params, rest))
         t, whole = at
+        t = t + begin  # added here: late times have no digits left for short steps
         step = whole * dt
         for k in range(config.substeps):
             y = scheme.step(f, t + k * step, y, step, lambda s: None, None)

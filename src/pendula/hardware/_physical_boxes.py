@@ -19,12 +19,20 @@ from ._physical_layer import (
     AbstractPhysicalLayer,
     Bounds,
     check_box,
+    in_kind,
     reading,
     within,
 )
 
 
 Time = float | Float[Array, ""]
+
+
+def _aged(values: Array, rates: Array, t: Time) -> tuple[Array, Array]:
+    """Numbers that change by relative rates, and the rates relative to them as they
+    then are: a second later twice is two seconds later."""
+    growth = 1.0 + rates * jnp.asarray(t, values.dtype)
+    return values * growth, rates / jnp.where(growth == 0.0, 1.0, growth)
 
 
 @register("module")
@@ -129,6 +137,7 @@ class OscillatorChain(AbstractPhysicalLayer):
         x: Float[Array, " in"],
         key: PRNGKeyArray,
     ) -> Float[Array, " out"]:
+        params, x = in_kind(self.stiffness, params, x)
         force = self.drive * within(x, self.in_bounds)
         springs = self.stiffness + params
         n = self.in_size
@@ -146,9 +155,8 @@ class OscillatorChain(AbstractPhysicalLayer):
         return reading(path.ys[-1, :n], self.noise, self.out_bounds, key)
 
     def drift(self, t: Time) -> OscillatorChain:
-        k = self.stiffness
-        changed = k * (1.0 + self.rates * jnp.asarray(t, k.dtype))
-        return eqx.tree_at(lambda b: b.stiffness, self, changed)
+        changed = _aged(self.stiffness, self.rates, t)
+        return eqx.tree_at(lambda b: (b.stiffness, b.rates), self, changed)
 
 
 @register("module")
@@ -232,6 +240,7 @@ class Diffractive(AbstractPhysicalLayer):
         x: Float[Array, " in"],
         key: PRNGKeyArray,
     ) -> Float[Array, " out"]:
+        params, x = in_kind(self.real, params, x)
         # the medium turned, not the input: a batch shares it
         angle = self.phases + params
         c, s = jnp.cos(angle)[None], jnp.sin(angle)[None]
@@ -319,10 +328,10 @@ class UnknownGain(AbstractPhysicalLayer):
         x: Float[Array, " in"],
         key: PRNGKeyArray,
     ) -> Float[Array, " out"]:
+        params, x = in_kind(self.gains, params, x)
         y = jnp.tanh(self.gains * (within(x, self.in_bounds) + params))
         return reading(y, self.noise, self.out_bounds, key)
 
     def drift(self, t: Time) -> UnknownGain:
-        g = self.gains
-        changed = g * (1.0 + self.rates * jnp.asarray(t, g.dtype))
-        return eqx.tree_at(lambda b: b.gains, self, changed)
+        changed = _aged(self.gains, self.rates, t)
+        return eqx.tree_at(lambda b: (b.gains, b.rates), self, changed)

@@ -83,6 +83,11 @@ def within(values: Array, bounds: Bounds) -> Array:
     return jnp.clip(values, *bounds)
 
 
+def in_kind(own: Array, *values: Array) -> tuple[Array, ...]:
+    """Values in the precision of a system's own numbers."""
+    return tuple(value.astype(own.dtype) for value in values)
+
+
 def reading(y: Array, noise: float, bounds: Bounds, key: PRNGKeyArray) -> Array:
     """Outputs with the noise of the reader, which saturates at its bounds."""
     if noise:

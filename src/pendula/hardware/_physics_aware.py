@@ -21,6 +21,7 @@ from .._tree import Fixed, split_trainable
 from ..nn import MLP
 from ..train import TrainState, adam_cosine, gradient_step, run
 from ._physical_layer import AbstractPhysicalLayer, measure, name_of_layer
+from ._tables import spreads
 
 
 Model = Callable[[Array, Array], Array]
@@ -133,7 +134,9 @@ def fit_model(
     joined = _joined(layer, np.asarray(inputs, outs.dtype), params)
     mixed = np.asarray(jax.random.permutation(order, len(outs)))
     held, kept = mixed[: len(mixed) // 10], mixed[len(mixed) // 10 :]
-    (m, d), (mu, s) = _scales(joined[kept]), _scales(outs[kept])
+    (m, d), (mu, s) = (
+        (part.mean(axis=0), spreads(part)) for part in (joined[kept], outs[kept])
+    )
     net = MLP(joined.shape[1], layer.out_size, width, depth, key=first)
     data = (jnp.asarray((joined - m) / d), jnp.asarray((outs - mu) / s))
     weights, rest = split_trainable(net)
@@ -170,13 +173,6 @@ def _joined(layer: AbstractPhysicalLayer, xs: np.ndarray, params: Any) -> np.nda
         params = np.zeros(layer.n_params)
     rows = np.broadcast_to(np.asarray(params, xs.dtype), (len(xs), layer.n_params))
     return np.concatenate([rows, xs], axis=1)
-
-
-def _scales(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation a column; 1 for a column that stands still."""
-    spread = values.std(axis=0)
-    still = spread <= 1e-6 * (1.0 + np.abs(values).max(axis=0))
-    return values.mean(axis=0), np.where(still, np.ones_like(spread), spread)
 
 
 @eqx.filter_custom_vjp

@@ -15,7 +15,7 @@ from .._errors import ConfigError, ShapeError
 from .._registry import register
 from .._source import Source
 from ..train import TrainState, adam_cosine, gradient_step, init_opt, run
-from ._tables import as_table
+from ._tables import as_table, spreads
 
 
 def pair_loss(
@@ -129,19 +129,17 @@ def fit_projections(
     n = len(tables[0])
     if len(tables[1]) != n:
         raise ShapeError(f"{n} first samples, {len(tables[1])} second ones.")
-    if size < 1 or not temperature > 0.0 or n < 2:
-        raise ConfigError(
-            f"fit_projections: size {size}, temperature {temperature}, {n} pairs; "
-            "expected size of at least 1, a temperature above 0 and 2 pairs or more."
-        )
+    if n < 2:
+        raise ConfigError(f"fit_projections: {n} pairs; give 2 or more.")
+    whole(1, "fit_projections", size=size)
     whole(2, "fit_projections", batch=batch)
+    positive("fit_projections", temperature=temperature)
     whole(0, "fit_projections", num_steps=num_steps)
     positive("fit_projections", lr=lr)
     key = jax.random.key(0) if key is None else key
     scaled, params, back = [], [], []
     for k, table in enumerate(tables):
-        spread = table.std(axis=0)
-        spread = np.where(spread > 0.0, spread, 1.0)
+        spread = spreads(table)
         scaled.append(jnp.asarray((table - table.mean(axis=0)) / spread, jnp.float32))
         shape = (size, table.shape[1])
         drawn = jax.random.normal(jax.random.fold_in(key, k), shape)

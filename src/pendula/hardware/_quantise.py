@@ -57,7 +57,7 @@ class Quantiser(eqx.Module):
         """s, with axes of size 1; 1 where all weights are zero."""
         axes = tuple(range(w.ndim))
         if self.per == "channel" and w.ndim:
-            kept = self.axis % w.ndim
+            kept = _channels(self.axis, w)
             axes = tuple(k for k in axes if k != kept)
         top = jnp.max(jnp.abs(w), axes, keepdims=True)
         if self.reach is not None:
@@ -85,7 +85,17 @@ class Quantiser(eqx.Module):
         """Q(w)."""
         held = jax.lax.stop_gradient(w)
         made = self.codes(held, key=key) * self.scale(held)
-        return w + (made - held)
+        return made + (w - held)  # the levels themselves, whatever w is rounded to
+
+
+def _channels(axis: int, w: Weights) -> int:
+    """The axis of an array that counts its channels, from 0 on."""
+    if not -w.ndim <= axis < w.ndim:
+        raise ConfigError(
+            f"axis is {axis}, and an array of shape {w.shape} has no such axis. Take "
+            "another one, or choose arrays by where."
+        )
+    return axis % w.ndim
 
 
 def quantise(
@@ -201,7 +211,7 @@ class BiPer(eqx.Module):
         """B(w)."""
         alpha = self.alpha
         if alpha is None:
-            fan = w.size // w.shape[self.axis] if w.ndim else 1
+            fan = w.size // w.shape[_channels(self.axis, w)] if w.ndim else 1
             alpha = jnp.asarray(1.0 / math.sqrt(max(1, fan)))
         alpha = alpha.astype(w.dtype)
         wave = jnp.sin(self.omega.astype(w.dtype) * w)

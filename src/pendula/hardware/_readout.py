@@ -17,7 +17,7 @@ from .._precision import precision
 from .._registry import register
 from .._source import Source
 from ..train import TrainState, adam_cosine, gradient_step, init_opt, run
-from ._tables import as_table, check_labels
+from ._tables import as_table, check_labels, spreads
 
 
 RIDGES = (1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
@@ -222,8 +222,7 @@ def fit_softmax(
     whole(1, num_steps=num_steps)
     positive(lr=lr)
     table, marks = _classified(features, labels, classes)
-    middle, spread = table.mean(axis=0), table.std(axis=0)
-    spread = np.where(spread > 0.0, spread, 1.0)
+    middle, spread = table.mean(axis=0), spreads(table)
     x = jnp.asarray((table - middle) / spread, jnp.float32)
     params = jnp.zeros((classes, table.shape[1])), jnp.zeros((classes,))
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._checks import at_least, choice, whole
+from .._checks import choice, whole
 from .._errors import ConfigError, DataError, ShapeError
 from .._registry import register
 from .._source import Source
@@ -78,6 +78,7 @@ class AbstractReservoir(Fixed):
         """
         check_level(level, key, type(self).__name__)
         check_stream(us, self.in_size)
+        us = us.astype(self.recurrent.weight.dtype)  # that of the state
         constant = jnp.broadcast_to(self.bias.astype(us.dtype), (len(us), 1))
         lines = jnp.concatenate([us, constant], axis=1)
         first = second = None
@@ -212,7 +213,8 @@ class EchoState(AbstractReservoir):
         self, state: Any, current: Float[Array, " neuron"]
     ) -> tuple[Any, Float[Array, " neuron"]]:
         new = _ACTIVATIONS[self.activation](current)
-        state = (1.0 - self.leak) * state + self.leak * new
+        leak = self.leak.astype(state.dtype)
+        state = (1.0 - leak) * state + leak * new
         return state, state
 
 
@@ -344,7 +346,7 @@ def reservoir_states(
     ```
     """
     check_level(level, key, type(reservoir).__name__)
-    at_least(1, every=every, chunk=chunk)
+    whole(1, every=every, chunk=chunk)
     us = np.asarray(us)
     if us.ndim < 2 or not us.size:
         raise DataError(

@@ -26,8 +26,8 @@ class Retention:
 
     `times` `"time"` in seconds; `values` `"time instance"`; `digital`: without errors;
     `drop`: what may be lost; `failure`: seconds until the mean over chips has lost so
-    much, linear in the logarithm of time between readings; 0 where it is lost from the
-    start, infinite where it never is.
+    much, linear in the logarithm of time between readings (in time itself after one at
+    0); 0 where it is lost from the start, infinite where it never is.
     """
 
     times: np.ndarray
@@ -108,7 +108,9 @@ def _crossing(times: np.ndarray, lost: np.ndarray, drop: float) -> float:
     if not np.isfinite(lost[k]):
         return float(times[k - 1])
     share = (drop - lost[k - 1]) / (lost[k] - lost[k - 1])
-    low, high = np.log(max(times[k - 1], 1e-9)), np.log(times[k])
+    if times[k - 1] == 0.0:  # which has no logarithm
+        return float(share * times[k])
+    low, high = np.log(times[k - 1]), np.log(times[k])
     return float(np.exp(low + share * (high - low)))
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from .._checks import at_least
+from .._checks import whole
 from .._errors import ConfigError, ShapeError
 from .._registry import register
 from .._source import Source
@@ -152,7 +152,7 @@ def latency_code(
 
     ```
     """
-    at_least(1, num_steps=num_steps)
+    num_steps = whole(1, num_steps=num_steps)
     if not values.size:
         raise ShapeError("no values to code: the shape is (0,).")
     x = jnp.clip(values, 0.0, 1.0)

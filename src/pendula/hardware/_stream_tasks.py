@@ -140,7 +140,8 @@ def memory_capacity(
             f"memory_capacity: max_delay {last}, hold {hold}, washout {washout}; "
             "expected hold of at least 1 and a washout of at least the delay."
         )
-    if length < 4:
+    whole(0, "memory_capacity", max_delay=last, hold=hold, washout=washout)
+    if whole(0, "memory_capacity", length=length) < 4:
         raise DataError(f"{length} inputs are too few to measure a memory.")
     first, second = jax.random.split(key)
     total = washout + length

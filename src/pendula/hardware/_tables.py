@@ -32,6 +32,14 @@ def as_table(values: Any, what: str, width: int | None = None) -> np.ndarray:
     return table
 
 
+def spreads(values: np.ndarray) -> np.ndarray:
+    """Standard deviation a column, to divide by: 1 for one that stands still but for
+    rounding, whatever its unit."""
+    rounding = 8.0 * np.finfo(values.dtype).eps * np.abs(values).max(axis=0)
+    still = np.ptp(values, axis=0) <= rounding
+    return np.where(still, np.ones_like(rounding), values.std(axis=0))
+
+
 def check_labels(
     labels: Any, count: int, classes: int, *, switches: bool = False
 ) -> np.ndarray:

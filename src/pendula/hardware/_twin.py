@@ -243,14 +243,12 @@ class AnalogTwin(eqx.Module):
         is not matched."""
         s = self.settings.bias
         found: dict[int, Array] = {}
-        for k, c in enumerate(self.components):
-            bias = self._bias(k)
-            if bias is not None and isinstance(s, float) and own[k] is not None:
-                w, b = weights[k], weights[bias]
-                if w is not None and b is not None:
-                    found[k] = jax.lax.stop_gradient(
-                        _union(self.device, w, b / s, c.stack)
-                    )
+        for k, (c, w) in enumerate(zip(self.components, weights, strict=True)):
+            biases = self._biases(k, weights)
+            if isinstance(s, float) and w is not None and biases:
+                rows = [b / s for b in biases]
+                whole = _union(self.device, w, rows, c.stack)
+                found[k] = jax.lax.stop_gradient(whole)
         names = [c.die for c in self.components]
         for die in dict.fromkeys(names):
             members = [
@@ -270,12 +268,10 @@ class AnalogTwin(eqx.Module):
                     )
         return found
 
-    def _bias(self, k: int) -> int | None:
-        """Place of the bias of a weight."""
-        for j, c in enumerate(self.components):
-            if c.partner == k:
-                return j
-        return None
+    def _biases(self, k: int, weights: list[Array | None]) -> list[Array]:
+        """The biases of a weight: several where layers share it."""
+        pairs = zip(self.components, weights, strict=True)
+        return [b for c, b in pairs if c.partner == k and b is not None]
 
     def _programmed(
         self,
@@ -351,10 +347,11 @@ def _by_output(device: AbstractDevice) -> bool:
     return False
 
 
-def _union(device: AbstractDevice, w: Array, b: Array, stack: int) -> Array:
+def _union(device: AbstractDevice, w: Array, more: list[Array], stack: int) -> Array:
     """The range of weights and biases together."""
     layers = w.shape[:stack]
-    flat = jnp.concatenate([w.reshape(*layers, -1), b.reshape(*layers, -1)], axis=-1)
+    parts = [part.reshape(*layers, -1) for part in (w, *more)]
+    flat = jnp.concatenate(parts, axis=-1)
     return device.scale(flat, stack).reshape(layers + (1,) * (w.ndim - stack))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import ClassVar
 
 import equinox as eqx
@@ -10,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from .._checks import not_negative, whole
 from .._errors import ConfigError
 from .._registry import register
 from .._source import Source
@@ -60,16 +60,8 @@ class WriteVerify(AbstractOnBase):
         pulses: int = 10,
         meas_noise: float = 0.0,
     ) -> None:
-        for name, value in (("tolerance", tolerance), ("meas_noise", meas_noise)):
-            if not (math.isfinite(value) and value >= 0.0):
-                raise ConfigError(
-                    f"WriteVerify: {name} is {value}; it must be finite and at least 0."
-                )
-        if pulses < 1:
-            raise ConfigError(
-                f"WriteVerify: pulses is {pulses}; a device is written at least once."
-            )
-        self.base, self.pulses = base, pulses
+        not_negative("WriteVerify", tolerance=tolerance, meas_noise=meas_noise)
+        self.base, self.pulses = base, whole(1, "WriteVerify", pulses=pulses)
         self.tolerance, self.meas_noise = float(tolerance), float(meas_noise)
         self.default_level = base.default_level
 
@@ -100,7 +92,8 @@ class WriteVerify(AbstractOnBase):
             return (chosen, again & misses(read, held)), None
 
         start = (jnp.zeros(w.shape, jnp.int32), jnp.ones(w.shape, bool))
-        (chosen, _), _ = jax.lax.scan(pulse, start, jnp.arange(self.pulses))
+        count = jnp.arange(self.pulses, dtype=jnp.int32)
+        (chosen, _), _ = jax.lax.scan(pulse, start, count)
 
         # the pulse that each device kept, `t` seconds later
         def later(made: Array, k: Array) -> tuple[Array, None]:
@@ -108,7 +101,7 @@ class WriteVerify(AbstractOnBase):
             held = self.base.program(write, wide, level, t, scale=scale)
             return jnp.where(chosen == k, held, made), None
 
-        made, _ = jax.lax.scan(later, wide, jnp.arange(self.pulses))
+        made, _ = jax.lax.scan(later, wide, count)
         return made.astype(w.dtype)
 
     def sigma(
@@ -120,5 +113,6 @@ class WriteVerify(AbstractOnBase):
     ) -> Float[Array, "..."]:
         raise ConfigError(
             "the error that write and verify leaves is not additive: it has no "
-            "standard deviation ahead of the drawing. Draw chips instead."
+            "standard deviation ahead of the drawing. Draw chips instead; shortcuts "
+            "need one: of a model with such take shortcut=False."
         )
