@@ -101,9 +101,8 @@ def integrate(
     """
     # half a second of import that users of `rollout` alone need not pay
     import diffrax
-    import optimistix
 
-    from ._reach import Reaching
+    from ._reach import Crossing, Reaching
 
     at_least(1, max_steps=max_steps)
     for name, tol in (("rtol", rtol), ("atol", atol)):
@@ -148,7 +147,7 @@ def integrate(
         digits = 8.0 * float(jnp.finfo(y0.dtype).eps)
         stop = diffrax.Event(
             lambda t, y, args, **_: event(t0 + t, y, args),
-            optimistix.Bisection(rtol=digits, atol=digits),
+            Crossing(0.0, digits * span),
         )
     solution = diffrax.diffeqsolve(
         diffrax.ODETerm(slope),
