@@ -233,6 +233,12 @@ def test_after_its_length_a_sequence_stands_still(name):
     assert_allclose(padded[:6], cut, rtol=1e-5, atol=1e-6)
     assert_allclose(padded[6:], jnp.broadcast_to(cut[-1], (3, 2)), rtol=1e-5, atol=1e-6)
     assert_array_equal(padded, other)
+    # also in the gradient, where nothing times NaN is NaN
+    loss = lambda model, us: jnp.sum(model(us, jnp.asarray(6)) ** 2)
+    slopes = [
+        eqx.filter_grad(loss)(model, us.at[6:].set(behind)) for behind in (0.0, jnp.nan)
+    ]
+    jax.tree.map(assert_array_equal, *slopes)
 
 
 @settings(max_examples=30, deadline=None)

@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from scipy.integrate import solve_ivp
 
-from pendula import ConfigError, DataError, ShapeError
+from pendula import CheckpointError, ConfigError, DataError, ShapeError
 from pendula.data import Images, SequenceBatches, Sequences, sequences_in_order
 from pendula.sequences import (
     Adding,
@@ -89,6 +89,19 @@ def test_a_killed_training_goes_on_to_the_same_bits(tmp_path):
         assert_array_equal(a, b)
     rows = lambda f: [{k: v for k, v in r.items()} for r in f.history]
     assert rows(resumed) == rows(whole)
+
+
+def test_a_folder_of_other_sequences_is_refused(tmp_path):
+    model = recurrent_model("simple", 1, 3, 2, key=KEY)
+    config = small(epochs=1, batch=8)
+    first = signs(16)
+    fitted = fit_sequences(model, first, config, folder=tmp_path / "run")
+    again = fit_sequences(model, first, config, folder=tmp_path / "run")
+    assert again.history == fitted.history
+    for change in ({"data": signs(16, 1)}, {"validation": signs(8, 2)}):
+        given = {"data": first, "validation": None, **change}
+        with pytest.raises(CheckpointError, match="other settings or data: data"):
+            fit_sequences(model, config=config, folder=tmp_path / "run", **given)
 
 
 def test_series_with_lengths_are_fitted_on_what_belongs_to_them():
@@ -255,6 +268,7 @@ def test_settings_and_models_that_do_not_fit_are_refused():
         ({"batch": True}, "batch is True; it must be a whole number"),
         ({"drops": (3, 2)}, "drops"),
         ({"clip": -1.0}, "clip"),
+        ({"seed": -1}, "seed"),
     ):
         with pytest.raises(ConfigError, match=words):
             SequenceFitConfig(**bad)

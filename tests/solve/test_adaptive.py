@@ -10,7 +10,7 @@ from scipy.integrate import solve_ivp
 
 from pendula._errors import Status
 from pendula.dynamics import Known, Model, SecondOrder
-from pendula.solve import Adaptive, rollout, rollout_steps
+from pendula.solve import Adaptive, integrate, rollout, rollout_steps
 from pendula.systems import VanDerPol
 
 
@@ -97,3 +97,26 @@ def test_a_model_takes_it_by_name():
     model = Model(SecondOrder(Known("spring", k=1.0), 1), (0,), 2, "kvaerno5")
     path = model.predict(jnp.array([1.0, 0.0]), jnp.zeros(()), jnp.full(10, 0.1))
     assert_allclose(path[-1, 0], np.cos(1.0), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "how", ["scheme", pytest.param("gateway", marks=pytest.mark.slow)]
+)
+def test_the_unit_of_time_changes_nothing(how):
+    ts = jnp.linspace(0.0, 4.0, 3)
+
+    def swing(t, y, u, unit):
+        return jnp.stack([y[1], -jnp.sin(y[0]) - y[0] ** 3]) / unit
+
+    @jax.jit
+    @jax.vmap
+    def path(unit):
+        args = swing, jnp.asarray([1.5, 0.0]), unit * ts, None, unit
+        if how == "scheme":
+            return rollout(*args, scheme="kvaerno5")
+        return integrate(*args, solver="kvaerno5", rtol=1e-8, atol=1e-10)
+
+    out = path(jnp.asarray([1.0, 1e6]))  # seconds, for a motion of weeks
+    assert_array_equal(out.status, Status.ok)
+    assert_allclose(out.ys[1], out.ys[0], rtol=1e-10)
+    assert out.steps[0] == out.steps[1]

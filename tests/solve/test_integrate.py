@@ -145,6 +145,28 @@ def test_an_event_stops_at_its_time():
 
 
 @pytest.mark.slow
+def test_an_event_in_a_batch_and_in_any_unit():
+    """One member has none; values and times are far from 1."""
+
+    @jax.jit
+    @jax.vmap
+    def run(y0, unit):
+        return integrate(
+            lambda t, y, u, c: -unit * y,
+            y0[None],
+            jnp.linspace(0.0, 2.0, 5) / unit,
+            event=lambda t, y, c: unit * (y[0] - 0.5),
+            rtol=1e-9,
+            atol=1e-11,
+        )
+
+    out = run(jnp.asarray([1.0, 0.4, 1.0]), jnp.asarray([1.0, 1.0, 1e9]))
+    event, ok = int(Status.event), int(Status.ok)
+    np.testing.assert_array_equal(out.status, [event, ok, event])
+    expected = [np.log(2.0), np.inf, 1e-9 * np.log(2.0)]
+    np.testing.assert_allclose(out.t_fail, expected, rtol=1e-8)
+
+
 def test_gradient_equals_central_differences():
     ts = np.linspace(0, 2, 6)
     us = jnp.asarray(np.cos(ts)[:, None])

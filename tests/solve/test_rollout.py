@@ -173,6 +173,21 @@ def test_checkpointing_recomputes_instead_of_storing():
     assert residuals(2) < 0.5 * residuals(None)
 
 
+def test_filled_up_blocks_ask_the_field_where_it_has_values():
+    field = lambda t, y, u, c: -y / (t * u[0])  # none at time 0, none without inputs
+
+    def end(y0, block):
+        us = jnp.full((8, 1), 2.0)
+        out = rollout(field, y0, 1.0 + TS, us, checkpoint=block)
+        return out.ys[-1, 0], out.status
+
+    both = jax.jit(jax.value_and_grad(end, has_aux=True), static_argnums=1)
+    (whole, _), slope = both(jnp.ones(1), None)
+    (cut, status), same = both(jnp.ones(1), 5)
+    assert status == Status.ok
+    np.testing.assert_allclose([cut, same[0]], [whole, slope[0]], rtol=1e-14)
+
+
 def test_gradient_equals_central_differences(plain):
     _, grads = plain
     value = jax.jit(lambda *a: loss(*a)[0])

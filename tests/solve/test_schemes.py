@@ -191,6 +191,27 @@ def test_implicit_midpoint_is_stable_on_stiff_decay_and_differentiable():
     assert float(slope_) == pytest.approx(2 * shrink * -0.1 / 501.0**2, rel=1e-8)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_implicit_midpoint_has_no_unit_of_its_own(dtype):
+    """The same steps in units in which the state is tiny, or large."""
+
+    def swing(t, y, u, unit):
+        q, v = y / unit
+        return unit * jnp.stack([v, -jnp.sin(q) - q**3])
+
+    @jax.jit
+    @jax.vmap
+    def path(unit):
+        y0, ts = unit * jnp.asarray([1.5, 0.0], dtype), np.linspace(0, 10, 41)
+        out = rollout(swing, y0, ts, context=unit, scheme="implicit_midpoint")
+        return out.ys / unit, out.status
+
+    ys, status = path(jnp.asarray([1.0, 1e-9, 1e-3, 1e3, 1e9], dtype))
+    np.testing.assert_array_equal(status, Status.ok)
+    off = 1e-4 if dtype == "float32" else 1e-12  # rounding, over 41 steps
+    np.testing.assert_allclose(ys, np.broadcast_to(ys[:1], ys.shape), atol=off)
+
+
 def test_an_implicit_step_without_solution_is_a_status():
     """y' = y + h (1 + m^2) with m the middle has no real solution for large h."""
     field = lambda t, y, u, c: 1 + y**2

@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
 from pendula import Status
-from pendula.solve import RK4, rollout_steps, rollout_strided
+from pendula.solve import EULER, RK4, rollout_steps, rollout_strided
 
 
 @pytest.fixture(autouse=True)
@@ -62,3 +62,20 @@ def test_a_step_that_fails_takes_its_samples_along():
     assert_allclose(float(out.t_fail), 0.4)
     assert np.isfinite(out.ys[:3]).all()
     assert np.isnan(out.ys[3:]).all()
+
+
+def test_a_rate_without_a_value_at_the_end_of_a_step_is_told():
+    field = lambda t, y, u, c: jnp.where(t > 0.75, jnp.nan, -1.0) * y
+    dts, y0 = jnp.full(8, 0.1), jnp.ones(1)
+    out = rollout_strided(field, y0, jnp.zeros(()), dts, scheme=EULER, stride=4)
+    assert int(out.status) == Status.non_finite_state
+    assert_allclose(float(out.t_fail), 0.8)
+    assert_array_equal(np.isnan(out.ys[:, 0]), np.arange(9) > 4)
+
+
+def test_a_start_without_a_value_is_told_as_by_the_plain_rollout():
+    args = swing, jnp.asarray([jnp.nan, 0.0]), jnp.ones(()), jnp.full(4, 0.1)
+    outs = rollout_strided(*args, scheme=RK4, stride=2), rollout_steps(*args)
+    for out in outs:
+        assert int(out.status) == Status.non_finite_input
+        assert float(out.t_fail) == 1.0

@@ -149,6 +149,14 @@ def test_the_last_two_are_kept_and_the_newest_counts(state, tmp_path):
     assert len(list(tmp_path.iterdir())) == 2
 
 
+def test_a_key_of_another_generator_comes_back(tmp_path):
+    key = jax.random.key(5, impl="rbg")
+    start = TrainState.start(jnp.ones(2), None, key)
+    Checkpoint(tmp_path, 0).write(start)
+    state, _ = resume(tmp_path, 0, start)
+    assert_array_equal(jax.random.bits(state.key), jax.random.bits(key))
+
+
 def test_nothing_there(tmp_path, state):
     assert latest(tmp_path) is None
     assert latest(tmp_path / "missing") is None

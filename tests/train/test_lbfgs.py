@@ -81,6 +81,17 @@ def test_a_start_that_is_not_finite(step):
         assert_array_equal(state.params["b"], [1.0, 0.5, 2.0])
 
 
+def test_a_slope_that_is_not_finite_moves_nothing():
+    step = lbfgs_step(lambda p, _: jnp.sum(jnp.sqrt(jnp.abs(p))), memory=8, inner=5)
+    with precision(np.float64):
+        params = jnp.asarray([0.0, 1.0])
+        opt = lbfgs_state(params, memory=8, inner=5)
+        begin = TrainState.start(params, opt, KEY)
+        state, why = run(step, begin, None, num_steps=50, inner=5, log_every=5)
+        assert "not finite" in why
+        assert_array_equal(state.params, params)
+
+
 def test_it_stalls_where_changes_are_small():
     step = lbfgs_step(chain, memory=8, inner=5, tolerance_change=1e-2)
     with precision(np.float64):

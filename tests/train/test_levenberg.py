@@ -199,6 +199,28 @@ def test_covariance_is_the_marginal_block_of_the_dense_inverse():
     assert_allclose(found, exact, rtol=1e-10)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_covariance_has_no_unit_of_its_own(dtype):
+    """Parameters, local unknowns and residuals in units far from 1."""
+    problem = tuple(jnp.asarray(x, dtype) for x in linear_problem(7))
+    unit = jnp.asarray([1e-7, 1.0, 1e7], dtype)
+
+    @jax.jit
+    def covariance(unit, own, size):
+        rows = lambda p, s, item: (
+            size * residual(({"p": p["p"] / unit}, {}), s / own, item)
+        )
+        pair = {"p": jnp.zeros(PARAMS, dtype)}, jnp.zeros((ITEMS, LOCAL), dtype)
+        none = lambda p: jnp.zeros(1, dtype)
+        return posterior_covariance(rows, none, pair, problem, size**2)
+
+    one = jnp.ones((), dtype)
+    wanted = covariance(jnp.ones_like(unit), one, one)
+    found = covariance(unit, 1e5 * one, 1e-4 * one)
+    rtol = 1e-3 if dtype == "float32" else 1e-9
+    assert_allclose(found / (unit[:, None] * unit[None]), wanted, rtol=rtol)
+
+
 def test_both_modes_give_the_same_equations():
     problem = tuple(jnp.asarray(x) for x in linear_problem(6))
     static = {"precision": jnp.full(PARAMS, 2.0)}

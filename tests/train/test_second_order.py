@@ -141,6 +141,14 @@ def test_without_its_power_it_is_descent_with_momentum():
     assert_allclose(moves, -0.1 * D * W, rtol=1e-6)
 
 
+def test_without_its_power_a_weight_without_curvature_moves_as_the_others():
+    loss = lambda w: jnp.sum(w) + 0.5 * w[0] ** 2
+    transform, w = adahessian(0.1, eps=0.0, hessian_power=0.0), jnp.ones(2)
+    more = {"value_and_grad_fn": jax.value_and_grad(loss), "key": jax.random.key(0)}
+    step, _ = transform.update(jax.grad(loss)(w), transform.init(w), w, **more)
+    assert_allclose(step, [-0.2, -0.1], rtol=1e-6)
+
+
 def test_it_descends_an_ill_conditioned_bowl_in_the_loop():
     bend = jnp.asarray([1.0, 1e4])
     loss = lambda w, batch, key: 0.5 * jnp.sum(bend * w**2)
@@ -241,6 +249,7 @@ def test_the_mean_is_found_within_other_states():
         (lambda: adahessian(-0.1), "lr is -0.1"),
         (lambda: adahessian(betas=(0.9, 1.0)), "betas"),
         (lambda: adahessian(eps=-1.0), "eps is -1.0"),
+        (lambda: adahessian(eps=float("nan")), "eps is nan"),
         (lambda: adahessian(hessian_power=2.0), "hessian_power"),
         (lambda: ha_precond(perturb, -0.1), "level is -0.1"),
         (lambda: ha_precond(perturb, 0.1, betas=(0.9, 1.0)), "below 1"),

@@ -102,6 +102,16 @@ def test_the_same_bits_come_back(file):
     assert [p.name for p in file.parent.iterdir()] == [file.name]
 
 
+@pytest.mark.filterwarnings("ignore:A JAX array is being set as static")
+def test_settings_and_orders_of_numpy_come_back_as_they_steer(tmp_path):
+    values = {"swapped": np.arange(3, dtype=">f8")}
+    given = Box(values, None, None, np.int64(4), np.str_("a"))
+    save_tree(tmp_path / "m.safetensors", given, {"count": np.int64(2)})
+    tree, about = load_tree(tmp_path / "m.safetensors")
+    assert (tree.size, type(tree.size), about) == (4, int, {"count": 2})
+    assert_array_equal(jax.tree.leaves(tree)[0], [0.0, 1.0, 2.0])
+
+
 def test_the_same_tree_gives_the_same_bytes(file, tmp_path):
     save_tree(tmp_path / "again.safetensors", *load_tree(file))
     assert (tmp_path / "again.safetensors").read_bytes() == file.read_bytes()

@@ -53,7 +53,7 @@ LARGEST_STATE = 1e6
 @runtime_checkable
 class Batches(Protocol):
     """Batches by the number of the step; `SequenceBatches` are such, and so is
-    anything that draws fresh ones."""
+    anything that draws fresh ones. All sequences of a batch count the same."""
 
     per_epoch: int
 
@@ -94,7 +94,7 @@ class SequenceFitConfig:
     """Of the order of the sequences and of the noise."""
 
     def __post_init__(self) -> None:
-        fields_whole(self, "SequenceFitConfig", epochs=0, batch=1)
+        fields_whole(self, "SequenceFitConfig", epochs=0, batch=1, seed=0)
         fields_positive(self, "SequenceFitConfig", "lr", "drop", "slow")
         if self.clip is not None:
             fields_positive(self, "SequenceFitConfig", "clip")
@@ -254,7 +254,7 @@ def fit_sequences(
     **Returns:** a `FittedSequences`, whose `reason` says why the training ended: a
     state that grew beyond 1e6 names the step that was too long.
     **Raises:** `ShapeError` for a model that does not fit the data; `ConfigError` for
-    `until` without such an error.
+    `until` without such an error; `CheckpointError` for a folder of another training.
 
     ```python
     >>> import jax, numpy as np
@@ -295,7 +295,9 @@ def fit_sequences(
     place = None if folder is None else Path(folder)
     if place is not None:
         told = json.dumps(dataclasses.asdict(config))
-        check_same(place, {"told": told, "model": digest(model)})
+        seen = (data if isinstance(data, Sequences) else sample, validation)
+        about = {"model": digest(model), "data": digest(jax.tree.map(_arrays, seen))}
+        check_same(place, {"told": told, **about})
     weights, rest = split_trainable(model)
     per = batches.per_epoch
     transform = config.transform(per, weights)
@@ -329,6 +331,11 @@ def fit_sequences(
         watch.before + time.perf_counter() - began,
         ended,
     )
+
+
+def _arrays(data: Any) -> Any:
+    """What sequences hold, as a pytree."""
+    return vars(data) if isinstance(data, Sequences) else data
 
 
 def _loss(

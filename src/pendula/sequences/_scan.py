@@ -33,7 +33,8 @@ def run_cell(
     front.
     **Arguments:**
     - `state`: where it begins; default `cell.start()`.
-    - `length`: samples that belong to the sequence; the state is frozen after them.
+    - `length`: samples that belong to the sequence; the state is frozen after them,
+      whatever stands there.
     - `key`: of the noise; without one there is none.
     - `all_states`: whether what a head reads is kept of all times.
     - `chunk`: samples between two states that are kept for the gradient; what lies
@@ -59,6 +60,9 @@ def run_cell(
     """
     check_inputs(cell, us)
     steps = len(us)
+    if length is not None:  # a gradient would have the NaN of what is not looked at
+        inside = jnp.arange(steps) < length
+        us = jnp.where(inside[:, None], us, jnp.zeros_like(us))
     if chunk is None:
         chunk = steps if steps <= _LONG else math.isqrt(steps)
     whole(1, chunk=chunk)

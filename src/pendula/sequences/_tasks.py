@@ -44,7 +44,7 @@ class Adding:
     per_epoch: int = 100
 
     def __post_init__(self) -> None:
-        fields_whole(self, "Adding", length=2, size=1, per_epoch=1)
+        fields_whole(self, "Adding", length=2, size=1, per_epoch=1, seed=0)
 
     def __call__(self, step: int) -> SequenceBatch:
         """The batch of that step."""
@@ -103,6 +103,7 @@ def fitzhugh_nagumo(count: int, kind: str = "accurate", seed: int = 0) -> Sequen
     }
     choice("kind", kind, kinds)
     whole(1, count=count)
+    whole(0, seed=seed)
     from scipy.integrate import solve_ivp  # 0.2 s: only when it is used
 
     # in NumPy: SciPy's solver calls it thousands of times

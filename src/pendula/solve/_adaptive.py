@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from .._registry import register
 from .._source import Source
 from .._types import Context, State, Time
-from ._integrate import SOLVERS
+from ._integrate import solver_of
 from ._schemes import AbstractScheme, Field, Inputs
 
 
@@ -73,18 +73,18 @@ class Adaptive(AbstractScheme):
         def slope(s: Any, y: State, args: Context) -> State:
             return field(t + s, y, inputs(s), args)
 
+        rtol, atol = max(self.rtol, digits), max(self.atol, digits)
+        solver, first = solver_of(self.solver, rtol, atol, span)
         solution: Any = diffrax.diffeqsolve(
             diffrax.ODETerm(slope),
-            getattr(diffrax, SOLVERS[self.solver])(),
+            solver,
             jnp.zeros_like(span),
             span,
-            None,
+            first,
             y,
             context,
             saveat=diffrax.SaveAt(t1=True),
-            stepsize_controller=diffrax.PIDController(
-                max(self.rtol, digits), max(self.atol, digits)
-            ),
+            stepsize_controller=diffrax.PIDController(rtol, atol),
             adjoint=diffrax.DirectAdjoint(),
             max_steps=self.max_steps,
             throw=False,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
+import jax
 import jax.numpy as jnp
 import optimistix as optx
 from jaxtyping import Array
@@ -94,22 +95,31 @@ class ImplicitMidpoint(AbstractScheme):
     ) -> State:
         half = 0.5 * dt
         u = inputs(half)
+        first = dt * field(t, y, inputs(0.0 * dt), context)
+        eps = float(jnp.finfo(y.dtype).eps)
+        # in units of the state's own size: tolerances are not without them
+        size = jax.lax.stop_gradient(jnp.maximum(jnp.abs(y), jnp.abs(first)))
+        whole = jnp.max(size)
+        whole = jnp.where(whole > 0, whole, 1.0)
+        # a component that only passes through 0 is not that small
+        size = jnp.maximum(size, eps**0.25 * whole)
 
-        def gap(change: Array, _: None) -> Array:
-            return change - dt * field(t + half, y + 0.5 * change, u, context)
+        def gap(share: Array, _: None) -> Array:
+            change = size * share
+            moved = dt * field(t + half, y + 0.5 * change, u, context)
+            return (change - moved) / whole
 
         # Newton doubles the digits: half of them agreeing means that all do. The
         # residual of a stiff field never falls to rounding.
-        tolerance = float(jnp.finfo(y.dtype).eps) ** 0.5
         found = optx.root_find(
             gap,
-            optx.Newton(tolerance, tolerance),
-            dt * field(t, y, inputs(0.0 * dt), context),
+            optx.Newton(eps**0.5, eps**0.5),
+            first / size,
             max_steps=30,
             throw=False,
         )
         solved = found.result == optx.RESULTS.successful
-        return jnp.where(solved, y + found.value, jnp.nan)
+        return jnp.where(solved, y + size * found.value, jnp.nan)
 
 
 YOSHIDA4 = Yoshida4()

@@ -101,15 +101,14 @@ def integrate(
     """
     # half a second of import that users of `rollout` alone need not pay
     import diffrax
-    import optimistix
 
-    from ._reach import Reaching
+    from ._reach import Crossing, Reaching
 
     at_least(1, max_steps=max_steps)
     for name, tol in (("rtol", rtol), ("atol", atol)):
         if not isinstance(tol, jax.Array) and not tol > 0:
             raise ConfigError(f"{name} is {tol:g}; it must be above 0.")
-    method = _solver(solver)
+    _known(solver)
     y0 = as_state(y0)
     t0, since, dts = as_grid(ts, y0.dtype)
     if not isinstance(ts, jax.Array) and not ts[-1] > ts[0]:
@@ -130,6 +129,7 @@ def integrate(
     starts = good & jnp.all(jnp.isfinite(slope(since[0], y0, context)))
     span = jnp.where(good, since[-1], 1.0)
     least = 4.0 * jnp.finfo(y0.dtype).eps * span
+    method, first = solver_of(solver, rtol, atol, span)
     controller = diffrax.PIDController(rtol, atol, dtmin=least, force_dtmin=False)
     reaching = Reaching(controller, least)
     # A step that crosses a corner of the inputs has poor derivatives with respect
@@ -147,14 +147,14 @@ def integrate(
         digits = 8.0 * float(jnp.finfo(y0.dtype).eps)
         stop = diffrax.Event(
             lambda t, y, args, **_: event(t0 + t, y, args),
-            optimistix.Bisection(rtol=digits, atol=digits),
+            Crossing(0.0, digits * span),
         )
     solution = diffrax.diffeqsolve(
         diffrax.ODETerm(slope),
         method,
         since[0],
         since[-1],
-        None,
+        first,
         y0,
         context,
         saveat=diffrax.SaveAt(
@@ -203,18 +203,37 @@ def _outcome(
     return Rollout(ys, status.astype(jnp.int8), t_fail, steps)
 
 
-def _solver(which: Any) -> Any:
-    """A Diffrax solver by its name here, or the solver itself."""
+def _known(which: Any) -> None:
+    """**Raises:** `ConfigError` for what is no solver, before anything is traced."""
     import diffrax
 
-    if isinstance(which, diffrax.AbstractSolver):
-        return which
-    if which not in SOLVERS:
+    if not isinstance(which, diffrax.AbstractSolver) and which not in SOLVERS:
         raise ConfigError(
             f'solver "{which}" is unknown.{nearest(str(which), SOLVERS)} '
             f"Allowed: {', '.join(SOLVERS)}, or a Diffrax solver."
         )
-    return getattr(diffrax, SOLVERS[which])()
+
+
+def solver_of(which: Any, rtol: Any, atol: Any, span: Time) -> tuple[Any, Time | None]:
+    """A Diffrax solver by its name here, for a time `span`, or the solver itself; and
+    its first step, None where Diffrax finds one.
+
+    Diffrax is not free of the unit of time where a solver is implicit. It compares
+    rates, which are what a stage is solved for, with `atol`: in seconds a motion of
+    years came out with fewer digits. And a first step far below the span moves the
+    state by less than rounding, which its test of convergence takes for divergence.
+    """
+    import diffrax
+    import optimistix
+
+    if isinstance(which, diffrax.AbstractSolver):
+        return which, None
+    made = getattr(diffrax, SOLVERS[which])
+    if not which.startswith("kvaerno"):
+        return made(), None
+    span = jax.lax.stop_gradient(span)
+    finder = diffrax.VeryChord(rtol, atol / span, optimistix.rms_norm)
+    return made(root_finder=finder), 1e-3 * span
 
 
 def _jumps(us: Any, ts: Any) -> bool:

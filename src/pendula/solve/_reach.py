@@ -1,10 +1,14 @@
-"""Steps that would end next to a sample end at it. Imports Diffrax: loaded late."""
+"""Steps that would end next to a sample end at it, and where an event is. Imports
+Diffrax: loaded late."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import diffrax
+import jax.numpy as jnp
+import optimistix
 from jaxtyping import Array, Float
 
 
@@ -63,3 +67,62 @@ class Reaching(diffrax.AbstractAdaptiveStepSizeController):
             t0, t1, y0, y1_candidate, args, y_error, error_order, controller_state
         )
         return keep, next_t0, next_t1 + self.slack, *rest
+
+
+class Crossing(optimistix.AbstractRootFinder):
+    """Bisection for where a value changes its sign, up to `atol` in time.
+
+    That of Optimistix raises where there is no change, as for a member of a batch
+    without an event beside one that has one; and it asks for a value below `atol`,
+    which one of a large unit never is.
+    """
+
+    rtol: float
+    atol: Any
+    norm: ClassVar[Callable[[Any], Any]] = jnp.abs
+
+    def init(
+        self,
+        fn: Any,
+        y: Any,
+        args: Any,
+        options: Any,
+        f_struct: Any,
+        aux_struct: Any,
+        tags: Any,
+    ) -> Any:
+        """The interval, and whether the value falls in it."""
+        lower, upper = (jnp.asarray(options[k], y.dtype) for k in ("lower", "upper"))
+        return lower, upper, fn(lower, args)[0] > fn(upper, args)[0]
+
+    def step(
+        self, fn: Any, y: Any, args: Any, options: Any, state: Any, tags: Any
+    ) -> Any:
+        """The half with the change, and its middle."""
+        lower, upper, falls = state
+        value, aux = fn(y, args)
+        before = falls ^ (value < 0)
+        lower = jnp.where(before, y, lower)
+        upper = jnp.where(before, upper, y)
+        return lower + 0.5 * (upper - lower), (lower, upper, falls), aux
+
+    def terminate(
+        self, fn: Any, y: Any, args: Any, options: Any, state: Any, tags: Any
+    ) -> Any:
+        """Whether the interval is short enough."""
+        short = state[1] - state[0] <= self.atol + self.rtol * jnp.abs(y)
+        return short, optimistix.RESULTS.successful
+
+    def postprocess(
+        self,
+        fn: Any,
+        y: Any,
+        aux: Any,
+        args: Any,
+        options: Any,
+        state: Any,
+        tags: Any,
+        result: Any,
+    ) -> Any:
+        """What was found, as it is."""
+        return y, aux, {}

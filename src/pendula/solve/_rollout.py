@@ -96,7 +96,8 @@ def rollout_steps(
         (_, status, t_fail), ys = jax.lax.scan(one_sample, carry, xs)
     else:
         inner = jax.checkpoint(lambda c, block: jax.lax.scan(one_sample, c, block))
-        blocks = jax.tree.map(lambda x: _blocks(x, checkpoint), xs)
+        held = lambda x: None if x is None else _blocks(x, checkpoint, hold=True)
+        blocks = held(starts), _blocks(dts, checkpoint, hold=False), held(us)
         (_, status, t_fail), ys = jax.lax.scan(inner, carry, blocks)
         ys = ys.reshape(-1, *ys.shape[2:])[:num]
     first = jnp.where(good, y0, jnp.nan)[None]
@@ -105,11 +106,13 @@ def rollout_steps(
     )
 
 
-def _blocks(x: Array, size: int) -> Array:
-    """`"step ..."` -> `"block size ..."`; the last block is filled up with zeros,
-    that is with steps of length 0."""
+def _blocks(x: Array, size: int, *, hold: bool) -> Array:
+    """`"step ..."` -> `"block size ..."`; the last block is filled up with the last
+    entry (`hold`: a field need not be finite at time 0 or without its inputs) or with
+    zeros, which are steps of length 0."""
     fill = -x.shape[0] % size
-    x = jnp.concatenate([x, jnp.zeros((fill, *x.shape[1:]), x.dtype)])
+    more = jnp.repeat(x[-1:], fill, axis=0)
+    x = jnp.concatenate([x, more if hold else jnp.zeros_like(more)])
     return x.reshape(-1, size, *x.shape[1:])
 
 

@@ -8,6 +8,7 @@ from jaxtyping import Float
 
 from .._errors import Status
 from .._types import Context, State, Time
+from ._grid import all_finite
 from ._rollout import Rollout
 from ._schemes import Field, Tableau
 
@@ -90,8 +91,14 @@ def rollout_strided(
         + h * x * (1.0 - x) ** 2 * f[:, None]
         + h * x**2 * (x - 1.0) * f1[:, None]
     )
-    ys = jnp.where((failed == 0)[:, None, None], ys, jnp.nan)
+    # a rate that is not finite at the end of a step leaves nothing to fill in with
+    broken = (failed == 0) & ~jnp.all(jnp.isfinite(f1), axis=1)
+    status = jnp.where(jnp.any(broken), Status.non_finite_state, status)
+    t_fail = jnp.where(jnp.any(broken), ends[jnp.argmax(broken)], t_fail)
+    ys = jnp.where(((failed == 0) & ~broken)[:, None, None], ys, jnp.nan)
     ys = ys.reshape(-1, ys.shape[-1])[:num]
-    return Rollout(
-        jnp.concatenate([y0[None], ys]), status, t_fail, jnp.asarray(len(lengths))
-    )
+    good = all_finite(y0, t0, dts, context)
+    status = jnp.where(good, status, Status.non_finite_input).astype(jnp.int8)
+    t_fail = jnp.where(good, t_fail, t0).astype(ends.dtype)
+    ys = jnp.where(good, jnp.concatenate([y0[None], ys]), jnp.nan)
+    return Rollout(ys, status, t_fail, jnp.asarray(len(lengths)))

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from .._checks import positive
+from .._checks import not_negative, positive
 from .._errors import ConfigError
 from ._estimator import drawn
 
@@ -65,10 +65,10 @@ def adahessian(
     """
     if not (0.0 <= betas[0] < 1.0 and 0.0 <= betas[1] < 1.0):
         raise ConfigError(f"adahessian: betas are {betas}; both lie in [0, 1).")
-    if eps < 0.0 or not 0.0 <= hessian_power <= 1.0:
+    not_negative("adahessian", eps=eps)
+    if not 0.0 <= hessian_power <= 1.0:
         raise ConfigError(
-            f"adahessian: eps is {eps}, hessian_power {hessian_power}; eps is at least "
-            "0, the power lies in [0, 1]."
+            f"adahessian: hessian_power is {hessian_power}; it lies in [0, 1]."
         )
     if isinstance(lr, int | float):
         positive("adahessian", lr=lr)
@@ -106,7 +106,8 @@ def adahessian(
             k = count.astype(m.dtype)
             up, down = m / (1 - a**k), v / (1 - b**k)
             size = jnp.where(down > 0, down, 1.0) ** (0.5 * hessian_power)
-            size = jnp.where(down > 0, size, 0.0) + eps
+            flat = 0.0 if hessian_power else 1.0  # the power 0 looks at no curvature
+            size = jnp.where(down > 0, size, flat) + eps
             return -jnp.asarray(rate, m.dtype) * up / size
 
         return jax.tree.map(one, first, second), CurvatureState(first, second, count)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from .._checks import fields_whole
 from .._errors import ConfigError
 from ._estimator import Loss
 
@@ -40,14 +41,12 @@ class ClipCurriculum:
     batch: int = 5
 
     def __post_init__(self) -> None:
+        fields_whole(self, "clips", shortest=2, longest=2, every=1, batch=1)
         if not 2 <= self.shortest <= self.longest:
             raise ConfigError(
                 f"clips grow from {self.shortest} to {self.longest} frames; they need "
                 "at least 2, and must not shrink."
             )
-        for name in ("every", "batch"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}; at least 1.")
 
     def length(self, step: int) -> int:
         """Frames of a clip at an update."""

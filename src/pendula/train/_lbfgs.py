@@ -13,6 +13,7 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from .._checks import at_least
+from .._tree import all_finite
 from ._run import Info, Step
 from ._state import TrainState
 
@@ -64,8 +65,8 @@ def lbfgs_step(
     $$ \theta \leftarrow \theta - \alpha\, H_m \nabla L(\theta) $$
 
     with $H_m$ from the last `memory` pairs of steps and changes of the gradient.
-    `state.opt` is an `LBFGSState`. An iteration whose loss is not finite is not applied
-    and counted.
+    `state.opt` is an `LBFGSState`. An iteration whose loss or gradient is not finite is
+    not applied and counted.
 
     **Arguments:**
     - `loss`: `loss(params, batch) -> scalar`, the same at every call for a batch.
@@ -114,27 +115,29 @@ def lbfgs_step(
         value_and_slope = optax.value_and_grad_from_state(value_of)
 
         def one(carry: tuple) -> tuple:
-            k, params, opt, losses, _, _ = carry
+            k, params, opt, losses, *_ = carry
             value, slope = value_and_slope(params, state=opt)
             updates, new = transform.update(
                 slope, opt, params, value=value, grad=slope, value_fn=value_of
             )
             moved = optax.apply_updates(params, updates)
-            good = jnp.isfinite(value)
+            good = jnp.isfinite(value) & all_finite((slope, moved))
             keep = lambda a, b: jnp.where(good, a, b)
             after = optax.tree_utils.tree_get(new, "value")
             halt = halted(optax.tree_utils.tree_get(new, "grad"), updates, value, after)
             params, opt = jax.tree.map(keep, (moved, new), (params, opt))
-            return k + 1, params, opt, losses.at[k].set(value), value, halt * good
+            losses = losses.at[k].set(value)
+            return k + 1, params, opt, losses, value, good, halt * good
 
         old = state.opt
         with jax.numpy_dtype_promotion("standard"):  # optax mixes dtypes of counters
             zero = jnp.zeros((), jnp.int32)
-            start = (zero, state.params, old.optax, old.losses, old.loss, old.halt)
+            begin = state.params, old.optax, old.losses, old.loss
+            start = (zero, *begin, jnp.asarray(True), old.halt)
             ended = jax.lax.while_loop(
                 lambda c: (c[0] < inner) & (c[-1] == 0), one, start
             )
-        k, params, opt, losses, value, halt = ended
+        k, params, opt, losses, value, good, halt = ended
         norm = optax.tree_utils.tree_norm(optax.tree_utils.tree_get(opt, "grad"))
         found = LBFGSState(
             opt,
@@ -144,7 +147,7 @@ def lbfgs_step(
             norm,
             halt,
         )
-        bad = jnp.where(jnp.isfinite(value) | (k == 0), 0, state.bad + k)
+        bad = jnp.where(good, 0, state.bad + k)
         at = lambda s: (s.params, s.opt, s.step, s.bad)
         new = (params, found, state.step + inner, bad)
         return eqx.tree_at(at, state, new), {"loss": value}

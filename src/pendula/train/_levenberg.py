@@ -362,12 +362,27 @@ def eliminate_starts(
 def posterior_covariance(
     residual: Residual, prior: Prior, pair: Any, items: Any, variance: Any
 ) -> Float[Array, "param param"]:
-    """Laplace covariance of the shared parameters, local ones marginalised."""
+    """Laplace covariance of the shared parameters, local ones marginalised; the same in
+    every unit of parameters, local ones and residuals."""
     params, local = pair
     flat, unravel = ravel_pytree(params)
     normal = normal_equations(residual, params, local, items)
     jpi = jax.jacfwd(lambda p: prior(unravel(p)))(flat)
 
-    schur, _ = eliminate_starts(normal)
+    # what keeps a factorisation from failing is small beside 1 alone
+    size = jax.vmap(_size)(normal.c)
+    c = normal.c / (size[:, :, None] * size[:, None])
+    at = lambda n: (n.b, n.c, n.gs)
+    alike = normal.b / size[:, None], c, normal.gs / size
+    schur, _ = eliminate_starts(eqx.tree_at(at, normal, alike))
     precision = schur / variance + jpi.T @ jpi
-    return jnp.linalg.inv(precision + _floor(precision))
+    size = _size(precision)
+    sizes = size[:, None] * size[None]
+    scaled = precision / sizes
+    return jnp.linalg.inv(scaled + _floor(scaled)) / sizes
+
+
+def _size(matrix: Array) -> Array:
+    """Roots of the diagonal; 1 for what no residual feels."""
+    diagonal = jnp.diag(matrix)
+    return jnp.sqrt(jnp.where(diagonal > 0, diagonal, 1.0))

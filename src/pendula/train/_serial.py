@@ -39,12 +39,15 @@ def describe(node: Any, tensors: dict[str, np.ndarray], path: str = "") -> Any:
         fields = {}
         for field in dataclasses.fields(node):
             where = f"{path}.{field.name}" if path else field.name
-            fields[field.name] = describe(getattr(node, field.name), tensors, where)
+            value = getattr(node, field.name)
+            value = _setting(value) if field.metadata.get("static") else value
+            fields[field.name] = describe(value, tensors, where)
         return {"module": name, "fields": fields}
     if isinstance(node, jax.Array | np.ndarray | np.generic):
         if jnp.issubdtype(node.dtype, jax.dtypes.prng_key):
             raise CheckpointError(f"{path} is a random key, which a model cannot hold.")
         array = np.asarray(node)
+        array = array.astype(array.dtype.newbyteorder("="), copy=False)
         if path in tensors:
             raise CheckpointError(f"two arrays would be saved as {path}; rename one.")
         tensors[path] = array
@@ -62,6 +65,18 @@ def describe(node: Any, tensors: dict[str, np.ndarray], path: str = "") -> Any:
         f"{path} holds a {type(node).__name__}, which a saved model cannot hold. Use "
         "arrays, registered modules, numbers and texts."
     )
+
+
+number = np.generic.item
+"""NumPy's numbers as Python's, for JSON; a `TypeError` for anything else."""
+
+
+def _setting(value: Any) -> Any:
+    """NumPy's numbers, alone or in tuples, as Python's: as an array a setting could
+    not steer a program again."""
+    if isinstance(value, tuple):
+        return tuple(_setting(v) for v in value)
+    return number(value) if isinstance(value, np.generic) else value
 
 
 def rebuild(skeleton: Any, tensors: dict[str, np.ndarray], file: str) -> Any:
@@ -142,7 +157,7 @@ def save_tree(path: Path, tree: Any, about: dict[str, Any]) -> None:
     tensors: dict[str, np.ndarray] = {}
     told = {"format": FORMAT, "tree": describe(tree, tensors), "about": about}
     tensors = {k: _contiguous(v) for k, v in tensors.items()}
-    text = json.dumps({**told, "digest": _digest(tensors)})
+    text = json.dumps({**told, "digest": _digest(tensors)}, default=number)
     with replacing(path) as temporary:
         # one entry: safetensors writes several in no fixed order
         save_file(tensors, temporary, metadata={"pendula": text})
@@ -313,7 +328,8 @@ def load_state(path: Path, like: Any) -> tuple[Any, dict[str, Any]]:
         if isinstance(leaf, jax.Array) and jnp.issubdtype(
             leaf.dtype, jax.dtypes.prng_key
         ):
-            out.append(jax.random.wrap_key_data(jnp.asarray(array)))
+            kind = jax.random.key_impl(leaf)
+            out.append(jax.random.wrap_key_data(jnp.asarray(array), impl=kind))
         else:
             out.append(jnp.asarray(array))
     if count != len(tensors):

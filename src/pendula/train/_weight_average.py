@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Int
 
+from .._checks import whole
 from .._errors import ConfigError
 
 
@@ -51,11 +52,8 @@ def swa(
 
     ```
     """
-    if start < 0 or every < 1:
-        raise ConfigError(
-            f"swa: start is {start}, every {every}; start is at least 0, every at "
-            "least 1."
-        )
+    whole(0, "swa", start=start)
+    whole(1, "swa", every=every)
     behind = optax.with_extra_args_support(base)
 
     def init(params: Any) -> AverageState:
