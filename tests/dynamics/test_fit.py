@@ -497,7 +497,8 @@ def test_a_constant_channel_gives_finite_numbers():
     """Nothing moves: nothing can be learned, but nothing breaks either."""
     ts = np.linspace(0.0, 10.0, 101)
     data = Trajectories.from_arrays(ts, np.full((101, 1), 2.0))
-    fitted = fit(None, data, SECOND, judged=False)
+    with pytest.warns(DataWarning, match='"y0" is constant'):
+        fitted = fit(None, data, SECOND, judged=False)
     assert np.isfinite(fitted.predict([2.0, 0.0])).all()
     assert np.isfinite(fitted.forecast(data).mean).all()
 

@@ -452,7 +452,7 @@ def _judge(
         if widths is not None:
             member = bind(model, eta)
             best = lambda y0, item: refine_start(member, y0, item, weight)[0]
-            local = (jax.vmap(best)(mine.y0, mine.batch) - mine.y0) / widths
+            local = (jax.vmap(best)(mine.y0, mine.batch) - mine.y0) / widths[None]
         normal = normal_equations(residual, eta, local, mine)
         hold = 1e-8 * jnp.eye(size, dtype=eta.dtype)
         information, slope = eliminate_starts(normal, hold)
@@ -503,7 +503,7 @@ def fisher_of(
         widths = jnp.asarray(widths_of(found.ranges.low, found.ranges.high), dtype)
         out = _judge(*law, some, weight, None if found.clean else widths)
         if not found.clean:  # from the start states that fit best
-            best = some.y0 + widths * out.local
+            best = some.y0 + widths[None, None] * out.local
             some = eqx.tree_at(lambda c: c.y0, some, best)
         repeats = float(_correlation(*law, some, weight))
         out = to_host(out)
