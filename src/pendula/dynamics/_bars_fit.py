@@ -28,6 +28,7 @@ from ._chain_stages import Loop
 from ._config import to_dict
 from ._fitted import Fitted
 from ._layout import layout
+from ._prepare import spread_of
 
 
 def fit_bars(
@@ -122,7 +123,6 @@ def _about(
     kinds = ["second"] * n + ["velocity"] * n
     plan = layout(names, kinds, {n + k: k for k in range(n)})
     step = float(np.median(np.diff(records.ts)))
-    spread = records.ys.reshape(-1, 2 * n).std(0)
     return {
         "members": config.members,
         "dtype": "float32",
@@ -146,7 +146,7 @@ def _about(
         "step": step,
         "period": 0.0,
         "history": min(16 * step, 0.5 * float(records.ts[-1])),
-        "spread": np.where(spread > 0, spread, 1.0).tolist(),
+        "spread": spread_of(records.ys).tolist(),
         "noise": [0.0] * len(names),
         "config": to_dict(config),
         "seed": config.seed,
