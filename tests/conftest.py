@@ -65,7 +65,7 @@ def _processor() -> str:
 
 
 jax.config.update("jax_compilation_cache_dir", _program_cache())
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 
 
 def _data_folder() -> Path | None:
