@@ -100,6 +100,7 @@ def gauss_newton(length: int, free: bool, held: int = 0) -> Step:
             lambda pair, clips: (clips.y0, pair[1][2]),
             length - 1,
             free=free,
+            held=True,
         ),
         local_precision=1.0,
         tolerance=1e-3,

@@ -42,6 +42,7 @@ from ._curriculum import (
     ClipCurriculum as ClipCurriculum,
     clip_loss as clip_loss,
 )
+from ._dual import Rows as Rows
 from ._estimator import (
     AbstractEstimator as AbstractEstimator,
     AuxLoss as AuxLoss,

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
+from ._dual import Rows
 from ._levenberg import Linearise, Normal, Residual
 
 
@@ -28,6 +29,8 @@ from ._levenberg import Linearise, Normal, Residual
 StepOf = Callable[[Any, Array, Array, Any, Array, Array], Float[Array, "dim"]]
 # rows(params, y, item, s, k) -> weighted residual of the state after step k
 RowsOf = Callable[[Any, Array, Any, Array, Array], Float[Array, "obs"]]
+
+FEWER = 2  # parameters for each residual, from which the rows are the cheaper form
 
 
 def chained_normal(
@@ -37,6 +40,7 @@ def chained_normal(
     steps: int,
     *,
     free: bool = False,
+    held: bool = False,
 ) -> Linearise:
     """A `linearise` for `levenberg_step` whose items are many rollouts each.
 
@@ -45,7 +49,9 @@ def chained_normal(
     `steps` is their length. With `free` the starts are unknowns: behind what its
     rollouts share, the local part of an item holds `segment * dim` numbers, how many
     scales each start is away, and the sample at the start counts too (`rows` with
-    k = -1). Residuals that are not finite count as 0 and pull nowhere.
+    k = -1). With `held` (every unknown has a prior of its own) few residuals are given
+    as they are, `Rows`, and not as matrices of all pairs of parameters. Residuals that
+    are not finite count as 0 and pull nowhere.
     """
 
     def linearise(
@@ -54,16 +60,17 @@ def chained_normal(
         local: Float[Array, "item local"],
         items: Any,
         full: Callable[[Any], Any],
-    ) -> Normal:
+    ) -> Normal | Rows:
         flat, unravel = ravel_pytree(params)
         size = flat.shape[0]
 
-        def one(pair: tuple) -> tuple[Array, ...]:
+        def slopes(pair: tuple) -> tuple[Array, Array]:
+            """Of one item: residuals `"segment row"`, and their slopes in the weights,
+            in what its rollouts share and in the start of the segment."""
             local, item = pair
             y0, scale = starts(full(params), item)
             eta, y0 = released(local, y0, scale) if free else (local, y0)
             number, dim = y0.shape
-            shared = size + eta.shape[0]
 
             def segment(y: Array, s: Array) -> tuple[Array, Array]:
                 move = lambda x, y, k: step(
@@ -103,7 +110,12 @@ def chained_normal(
             r, jac = jax.vmap(segment)(y0, jnp.arange(number))
             r, jac = r.reshape(number, -1), jac.reshape(number, -1, jac.shape[-1])
             good = jnp.isfinite(r) & jnp.all(jnp.isfinite(jac), axis=2)
-            r, jac = jnp.where(good, r, 0.0), jnp.where(good[..., None], jac, 0.0)
+            return jnp.where(good, r, 0.0), jnp.where(good[..., None], jac, 0.0)
+
+        def one(pair: tuple) -> tuple[Array, ...]:
+            r, jac = slopes(pair)
+            number, _, width = jac.shape
+            shared = width - dim if free else width
             both = jac[..., :shared].reshape(-1, shared)
             jp, js = both[:, :size], both[:, size:]
             flat_r = r.reshape(-1)
@@ -112,13 +124,30 @@ def chained_normal(
                 own = jac[..., shared:]
                 cross = jnp.einsum("krx,krn->xkn", jac[..., :shared], own)
                 cross = cross.reshape(shared, number * dim)
-                block = jax.scipy.linalg.block_diag(
-                    *jnp.einsum("krm,krn->kmn", own, own)
-                )
+                block = _apart(jnp.einsum("krm,krn->kmn", own, own))
                 b = jnp.concatenate([b, cross[:size]], axis=1)
                 c = jnp.block([[c, cross[size:]], [cross[size:].T, block]])
                 gs = jnp.concatenate([gs, jnp.einsum("krn,kr->kn", own, r).reshape(-1)])
             return jp.T @ jp, b, c, jp.T @ flat_r, gs, flat_r @ flat_r
+
+        def as_it_is(pair: tuple) -> tuple[Array, ...]:
+            r, jac = slopes(pair)
+            shared = jac.shape[2] - (dim if free else 0)
+            both = jac[..., :shared].reshape(-1, shared)
+            jp, js = both[:, :size], both[:, size:]
+            if free:
+                js = jnp.concatenate([js, _apart(jac[..., shared:])], axis=1)
+            return jp, js, r.reshape(-1)
+
+        item = jax.tree.map(lambda x: x[0], items)
+        y0 = jax.eval_shape(lambda: starts(full(params), item)[0])
+        seen = jax.eval_shape(
+            lambda y: rows(full(params), y[0], item, jnp.array(0), jnp.array(0)), y0
+        )
+        dim = y0.shape[1]
+        number = len(local) * y0.shape[0] * (steps + free) * seen.size
+        if held and FEWER * number <= size:
+            return Rows(*jax.lax.map(as_it_is, (local, items)))
 
         def add(total: tuple, pair: tuple) -> tuple[tuple, tuple]:
             a, b, c, gp, gs, rss = one(pair)
@@ -134,6 +163,16 @@ def chained_normal(
         return Normal(a, b, c, gp, gs, rss)
 
     return linearise
+
+
+def _apart(
+    blocks: Float[Array, "segment row column"],
+) -> Float[Array, "segment_row segment_column"]:
+    """Blocks on a diagonal, in one operation: there may be hundreds of them."""
+    number, row, column = blocks.shape
+    which = jnp.eye(number, dtype=bool)[:, None, :, None]
+    wide = jnp.where(which, blocks[:, :, None], 0.0)
+    return wide.reshape(number * row, number * column)
 
 
 def released(

@@ -18,6 +18,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from .._tree import all_finite
+from ._dual import Rows, dual_step
 from ._run import Info, Step
 from ._state import TrainState
 
@@ -25,9 +26,8 @@ from ._state import TrainState
 # residual(params, local, item) -> "residual"; already weighted and masked
 Residual = Callable[[Any, Float[Array, "local"], Any], Float[Array, "residual"]]
 Prior = Callable[[Any], Float[Array, "prior"]]
-# linearise(residual, params, local, items, full) -> Normal; full(params) joins what
-# is fixed
-Linearise = Callable[[Residual, Any, Array, Any, Callable[[Any], Any]], "Normal"]
+# linearise(residual, params, local, items, full); full(params) joins what is fixed
+Linearise = Callable[[Residual, Any, Array, Any, Callable[[Any], Any]], "Normal | Rows"]
 
 TRIALS = (0.1, 1.0, 10.0, 100.0)
 FEW = 1e6
@@ -172,6 +172,30 @@ def _eliminate(
     return dp, ds
 
 
+def _few(
+    rows: Rows,
+    prior_a: Array,
+    prior_g: Array,
+    variance: Array,
+    mu: Array,
+    local: Array,
+    precision: float,
+    hold: int = 0,
+) -> tuple[Array, Array]:
+    """The same step as `_eliminate`, in the space of the residuals."""
+    if hold:
+        moves = (jnp.arange(local.shape[1]) >= hold).astype(local.dtype)
+        rows = eqx.tree_at(lambda n: n.js, rows, rows.js * moves[None, None])
+        local = local * moves[None]
+    held = jnp.diag(prior_a)
+    a = held + jnp.sum(rows.jp**2, axis=(0, 1)) / variance
+    c = jnp.sum(rows.js**2, axis=1)
+    d = held + mu * jnp.maximum(held, 1e-6 * a) + _least(a, jnp.mean(a))
+    least = jax.vmap(_least)(c, jnp.mean(c, axis=1))
+    e = (1e-6 * mu * c + least) / variance + precision * (1.0 + mu)
+    return dual_step(rows, d, e, prior_g, precision * local, variance)
+
+
 def _metric(prior_a: Array, a: Array) -> Array:
     """Diagonal in which steps are measured: the prior's, so that a direction
     that the data leave open is damped by what the prior says of it and not by the
@@ -182,13 +206,17 @@ def _metric(prior_a: Array, a: Array) -> Array:
 
 def _floor(matrix: Array) -> Array:
     """A tiny diagonal: a parameter that no residual feels must not make the
-    factorisation fail. One that is felt a little only, since it is told in large
-    numbers (speeds within nanoseconds), must not be held by it: it gets a rounding
-    error, times `FEW`, of its own entry at most."""
-    eps, own = jnp.finfo(matrix.dtype).eps, jnp.diag(matrix)
-    level = 1.0 + jnp.trace(matrix) / matrix.shape[0]
+    factorisation fail."""
+    return jnp.diag(_least(jnp.diag(matrix), jnp.trace(matrix) / matrix.shape[0]))
+
+
+def _least(own: Array, mean: Array) -> Array:
+    """Entries of `_floor`. A parameter that is felt a little only, since it is told in
+    large numbers (speeds within nanoseconds), must not be held by it: it gets a
+    rounding error, times `FEW`, of its own entry at most."""
+    level = 1.0 + mean
     felt = jnp.where(own > 0, jnp.minimum(level, FEW * own), level)
-    return jnp.diag(10 * eps * felt)
+    return 10 * jnp.finfo(own.dtype).eps * felt
 
 
 def levenberg_step(
@@ -220,7 +248,8 @@ def levenberg_step(
     `tolerance` counts as standing still. With `has_static` the batch is
     `(static, items)`, and `residual` and `prior` get the pair `(params, static)`:
     what is fixed may differ between members. `linearise` gives the normal equations
-    (forward mode by default); `local_precision` is that of a normal prior of the local
+    (forward mode by default), or `Rows` where every unknown has a separable prior and
+    the residuals are few; `local_precision` is that of a normal prior of the local
     unknowns about 0; `separable_prior` says that no entry of the prior's residual
     depends on two parameters, which saves a product of large matrices; with
     `hold_local` so many of the first local unknowns are known and stay.
@@ -261,9 +290,12 @@ def levenberg_step(
         held = jnp.sum(pi * pi) + local_precision * jnp.sum(local * local)
         now = 0.5 * normal.rss / opt.variance + 0.5 * held
 
+        few = isinstance(normal, Rows)
+        solve: Callable[..., tuple[Array, Array]] = _few if few else _eliminate
+
         def trial(factor: Array) -> tuple:
             mu = opt.damping * factor
-            dp, ds = _eliminate(
+            dp, ds = solve(
                 normal,
                 prior_a,
                 prior_g,
