@@ -38,6 +38,19 @@ def test_too_small_no_number_and_nothing_are_refused(value):
         positive("Adam", lr=value)
 
 
+@pytest.mark.parametrize(
+    ("value", "told"), [("0.1", 'the text "0.1"'), ([1.0, 2.0], "[1.0, 2.0]")]
+)
+def test_a_text_and_several_numbers_are_refused(value, told):
+    for check in (positive, not_negative):
+        with pytest.raises(ConfigError) as refused:
+            check("Adam", lr=value)
+        assert str(refused.value).startswith(f"Adam: lr is {told}; it must be ")
+    with pytest.raises(ConfigError) as refused:
+        at_least(1, lr=np.asarray([1, 2]) if isinstance(value, list) else value)
+    assert "it must be at least 1" in str(refused.value)
+
+
 def test_whole_numbers_of_all_kinds():
     found = [whole(1, n_steps=v) for v in (3, np.int64(3), np.asarray(3))]
     assert found == [3, 3, 3]

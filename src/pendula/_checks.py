@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ._errors import ConfigError, nearest
@@ -23,7 +23,7 @@ def at_least(low: int, where: str = "", /, **values: Any) -> None:
     ```
     """
     for name, value in values.items():
-        if value is None or not value >= low:
+        if not _holds(value, lambda number: number >= low):
             raise ConfigError(_said(where, name, value, f"at least {low}"))
 
 
@@ -84,7 +84,7 @@ def positive(where: str = "", /, **values: Any) -> None:
     ```
     """
     for name, value in values.items():
-        if value is None or not (math.isfinite(value) and value > 0):
+        if not _holds(value, lambda number: math.isfinite(number) and number > 0):
             raise ConfigError(_said(where, name, value, f"{_finite(value)}above 0"))
 
 
@@ -99,7 +99,7 @@ def fields_positive(settings: Any, where: str = "", /, *names: str) -> None:
 def not_negative(where: str = "", /, **values: Any) -> None:
     """Values by name that must be finite and at least 0. **Raises:** `ConfigError`."""
     for name, value in values.items():
-        if value is None or not (math.isfinite(value) and value >= 0):
+        if not _holds(value, lambda number: math.isfinite(number) and number >= 0):
             raise ConfigError(_said(where, name, value, f"{_finite(value)}at least 0"))
 
 
@@ -126,13 +126,22 @@ def choice(name: str, value: Any, allowed: Iterable[str], where: str = "", /) ->
         )
 
 
+def _holds(value: Any, test: Callable[[Any], bool]) -> bool:
+    """Whether a value is one number for which the test holds."""
+    try:
+        return bool(test(value))
+    except (TypeError, ValueError):  # a text, None, several numbers
+        return False
+
+
 def _said(where: str, name: str, value: Any, must: str) -> str:
-    return f"{_owner(where)}{name} is {value}; it must be {must}."
+    told = f'the text "{value}"' if isinstance(value, str) else value
+    return f"{_owner(where)}{name} is {told}; it must be {must}."
 
 
 def _finite(value: Any) -> str:
     """What an infinity has to be told besides: it is above 0, or at least 0."""
-    return "finite and " if value == math.inf else ""
+    return "finite and " if _holds(value, lambda number: number == math.inf) else ""
 
 
 def _owner(where: str) -> str:

@@ -112,45 +112,19 @@ def chained_normal(
             good = jnp.isfinite(r) & jnp.all(jnp.isfinite(jac), axis=2)
             return jnp.where(good, r, 0.0), jnp.where(good[..., None], jac, 0.0)
 
-        def one(pair: tuple) -> tuple[Array, ...]:
-            r, jac = slopes(pair)
-            number, _, width = jac.shape
-            shared = width - dim if free else width
-            both = jac[..., :shared].reshape(-1, shared)
-            jp, js = both[:, :size], both[:, size:]
-            flat_r = r.reshape(-1)
-            b, c, gs = jp.T @ js, js.T @ js, js.T @ flat_r
-            if free:
-                own = jac[..., shared:]
-                cross = jnp.einsum("krx,krn->xkn", jac[..., :shared], own)
-                cross = cross.reshape(shared, number * dim)
-                block = _apart(jnp.einsum("krm,krn->kmn", own, own))
-                b = jnp.concatenate([b, cross[:size]], axis=1)
-                c = jnp.block([[c, cross[size:]], [cross[size:].T, block]])
-                gs = jnp.concatenate([gs, jnp.einsum("krn,kr->kn", own, r).reshape(-1)])
-            return jp.T @ jp, b, c, jp.T @ flat_r, gs, flat_r @ flat_r
-
-        def as_it_is(pair: tuple) -> tuple[Array, ...]:
-            r, jac = slopes(pair)
-            shared = jac.shape[2] - (dim if free else 0)
-            both = jac[..., :shared].reshape(-1, shared)
-            jp, js = both[:, :size], both[:, size:]
-            if free:
-                js = jnp.concatenate([js, _apart(jac[..., shared:])], axis=1)
-            return jp, js, r.reshape(-1)
-
         item = jax.tree.map(lambda x: x[0], items)
         y0 = jax.eval_shape(lambda: starts(full(params), item)[0])
         seen = jax.eval_shape(
             lambda y: rows(full(params), y[0], item, jnp.array(0), jnp.array(0)), y0
         )
-        dim = y0.shape[1]
+        own = y0.shape[1] if free else 0
         number = len(local) * y0.shape[0] * (steps + free) * seen.size
         if held and FEWER * number <= size:
-            return Rows(*jax.lax.map(as_it_is, (local, items)))
+            as_they_are = lambda pair: _rows(*slopes(pair), size, own)
+            return Rows(*jax.lax.map(as_they_are, (local, items)))
 
         def add(total: tuple, pair: tuple) -> tuple[tuple, tuple]:
-            a, b, c, gp, gs, rss = one(pair)
+            a, b, c, gp, gs, rss = _squares(*slopes(pair), size, own)
             return (total[0] + a, total[1] + gp, total[2] + rss), (b, c, gs)
 
         zero = (
@@ -163,6 +137,45 @@ def chained_normal(
         return Normal(a, b, c, gp, gs, rss)
 
     return linearise
+
+
+def _rows(
+    r: Float[Array, "segment row"],
+    jac: Float[Array, "segment row unknown"],
+    size: int,
+    own: int,
+) -> tuple[Array, Array, Array]:
+    """Of one item: slopes in `size` parameters and in the local unknowns, and the
+    residuals; of the unknowns of a segment, `own` are not shared with others."""
+    shared = jac.shape[2] - own
+    both = jac[..., :shared].reshape(-1, shared)
+    jp, js = both[:, :size], both[:, size:]
+    if own:
+        js = jnp.concatenate([js, _apart(jac[..., shared:])], axis=1)
+    return jp, js, r.reshape(-1)
+
+
+def _squares(
+    r: Float[Array, "segment row"],
+    jac: Float[Array, "segment row unknown"],
+    size: int,
+    own: int,
+) -> tuple[Array, ...]:
+    """What one item adds to the normal equations, its many zeros left out."""
+    shared, number = jac.shape[2] - own, len(jac)
+    both = jac[..., :shared].reshape(-1, shared)
+    jp, js = both[:, :size], both[:, size:]
+    flat_r = r.reshape(-1)
+    b, c, gs = jp.T @ js, js.T @ js, js.T @ flat_r
+    if own:
+        starts = jac[..., shared:]
+        cross = jnp.einsum("krx,krn->xkn", jac[..., :shared], starts)
+        cross = cross.reshape(shared, number * own)
+        block = _apart(jnp.einsum("krm,krn->kmn", starts, starts))
+        b = jnp.concatenate([b, cross[:size]], axis=1)
+        c = jnp.block([[c, cross[size:]], [cross[size:].T, block]])
+        gs = jnp.concatenate([gs, jnp.einsum("krn,kr->kn", starts, r).reshape(-1)])
+    return jp.T @ jp, b, c, jp.T @ flat_r, gs, flat_r @ flat_r
 
 
 def _apart(
