@@ -302,6 +302,8 @@ def test_sigmas_for_the_theory():
     sigma = to_analog(net).sigmas(0.05)
     assert_allclose(sigma.weight, np.full((2, 3), 0.1), rtol=1e-6)
     assert_allclose(sigma.bias, [0.1, 0.1], rtol=1e-6)
+    with pytest.raises(ConfigError, match="stand in 2 places"):
+        to_analog((net, net)).sigmas(0.05)
 
 
 def test_gradient_in_the_level():

@@ -126,22 +126,26 @@ def test_stiff_decay_onto_a_slow_curve():
 
 
 def test_an_event_stops_at_its_time():
-    """A pendulum released at rest hangs after a quarter of its period."""
+    """A pendulum released at rest hangs after a quarter of its period; one that is
+    kicked where it hangs comes back there after half of it."""
     quarter = special.ellipk(np.sin(0.5) ** 2) / np.sqrt(2.0)
-    out = integrate(
-        oscillator,
-        jnp.array([1.0, 0.0]),
-        10.0 + np.linspace(0, 2, 9),
-        None,
-        np.array([2.0, 0.0]),
-        rtol=1e-10,
-        atol=1e-10,
-        event=lambda t, y, context: y[0],
-    )
-    assert Status(int(out.status)) == Status.event
-    assert float(out.t_fail) - 10.0 == pytest.approx(quarter, abs=1e-8)
-    assert np.isfinite(out.ys[:5]).all()
-    assert np.isnan(out.ys[5:]).all()
+    starts = jnp.array([[1.0, 0.0], [0.0, np.sqrt(8.0) * np.sin(0.5)]])
+    out = jax.vmap(
+        lambda start: integrate(
+            oscillator,
+            start,
+            10.0 + np.linspace(0, 3, 13),
+            None,
+            np.array([2.0, 0.0]),
+            rtol=1e-10,
+            atol=1e-10,
+            event=lambda t, y, context: y[0],
+        )
+    )(starts)
+    assert (out.status == Status.event).all()
+    np.testing.assert_allclose(out.t_fail - 10.0, [quarter, 2 * quarter], atol=1e-8)
+    assert np.isfinite(out.ys[0, :5]).all()
+    assert np.isnan(out.ys[0, 5:]).all()
 
 
 @pytest.mark.slow
@@ -201,6 +205,8 @@ def test_gradient_equals_central_differences():
         ({"ts": [1.0, 1.0]}, ConfigError, "no time passes"),
         ({"y0": np.ones((2, 1))}, ShapeError, "Use jax.vmap"),
         ({"us": np.zeros((5, 1))}, ShapeError, r"samples \(2, ctrl\)"),
+        ({"event": lambda t, y, c: y[0] < 0.5}, ConfigError, "event gives bool"),
+        ({"event": lambda t, y, c: y}, ConfigError, "one real number that crosses"),
     ],
 )
 def test_bad_input_is_refused_before_any_compile(change, error, text):

@@ -27,8 +27,8 @@ class NoiseReport:
     `levels`; `values` `"level instance"`: the metric of every chip; `digital`: that of
     the model without errors; `key`: the key that chips were drawn from; `table`: the
     components, as `AnalogTwin` prints them; `spread_known`: False where the errors of
-    one chip on different inputs were drawn apart (`unfold="marginal"`), so that only
-    means are those of hardware; `t`: seconds after programming.
+    one chip on different inputs are as alike as those on one (`unfold="marginal"`), so
+    that only means are those of hardware; `t`: seconds after programming.
     """
 
     levels: tuple[Any, ...]

@@ -128,10 +128,13 @@ class AnalogTwin(eqx.Module):
 
     def sigmas(self, level: Level = None) -> Any:
         """Standard deviation of the error of every weight just after programming, a
-        tree like the model (0 where it is digital), for `diagnostics.flatness`.
+        tree like the model (0 where it is digital), for `diagnostics.flatness`. It says
+        nothing of errors whose mean is not 0 (conductances that are cut off at 0,
+        programming beyond the target): give `flatness` a `draw` of chips too.
 
         **Raises:** `ConfigError` for batch norms (errors of their two numbers are
-        correlated) and errors drawn at the call."""
+        correlated), errors drawn at the call and weights in several places, which one
+        error moves together."""
         leaves, structure = jax.tree.flatten(self.model, is_leaf=lambda x: x is None)
         out = [
             jnp.zeros(x.shape, x.dtype) if eqx.is_inexact_array(x) else None
@@ -146,6 +149,12 @@ class AnalogTwin(eqx.Module):
                 raise ConfigError(
                     f'the errors at "{c.path}" ({c.kind}) do not belong to one array '
                     "each: there is no standard deviation of it. Leave them digital."
+                )
+            if c.copies:
+                raise ConfigError(
+                    f'the weights at "{c.path}" stand in {1 + len(c.copies)} places of '
+                    "the model, and one error moves them all: no standard deviation "
+                    "of each says so. Draw chips instead."
                 )
             assert w is not None
             size = self.device.sigma(w, eta, scale=scale)

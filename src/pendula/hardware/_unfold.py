@@ -24,9 +24,9 @@ class Unfolded(eqx.Module):
     `"exact"`: $y_p = \langle K + \nu_p,\, x_p \rangle$ with independent errors $\nu_p$
     for every place p, drawn at the call from the chip's own seed.
     `"marginal"`: $y_p = (K * x)_p + \sigma \lVert x_p \rVert\, \epsilon_p$ with the
-    patch $x_p$: for one input the same law, so that means over chips are exact; two
-    inputs of one chip then have independent errors, so that the spread between chips is
-    not that of hardware.
+    patch $x_p$: for one input the same law, so that means over chips are exact; all
+    inputs of one chip have the same $\epsilon_p$, however little their patches have in
+    common, so that the spread between chips is wider than that of hardware.
 
     **Arguments:** `conv`: `equinox.nn.Conv` (channels first) or
     `pendula.nn.Convolution` (channels last); `mode`; `limit_mb`: memory that `"exact"`

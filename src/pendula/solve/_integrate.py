@@ -73,8 +73,11 @@ def integrate(
     - `rtol`, `atol`: tolerances of one step; 1e-6 and 1e-8 suit float32 only just,
       go lower in float64.
     - `max_steps`: steps after which it gives up.
-    - `event`: `event(t, y, context) -> value`; integration stops where the value
-      crosses zero, `t_fail` is that time and later states are NaN.
+    - `event`: `event(t, y, context) -> value`, a number; integration stops where the
+      value crosses zero, `t_fail` is that time and later states are NaN. A value that
+      is zero at the start has to come back to it. Values are looked at where steps
+      end: one that crosses zero and back within a step is not seen (`dopri8` and the
+      implicit solvers end a step at every sample: give samples that are close).
     - `jumps`: whether the inputs jump at the samples (held inputs), so that the field
       is evaluated on both sides. None: coefficients that are host arrays are looked
       at, others are taken to jump; samples (joined by straight lines) do not.
@@ -145,8 +148,10 @@ def integrate(
     stop = None
     if event is not None:
         digits = 8.0 * float(jnp.finfo(y0.dtype).eps)
+        value = lambda t, y: event(t0 + t, y, context)
+        leaving = _leaving(value, since[0], y0, slope(since[0], y0, context))
         stop = diffrax.Event(
-            lambda t, y, args, **_: event(t0 + t, y, args),
+            lambda t, y, args, **_: leaving(t, event(t0 + t, y, args)),
             Crossing(0.0, digits * span),
         )
     solution = diffrax.diffeqsolve(
@@ -167,6 +172,27 @@ def integrate(
         throw=False,
     )
     return _outcome(solution, good, starts, t0, since, bound)
+
+
+def _leaving(
+    value: Callable[[Time, State], Any], start: Time, y0: State, dy: State
+) -> Callable[[Time, Any], Any]:
+    """The value of an event, but that a zero at the start has the sign with which it
+    is left: a ball that is thrown from the ground has not landed.
+
+    **Raises:** `ConfigError` for what is no number, before anything is compiled.
+    """
+    made = jax.eval_shape(value, start, y0)
+    kind = getattr(made, "dtype", None)
+    if kind is None or made.shape != () or not jnp.issubdtype(kind, jnp.floating):
+        told = "several values" if kind is None else f"{kind}{list(made.shape)}"
+        raise ConfigError(
+            f"event gives {told}; expected one real number that crosses zero. Return "
+            "y[0] - 0.5, say, in place of y[0] < 0.5."
+        )
+    first, rise = jax.jvp(value, (start, y0), (jnp.ones_like(start), dy))
+    first = jnp.where(first == 0.0, rise, first)
+    return lambda t, v: jnp.where(t == start, first, v)
 
 
 def _outcome(

@@ -165,7 +165,7 @@ def adapt(
         local,
         history,
         moves,
-        done,
+        done & jnp.isfinite(history[-1]),
         information,
         normal.rss,
         count,
