@@ -7,6 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from pendula import ConfigError, DataError, ShapeError
+from pendula._errors import FitWarning
 from pendula.data import Snapshots
 from pendula.latent import (
     ExactDMD,
@@ -350,6 +351,16 @@ def test_waves_at_sparse_unequal_times_are_told_apart(seed):
     found = OptimizedDMD(7).fit(t, ys)
     near = np.abs(found.rates[:, None] - 1j * np.array([-2.7, -1.5, -0.6, 0.0, *w]))
     assert near.min(axis=0).max() < 0.05
+
+
+def test_a_mode_that_grows_out_of_the_noise_is_told():
+    t, rng = np.arange(60.0), np.random.default_rng(0)
+    noisy = wave(t) + 1e-3 * rng.normal(size=(60, 60))
+    with pytest.warns(FitWarning, match=r"10\^\d+.* give a rank"):
+        ExactDMD().fit(noisy)
+    ExactDMD(7).fit(noisy)  # warnings are errors here
+    with pytest.warns(FitWarning, match="far more than the snapshots do"):
+        OptimizedDMD(2).fit(t[:30], 1.0 + 1e-4 * np.exp(0.4 * t[:30, None]))
 
 
 def _complex(rng, shape):

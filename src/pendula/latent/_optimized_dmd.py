@@ -14,7 +14,7 @@ from scipy.interpolate import CubicSpline
 from .._checks import whole
 from .._errors import ConfigError, DataError
 from ..data import even_step
-from ._dmd import LinearForecast, check_rank, ordered, projected_map
+from ._dmd import LinearForecast, check_rank, ordered, projected_map, warn_of_growth
 from ._hankel_dmd import delay_windows
 from ._series import Rows, checked, times
 from ._variable_projection import (
@@ -97,7 +97,7 @@ class OptimizedDMD:
         the times, of unequal ones the median.
         **Raises:** `DataError` for times that do not increase, constant snapshots and
         values that are not finite; `ShapeError`; `ConfigError` for a rank of more
-        than the data show.
+        than the data show. **Warns:** as `ExactDMD.fit`.
         """
         rows = checked(ys)
         found = times(ts, len(rows))
@@ -142,6 +142,7 @@ class OptimizedDMD:
         modes = family.modes(x, last.coefficients).T
         unseen = float(np.sum(s[keep:] ** 2))
         noise = (last.cost + unseen) / rows.size
+        warn_of_growth(family.rates(x) / span, [rows], span)
         return _forecast(family.rates(x) / span, lift[:keep].T @ modes, found, noise)
 
 
