@@ -148,6 +148,8 @@ def test_score_and_check(at_place):
     assert "error over all: " in done.out
     scores = json.loads(call("score", "runs/spring", "spring.csv", "--json").out)
     assert len(scores["trajectories"]) == 3
+    assert scores["fitted_to"] == ["spring.csv"]
+    assert "spring.csv: the run was fitted with it, so that this is no test" in done.out
     trust = read_run(at_place.run).report["verdict"]["trust"]
     plain = call("check", "runs/spring")
     assert plain.status == (0 if trust else 1)

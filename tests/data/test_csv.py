@@ -86,6 +86,27 @@ def test_iso_stamps_keep_microseconds(write):
     np.testing.assert_array_equal(read_csv(write(zoned)).ts, [[0, 3600]])
 
 
+def test_stamps_finer_than_a_microsecond(write):
+    text = rows(
+        "t,q", "2024-05-31T12:00:00.0000019,1", "2024-05-31T12:00:00.000002100,2"
+    )
+    np.testing.assert_allclose(read_csv(write(text)).ts, [[0, 2e-7]], rtol=1e-12)
+
+
+def test_dates_without_hyphens_are_no_numbers(write):
+    data = read_csv(write(rows("date,q", "20240531,1", "20240601,2")))
+    np.testing.assert_array_equal(data.ts, [[0, 86400]])
+    assert data.origin["epoch"] == "2024-05-31T00:00:00"
+    data = read_csv(write(rows("t,q", "20240531,1", "20240601,2")))
+    np.testing.assert_array_equal(data.ts, [[20240531, 20240601]])
+
+
+def test_time_is_t_where_there_is_another_letter_case(write):
+    data = read_csv(write(rows("T,t,q", "20,0,1", "21,2,2")))
+    np.testing.assert_array_equal(data.ts, [[0, 2]])
+    assert data.names == ("T", "q")
+
+
 def test_step_given_instead_of_times(write):
     data = read_csv(write(rows("u_V,y", "1,2", "2,3", "4,5")), dt=0.1)
     np.testing.assert_array_equal(data.ts, [0.1 * np.arange(3)[None][0]])
@@ -247,6 +268,11 @@ BAD = {
         rows("x,q", "0,1", "1,2"),
         {},
         ["no time column (columns: x, q)", "--time", "--dt"],
+    ),
+    "round brackets": (
+        rows("Time (ms),q (deg)", "0,1", "1,2"),
+        {},
+        ['write "Time (ms)" as "Time [ms]"'],
     ),
     "no channel": (rows("t,u_a", "0,1", "1,2"), {}, ["no column is left to learn"]),
     "channel without a value": (

@@ -287,6 +287,20 @@ def test_dates(tmp_path, unit):
     assert (data.time_unit, data.origin.get("epoch")) == ("s", epoch)
 
 
+def test_dates_in_whole_numbers_of_small_types(tmp_path):
+    for counts, kind in (([-30000, 0, 30000], np.int16), ([10, 20, 200], np.uint8)):
+        with h5py.File(tmp_path / "a.h5", "w") as file:
+            file["t"] = np.array(counts, kind)
+            file["t"].attrs["units"] = "ns since 2000-01-01"
+            file["q"] = np.arange(3.0)
+        data = read_hdf5(tmp_path / "a.h5", time="t", channels="q")
+        np.testing.assert_allclose(data.ts[0], 1e-9 * (np.array(counts) - counts[0]))
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        file["t"][...] = [10, 20, 5]
+    with pytest.raises(errors.DataError, match="-5e-09 after 1e-08"):
+        read_hdf5(tmp_path / "a.h5", time="t", channels="q")
+
+
 def test_units_of_unequal_length_are_refused(tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["t"] = np.arange(3.0)

@@ -109,6 +109,17 @@ def test_a_smoothed_rate_is_reported():
     assert kinds["v"] == ("rate", "q")
 
 
+def test_a_rate_of_a_sensor_is_not_called_smoothed():
+    """Its noise is far below that of differences; a warning would fail here."""
+    data = solve(pendulum, [[2, 0]], 30, 400, [0, 1]).replace(origin={})
+    rng = np.random.default_rng(0)
+    noisy = data.replace(ys=data.ys + rng.normal(size=data.ys.shape) * [0.002, 0.01])
+    kinds, decisions = decide_order(noisy)
+    assert kinds["y1"] == ("rate", "y0")
+    assert "a sensor's own, or smoothed unseen" in decisions[0].why
+    assert decide_order(data)[0] == kinds  # exact values
+
+
 def test_a_rough_rate_is_not_called_smoothed():
     """Backward differences look at no later sample; a warning would fail here."""
     data = solve(pendulum, [[2, 0]], 30, 400, [0])

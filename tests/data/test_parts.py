@@ -335,3 +335,12 @@ def test_families_know_their_systems(data_dir):
     balls = load("ball_drops")
     np.testing.assert_array_equal(balls.env, np.repeat(np.arange(11), 2))
     assert balls.labels[:2] == ("baseball/1", "baseball/2")
+
+
+def test_times_that_are_kept_too_coarsely_are_told():
+    t = 1e-4 * np.arange(50.0)
+    for start, lost in ((0.0, False), (1.7e9, True)):
+        notes = summary(Trajectories.from_arrays(start + t, np.sin(900 * t)))[
+            "warnings"
+        ]
+        assert any("2.4e-07 are lost in them" in note for note in notes) == lost

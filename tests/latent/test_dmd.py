@@ -7,6 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from pendula import ConfigError, DataError, ShapeError
+from pendula._errors import FitWarning
 from pendula.data import Snapshots
 from pendula.latent import (
     ExactDMD,
@@ -339,3 +340,28 @@ def test_persistence_and_climatology():
         climatology(days, sea, period=0.0)
     with pytest.raises(ConfigError, match="steps is 0"):
         persistence(sea[0], 0)
+
+
+@pytest.mark.parametrize("seed", [3, 4])
+def test_waves_at_sparse_unequal_times_are_told_apart(seed):
+    rng = np.random.default_rng(seed)
+    t, w = np.sort(rng.uniform(0, 30, 120)), np.array([0.6, 1.5, 2.7])
+    waves = np.exp(1j * np.multiply.outer(t, w)) @ _complex(rng, (3, 4))
+    ys = 1.0 + waves.real + 0.2 * rng.normal(size=(120, 4))
+    found = OptimizedDMD(7).fit(t, ys)
+    near = np.abs(found.rates[:, None] - 1j * np.array([-2.7, -1.5, -0.6, 0.0, *w]))
+    assert near.min(axis=0).max() < 0.05
+
+
+def test_a_mode_that_grows_out_of_the_noise_is_told():
+    t, rng = np.arange(60.0), np.random.default_rng(0)
+    noisy = wave(t) + 1e-3 * rng.normal(size=(60, 60))
+    with pytest.warns(FitWarning, match=r"10\^\d+.* give a rank"):
+        ExactDMD().fit(noisy)
+    ExactDMD(7).fit(noisy)  # warnings are errors here
+    with pytest.warns(FitWarning, match="far more than the snapshots do"):
+        OptimizedDMD(2).fit(t[:30], 1.0 + 1e-4 * np.exp(0.4 * t[:30, None]))
+
+
+def _complex(rng, shape):
+    return rng.normal(size=shape) + 1j * rng.normal(size=shape)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -12,6 +12,10 @@ from ._forecast_bars import is_chain, score_bars
 from ._options import READING, TALK, Reading, Talk
 from ._reading import load_data
 from ._table import columns
+
+
+if TYPE_CHECKING:
+    from ..data import Trajectories
 
 
 def score(
@@ -51,8 +55,26 @@ def score(
     head = ["trajectory", *span, "error", "in 90 % band", "status"]
     over_all = error_words(units, scores["rmse"], scores["channels"])
     text = f"{columns(head, cells)}\nerror over all: {over_all}"
-    console.result(text, scores)
+    seen = _fitted_to(run, measured)
+    if seen:
+        text += (
+            f"\nnote: {', '.join(seen)}: the run was fitted with it, so that this is "
+            "no test. Give records that it has not seen."
+        )
+    console.result(text, {**scores, "fitted_to": seen})
     return 1 if any(row["status"] in BAD for row in rows) else 0
+
+
+def _fitted_to(run: Path, measured: Trajectories) -> list[str]:
+    """The files of the data that the run was fitted with, by their checksums."""
+    from ..report import read_run
+
+    if not (run / "report.json").is_file():
+        return []
+    files = (read_run(run).report.get("data") or {}).get("files") or []
+    known = {file.get("sha256") for file in files}
+    seen = measured.origin.get("files", [])
+    return [str(file["path"]) for file in seen if file.get("sha256") in known]
 
 
 def _ends(row: dict[str, Any]) -> list[str]:

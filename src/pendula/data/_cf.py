@@ -18,6 +18,7 @@ from .._errors import DataError
 
 
 SECONDS = {
+    "nanosecond": 1e-9,
     "microsecond": 1e-6,
     "millisecond": 1e-3,
     "second": 1.0,
@@ -27,6 +28,7 @@ SECONDS = {
     "week": 604800.0,
 }
 _SHORT = {
+    "ns": "nanosecond",
     "us": "microsecond",
     "ms": "millisecond",
     "msec": "millisecond",
@@ -108,12 +110,14 @@ def elapsed(
     word = _SHORT.get(word) or _SHORT.get(word[:-1]) or word.removesuffix("s")
     if word not in SECONDS:
         raise DataError(
-            f'{place}: the times are in "{unit}". {match[1]} have no fixed length; '
-            f"expected one of {', '.join(f'{name}s' for name in SECONDS)}. Convert "
-            "the times."
+            f'{place}: the times are in "{unit}". Expected one of '
+            f"{', '.join(f'{name}s' for name in SECONDS)}; years and months have no "
+            "fixed length. Convert the times."
         )
     if not values.size:
         return values, None
+    if values.dtype.kind in "iu":
+        values = values.astype(np.int64)  # a difference of small types turns over
     first = values.flat[0]
     seconds = (values - first) * SECONDS[word]
     if not np.isfinite(first) or calendar.lower() not in _STANDARD:

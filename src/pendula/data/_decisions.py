@@ -22,6 +22,7 @@ TRAJ_NAME = "trajectory"  # as our own writer names it
 IGNORED_NAMES = ("validation", "split", "flag", "label")
 INPUT_PREFIXES = ("u_", "tau", "torque", "input")
 ANGLE_NAME = re.compile(r"(theta|phi|angle)[_\d]*")
+ROUND_UNIT = re.compile(rf"({'|'.join(TIME_NAMES)})\s*\([^()]*\)", re.IGNORECASE)
 MIN_ROWS_FOR_FLAG = 8  # fewer rows hold two values by chance
 
 
@@ -170,17 +171,23 @@ def _decide_time(
 ) -> tuple[str | None, Decision]:
     if dt is not None and not (np.isfinite(dt) and dt > 0):
         raise ConfigError(f"--dt {dt:g}: the sampling step must be positive.")
-    found = time or next((n for n in free if n.lower() in TIME_NAMES), None)
+    named = [n for n in free if n.lower() in TIME_NAMES]
+    # T beside t is something else, a temperature
+    found = time or min(named, key=lambda n: n not in TIME_NAMES, default=None)
     if found is not None and dt is not None:
         raise ConfigError(
             f'--dt {dt:g}: {file} has the time column "{found}" already. Leave --dt '
             f"out, or leave the column out with --ignore {found}."
         )
     if found is None and dt is None:
+        hint = next((n for n in free if ROUND_UNIT.fullmatch(n)), "")
+        if hint:
+            square = hint.replace("(", "[").replace(")", "]")
+            hint = f' Units stand in square brackets: write "{hint}" as "{square}".'
         raise DataError(
             f"{file}: no time column (columns: {', '.join(free)}). Expected one named "
             f"{', '.join(TIME_NAMES)}. Name it with --time, or give the sampling step "
-            "with --dt."
+            f"with --dt.{hint}"
         )
     if found is None:
         choice = f"row number times {dt:g}"

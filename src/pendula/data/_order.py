@@ -10,7 +10,7 @@ import numpy as np
 
 from .._errors import DataWarning
 from ._decisions import Decision
-from ._noise import noise_estimate
+from ._noise import ORDERS, difference, noise_estimate
 from ._period import dominant_period
 from ._scales import time_scales
 from ._trajectories import Trajectories
@@ -24,6 +24,9 @@ STEPS_PER_PERIOD = 12  # the coarsest sampling at which delays are compared
 GAIN = 0.5  # two delays must halve the error of one
 EXPLAINED = 0.05  # of the change: one delay leaves so little that it suffices
 SMOOTH = 0.5  # of the noise that differences of the position would have
+MADE = 0.8  # of a rate's fine structure comes of the position's: it was computed
+WHITE = 0.5  # of the noise at low orders of differences is left at the highest
+AROUND = 16  # samples on either side from which a rate may have been computed
 MAX_ROWS = 2000
 MAX_FEATURES = 60
 
@@ -54,7 +57,8 @@ def decide_order(
 
     **Returns:** channel -> `ChannelKind`, and the decisions for the report.
     **Warns:** `DataWarning` for a measured rate that looks smoothed: its noise is
-    less than half of what differences of the position would have.
+    less than half of what differences of the position would have, and is made of the
+    position's by a linear filter; that of a sensor is its own.
     """
     noise, period = noise_estimate(data), dominant_period(data)
     pairs, decisions = _pairs(data, noise, period)
@@ -107,15 +111,18 @@ def _pairs(
         measured = "system" not in data.origin and noise[i] > 1e-9 * _spread(data, i)
         if measured and noise[j] < SMOOTH * differenced:
             share = noise[j] / differenced
-            why += f"; its noise is {share:.2g} of that of differences, so it is smooth"
-            warnings.warn(
-                f'channel "{rate}" looks smoothed: its noise ({noise[j]:.2g}) is '
-                f'{share:.2g} of what differences of "{position}" have. If later '
-                "samples were used to smooth it, training on it leaks the future. "
-                f'Train on "{position}" alone with --channels to be safe.',
-                DataWarning,
-                stacklevel=4,
-            )
+            why += f"; its noise is {share:.2g} of that of differences, so it is "
+            computed = _is_computed(data, i, j)
+            why += "smooth" if computed else "a sensor's own, or smoothed unseen"
+            if computed:
+                warnings.warn(
+                    f'channel "{rate}" looks smoothed: its noise is {share:.2g} of '
+                    f'what differences of "{position}" have, and made of it. If later '
+                    "samples were used to smooth it, training on it leaks the future. "
+                    f'Train on "{position}" alone with --channels to be safe.',
+                    DataWarning,
+                    stacklevel=4,
+                )
         choice = f"{rate} is the rate of {position}"
         decisions.append(Decision("order", choice, why, "--order or --channels"))
     return pairs, decisions
@@ -123,6 +130,36 @@ def _pairs(
 
 def _spread(data: Trajectories, channel: int) -> float:
     return float(data.ys[:, :, channel][data.mask[:, :, channel]].std())
+
+
+def _is_computed(data: Trajectories, i: int, j: int) -> bool:
+    """Whether channel j was computed from channel i: what differences leave of it is a
+    weighted sum of what they leave of the other at nearby samples, and that is noise.
+    Of an even grid this is exact for every linear filter."""
+    order = ORDERS[-1]
+    there = [
+        np.flatnonzero(data.mask[k, :n, i] & data.mask[k, :n, j])
+        for k, n in enumerate(data.lengths)
+    ]
+    around = min(AROUND, sum(map(len, there)) // 12)
+    width = 2 * around + 1
+    rough, seen, left = [], [], []
+    for k, at in enumerate(there):
+        if len(at) < width + order:
+            continue
+        t, q, v = data.ts[k, at], data.ys[k, at, i], data.ys[k, at, j]
+        fine = difference(t, q, order)
+        rough.append(difference(t, q, ORDERS[0]))
+        seen.append(np.lib.stride_tricks.sliding_window_view(fine, width))
+        left.append(difference(t, v, order)[around : len(fine) - around])
+    if sum(map(len, left)) < 2 * width:
+        return False
+    x, y = np.concatenate(seen), np.concatenate(left)
+    size = lambda v: float(np.sqrt(np.mean(v**2)))
+    if size(x) < WHITE * size(np.concatenate(rough)):
+        return False
+    rest = size(y - x @ np.linalg.lstsq(x, y, rcond=None)[0])
+    return rest**2 * len(y) / (len(y) - width) < (1 - MADE) * size(y) ** 2
 
 
 def rate_match(

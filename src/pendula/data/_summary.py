@@ -15,6 +15,9 @@ from ._sampling import sampling
 from ._trajectories import Trajectories
 
 
+COARSE = 1e-3  # of a sampling interval, from which the rounding of times is told
+
+
 def summary(data: Trajectories) -> dict[str, Any]:
     """All that can be said about data without a model, JSON-able.
 
@@ -67,6 +70,13 @@ def summary(data: Trajectories) -> dict[str, Any]:
     if grid["num_gaps"]:
         some = "1 gap" if grid["num_gaps"] == 1 else f"{grid['num_gaps']} gaps"
         notes.append(f"{some} longer than 2.5 sampling intervals.")
+    kept = float(np.spacing(np.abs(data.ts).max()))
+    if kept > COARSE * grid["step"]:
+        notes.append(
+            f"the times are so large that steps of {kept:.2g} are lost in them, "
+            f"{kept / grid['step']:.2g} of a sampling interval. Count them from the "
+            "start of the record."
+        )
     if data.licence is None:
         notes.append("no licence is stated: clear the right to use before publishing.")
     spans = [float(t[n - 1] - t[0]) for t, n in zip(data.ts, real, strict=True)]

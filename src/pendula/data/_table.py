@@ -26,6 +26,8 @@ MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "-nan", "null", "none"})
 DELIMITERS = (",", "\t", ";")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 _UNIT = re.compile(r"(.*?)\s*\[([^\[\]]*)\]")
+_DATE = re.compile(r"\d{4}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")  # 20240531
+_FINER = re.compile(r"(.*[.,]\d{6})(\d{1,3})(.*)")  # than a microsecond
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +108,8 @@ class Table:
         """One column as times `"time"`, and the date at which they are 0.
 
         Numbers are taken as they are (date None). ISO 8601 stamps become seconds
-        since the first of them; differences are formed in whole microseconds.
+        since the first of them; differences are formed in whole microseconds, and
+        nanoseconds added. In a column named date 20240531 is a stamp, no number.
         **Raises:** `DataError` for a missing or unreadable time.
         """
         texts = self.cells[column]
@@ -116,6 +119,8 @@ class Table:
                     f"{self.where(k, column)}: the time is missing. Every sample needs "
                     "one. Fill the cell or delete the row."
                 )
+        if column.lower() == "date" and all(_DATE.fullmatch(x.strip()) for x in texts):
+            return self._stamps(column)
         if column in self.values:
             return self.numbers(column), None
         try:
@@ -126,10 +131,14 @@ class Table:
 
     def _stamps(self, column: str) -> tuple[np.ndarray, datetime.datetime | None]:
         stamps: list[datetime.datetime] = []
+        rest: list[int] = []
         for k, text in enumerate(self.cells[column]):
             text = text.strip()
+            long = _FINER.fullmatch(text)
             try:
-                stamp = datetime.datetime.fromisoformat(text)
+                stamp = datetime.datetime.fromisoformat(
+                    long[1] + long[3] if long else text
+                )
             except ValueError:
                 if _DECIMAL_COMMA.fullmatch(text):
                     raise self._text(k, column) from None
@@ -144,9 +153,11 @@ class Table:
                     "having a time zone. Give all stamps one, or none."
                 )
             stamps.append(stamp)
+            rest.append(int(long[2].ljust(3, "0")) if long else 0)
         tick = datetime.timedelta(microseconds=1)
         ticks = [(stamp - stamps[0]) // tick for stamp in stamps]
-        return np.array(ticks, np.int64) / 1e6, stamps[0]
+        finer = np.array(rest, np.int64) - rest[0]
+        return np.array(ticks, np.int64) / 1e6 + finer / 1e9, stamps[0]
 
 
 def read_table(path: str | Path) -> Table:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import warnings
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Complex, Float, Shaped
 from numpy.typing import ArrayLike
 
 from .._checks import whole
-from .._errors import ConfigError, DataError, ShapeError
+from .._errors import ConfigError, DataError, FitWarning, ShapeError
 from ._series import Rows, Series, rounding, rows_of, series
 
 
 _ROUNDING = 1e-13  # a singular value below that share of the first is rounding
+_GROWN = math.log(1e3)  # growth over the record that the snapshots do not show
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,7 +154,8 @@ class ExactDMD:
     the data.
     **Raises:** `ConfigError` for a rank below 1.
     **Behaviour:** exact for linear systems without noise. Noise draws the eigenvalues
-    inwards: then `OptimizedDMD`.
+    inwards: then `OptimizedDMD`. Of noisy snapshots give a rank: the directions of the
+    noise have eigenvalues of their own, some of which grow.
     **Source:** Schmid 2010, J. Fluid Mech. 656, 5-28; Tu et al. 2014, J. Comput.
     Dynamics 1, 391-421, algorithm 2; on the mean: Chen, Tu, Rowley 2012, J. Nonlinear
     Science 22, 887-915.
@@ -186,6 +191,7 @@ class ExactDMD:
 
         **Raises:** `DataError` for too few, constant or unequally spaced snapshots and
         for values that are not finite; `ConfigError` for a rank that they do not span.
+        **Warns:** `FitWarning` of a mode that grows and the snapshots do not.
         """
         parts, step = series(ys, dt, ts)
         least = (self.rank or 1) + 1
@@ -199,7 +205,28 @@ class ExactDMD:
         before = np.concatenate([one[:-1] for one in parts])
         after = np.concatenate([one[1:] for one in parts])
         basis, operator = projected_map(before, after, self.rank, rounding(ys))
-        return LinearForecast.of(basis, operator, step)
+        found = LinearForecast.of(basis, operator, step)
+        warn_of_growth(found.rates, parts, step * (max(map(len, parts)) - 1))
+        return found
+
+
+def warn_of_growth(
+    rates: Complex[np.ndarray, " r"],
+    parts: Sequence[Float[np.ndarray, "time m"]],
+    span: float,
+) -> None:
+    """`FitWarning` of a mode that would have grown over the record by far more than the
+    snapshots have."""
+    sizes = np.concatenate([np.linalg.norm(one, axis=1) for one in parts])
+    grown = float(np.max(np.real(rates))) * span
+    if grown - np.log(sizes.max() / sizes[sizes > 0].min()) > _GROWN:
+        warnings.warn(
+            f"a mode grows by a factor of 10^{grown / np.log(10):.1f} over the record, "
+            "far more than the snapshots do. Where they are noisy it is fitted to the "
+            "noise, and forecasts will blow up: then give a rank, or a lower one.",
+            FitWarning,
+            stacklevel=3,
+        )
 
 
 def projected_map(

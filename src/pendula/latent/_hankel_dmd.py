@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from .._checks import whole
 from .._errors import ConfigError
-from ._dmd import LinearForecast, check_rank, projected_map
+from ._dmd import LinearForecast, check_rank, projected_map, warn_of_growth
 from ._series import Series, rounding, series
 
 
@@ -53,8 +53,8 @@ class HankelDMD:
     def fit(
         self, ys: Series, dt: float | None = None, *, ts: ArrayLike | None = None
     ) -> LinearForecast:
-        """The map of equally spaced snapshots; arguments and errors as those of
-        `ExactDMD.fit`. Its forecasts begin with the last `delays` snapshots."""
+        """The map of equally spaced snapshots; arguments, errors and warnings as those
+        of `ExactDMD.fit`. Its forecasts begin with the last `delays` snapshots."""
         parts, step = series(ys, dt, ts)
         short = min(len(one) for one in parts)
         pairs = sum(len(one) - self.delays for one in parts)
@@ -68,7 +68,9 @@ class HankelDMD:
         before = np.concatenate([one[:-1] for one in rows])
         after = np.concatenate([one[1:] for one in rows])
         basis, operator = projected_map(before, after, self.rank, rounding(ys))
-        return LinearForecast.of(basis, operator, step, self.delays)
+        found = LinearForecast.of(basis, operator, step, self.delays)
+        warn_of_growth(found.rates, parts, step * (max(map(len, parts)) - 1))
+        return found
 
 
 def delay_windows(

@@ -133,7 +133,9 @@ class RotationDynamics(AbstractLinearMap):
     **Arguments:** `size`: n. `angles`: phi_i at the start [radian a step], n // 2 of
     them; default evenly over (0, pi/2), those of a DMD are a better guess.
     **Behaviour:** a_i = -8 at the start: r = 0.99966. phi is known up to multiples of
-    2 pi: a frequency above half of the sampling's appears as a lower one.
+    2 pi: a frequency above half of the sampling's appears as a lower one. Training
+    moves an angle little: of a motion that is seen fewer than four times a period give
+    `angles`, or slower rotations are found, and forecasts fail.
     **Source:** Erichson, Muehlebach, Mahoney 2019 for the aim; the map is ours.
 
     ```python

@@ -14,7 +14,7 @@ from scipy.interpolate import CubicSpline
 from .._checks import whole
 from .._errors import ConfigError, DataError
 from ..data import even_step
-from ._dmd import LinearForecast, check_rank, ordered, projected_map
+from ._dmd import LinearForecast, check_rank, ordered, projected_map, warn_of_growth
 from ._hankel_dmd import delay_windows
 from ._series import Rows, checked, times
 from ._variable_projection import (
@@ -29,6 +29,8 @@ from ._variable_projection import (
 _DECAY = 3.0  # rates of a start are at least that negative in a step,
 _GROWTH = 5.0  # and at most that positive over the record
 _WIDE = 2000  # numbers of a window at the most
+_WAVES = 4000  # frequencies of a pursuit at the most, a quarter of a cycle apart
+_FEW = 20  # iterations after each of its waves
 _ILL = 1e8  # condition of the modes beyond which one snapshot does not tell them apart
 
 
@@ -54,7 +56,8 @@ class OptimizedDMD:
 
     **Raises:** `ConfigError` for settings that cannot be.
     **Behaviour:** starts from `ExactDMD` and `HankelDMD` (equal times) or from the
-    trapezoidal rule and a spline (unequal ones), and keeps the best end. The cost of an
+    trapezoidal rule, a spline and the steady waves that explain most (unequal ones),
+    and keeps the best end. The cost of an
     iteration grows with time * min(m, time) * rank^2. Where the fit leaves a residual,
     `predict` reads the amplitudes from its snapshot with that noise in mind (a Wiener
     filter), a plain projection where it leaves none.
@@ -94,7 +97,7 @@ class OptimizedDMD:
         the times, of unequal ones the median.
         **Raises:** `DataError` for times that do not increase, constant snapshots and
         values that are not finite; `ShapeError`; `ConfigError` for a rank of more
-        than the data show.
+        than the data show. **Warns:** as `ExactDMD.fit`.
         """
         rows = checked(ys)
         found = times(ts, len(rows))
@@ -139,6 +142,7 @@ class OptimizedDMD:
         modes = family.modes(x, last.coefficients).T
         unseen = float(np.sum(s[keep:] ** 2))
         noise = (last.cost + unseen) / rows.size
+        warn_of_growth(family.rates(x) / span, [rows], span)
         return _forecast(family.rates(x) / span, lift[:keep].T @ modes, found, noise)
 
 
@@ -153,6 +157,7 @@ def _starts(
         middle = (reduced[1:] + reduced[:-1]) / 2
         slope = np.diff(reduced, axis=0) / np.diff(t)[:, None]
         yield from _rates_of(middle, slope, rank, None)
+        yield _pursued(t, reduced, rank)
         dt = 1.0 / (len(t) - 1)
         even = np.linspace(0.0, 1.0, len(t))
         reduced = CubicSpline(t, reduced)(even)
@@ -165,6 +170,32 @@ def _starts(
     for delays in sorted(d for d in lengths if d >= max(2, least)):
         seen = delay_windows(reduced, delays)
         yield from _rates_of(seen[:-1], seen[1:], rank, dt)
+
+
+def _pursued(
+    t: Float[np.ndarray, " time"], rows: Float[np.ndarray, "time k"], rank: int
+) -> Complex[np.ndarray, " r"]:
+    """Rates of waves taken one after the other, each the steady one that explains most
+    of what those before leave, all of them then fitted: at sparse times, which no slope
+    or spline can follow, they are told apart all the same."""
+    family, rates = PairedRates(), np.zeros(rank % 2, complex)
+    taken, left = np.ones((len(t), rank % 2)) / np.sqrt(len(t)), rows
+    omega = np.arange(1, min(2 * len(t), _WAVES) + 1) * np.pi / 2
+    for _ in range(rank // 2):
+        gains = []
+        for one in omega:
+            pair = np.stack([np.cos(one * t), np.sin(one * t)], axis=1)
+            q, _ = np.linalg.qr(pair - taken @ (taken.T @ pair))
+            gains.append(np.sum((q.T @ left) ** 2))
+        best = 1j * omega[int(np.argmax(gains))]
+        rates = np.concatenate([rates, [best, -best]])
+        x, _ = minimise(
+            family, family.parameters(rates), t, rows, stable=True, iterations=_FEW
+        )
+        found = project(family, x, t, rows)
+        if found is not None:
+            rates, taken, left = family.rates(x), found.q, found.residual
+    return rates
 
 
 def _rates_of(

@@ -210,7 +210,8 @@ def control_path(
     then the areas), of which the first is where the path begins, and the number of
     them `"sample"`. Rows in which nothing was seen only let time pass and are left out,
     save the last one. Values before the first seen one count as 0, with `"linear"` as
-    that one. With `"rectilinear"` the state after sample i is that after input 2 i.
+    that one. With `"rectilinear"` the state after sample i of those that are kept is
+    that after input 2 i.
     Times come in as they are, the first one too: let them begin near 0, and their
     steps be near 1.
     **Raises:** `DataError` for times that do not increase or a value that is infinite;

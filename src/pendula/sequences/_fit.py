@@ -244,7 +244,8 @@ def fit_sequences(
     - `model`: as it starts; `data`: what it is trained on, or an endless source of
       batches (`Batches`).
     - `validation`: sequences that are scored after each epoch; the weights of the best
-      epoch are kept, and without them the last ones.
+      epoch are kept, and without them the last ones. What chose the epoch flatters it:
+      score other sequences to judge the model.
     - `folder`: of checkpoints, one every `seconds`; the same call goes on where a
       killed one stopped, to the same bits. Without: none.
     - `tell`: called with the record of each epoch.
