@@ -17,7 +17,7 @@ from ._gauge_labels import log_columns, logarithms, named_columns, row_tables
 # and etas; without a prior few systems are fitted by any kernel, and all seems known
 AMPLITUDE = (1.0, 2.7, 1e-3, 10.0)
 LENGTH = (2.0, 2.0, 0.2, 100.0)
-NOISE = (0.03, 4.5, 1e-3, 1.0)
+NOISE = (0.01, 4.5, 1e-3, 1.0)
 STARTS = 3  # lengths from which the search begins
 
 
