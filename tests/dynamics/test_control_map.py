@@ -83,6 +83,19 @@ def test_the_band_covers_and_widens_away_from_the_data():
     assert far[0, 0] > 10 * near[0, 0]
 
 
+def test_few_systems_do_not_make_a_map_sure():
+    """Five points of an arc are also those of other curves."""
+    inside = []
+    for seed in range(8):
+        at = np.random.default_rng(seed).uniform(1, 3, (5, 1))
+        made = fit_control_map(at, np.sin(1.5 * at))
+        for c in np.linspace(at.min(), at.max(), 9):
+            mean, covariance = made.predict(np.array([c]))
+            off = abs(np.sin(1.5 * c) - mean[0])
+            inside.append(off < 1.645 * np.sqrt(covariance[0, 0]))
+    assert np.mean(inside) > 0.75
+
+
 def test_uncertain_etas_count_less():
     """A wrong eta that says it is not identified does not move the map."""
     settings = draw(12)

@@ -155,6 +155,34 @@ def test_a_member_outside_the_family_is_flagged(family):
     assert "training range" in out.summary() or "standard dev" in out.summary()
 
 
+def test_a_member_of_another_kind_is_flagged(family):
+    """A damped spring: its eta lies among the others, its motion no eta follows."""
+    w, c = 1.1, 0.05
+    u = 0.8 * np.exp(-c * T) * np.cos(w * T)
+    v = -c * u - 0.8 * w * np.exp(-c * T) * np.sin(w * T)
+    damped = Trajectories.from_arrays(T, np.stack([u, v], 1), names=("u", "v"))
+    out, own = family.adapt(damped), family.adapt(springs([w], starts=(0.8,)))
+    assert out.identified
+    assert out.converged
+    assert out.misfit > 2 > own.misfit
+    assert len(out.extrapolation) == 1
+    assert "another law" in out.summary()
+    assert not own.extrapolating
+
+
+def test_noise_alone_leaves_no_range(family):
+    """Single samples of a noisy record lie outside, its motion does not."""
+    clean = springs([1.0], starts=(0.95,))
+    noise = 0.4 * np.random.default_rng(0).normal(size=clean.ys.shape)
+    data = clean.replace(ys=clean.ys + noise)
+    found = prepared(family, data, ("a",), 0.4)
+    low, high = (np.asarray(family.about[k]) for k in ("low", "high"))
+    margin = 0.2 * (high - low)
+    assert (data.ys.max((0, 1)) > high + margin).any()
+    assert (found.low[0] > low - margin).all()
+    assert (found.high[0] < high + margin).all()
+
+
 @pytest.mark.slow
 def test_known_parameters_stay_as_they_are():
     """Only the weights are trained; the law is affine in what they are given."""

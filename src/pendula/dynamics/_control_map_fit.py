@@ -13,8 +13,11 @@ from ._control_map import WIDE, ControlMap
 from ._gauge_labels import log_columns, logarithms, named_columns, row_tables
 
 
-# of the kernel: (first guess, least, most), in spreads of settings and etas
-AMPLITUDE, LENGTH, NOISE = (0.5, 1e-3, 10.0), (2.0, 0.2, 100.0), (0.03, 1e-3, 1.0)
+# of the kernel: (median and factor of the prior, least, most), in spreads of settings
+# and etas; without a prior few systems are fitted by any kernel, and all seems known
+AMPLITUDE = (1.0, 2.7, 1e-3, 10.0)
+LENGTH = (2.0, 2.0, 0.2, 100.0)
+NOISE = (0.01, 4.5, 1e-3, 1.0)
 STARTS = 3  # lengths from which the search begins
 
 
@@ -29,13 +32,15 @@ def fit_control_map(
 ) -> ControlMap:
     r"""Learn which eta belongs to which settings, from systems that were adapted.
 
-    $$ \max_{s, l, \sigma} \; -\tfrac12 y^\top K^{-1} y - \tfrac12 \log |K|, \qquad
+    $$ \max_{s, l, \sigma} \; -\tfrac12 y^\top K^{-1} y - \tfrac12 \log |K|
+       + \log p(s, l, \sigma), \qquad
        K = w^2 (1 + \tilde C \tilde C^\top) + k(\tilde C, \tilde C)
            + \sigma^2 I + \mathrm{diag}(\Sigma_\eta) $$
 
     by L-BFGS-B from three lengths, for each eta by itself, in standardised (log)
     settings and etas. The affine mean has a wide Gaussian prior (w = 10 spreads), so
-    that its uncertainty is part of the prediction's.
+    that its uncertainty is part of the prediction's; p is log-normal, so that a bend
+    which few systems cannot rule out is, too.
 
     **Shapes and units:** `settings` `"system setting"` in `units`, `etas`
     `"system eta"`, `covariances` `"system eta eta"` of the etas (their diagonals are
@@ -134,7 +139,8 @@ def _fit_one(at: np.ndarray, goal: np.ndarray, known: np.ndarray) -> tuple:
     plain = WIDE**2 * (1.0 + at @ at.T)
     square = (at[:, None] - at[None]) ** 2
     ranges = [AMPLITUDE, *[LENGTH] * number, NOISE]
-    bounds = [(np.log(low), np.log(high)) for _, low, high in ranges]
+    middle, factor, low, high = np.log(ranges).T
+    bounds = list(zip(low, high, strict=True))
 
     def parts(raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         size, length, noise = np.exp(raw[0]), np.exp(raw[1:-1]), np.exp(raw[-1])
@@ -147,7 +153,8 @@ def _fit_one(at: np.ndarray, goal: np.ndarray, known: np.ndarray) -> tuple:
         whiten = np.linalg.solve(lower, np.eye(len(goal)))
         inverse = whiten.T @ whiten
         weights = inverse @ goal
-        value = 0.5 * goal @ weights + np.log(np.diag(lower)).sum()
+        off = (raw - middle) / factor
+        value = 0.5 * (goal @ weights + off @ off) + np.log(np.diag(lower)).sum()
         pull = inverse - np.outer(weights, weights)
         slopes = [np.sum(pull * bend)]
         for k in range(number):
@@ -155,7 +162,7 @@ def _fit_one(at: np.ndarray, goal: np.ndarray, known: np.ndarray) -> tuple:
                 0.5 * np.sum(pull * bend * square[:, :, k]) / np.exp(2 * raw[1 + k])
             )
         slopes.append(np.trace(pull) * np.exp(2 * raw[-1]))
-        return float(value), np.array(slopes)
+        return float(value), np.array(slopes) + off / factor
 
     found = []
     for length in np.geomspace(0.5, 2.0, STARTS) * LENGTH[0]:

@@ -35,7 +35,7 @@ from ._family_data import (
     systems_of,
     widths_of,
 )
-from ._family_outside import eta_outside, states_outside
+from ._family_outside import eta_outside, law_outside, states_outside
 from ._family_programs import clip_residuals, descend
 from ._family_shorter import on_shorter, shared
 from ._model import Model, weighted_residual
@@ -54,6 +54,8 @@ LONG = 9  # intervals from which a record is long
 CONDITION = 1e4  # of J; of J'J its square, which is where single precision ends
 SETTLED = 1e-2  # of the squared error: what may be left to gain where gd has converged
 LEAST = 1e-2  # of what the family knows: a clip that says less says nothing
+ELSEWHERE = 5.0  # error of a law on records that it was not trained on, at most
+JUDGED = 20  # samples from which their noise is known well enough to judge a law
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +73,9 @@ class Adapted:
     repeat themselves), one share of the spread for all channels and never below that of
     the training;
     `seconds` its share of the run; `share` of the clips that was fitted, below 1 where
-    the rollout over the whole fails (0: everywhere).
+    the rollout over the whole fails (0: everywhere); `misfit`: the size of the
+    residuals over what the noise of the clips and the error of the law account for,
+    not much above 1 where the law holds.
     """
 
     family: Any
@@ -88,6 +92,7 @@ class Adapted:
     label: str
     seconds: float
     share: float = 1.0
+    misfit: float = 1.0
 
     @property
     def extrapolating(self) -> bool:
@@ -237,6 +242,8 @@ class NewData:
     labels: tuple[str, ...]
     clean: bool
     variance: float
+    accounted: float
+    samples: int
     repeats: float
     low: np.ndarray
     high: np.ndarray
@@ -268,6 +275,7 @@ def _prepare(
     step = family.about["every"] * family.about["sampling"]
     states, sd, clean = states_of(data, family.plan, spread, noise)
     y0 = _first_states(states, data.labels)
+    smooth = states[..., np.asarray(family.plan.observed)]
     if clean and data.us is None:
         data = _thinned(data, step)
     data = _filled(data, LONGEST * step)
@@ -284,19 +292,33 @@ def _prepare(
     # the error of a law is smooth: its samples count for few
     repeats = float(family.about.get("correlation", 1.0)) if clean else 1.0
     known = repeats * family.about["variance"]
-    variance = max(float(np.mean((sd / spread) ** 2)), known)
-    with np.errstate(all="ignore"):
+    noisy = float(np.mean((sd / spread) ** 2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a channel not measured
         low, high = np.nanmin(ys, axis=(1, 2)), np.nanmax(ys, axis=(1, 2))
+        # noise leaves the range by itself, and the more often the longer a record
+        least, most = np.nanmin(smooth, axis=1)[order], np.nanmax(smooth, axis=1)[order]
+        inside = np.fmax(low, np.nanmin(least, 1)), np.fmin(high, np.nanmax(most, 1))
     return NewData(
         Clips(batch, y0[order].astype(family.dtype)),
         labels,
         clean,
-        variance,
+        max(noisy, known),
+        _accounted(family, noisy),
+        int(data.lengths.sum()),
         repeats,
-        low,
-        high,
+        *inside,
         (high - low) / spread,
     )
+
+
+def _accounted(family: Family, noisy: float) -> float:
+    """The squared residual, in spreads, that noise and the error of the law account
+    for; the law errs more on records that it was not trained on."""
+    about = family.about
+    noise = np.asarray(about["noise"]) / np.asarray(about["spread"])
+    law = about["variance"] - float(np.mean(noise**2))
+    return noisy + ELSEWHERE**2 * max(law, 0.01 * about["variance"])
 
 
 def _first_states(states: np.ndarray, labels: tuple[str, ...]) -> np.ndarray:
@@ -543,6 +565,9 @@ def _told(
         eta, covariance = family.mean, np.diag(np.full(d, np.inf))
     said = eta_outside(family, eta) if identified else []
     said += states_outside(family, found.low[i], found.high[i])
+    misfit = float(np.sqrt(here / found.accounted))
+    if identified and out.converged[i] and found.samples >= JUDGED:
+        said += law_outside(misfit, float(np.sqrt(here)))
     history = np.atleast_1d(np.asarray(out.history[i], np.float64))
     return Adapted(
         family,
@@ -558,4 +583,5 @@ def _told(
         np.sqrt(variance) * np.asarray(family.about["spread"]),
         found.labels[i],
         seconds,
+        misfit=misfit,
     )

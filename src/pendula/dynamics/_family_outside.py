@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 FAR = 4.0  # Mahalanobis distance beyond which a member is outside the family
 OUTSIDE = 0.2  # share of the range visited in training
+LOOSE = 2.0  # residuals over those accounted for above which another law may act
+SMALL = 0.01  # residuals, in spreads, below which a law holds whatever was expected
 
 
 def eta_outside(family: Family, eta: np.ndarray) -> list[str]:
@@ -42,6 +44,18 @@ def eta_outside(family: Family, eta: np.ndarray) -> list[str]:
             f"{np.array2string(away, precision=2)}"
         )
     return said
+
+
+def law_outside(misfit: float, residual: float) -> list[str]:
+    """What is said of a `residual`, in spreads, `misfit` times what is accounted
+    for."""
+    if not (misfit > LOOSE and residual > SMALL):
+        return []
+    return [
+        f"its residuals, {100 * residual:.2g} % of the spread, are {misfit:.2g} times "
+        "what noise and the error of the law account for: another law may act on it, "
+        "or the record is longer than this one stays good"
+    ]
 
 
 def states_outside(
