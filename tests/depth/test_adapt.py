@@ -45,6 +45,16 @@ def test_the_pair_is_of_the_right_order(name, key):
     assert abs(np.log2(coarse / fine) - LOCAL[name]) < 0.3
 
 
+def test_the_pair_of_rk4_sees_weights_that_change_with_depth(key):
+    block = OdeBlock(DenseUnit(2, 5, key=key), "linear", 4, "rk4", 1, 1.0, key=key)
+    xs = jax.random.normal(key, (4, 2))
+    ends = [
+        jax.vmap(lambda x, n=n: block.manifest(n_steps=n)(x)[0])(xs) for n in (1, 24)
+    ]
+    true = float(jnp.linalg.norm(ends[0] - ends[1]) / jnp.linalg.norm(ends[0]))
+    assert 0.5 * true < step_errors(block, xs)[0] < 3.0 * true
+
+
 def sharp(key):
     """Weights that are large in the last quarter of depth only."""
     basis = make_basis("piecewise_constant", 4)

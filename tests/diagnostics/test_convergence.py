@@ -212,6 +212,20 @@ def test_the_true_field_is_seen_as_the_model_is():
     assert found.predicted == pytest.approx(found.e_0, rel=1e-6)
 
 
+def test_a_field_right_at_the_samples_alone():
+    """Nine tenths of a turn from sample to sample pass for a tenth the other way
+    round: between the samples only the true field tells."""
+    dt = 0.9 * 2 * np.pi
+    other = Linear((1.0 - 2 * np.pi / dt) * WORLD.matrix)
+    found = convergence_test(
+        other, X0, 20 * dt, dt_train=dt, substeps=4, true_field=WORLD, **BOTH
+    )
+    assert found.e_0 < 1e-10
+    assert found.between == pytest.approx(2.0, abs=0.1)
+    assert found.verdict == "overfit_to_dt"
+    assert "Midway between the samples" in found.text
+
+
 def test_only_what_is_observed_of_the_true_field():
     found = convergence_test(
         WORLD,
@@ -473,6 +487,8 @@ def test_no_prediction_of_a_motion_that_fails():
     given = {"dt_train": 0.5, "true_field": WORLD, "schemes": ("rk4",)}
     found = convergence_test(WORLD, X0, T1, **given)
     assert "rk4 itself predicts 0.00" in found.text
+    lost = judge(dataclasses.replace(found, e_0=0.9, predicted=1e3))
+    assert "cannot be compared" in lost.text
     found = judge(dataclasses.replace(found, predicted=np.nan))
     assert found.to_dict()["predicted"] is None
     assert "predicts" not in found.text

@@ -76,7 +76,8 @@ def convergence_test(
     |---|---|
     | `unstable` | the field's own motion leaves 100 S or the finite numbers |
     | `poor` | E_train > τ and E_0 > τ: no usable discrete model either |
-    | `overfit_to_dt` | E_train <= τ and E_0 > τ |
+    | `overfit_to_dt` | E_train <= τ and E_0 > τ; or, with a true field, the own motion
+    is clearly beyond τ midway between the samples |
     | `continuous` | E_0 <= τ, no h <= h_train misses τ in the training scheme, and
     every scheme comes within τ of the field's own motion or closes in at its order |
     | `inconclusive` | anything else |
@@ -173,6 +174,12 @@ def convergence_test(
     scene = _Scene(see, see(own), known, ts, whole, scale, status is Status.ok)
     if known is not None and scene.known < len(ts):
         notes.append(f"The truth is known at {scene.known} of {len(ts)} samples.")
+    e_0 = np.nan if scene.truth is None else scene.error(own[:, 1:])
+    between = np.nan
+    if true_field is not None and drive is None and e_0 <= tolerance:
+        # samples cannot tell a motion from one that turns once more from each to the
+        # next
+        between = scene.between(*(runs.motion(f, True) for f in (field, true_field)))
     step = (t1 - t0) / np.asarray(counts, float)
     names = tuple(m.name for m in methods)
     table = lambda found, f: np.array([[f(ys) for ys in found[n]] for n in names])
@@ -213,7 +220,8 @@ def convergence_test(
             true_mean=None if true is None else table(true, scene.error),
             true_end=None if true is None else table(true, scene.end),
             e_train=np.nan if scene.truth is None else scene.error(trained),
-            e_0=np.nan if scene.truth is None else scene.error(own[:, 1:]),
+            e_0=e_0,
+            between=between,
             end_0=np.nan if scene.truth is None else scene.end(own),
             gap=scene.gap(trained),
             predicted=None if ghost is None else scene.between(*ghost),
@@ -255,12 +263,16 @@ class _Runs:
             once = None if trained is None else made.run(*trained)
         return own, once, states, (status, t_fail)
 
-    def motion(self, field: Field) -> np.ndarray:
-        """A field's own motion alone; NaN where it fails."""
+    def motion(self, field: Field, midway: bool = False) -> np.ndarray:
+        """A field's own motion alone, at the samples or `midway` between them; NaN
+        where it fails."""
+        ts = self.ts
+        if midway:
+            ts = np.concatenate([ts[:1], 0.5 * (ts[1:] + ts[:-1])])
         with precision(self.dtype):
             law, context = cast((field, self.context), self.dtype)
             y0 = jnp.asarray(self.start, self.dtype)
-            own, status, _ = reference(law, y0, self.ts, self.inputs, context)
+            own, status, _ = reference(law, y0, ts, self.inputs, context)
         return own if status is Status.ok else np.full_like(own, np.nan)
 
     def _check(self, law: Field, y0: Array, context: Any) -> None:

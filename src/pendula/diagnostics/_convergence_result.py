@@ -31,7 +31,8 @@ class Convergence:
     `truth_order`: the slopes of `own` and `end` by scheme (`truth_order` over
     h >= h_train). `e_train`, `e_0`, `gap` are E_train, E_0 and C, `end_0` the distance
     of the field's own motion to the truth at t1 [as `end`]; `predicted` is what the
-    scheme's own error accounts for in E_0.
+    scheme's own error accounts for in E_0; `between` is E_0 midway between the samples
+    (NaN without a true field, with inputs, and where E_0 is above the tolerance).
     `t_fail` is when the field's own motion failed (infinite: never). `warning` is
     "mild_dip" for a `continuous` field whose error at the trained step is at least
     five times smaller than that of its own motion: it was tuned to that step, below
@@ -67,6 +68,7 @@ class Convergence:
     reasons: tuple[str, ...] = ()
     predicted: float | None = None
     end_0: float = np.nan
+    between: float = np.nan
 
     @property
     def h_train(self) -> float:
@@ -167,6 +169,7 @@ class Convergence:
             "e_train": number(self.e_train),
             "e_0": number(self.e_0),
             "end_0": number(self.end_0),
+            "between": number(self.between),
             "dip": number(self.dip),
             "gap": number(self.gap),
             "predicted": number(self.predicted),

@@ -15,6 +15,7 @@ from ._words import listing, number
 FARTHEST = 100.0  # S: a motion beyond has left the signal
 CLOSES = 0.3  # by which the last slope may differ from the scheme's order
 NEAR = 3.0  # a factor within which the predicted error is the one found
+LARGE = 0.5  # of the signal: errors beyond tell no sizes
 MILD = 0.7  # log10: a dip of a factor 5
 ROUNDING = 1e-9  # of the signal: errors below are those of the arithmetic
 
@@ -66,6 +67,13 @@ def _verdict(c: Convergence) -> tuple[str, list[str]]:
             both,
             "It is right for the step it was trained with, and for no other.",
         ]
+    if c.between > max(c.tolerance, NEAR * c.e_0):
+        return "overfit_to_dt", [
+            both,
+            f"Midway between the samples its own motion is {number(c.between)} {unit} "
+            f"away from the true one: samples {number(c.dt_train)} apart are too few "
+            "to tell it. Take closer ones.",
+        ]
     worse = _worse_below(c)
     far = _not_arrived(c)
     if not worse and not far:
@@ -111,6 +119,9 @@ def _compare(found: float, predicted: float, scheme: str) -> str:
     """Was the scheme's error learned, or is the field off by more?"""
     ratio = found / predicted
     told = f"The error of {scheme} itself predicts {number(predicted)}: "
+    apart = ratio > NEAR or ratio < 1.0 / NEAR
+    if apart and min(found, predicted) > LARGE:  # one of the motions is lost
+        return told + "both are as large as the signal, and cannot be compared."
     if ratio > NEAR:
         return told + "more is lost than it explains (little training, or few data)."
     if ratio < 1.0 / NEAR:
