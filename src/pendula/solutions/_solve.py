@@ -205,6 +205,7 @@ def _report(
         unknown=outcome.unknown,
         unknown_sd=outcome.unknown_sd,
         unknown_interval=outcome.unknown_interval,
+        missed=outcome.missed,
     )
 
 
