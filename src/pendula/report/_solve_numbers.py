@@ -133,6 +133,10 @@ def solve_verdict(told: dict[str, Any]) -> dict[str, Any]:
     if found:
         reasons.append(f"Diagnosis: {', '.join(found)}; see below.")
     spans, open_ = spans_of(report)
+    if report.get("lacking"):
+        reasons.append(
+            f"Many functions solve it, and this is one of them: {report['lacking']}."
+        )
     if open_:
         reasons.append(f"The measurements do not determine {listing(open_)}.")
     if reasons:

@@ -28,7 +28,8 @@ class SolveReport:
     found, and where there are measurements their standard deviations and what holds
     them with 95 % (Laplace's approximation; by `frozen` and methods of second order);
     `missed`: by how many sigma (RMS) measurements are missed, where noise does not
-    explain it: then nothing has converged, and the intervals are too narrow.
+    explain it: then nothing has converged, and the intervals are too narrow;
+    `lacking`: which conditions the equation asks for and does not have.
     """
 
     problem: str
@@ -55,6 +56,7 @@ class SolveReport:
         default_factory=dict
     )
     missed: float | None = None
+    lacking: str | None = None
 
     def replace(self, **changes: Any) -> SolveReport:
         """The same with other entries."""
