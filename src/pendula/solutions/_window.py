@@ -60,7 +60,8 @@ class LeastSquares:
         """The solution, and the condition number of what was kept."""
         if self.last is not None and np.array_equal(matrix, self.last[0]):
             u, s, vt = self._kept(matrix, self.last[1])
-            return vt.T @ ((u.T @ rhs) / s), float(s[0] / s[-1])
+            condition = float(s[0] / s[-1]) if s.size else 0.0  # of a matrix of zeros
+            return vt.T @ ((u.T @ rhs) / s), condition
         self.last = (matrix, None)
         solved: Any = scipy.linalg.lstsq(
             matrix, rhs, cond=CUT, lapack_driver="gelsd", check_finite=False
@@ -102,7 +103,8 @@ def row_scales(
         size[:, k] *= unit
         timed.append(length is not None and need.orders[-1] > 0)
     own = np.where(np.asarray([timed]), size, 0.0).max(1)
-    return 1.0 / np.where(own > 0.0, own, np.maximum(size.max(1), 1e-300))
+    most = np.where(own > 0.0, own, size.max(1))
+    return 1.0 / np.where(most > 0.0, most, 1.0)
 
 
 class System:
