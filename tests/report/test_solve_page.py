@@ -192,6 +192,11 @@ def test_figures(made, tmp_path):
 FAULT = (Diagnosis("bandwidth", "60 % lies beyond.", "Take more."),)
 
 
+def fitted(ends):
+    """What a report says of a parameter that measurements allow between ends."""
+    return {"unknown": {"k": 1.8}, "unknown_interval": {"k": ends}}
+
+
 @pytest.mark.parametrize(
     ("true", "changes", "trust", "part"),
     [
@@ -201,6 +206,15 @@ FAULT = (Diagnosis("bandwidth", "60 % lies beyond.", "Take more."),)
         (0.01, {}, False, "The true error is 0.010, above 0.001"),
         (1e-4, {"tol": 1e-5}, False, "The estimated error is 0.00011, above 1e-5"),
         (1e-4, {"diagnosis": FAULT}, False, "Diagnosis: bandwidth"),
+        (1e-4, fitted((1.6, 2.0)), True, "allow k from 1.6 to 2, which changes"),
+        (1e-4, {"unknown": {"k": 1.8}}, True, "How sure k is"),
+        (1e-4, fitted((1.0, np.inf)), False, "do not determine k"),
+        (
+            1e-4,
+            {**fitted((1.6, 2.0)), "missed": 2.5, "converged": False},
+            False,
+            "missed by 2.5 of their sigma",
+        ),
     ],
 )
 def test_verdict(true, changes, trust, part):
@@ -209,7 +223,7 @@ def test_verdict(true, changes, trust, part):
     verdict = solve_verdict(
         {
             "report": report,
-            "problem": {"time": [0.0, 1.0]},
+            "problem": {"time": [0.0, 1.0], "conditions": ["Initial", "Observation"]},
             "reached": 1.0,
             "estimated": estimate and estimate["overall"],
             "error": {"overall": true, "truth": 0.0},

@@ -215,6 +215,16 @@ def test_given_rates_take_the_place_of_recognised_ones():
         assert ratio == pytest.approx(expected, rel=1e-2)
 
 
+def test_what_stays_zero_has_a_bound():
+    problem = Problem(
+        lambda u, t, p: u.t + u(), time=(0.0, 2.0), conditions=[Initial(0.0)]
+    )
+    for off, overall in ((0.0, 0.0), (1e-9, 1.0)):
+        found, _ = certify(by_hand(problem, lambda t, n: [n[0] * t], (off,)))
+        assert math.isfinite(found["overall"])
+        assert found["overall"] >= overall
+
+
 def test_the_bound_of_a_constant_residual_is_exact():
     """u' = -u + c, v off by d at the start: e = (c + ..) known in closed form."""
     problem = Problem(

@@ -51,6 +51,13 @@ def test_values_of_another_shape_are_refused(value):
         evaluate(value, jnp.asarray(POINTS, jnp.float32), "Initial")
 
 
+def test_numbers_of_numpy_are_numbers():
+    """Else a compiled program warns of arrays in it."""
+    two = np.float64(2.0)
+    assert type(Dirichlet(two).value) is float
+    assert [type(v) for v in Initial([two, 1.0]).value] == [float, float]
+
+
 def test_values_have_to_be_finite():
     is_finite(lambda x, t: 1.0 / (1.0 + x), POINTS, "Dirichlet")
     with pytest.raises(DataError, match=r"Dirichlet is inf at \[0.0, 1.0\]"):

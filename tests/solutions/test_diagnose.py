@@ -243,6 +243,13 @@ def test_twins_part_when_the_equation_says_so():
     )
 
 
+def test_twins_end_where_the_equation_has_no_slope():
+    root = Problem(
+        lambda u, t, p: u.t - jnp.sqrt(u()), time=(0.0, 1.0), conditions=[Initial(0.0)]
+    )
+    assert "finite" in parting(root, {})
+
+
 def test_chaos_horizon():
     still = lambda t, n: [jnp.ones_like(t), jnp.zeros_like(t)]
     found = codes(by_hand(saddle(20.0), still))

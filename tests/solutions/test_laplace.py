@@ -102,6 +102,55 @@ def test_a_solution_that_misses_its_measurements_is_none():
     assert "of their sigma" in found.report.notes[-1]
 
 
+def decay(y, sigma, start=()):
+    """u' = -k u from measurements at T; k begins at 1."""
+    return solve(
+        Problem(
+            lambda u, t, p: u.t + p.k * u(),
+            time=(0.0, 3.0),
+            conditions=[*start, Observation(T[:, None], y, sigma=sigma)],
+            params={"k": Unknown("k")},
+        ),
+        check=False,
+    ).report
+
+
+T = np.linspace(0.1, 3.0, 12)
+
+
+def test_a_parameter_far_from_its_guess_is_found():
+    """The equation leaves a narrow valley; steps along it are short."""
+    report = decay(2.0 * np.exp(-3.5 * T), 1e-3)
+    assert report.converged
+    assert report.unknown["k"] == pytest.approx(3.5, abs=report.unknown_sd["k"])
+
+
+def test_more_than_noise_is_told():
+    report = decay(np.exp(-T) + 0.1 * np.sin(9.0 * T), 0.04, [Initial(1.0)])
+    assert not report.converged
+    assert report.missed == pytest.approx(1.8, abs=0.4)
+    assert "sigma is too small" in report.notes[-1]
+
+
+def test_one_window_gets_the_neurons_that_it_needs():
+    """A front in the middle of the time."""
+    t = np.linspace(0.5, 9.5, 10)
+    front = 1.0 / (1.0 + np.exp(-1.0 * (t - 5.0)))
+    problem = Problem(
+        lambda u, t, p: u.t - p.r * u() * (1.0 - u()),
+        time=(0.0, 10.0),
+        conditions=[
+            Observation(t[:, None], front, sigma=1e-2),
+            Initial(1.0 / (1.0 + np.exp(5.0))),
+        ],
+        params={"r": Unknown("r", init=0.9)},
+    )
+    report = solve(problem, check=False, features=30, times=30).report
+    assert report.converged
+    assert report.weights > 30
+    assert report.unknown["r"] == pytest.approx(1.0, abs=0.01)
+
+
 def test_without_measurements_there_is_no_posterior():
     problem = Problem(
         lambda u, t, p: u.t - 1.0, time=(0.0, 1.0), conditions=[Initial(0.0)]

@@ -11,8 +11,10 @@ from pendula import ConfigError, PendulaWarning
 from pendula.solutions import (
     METHODS,
     Curriculum,
+    Dirichlet,
     GaussNewton,
     Initial,
+    Interval,
     InWindows,
     Network,
     NetworkConfig,
@@ -182,6 +184,16 @@ def test_a_period_in_time_is_trained():
     np.testing.assert_allclose(found(t), np.sin(4.0 * t), atol=1e-3)
     log_period = found.windows.parts[0].trial.embedding.log_period
     assert abs(float(log_period[0]) - np.log(2.0)) > 1e-3  # twice the window at first
+
+
+def test_an_equation_without_a_slope_at_the_start_is_not_solved():
+    problem = Problem(
+        lambda u, x, p: u.x**2 - 1.0,
+        domain=Interval(0.0, 1.0),
+        conditions=[Dirichlet(0.0)],
+    )
+    found = solve(problem, features=8, nodes=12, check=False)
+    assert not found.report.converged
 
 
 def test_soft_starts_hand_on_whenever_they_begin():

@@ -50,6 +50,7 @@ from ._run_folder import (
     write_arrays as write_arrays,
     write_report as write_report,
 )
+from ._solve_found import found_parameters as found_parameters
 from ._solve_numbers import (
     solve_verdict as solve_verdict,
     write_solution as write_solution,

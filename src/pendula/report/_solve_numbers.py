@@ -16,11 +16,19 @@ from .._errors import ConfigError
 from .._files import replacing
 from .._machine import cores, revision, versions
 from .._source import cite
-from ..solutions import PROBLEMS, Solution, TanhFeatures, truth_call, truth_of
+from ..solutions import (
+    PROBLEMS,
+    Solution,
+    TanhFeatures,
+    misfit_words,
+    truth_call,
+    truth_of,
+)
 from ..systems import classical_time, truth_error
-from ._numbers import number
+from ._numbers import listing, number
 from ._run_folder import write_report
 from ._solve_figures import as_typed
+from ._solve_found import spans_of
 from ._solve_grid import Grid, grid_of
 from ._toml import to_toml
 from ._write import write_numbers
@@ -124,6 +132,13 @@ def solve_verdict(told: dict[str, Any]) -> dict[str, Any]:
     found = [str(d["code"]) for d in report.get("diagnosis") or []]
     if found:
         reasons.append(f"Diagnosis: {', '.join(found)}; see below.")
+    spans, open_ = spans_of(report)
+    if report.get("lacking"):
+        reasons.append(
+            f"Many functions solve it, and this is one of them: {report['lacking']}."
+        )
+    if open_:
+        reasons.append(f"The measurements do not determine {listing(open_)}.")
     if reasons:
         text = f"Not solved to {asked}: do not use it unseen."
         return {"trust": False, "text": text, "reasons": reasons}
@@ -132,11 +147,26 @@ def solve_verdict(told: dict[str, Any]) -> dict[str, Any]:
             f"The solver reached {asked} by its own residual. The error was not "
             "estimated."
         )
-        return {"trust": None, "text": text, "reasons": []}
+        return {"trust": None, "text": text, "reasons": _as_found(told, spans)}
+    reasons = _as_found(told, spans)
     if (report.get("estimate") or {}).get("converged") is False:
-        reasons = ["The finer solve of the estimate missed the tolerance itself."]
+        reasons.append("The finer solve of the estimate missed the tolerance itself.")
     text = f"Solved to {asked}: the estimated error is {number(estimated, 2)}."
     return {"trust": True, "text": text, "reasons": reasons}
+
+
+def _as_found(told: dict[str, Any], spans: dict[str, str]) -> list[str]:
+    """What an estimated error leaves out: that parameters were fitted."""
+    unknown = told["report"].get("unknown") or {}
+    if not unknown or "Observation" not in told["problem"].get("conditions", ()):
+        return []
+    if not spans:
+        return [f"How sure {listing(list(unknown))} is, this method does not say."]
+    each = listing([f"{key} from {span}" for key, span in spans.items()])
+    return [
+        f"That is for parameters as found. With 95 % the measurements allow {each}, "
+        "which changes the solution, too."
+    ]
 
 
 def _estimated(grid: Grid, estimate: dict[str, Any] | None) -> float | None:
@@ -153,6 +183,9 @@ def _unfinished(told: dict[str, Any]) -> list[str]:
     report, time = told["report"], told["problem"].get("time")
     if report["converged"]:
         return []
+    if report.get("missed") is not None:
+        words = misfit_words(report["missed"])
+        return [f"{words[0].upper()}{words[1:]}."]
     if time is not None and told["reached"] < time[1]:
         return [
             f"The budget ended at t = {number(told['reached'])} of {number(time[1])}; "

@@ -24,6 +24,7 @@ from ._fit_page import _reproduce
 from ._numbers import MISSING, listing, number, quantity
 from ._run_folder import Run
 from ._solve_figures import SOLVE_FIGURES, as_typed
+from ._solve_found import found_parameters
 
 
 _ERROR = (
@@ -65,7 +66,7 @@ def _result(run: Run) -> Section:
         str(verdict.get("text") or "No verdict."),
         [str(reason) for reason in verdict.get("reasons") or []],
     )
-    left = [*_headline(told, report), _problem(told)]
+    left = [*_headline(told, report), _problem(told, report)]
     blocks = [said, Columns(left, _picture(run, "solution", _solution_caption(run)))]
     source = (told.get("problem") or {}).get("source")
     if source:
@@ -99,7 +100,7 @@ def _is_whole(told: dict[str, Any]) -> bool:
     return (told.get("reached") or 0.0) >= time[1] - 1e-9 * (time[1] - time[0])
 
 
-def _problem(told: dict[str, Any]) -> Facts:
+def _problem(told: dict[str, Any], report: dict[str, Any]) -> Facts:
     """What was solved."""
     problem = told.get("problem") or {}
     space = [
@@ -108,6 +109,7 @@ def _problem(told: dict[str, Any]) -> Facts:
         for name, low, high, round_ in problem.get("space") or []
     ]
     time, unknown = problem.get("time"), problem.get("unknown") or {}
+    found = found_parameters({**report, "unknown": unknown})
     known = {k: v for k, v in (problem.get("params") or {}).items() if k not in unknown}
     pairs = lambda values: ", ".join(f"{k} = {_value(v)}" for k, v in values.items())
     return Facts(
@@ -118,7 +120,7 @@ def _problem(told: dict[str, Any]) -> Facts:
             ("time", time and f"{as_typed(time[0])} to {as_typed(time[1])}"),
             ("conditions", listing(problem.get("conditions") or [])),
             ("coefficients", pairs(known)),
-            ("found", pairs(unknown)),
+            ("found", ", ".join(f"{k} = {v}" for k, v in found.items())),
         ]
     )
 

@@ -52,6 +52,7 @@ from ._laplace import Estimated as Estimated, marginal as marginal
 from ._law import Field as Field, Law as Law
 from ._limited_memory import LBFGS as LBFGS
 from ._methods import METHODS as METHODS, method_of as method_of
+from ._misfit import misfit_words as misfit_words
 from ._named import (
     PROBLEMS as PROBLEMS,
     Named as Named,

@@ -197,8 +197,9 @@ def _told(
     relative = bound / np.sqrt(np.maximum(square @ sampled.shares, 1e-300))
     lengths = np.diff(sampled.edges)
     inside = sampled.mean(np.sum(sampled.values**2, axis=-1))
-    whole = np.sqrt(np.sum(sampled.weights * inside))
-    overall = float(np.sqrt(np.sum(lengths * np.minimum(top, 1e150) ** 2)) / whole)
+    whole = max(float(np.sqrt(np.sum(sampled.weights * inside))), 1e-300)
+    total = float(np.sqrt(np.sum(lengths * np.minimum(top, 1e150) ** 2)))
+    overall = min(total / whole, _LARGE)
     return {
         "times": sampled.edges.tolist(),
         "bound": np.minimum(relative, _LARGE).tolist(),

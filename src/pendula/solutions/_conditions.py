@@ -45,8 +45,23 @@ def evaluate(
     return jnp.broadcast_to(found.astype(points.dtype), (n,))
 
 
+def _plain(value: Any) -> Any:
+    """A number that is an array as a number: values are compared, and are static."""
+    is_array = isinstance(value, np.generic | np.ndarray | jax.Array)
+    return float(value) if is_array and value.ndim == 0 else value
+
+
+class _Valued:
+    """A condition with a value."""
+
+    value: Any
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "value", _plain(self.value))
+
+
 @dataclasses.dataclass(frozen=True)
-class Initial:
+class Initial(_Valued):
     r"""What holds at the beginning: $\partial_t^k u(x, t_0) = h(x)$.
 
     **Arguments:** `value`: number or function of the coordinates in space; for several
@@ -70,12 +85,15 @@ class Initial:
     weight: float = 1.0
 
     def __post_init__(self) -> None:
+        if isinstance(self.value, Sequence):
+            object.__setattr__(self, "value", tuple(map(_plain, self.value)))
+        super().__post_init__()
         if self.order not in (0, 1):
             raise ConfigError(f"Initial: order is {self.order}; it is 0 or 1.")
 
 
 @dataclasses.dataclass(frozen=True)
-class Dirichlet:
+class Dirichlet(_Valued):
     """What the solution is on the boundary: u = value.
 
     **Arguments:** `value`: number or function of all coordinates; `on`: a side, or
@@ -91,7 +109,7 @@ class Dirichlet:
 
 
 @dataclasses.dataclass(frozen=True)
-class Neumann:
+class Neumann(_Valued):
     r"""The slope along the outward normal: $\partial_n u = g$; arguments as
     `Dirichlet`. It is always a term of the loss."""
 
@@ -103,7 +121,7 @@ class Neumann:
 
 
 @dataclasses.dataclass(frozen=True)
-class Robin:
+class Robin(_Valued):
     r"""A mixture of both: $a u + b\,\partial_n u = g$; the rest as `Neumann`."""
 
     a: float = 1.0
@@ -115,6 +133,7 @@ class Robin:
     weight: float = 1.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         known = math.isfinite(self.a) and math.isfinite(self.b)
         if not known or (self.a == 0.0 and self.b == 0.0):
             raise ConfigError(
@@ -180,7 +199,7 @@ class Observation:
 
 
 @dataclasses.dataclass(frozen=True)
-class Integral:
+class Integral(_Valued):
     r"""What an integral over the domain is at all times: $\int f(u)\,dx = value(t)$.
 
     **Arguments:** `value`: number, or a function of time;

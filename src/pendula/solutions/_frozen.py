@@ -19,6 +19,7 @@ from ._form import HardForm, hard_form
 from ._frozen_config import FrozenConfig
 from ._laplace import Estimated, exact, posterior
 from ._layout import Layout, Solved
+from ._misfit import Misfits, beyond_noise, misfit_words
 from ._monitor import Grading, Monitor
 from ._outcome import Deadline, Outcome
 from ._pace import Pace
@@ -33,6 +34,7 @@ _LEVELS = 2  # how often neurons are added
 _DENSER = 2  # how often points are added
 _BETWEEN = 5.0  # times the residual at the points: too few points
 _SLOPES = 7  # how many slopes are tried at most
+_STEEPER = 3.0  # times the slopes in time, where there is one window
 
 
 @dataclasses.dataclass
@@ -102,6 +104,7 @@ class FrozenSolver:
         self._layouts: dict[Any, Layout] = {}
         self.unknown = np.zeros(len(problem.unknowns))
         self.posterior: dict[str, Estimated] = {}
+        self.misfits: Misfits = ()
         self.level, self.denser = 0, 0
         self.graded = self.base.gathered and self.monitor is not None
         self.largest = self.base
@@ -119,16 +122,25 @@ class FrozenSolver:
         """Window after window, to the end or until the time is up."""
         if self.problem.time is None:
             good = self._stationary(tol, deadline)
-        elif self.config.windows is not None or self.problem.at_once:
+        elif self.config.windows is not None:
             good = self._fixed(tol, deadline)
+        elif self.problem.at_once:
+            good = self._whole(tol, deadline)
         else:
             good = self._adaptive(tol, deadline)
         trace, problem = self.trace, self.problem
         found = zip(problem.unknowns.items(), self.unknown, strict=True)
-        notes = [f"{trace.refused} windows were tried again with half their length"]
+        missed = beyond_noise(self.misfits, len(problem.unknowns))
+        notes = []
+        if trace.refused:
+            notes.append(
+                f"{trace.refused} windows were tried again with half their length"
+            )
+        if missed is not None:
+            notes.append(misfit_words(missed))
         return Outcome(
             self.windows,
-            good,
+            good and missed is None,
             trace.weights,
             trace.points,
             trace.iterations,
@@ -138,7 +150,8 @@ class FrozenSolver:
             {key: exact(u, float(z)) for (key, u), z in found},
             {key: e.sd for key, e in self.posterior.items()},
             {key: e.interval for key, e in self.posterior.items()},
-            notes=tuple(notes) if trace.refused else (),
+            missed=missed,
+            notes=tuple(notes),
             used=dataclasses.replace(self.largest, gathered=self.graded),
         )
 
@@ -153,6 +166,25 @@ class FrozenSolver:
         self._accept(*best, 0.0, 1.0)
         return best[1].check <= SAFETY * tol
 
+    def _whole(self, tol: float, deadline: Deadline) -> bool:
+        """One window for all of the time, with more and steeper neurons in time until
+        the residual is small: what others leave to shorter windows."""
+        t0, t1 = self.problem.span()
+        best = self._best_slope(t0, t1 - t0)
+        while best[1].check > tol and self.level < _LEVELS:
+            if deadline.passed():
+                break
+            self._resize(self.level + 1, 0)
+            steeper = _STEEPER**self.level * (self.base.slope_t or 1.0)
+            self.config = dataclasses.replace(
+                self.config,
+                slope_t=steeper,
+                times=math.ceil(1.3**self.level * (self.config.times or 1)),
+            )
+            best = min(best, self._best_slope(t0, t1 - t0), key=lambda b: b[1].check)
+        self._accept(*best, t0, t1 - t0)
+        return best[1].check <= tol
+
     def _make(self, slope: float, grading: Grading | None) -> Layout:
         return Layout(self.problem, self.config, self.windows, slope, grading)
 
@@ -162,7 +194,8 @@ class FrozenSolver:
     def _fixed(self, tol: float, deadline: Deadline) -> bool:
         """Windows that were given, one after the other."""
         t0, t1 = self.problem.span()
-        given = self.config.windows or 1
+        given = self.config.windows
+        assert given is not None
         several = isinstance(given, tuple)
         edges = np.asarray(given) if several else np.linspace(t0, t1, given + 1)
         slack = 1e-9 * (t1 - t0)
@@ -267,6 +300,8 @@ class FrozenSolver:
         there is one); where it is the last or the first of them, doubled or halved
         slopes as long as those are better."""
         slopes = sorted(self.config.slopes or ())
+        if self.problem.domain is None:
+            return self._with_slope(slopes[0], t, length)  # there are none in space
         if around is not None and len(slopes) > 1:
             slopes = [0.5 * around, around, 2.0 * around]
         tried = {slope: self._with_slope(slope, t, length) for slope in slopes}
@@ -351,6 +386,6 @@ class FrozenSolver:
         trace.check.append(found.check)
         trace.condition = max(trace.condition, found.condition)
         trace.slopes.append(layout.slope)
-        self.unknown = found.unknown
+        self.unknown, self.misfits = found.unknown, found.misfits
         if (layout.config.features or 0) > (self.largest.features or 0):
             self.largest = layout.config

@@ -119,9 +119,10 @@ class FrozenConfig:
         """Half as many neurons again for each level, and points to go with them in so
         many coordinates of space; and `denser` times half as many points again."""
         points = 1.35 ** (dim * level) * 1.5**denser
+        later = 1.15**level if dim else 1.5 ** (level + denser)
         return dataclasses.replace(
             self,
             features=math.ceil(1.5**level * (self.features or 1)),
             nodes=math.ceil(points * (self.nodes or 1)),
-            times=math.ceil(1.15**level * (self.times or 1)),
+            times=math.ceil(later * (self.times or 1)),
         )

@@ -16,6 +16,7 @@ from ._derivatives import Orders, derivatives
 from ._features import Combination, TanhFeatures, draw_features
 from ._form import HardForm
 from ._frozen_config import FrozenConfig
+from ._misfit import Misfits
 from ._monitor import Grading
 from ._parts import Part, Start, Windows
 from ._problem import Problem
@@ -31,6 +32,7 @@ class Solved:
     check: float
     iterations: int
     condition: float
+    misfits: Misfits = ()
 
 
 class Rows:

@@ -36,6 +36,8 @@ class Outcome:
         default_factory=dict
     )
     """What holds them with 95 %."""
+    missed: float | None = None
+    """RMS in sigma by which measurements are missed, where that is no noise."""
     notes: tuple[str, ...] = ()
     used: Any = None
     """Settings that the largest window needed, where a method changes them."""

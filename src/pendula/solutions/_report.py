@@ -26,7 +26,10 @@ class SolveReport:
     `seconds_compile`, `seconds_run` apart; `converged`: whether the tolerance was
     reached before the budget; `unknown`, `unknown_sd`, `unknown_interval`: parameters
     found, and where there are measurements their standard deviations and what holds
-    them with 95 % (Laplace's approximation; by `frozen` and methods of second order).
+    them with 95 % (Laplace's approximation; by `frozen` and methods of second order);
+    `missed`: by how many sigma (RMS) measurements are missed, where noise does not
+    explain it: then nothing has converged, and the intervals are too narrow;
+    `lacking`: which conditions the equation asks for and does not have.
     """
 
     problem: str
@@ -52,6 +55,8 @@ class SolveReport:
     unknown_interval: dict[str, tuple[float, float]] = dataclasses.field(
         default_factory=dict
     )
+    missed: float | None = None
+    lacking: str | None = None
 
     def replace(self, **changes: Any) -> SolveReport:
         """The same with other entries."""

@@ -20,6 +20,7 @@ from ._diagnose import diagnose
 from ._estimate import estimate, grid
 from ._faults import APART
 from ._jumps import jumps
+from ._lacking import lacking
 from ._methods import method_of
 from ._outcome import Deadline, Method, Outcome
 from ._problem import Problem
@@ -61,9 +62,10 @@ def solve(
     **Returns:** `Solution`.
     **Raises:** `ConfigError` for settings that cannot be used; whatever is wrong with a
     problem is said when it is made.
-    **Warns:** `PendulaWarning` for a start that does not fit the ends in value or
-    slope, with the jump, where the solution keeps it; for fewer rows than weights; for
-    a field that is 1e4 times smaller than another one; for a `sigma_r` that is a tenth
+    **Warns:** `PendulaWarning` for a boundary on which too little is given; for a start
+    that does not fit the ends in value or slope, with the jump, where the solution
+    keeps it; for fewer rows than weights; for a field that is 1e4 times smaller than
+    another one; for a `sigma_r` that is a tenth
     of the solution.
 
     ```python
@@ -92,17 +94,22 @@ def solve(
         outcome = chosen.run(problem, tol, Deadline.after(seconds))
         ran = time.perf_counter() - began
         compiled = clock.seconds
-    for doubt in _doubts(problem, outcome):
-        warnings.warn(f"solve: {doubt}", PendulaWarning, stacklevel=2)
     report = _report(problem, chosen, outcome, tol, compiled, ran)
+    for doubt in _doubts(problem, outcome, report):
+        warnings.warn(f"solve: {doubt}", PendulaWarning, stacklevel=2)
     solution = Solution(problem, outcome.windows, report, outcome.unknown)
     if check:
         solution.report = _checked(solution, chosen, outcome)
     return solution
 
 
-def _doubts(problem: Problem, outcome: Outcome) -> Iterator[str]:
+def _doubts(problem: Problem, outcome: Outcome, report: SolveReport) -> Iterator[str]:
     """What may be wrong with a solution before its error is looked at."""
+    if report.lacking:
+        yield (
+            f"{report.lacking}. Many functions solve that, and this is one of them; "
+            "give Dirichlet, Neumann, Robin or Periodic there, or periodic=True."
+        )
     for jump in jumps(problem, outcome.windows.form):
         yield (
             f"{jump.text}. The solution keeps it; give a start that fits, or other "
@@ -205,6 +212,8 @@ def _report(
         unknown=outcome.unknown,
         unknown_sd=outcome.unknown_sd,
         unknown_interval=outcome.unknown_interval,
+        missed=outcome.missed,
+        lacking=lacking(problem, outcome.windows, outcome.unknown),
     )
 
 

@@ -22,6 +22,7 @@ from ._embedding import Axis
 from ._form import FieldForm, HardForm, hard_form
 from ._gauss_newton import GaussNewton
 from ._laplace import Estimated, exact, of_rows
+from ._misfit import Misfits, beyond_noise, misfit_words
 from ._networks import build
 from ._objective import Objective, Trained, objective
 from ._optimise import AbstractOptimiser, OptimiserTrace, check_optimiser, joined
@@ -33,7 +34,6 @@ from ._signals import training_signals
 from ._strategy import Stage, Strategy, Whole
 
 
-_MISSED = 3.0  # sigma: more than noise
 Points = Callable[[Problem, float, float, int, int], np.ndarray]
 """Collocation points of a window from its problem, beginning, end, number and seed."""
 
@@ -184,7 +184,7 @@ class Training:
         self.check: dict[str, float] = {}
         self._before = (self.train, self.check)  # those of the windows before
         self.reasons: list[str] = []
-        self.missed = 0.0  # RMS of misfits, in units of their uncertainty
+        self.misfits: Misfits = ()  # of the last stage
         self.goal: Any = None  # the last objective
         self.theta: Any = None  # and its weights
 
@@ -222,14 +222,12 @@ class Training:
         own = [v for k, v in self.check.items() if not k.startswith("observation")]
         good = self.trainings == len(stages) and max(own) <= tol
         notes = _counted(self.reasons)
-        if problem.unknowns and self.missed > _MISSED:
-            good = False
-            notes.append(
-                f"measurements are missed by {self.missed:.2g} of their sigma (RMS)"
-            )
+        missed = beyond_noise(self.misfits, len(unknown)) if problem.unknowns else None
+        if missed is not None:
+            notes.append(misfit_words(missed))
         return Outcome(
             self.windows,
-            bool(good),
+            bool(good) and missed is None,
             self.weights,
             self.points,
             self.iterations,
@@ -239,6 +237,7 @@ class Training:
             {k: exact(u, float(z)) for (k, u), z in found},
             {k: e.sd for k, e in posterior.items()},
             {k: e.interval for k, e in posterior.items()},
+            missed=missed,
             notes=tuple(notes),
             signals=functools.partial(training_signals, self.goal, self.theta, trace)
             if trace is not None
@@ -506,7 +505,7 @@ class Training:
 
     def _measure(self, stage: Stage, goal: Objective, theta: Trained) -> None:
         """RMS of the rows, relative to the solution, at the points and between."""
-        size, self.missed = self._size(stage, goal.part(theta)), 0.0
+        size, self.misfits = self._size(stage, goal.part(theta)), ()
         with exact_products(self.dtype):
             other, _ = objective(
                 stage.problem,
@@ -523,8 +522,8 @@ class Training:
                     name, weight = known.block.name, float(known.block.weight)
                     rms = float(np.sqrt(square.sum()))
                     value = rms / size / (weight or 1.0)
-                    if name.startswith("observation"):
-                        self.missed = max(self.missed, rms)
+                    if name.startswith("observation") and found is goal:
+                        self.misfits += ((rms, known.block.num),)
                     target[name] = max(target.get(name, 0.0), value)
 
     def _size(self, stage: Stage, part: Part) -> float:

@@ -95,7 +95,10 @@ def _march(
     )
     times, gaps = [t0], [_APART]
     while solver.status == "running" and len(times) <= steps:
-        solver.step()
+        try:
+            solver.step()
+        except (ValueError, np.linalg.LinAlgError):  # of slopes that are not finite
+            return "the method of lines left the finite numbers"
         y = solver.y
         if not np.isfinite(y).all():
             return "the method of lines left the finite numbers"

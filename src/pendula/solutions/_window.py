@@ -14,10 +14,12 @@ from jaxtyping import Array, Float
 from .._precision import precision, to_device
 from ._derivatives import Orders
 from ._layout import Layout, Rows, Solved
+from ._misfit import Misfits, by_chance
 from ._problem import Problem
 
 
 CUT = 1e-13  # of the largest singular value: what least squares leaves out
+_EASED = (1e3, 1e2, 1e1, 1.0)  # how many times sigma_r, one after the other
 
 
 @eqx.filter_jit
@@ -58,7 +60,8 @@ class LeastSquares:
         """The solution, and the condition number of what was kept."""
         if self.last is not None and np.array_equal(matrix, self.last[0]):
             u, s, vt = self._kept(matrix, self.last[1])
-            return vt.T @ ((u.T @ rhs) / s), float(s[0] / s[-1])
+            condition = float(s[0] / s[-1]) if s.size else 0.0  # of a matrix of zeros
+            return vt.T @ ((u.T @ rhs) / s), condition
         self.last = (matrix, None)
         solved: Any = scipy.linalg.lstsq(
             matrix, rhs, cond=CUT, lapack_driver="gelsd", check_finite=False
@@ -100,7 +103,8 @@ def row_scales(
         size[:, k] *= unit
         timed.append(length is not None and need.orders[-1] > 0)
     own = np.where(np.asarray([timed]), size, 0.0).max(1)
-    return 1.0 / np.where(own > 0.0, own, np.maximum(size.max(1), 1e-300))
+    most = np.where(own > 0.0, own, size.max(1))
+    return 1.0 / np.where(most > 0.0, most, 1.0)
 
 
 class System:
@@ -118,6 +122,7 @@ class System:
         self.layout, self.t, self.length = layout, t, length
         self.params, self.least_squares = params, least_squares
         self.unknowns = list(layout.problem.unknowns.values())
+        self.ease = 1.0
         self.data = self._data_now()
         self.base = [self.base_of(rows) for rows in layout.rows]
         self.check_base = [self.base_of(rows) for rows in layout.checks]
@@ -239,7 +244,7 @@ class System:
             elif self.unknowns and rows.block.name.startswith("observation"):
                 # misfits in sigma against residuals in sigma_r, times
                 # sigma_r / sqrt(rows of the equation): the most probable values
-                own = self.layout.config.sigma_r
+                own = self.layout.config.sigma_r * self.ease
                 factor = np.full((1, r.shape[1]), own / np.sqrt(len(parts[0])))
             else:
                 soft = self.layout.config.soft_weight
@@ -281,10 +286,56 @@ class System:
         return max(np.sqrt(total / self.num_fields), 1e-12)
 
     def solve(self) -> Solved:
-        """Gauss-Newton from zero weights, with halved steps."""
+        """Gauss-Newton from zero weights. Where measurements are not met, the valley
+        that the equation leaves may be too narrow to be followed: once more with an
+        equation that begins loose, and the better one of both."""
+        zero = np.zeros((self.num_fields, self.num_features))
+        raw = np.zeros(len(self.unknowns))
+        best = self._descend(zero, raw, None)
+        count = self._measured()
+        if count and not by_chance(self._squares(best[2]), count):
+            found = best
+            for self.ease in _EASED:
+                w, raw = (zero, raw) if found is best else found[:2]
+                found = self._descend(w, raw, best[3])
+            if not np.linalg.norm(found[2]) >= np.linalg.norm(best[2]):
+                best = found
+        w, raw, r, scales, done, condition = best
+        size = self.size(w)
+        train = float(np.linalg.norm(r) / size)
+        check = float(self.check(w, raw, scales) / size)
+        misfits = self._misfits(w, raw) if count else ()
+        return Solved(w, raw, train, check, done, condition, misfits)
+
+    def _measured(self) -> int:
+        """How many measurements the unknown parameters are fitted to."""
+        if not self.unknowns:
+            return 0
+        blocks = [rows.block for rows in self.layout.rows]
+        return sum(b.num for b in blocks if b.name.startswith("observation"))
+
+    def _squares(self, r: np.ndarray) -> float:
+        """The squares of all rows, in units of sigma and sigma_r."""
+        first = self.layout.rows[0].block.num
+        return float(r @ r) * first / self.layout.config.sigma_r**2
+
+    def _misfits(self, w: np.ndarray, raw: np.ndarray) -> Misfits:
+        """Of each set of measurements."""
+        pairs = zip(self.layout.rows, self.base, strict=True)
+        each = [
+            self.linearise(rows, base, w, raw, False)[0]
+            for rows, base in pairs
+            if rows.block.name.startswith("observation")
+        ]
+        return tuple((float(np.sqrt(np.mean(r**2))), r.size) for r in each)
+
+    def _descend(
+        self, w: np.ndarray, raw: np.ndarray, scales: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int, float]:
+        """Gauss-Newton with halved steps: weights, parameters, rows, their scales,
+        iterations and condition."""
         shape = (self.num_fields, self.num_features)
-        w, raw = np.zeros(shape), np.zeros(len(self.unknowns))
-        r, matrix, scales, slopes = self.assemble(w, raw, True, None)
+        r, matrix, scales, slopes = self.assemble(w, raw, True, scales)
         condition, done = 0.0, 0
         for done in range(1, self.layout.config.newton + 1):
             assert matrix is not None
@@ -310,10 +361,7 @@ class System:
             if np.linalg.norm(r) > 0.999 * now and half == 0 and done > 3:
                 break
             r, matrix, scales, slopes = self.assemble(w, raw, True, scales)
-        size = self.size(w)
-        train = float(np.linalg.norm(r) / size)
-        check = float(self.check(w, raw, scales) / size)
-        return Solved(w, raw, train, check, done, condition)
+        return w, raw, r, scales, done, condition
 
     def check(self, w: np.ndarray, raw: np.ndarray, scales: np.ndarray) -> float:
         """RMS of the equation's rows between the points, in units of u."""
