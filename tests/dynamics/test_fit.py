@@ -23,6 +23,7 @@ from pendula._tree import split_trainable
 from pendula.data import Trajectories
 from pendula.diagnostics import equilibria
 from pendula.dynamics import Fitted, continuity, fit, from_dict, load
+from pendula.dynamics._judge import quieter
 from pendula.dynamics._prepare import observed_spread, prepare
 from pendula.nn import MLP
 from pendula.systems import simulate
@@ -93,6 +94,16 @@ def test_constants_lie_in_their_own_intervals(swing):
         width = found[name]["high"] - found[name]["low"]
         assert width < 0.15 * truth
         assert found[name]["unit"] in ("1/s2", "1/s")
+
+
+def test_a_quiet_end_is_said_to_be_no_test_of_a_wide_swing(swing):
+    """The last fifth of a swing that dies away against whole records held out."""
+    text = swing.about["verdict"]["text"]
+    assert "Spread of theta where it was held out over that in training: 0." in text
+    assert any(f["id"] == "validation.spread.theta" for f in swing.report["findings"])
+    starts = [[0.9, 0.0], [0.7, 0.5], [-0.8, 0.2]]
+    alike = simulate("pendulum", num=3, duration=5.0, observe="theta", y0=starts)
+    assert quieter(prepare(alike, CONFIG, "levenberg")) == []
 
 
 def test_a_fit_is_the_same_whatever_time_is_counted_in():

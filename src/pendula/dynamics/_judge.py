@@ -13,6 +13,7 @@ from .._errors import DataError
 from ..data import Batch, Trajectories
 from ..diagnostics import (
     Conformal,
+    Finding,
     confounded,
     error_growth,
     fit_baselines,
@@ -31,6 +32,7 @@ BINS = 8
 STARTS = 12  # forecast starts within one held-out stretch
 BEGINNING = 4  # fewest samples that a forecast begins with
 SHARE = 0.6  # of a held-out stretch that each of them runs over
+QUIET = 0.5  # of the spread in training: what is held out should move so widely
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,6 +98,7 @@ def judge(
         halving = np.where(growth.median > 0, change.median / growth.median, 0.0)
     outside = _binned(trial.outside, trial.horizon, growth.until)
     found, marked = constants_found(fitted)
+    found = [*quieter(prepared), *found]
     one_unit = len(set(fitted.about["units"])) == 1 and len(scale) == 1
     factor = float(scale[0]) if one_unit else 1.0
     judged, findings = verdict(
@@ -138,6 +141,31 @@ def judge(
     return fill_report(
         fitted, prepared, trial, panels, [*findings, *drifts, *found], command
     )
+
+
+def quieter(prepared: Prepared) -> list[Finding]:
+    """A finding for each channel that moves far less where it is held out than in the
+    training, as at the end of a motion that dies away: errors, band and horizon are
+    then those of the quiet part."""
+    found = []
+    quiet, whole = prepared.validation, prepared.train
+    for j, name in enumerate(whole.names):
+        sd, usual = (d.ys[..., j][d.mask[..., j]].std() for d in (quiet, whole))
+        if sd < QUIET * usual:
+            found.append(
+                Finding(
+                    f"validation.spread.{name}",
+                    f"Spread of {name} where it was held out over that in training",
+                    float(sd / usual),
+                    comparison=f"expected {QUIET:g} or more",
+                    verdict="bad",
+                    reasons=(
+                        "No forecast of a motion as wide as those of the training was "
+                        "compared with data: it may err by more than is said here.",
+                    ),
+                )
+            )
+    return found
 
 
 def _stretches(prepared: Prepared) -> tuple[int, int, int]:
