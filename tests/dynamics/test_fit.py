@@ -22,7 +22,7 @@ from pendula._errors import (
 from pendula._tree import split_trainable
 from pendula.data import Trajectories
 from pendula.diagnostics import equilibria
-from pendula.dynamics import Fitted, continuity, fit, from_dict, load
+from pendula.dynamics import Fitted, _posterior, continuity, fit, from_dict, load
 from pendula.dynamics._judge import quieter
 from pendula.dynamics._prepare import observed_spread, prepare
 from pendula.nn import MLP
@@ -126,6 +126,21 @@ def test_a_fit_is_the_same_whatever_time_is_counted_in():
     two = fitted.forecast(other, start=6.0 * clock, until=data.ts[0, -1] * clock)
     assert_array_equal(two.truth, one.truth)
     assert_allclose(two.mean, one.mean, atol=1e-4)
+
+
+def test_a_sample_in_two_windows_is_not_evidence_twice(swing, monkeypatch):
+    """120 samples in windows of 94: the second window reaches back over 68 of them."""
+    ts = np.arange(120.0)
+    windows = Trajectories.from_arrays(ts, np.cos(ts)).clips(94)
+    assert _posterior._repeats(windows, 1) == pytest.approx((52 + 2 * 2 * 68) / 188)
+    thinned = Trajectories.from_arrays(ts, np.cos(ts)).clips(40, every=2)
+    assert _posterior._repeats(thinned, 2) == 1.0  # samples between, not the same
+    once = constants(fit(None, record(), CONFIG, judged=False))["c"]
+    monkeypatch.setattr(_posterior, "_repeats", lambda windows, every: 1.0)
+    twice = constants(fit(None, record(), CONFIG, judged=False))["c"]
+    assert twice["value"] == once["value"]
+    ratio = np.log(once["high"] / once["low"]) / np.log(twice["high"] / twice["low"])
+    assert 1.05 < ratio < np.sqrt(2)
 
 
 @pytest.mark.slow
