@@ -128,6 +128,17 @@ def test_a_fit_is_the_same_whatever_time_is_counted_in():
     assert_allclose(two.mean, one.mean, atol=1e-4)
 
 
+def test_residuals_that_are_no_noise_warn_of_the_constants(swing):
+    """The law on its own swing, and on one whose width falls in another way."""
+    said = "Samples over which residuals of the fit repeat each other"
+    assert said not in swing.about["verdict"]["text"]
+    data = record(noise=0.002)
+    slower = data.ys * (1.0 - data.ts[..., None] / 25.0)
+    other = fit(None, data.replace(ys=slower), CONFIG)
+    assert said in other.about["verdict"]["text"]
+    assert "need not be the true ones" in other.about["verdict"]["text"]
+
+
 def test_a_sample_in_two_windows_is_not_evidence_twice(swing, monkeypatch):
     """120 samples in windows of 94: the second window reaches back over 68 of them."""
     ts = np.arange(120.0)

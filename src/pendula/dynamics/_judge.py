@@ -32,6 +32,8 @@ BINS = 8
 STARTS = 12  # forecast starts within one held-out stretch
 BEGINNING = 4  # fewest samples that a forecast begins with
 SHARE = 0.6  # of a held-out stretch that each of them runs over
+REPEATING = 2.0  # samples of correlation time: beyond, residuals are no noise
+BY_CHANCE = 30.0  # over the root of their number: what one noise in a hundred shows
 QUIET = 0.5  # of the spread in training: what is held out should move so widely
 
 
@@ -98,7 +100,7 @@ def judge(
         halving = np.where(growth.median > 0, change.median / growth.median, 0.0)
     outside = _binned(trial.outside, trial.horizon, growth.until)
     found, marked = constants_found(fitted)
-    found = [*quieter(prepared), *found]
+    found = [*quieter(prepared), *left_out(fitted, prepared), *found]
     one_unit = len(set(fitted.about["units"])) == 1 and len(scale) == 1
     factor = float(scale[0]) if one_unit else 1.0
     judged, findings = verdict(
@@ -166,6 +168,32 @@ def quieter(prepared: Prepared) -> list[Finding]:
                 )
             )
     return found
+
+
+def left_out(fitted: Fitted, prepared: Prepared) -> list[Finding]:
+    """A finding where the residuals of a law with unknown constants hang together: the
+    constants then make up for what the law lacks, within intervals that know nothing
+    of it."""
+    tau = float(fitted.about["autocorrelation"])
+    count = prepared.train.mask.any(-1).sum() / prepared.every
+    limit = max(REPEATING, 1.0 + BY_CHANCE / np.sqrt(count))
+    if not fitted.about["constants"] or tau <= limit:
+        return []
+    reason = (
+        "The law leaves out something that the data show, or the noise is not "
+        "independent from sample to sample: the intervals are those of the constants "
+        "that fit best, which need not be the true ones."
+    )
+    return [
+        Finding(
+            "constants.residuals",
+            "Samples over which residuals of the fit repeat each other",
+            tau,
+            comparison=f"expected below {limit:.3g}",
+            verdict="bad",
+            reasons=(reason,),
+        )
+    ]
 
 
 def _stretches(prepared: Prepared) -> tuple[int, int, int]:
