@@ -101,6 +101,8 @@ def test_a_quiet_end_is_said_to_be_no_test_of_a_wide_swing(swing):
     text = swing.about["verdict"]["text"]
     assert "Spread of theta where it was held out over that in training: 0." in text
     assert any(f["id"] == "validation.spread.theta" for f in swing.report["findings"])
+    head = swing.report["scores"]["headline"]["text"]
+    assert head.endswith("starts in 1 held-out record")
     starts = [[0.9, 0.0], [0.7, 0.5], [-0.8, 0.2]]
     alike = simulate("pendulum", num=3, duration=5.0, observe="theta", y0=starts)
     assert quieter(prepare(alike, CONFIG, "levenberg")) == []
