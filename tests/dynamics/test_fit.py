@@ -21,9 +21,9 @@ from pendula._errors import (
 )
 from pendula._tree import split_trainable
 from pendula.data import Trajectories
-from pendula.diagnostics import equilibria
+from pendula.diagnostics import equilibria, error_growth
 from pendula.dynamics import Fitted, _posterior, continuity, fit, from_dict, load
-from pendula.dynamics._judge import quieter
+from pendula.dynamics._judge import measured_horizons, quieter
 from pendula.dynamics._prepare import observed_spread, prepare
 from pendula.nn import MLP
 from pendula.systems import simulate
@@ -128,6 +128,15 @@ def test_a_fit_is_the_same_whatever_time_is_counted_in():
     two = fitted.forecast(other, start=6.0 * clock, until=data.ts[0, -1] * clock)
     assert_array_equal(two.truth, one.truth)
     assert_allclose(two.mean, one.mean, atol=1e-4)
+
+
+def test_horizons_at_which_nothing_was_measured_end_no_trust():
+    """One start, eight horizons, of which a gap takes the first two."""
+    error = np.where(np.arange(8) < 2, np.nan, 0.1)[None, :, None]
+    horizon = np.arange(1.0, 9.0)[None]
+    growth = error_growth(error, measured_horizons(horizon, error))
+    assert_allclose(growth.median, 0.1)
+    assert growth.until[0] == 3.0
 
 
 def test_residuals_that_are_no_noise_warn_of_the_constants(swing):

@@ -84,7 +84,8 @@ def judge(
         intervals = Conformal.calibrate(
             trial.horizon, trial.error, trial.var, bins=BINS
         )
-    growth = error_growth(trial.error / scale, trial.horizon, BINS)
+    measured = measured_horizons(trial.horizon, trial.error)
+    growth = error_growth(trial.error / scale, measured, BINS)
     rivals = {
         name: error_growth(e / scale, trial.horizon, growth.until)
         for name, e in trial.rivals.items()
@@ -143,6 +144,13 @@ def judge(
     return fill_report(
         fitted, prepared, trial, panels, [*findings, *drifts, *found], command
     )
+
+
+def measured_horizons(horizon: np.ndarray, error: np.ndarray) -> np.ndarray:
+    """Horizons `"start time"` of the errors `"start time obs"`, NaN where nothing was
+    measured: a bin that no sample is in would end the trust."""
+    seen = ~np.isnan(error).all(-1)
+    return np.where(seen, horizon, np.nan) if seen.any() else horizon
 
 
 def quieter(prepared: Prepared) -> list[Finding]:
@@ -211,11 +219,11 @@ def check_held_out(prepared: Prepared) -> None:
     **Raises:** `DataError` when the held-out part is too short.
     """
     longest, _, length = _stretches(prepared)
-    if min(length, longest) <= BEGINNING:
+    if (stretch := min(length, longest)) <= BEGINNING:
         raise DataError(
-            f"the held-out part is too short to judge a forecast: {longest} samples "
-            f"are used of it, and a beginning alone takes {BEGINNING}. Give longer "
-            "records, or hold out more with --validation."
+            "the held-out part is too short to judge a forecast: of its "
+            f"{longest} samples a stretch holds {stretch}, and a beginning alone takes "
+            f"{BEGINNING}. Give longer records, or hold out more with --validation."
         )
 
 

@@ -129,7 +129,8 @@ def _scores(trial: Any, about: dict[str, Any], records: int) -> Any:
     horizon = float(np.nanmax(trial.horizon))
     headline = {
         "text": f"median error of free runs over {horizon:.4g} {about['time_unit']}, "
-        f"{len(ours)} starts in {records} held-out record{'s' * (records > 1)}",
+        f"{len(ours)} start{'s' * (len(ours) > 1)} in {records} held-out "
+        f"record{'s' * (records > 1)}",
         "value": float(value),
         "low": float(low),
         "high": float(high),
