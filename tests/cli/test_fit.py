@@ -21,8 +21,9 @@ from safetensors.numpy import save_file
 
 import pendula
 from pendula.cli import main
+from pendula.cli._on_data import hold_on
 from pendula.data import read
-from pendula.dynamics import FitConfig, from_dict, load
+from pendula.dynamics import FitConfig, Forecast, from_dict, load
 from pendula.report import read_run, with_unseen, write_numbers
 
 
@@ -183,6 +184,25 @@ def test_check_fails_on_data_of_another_spring(at_place):
     done = call("check", "runs/spring", "other.csv", "--json", "-q")
     assert done.status == 1
     assert json.loads(done.out)["data"][0]["holds"] is False
+
+
+def test_one_record_of_ten_beside_a_right_band_is_no_fault():
+    """A record's samples go up and down together: the band is judged by all."""
+    ones = np.ones((4, 1))
+
+    def forecast(data, *, trajectory):
+        mean, truth, low, high = 0.0 * ones, 0.0 * ones, -ones, ones
+        if trajectory < data.beside:
+            truth = 2.0 * ones
+        ok = np.zeros(1, np.int8)
+        rest = np.zeros(4), 9.0, 0.0, ("q",), ("m",), truth
+        return Forecast(np.arange(4.0), mean, low, high, ones, mean, ok, ok, *rest)
+
+    for beside, holds in ((0, True), (1, True), (3, False)):
+        data = SimpleNamespace(num=10, labels=["r"] * 10, beside=beside)
+        rows = hold_on(SimpleNamespace(forecast=forecast), data, None)
+        assert [row["holds"] for row in rows] == [holds] * 10
+    assert "0 % of the measured values inside the 90 % band (70 % in" in rows[0]["text"]
 
 
 def test_the_page_is_the_same_when_made_again(at_place):

@@ -5,8 +5,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.integrate import solve_ivp
 
-from pendula.dynamics import FitConfig, Model
+from pendula.data import Trajectories
+from pendula.dynamics import FitConfig, Model, ModelConfig
 from pendula.dynamics._behaviour import describe, with_behaviour
 from pendula.dynamics._fitted import Fitted
 from pendula.dynamics._motion import said
@@ -114,6 +116,35 @@ def test_lorenz_is_chaotic_and_compared_by_its_statistics():
         assert row["distance"] < 2 * row["distance_halves"] + 1
     assert arrays["behaviour/power"].shape == arrays["behaviour/power_data"].shape
     assert "cycle" not in told
+
+
+class Clover(eqx.Module):
+    """Hénon and Heiles' two oscillators, regular at low energy."""
+
+    coupling: jax.Array
+
+    def __call__(self, t, y, u, context):
+        a, b, k = y[0], y[1], self.coupling
+        return jnp.stack([y[2], y[3], -a - 2 * k * a * b, -b - k * (a**2 - b**2)])
+
+
+def test_a_regular_motion_of_two_frequencies_is_no_chaos_and_no_closed_orbit():
+    """Neighbours part in proportion to the time, which gives an exponent above 0 with
+    a narrow interval; and a closed orbit is near, on which the motion is not."""
+    field, ts = Clover(jnp.asarray(1.0)), 0.2 * np.arange(600)
+    rate = jax.jit(lambda y: field(0.0, y, None, None))
+    start = [0.12, -0.15, 0.1, 0.05]
+    ys = solve_ivp(lambda t, y: rate(y), ts[[0, -1]], start, t_eval=ts, rtol=1e-8).y.T
+    data = Trajectories.from_arrays(
+        [ts, ts[:300]], [ys, ys[:300]], names=(*"abcd",), origin={"system": "clover"}
+    )
+    first = FitConfig(ModelConfig(order="first"))
+    told, _ = describe(*fit_of(field, data=data, period=6.28, config=first))
+    assert 0 < told["exponents"]["low"] < told["exponents"]["even"]
+    assert "cycle" not in told
+    (text,) = told["text"]
+    assert "told from regular" in text
+    assert "that part evenly" in text
 
 
 def test_what_cannot_be_found_out_is_a_sentence_and_loses_no_fit():

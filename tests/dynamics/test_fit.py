@@ -21,8 +21,9 @@ from pendula._errors import (
 )
 from pendula._tree import split_trainable
 from pendula.data import Trajectories
-from pendula.diagnostics import equilibria
-from pendula.dynamics import Fitted, continuity, fit, from_dict, load
+from pendula.diagnostics import equilibria, error_growth
+from pendula.dynamics import Fitted, _posterior, continuity, fit, from_dict, load
+from pendula.dynamics._judge import measured_horizons, quieter
 from pendula.dynamics._prepare import observed_spread, prepare
 from pendula.nn import MLP
 from pendula.systems import simulate
@@ -95,6 +96,18 @@ def test_constants_lie_in_their_own_intervals(swing):
         assert found[name]["unit"] in ("1/s2", "1/s")
 
 
+def test_a_quiet_end_is_said_to_be_no_test_of_a_wide_swing(swing):
+    """The last fifth of a swing that dies away against whole records held out."""
+    text = swing.about["verdict"]["text"]
+    assert "Spread of theta where it was held out over that in training: 0." in text
+    assert any(f["id"] == "validation.spread.theta" for f in swing.report["findings"])
+    head = swing.report["scores"]["headline"]["text"]
+    assert head.endswith("starts in 1 held-out record")
+    starts = [[0.9, 0.0], [0.7, 0.5], [-0.8, 0.2]]
+    alike = simulate("pendulum", num=3, duration=5.0, observe="theta", y0=starts)
+    assert quieter(prepare(alike, CONFIG, "levenberg")) == []
+
+
 def test_a_fit_is_the_same_whatever_time_is_counted_in():
     """Nothing in it is absolute: with times of nanoseconds the start speeds are large
     numbers that the data hardly feel."""
@@ -115,6 +128,41 @@ def test_a_fit_is_the_same_whatever_time_is_counted_in():
     two = fitted.forecast(other, start=6.0 * clock, until=data.ts[0, -1] * clock)
     assert_array_equal(two.truth, one.truth)
     assert_allclose(two.mean, one.mean, atol=1e-4)
+
+
+def test_horizons_at_which_nothing_was_measured_end_no_trust():
+    """One start, eight horizons, of which a gap takes the first two."""
+    error = np.where(np.arange(8) < 2, np.nan, 0.1)[None, :, None]
+    horizon = np.arange(1.0, 9.0)[None]
+    growth = error_growth(error, measured_horizons(horizon, error))
+    assert_allclose(growth.median, 0.1)
+    assert growth.until[0] == 3.0
+
+
+def test_residuals_that_are_no_noise_warn_of_the_constants(swing):
+    """The law on its own swing, and on one whose width falls in another way."""
+    said = "Samples over which residuals of the fit repeat each other"
+    assert said not in swing.about["verdict"]["text"]
+    data = record(noise=0.002)
+    slower = data.ys * (1.0 - data.ts[..., None] / 25.0)
+    other = fit(None, data.replace(ys=slower), CONFIG)
+    assert said in other.about["verdict"]["text"]
+    assert "need not be the true ones" in other.about["verdict"]["text"]
+
+
+def test_a_sample_in_two_windows_is_not_evidence_twice(swing, monkeypatch):
+    """120 samples in windows of 94: the second window reaches back over 68 of them."""
+    ts = np.arange(120.0)
+    windows = Trajectories.from_arrays(ts, np.cos(ts)).clips(94)
+    assert _posterior._repeats(windows, 1) == pytest.approx((52 + 2 * 2 * 68) / 188)
+    thinned = Trajectories.from_arrays(ts, np.cos(ts)).clips(40, every=2)
+    assert _posterior._repeats(thinned, 2) == 1.0  # samples between, not the same
+    once = constants(fit(None, record(), CONFIG, judged=False))["c"]
+    monkeypatch.setattr(_posterior, "_repeats", lambda windows, every: 1.0)
+    twice = constants(fit(None, record(), CONFIG, judged=False))["c"]
+    assert twice["value"] == once["value"]
+    ratio = np.log(once["high"] / once["low"]) / np.log(twice["high"] / twice["low"])
+    assert 1.05 < ratio < np.sqrt(2)
 
 
 @pytest.mark.slow

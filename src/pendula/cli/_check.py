@@ -36,8 +36,8 @@ def check(
     A chain with moved ends and a family with inputs keep no starts, and are not swept.
 
     With data the forecast from their beginnings must also stay finite, and its 90 %
-    band must hold 75 to 99 % of what was measured up to the horizon of the verdict; a
-    chain of bars must stay closer to it than 20 % of its spread.
+    band must hold 75 % or more of what was measured in all of them up to the horizon
+    of the verdict; a chain of bars must stay closer to it than 20 % of its spread.
     """
     console = Console(talk)
     measured = load_data(data, reading, console) if data else None

@@ -168,11 +168,14 @@ def divergence(
     - `until`: end of the straight part [time]; default: where S has risen by 60 % of
       its way to the plateau.
 
-    **Returns:** `Divergence`; the error is the scatter over ten parts of the record.
+    **Returns:** `Divergence`; the error is the scatter over ten parts of the record,
+    and knows nothing of where the straight part is taken to end.
     **Raises:** `ShapeError`, `ConfigError`, `DataError` for a constant channel, a
     record too short, or one that repeats to the last digit.
-    **Behaviour / good values:** some hundred periods; noise flattens the start of S
-    and makes the exponent too small. A periodic record gives about 0.
+    **Behaviour / good values:** some hundred periods. A periodic record without noise
+    gives about 0. Noise parts the nearest neighbours at once: a regular record with
+    some of it has a large exponent, and a positive one is no sign of chaos by itself.
+    Of a chaotic record noise first makes the exponent too small.
     **Source:** Rosenstein, Collins, De Luca 1993, Physica D 65, 117-134, equations 9
     to 13.
     """

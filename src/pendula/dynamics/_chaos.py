@@ -21,6 +21,7 @@ from ._region import Region
 
 
 STEPS = (2000, 10000)  # of the run that the exponents are taken from
+BEFORE = 10  # a share of them that comes before those that count
 T_90 = 1.833  # Student's 95 % quantile for the ten parts of that run
 ENOUGH = 500  # samples of a record that statistics are taken from
 
@@ -34,13 +35,18 @@ def chaos(
     if law.is_late:
         return {"left_out": ["The time was up before exponents were taken."]}, {}
     told = _exponents(law, fitted, ys)
-    low, high = told["low"], told["high"]
+    low, high, even = told["low"], told["high"], told["even"]
     value, unit = told["value"], law.time_unit
     ends = f"{value:.3g} ({low:.3g} to {high:.3g}) per {unit or 'unit of time'}"
-    if low <= 0:
+    if low <= even:
         kind = "settles" if high < 0 else "neither settles nor is told from regular"
-        text = f"The free run {kind}: its largest Lyapunov exponent is {ends}."
-        return {"exponents": told, "text": [text]}, {}
+        text = f"The free run {kind}: its largest Lyapunov exponent is {ends}"
+        if low > 0:
+            text += (
+                f", and over a run this long neighbours that part evenly, as in a "
+                f"regular motion, look like {even:.3g}"
+            )
+        return {"exponents": told, "text": [f"{text}."]}, {}
     text = [
         f"The law is chaotic: its largest Lyapunov exponent is {ends}, so that a small "
         f"error grows tenfold in {np.log(10) / value:.3g} {unit}. A long forecast is "
@@ -73,20 +79,24 @@ def chaos(
 
 def _exponents(law: Region, fitted: Fitted, ys: np.ndarray) -> dict[str, Any]:
     """The largest exponent of the middle member; its interval covers those of all
-    members, each with its own error."""
+    members, each with its own error. `even`: what a distance that grows with the time
+    itself, as between neighbours on two orbits of a family, shows for an exponent."""
     dt = float(fitted.about["step"]) / fitted.ensemble.substeps
     num = int(np.clip(len(ys) * fitted.ensemble.substeps, *STEPS))
     found = []
     for field in law.fields:
         if found and law.is_late:
             break
-        found.append(lyapunov_exponents(field, ys[-1], dt, num, transient=num // 10))
+        found.append(
+            lyapunov_exponents(field, ys[-1], dt, num, transient=num // BEFORE)
+        )
     first = np.array([one.values[0] for one in found])
     half = T_90 * np.array([one.errors[0] for one in found])
     return {
         "value": float(found[0].values[0]),
         "low": float((first - half).min()),
         "high": float((first + half).max()),
+        "even": float(np.log(BEFORE + 1) / (num * dt)),
         "all": found[0].values.tolist(),
         "dimension": found[0].dimension,
         "members": len(found),

@@ -133,7 +133,12 @@ def fit(
             ensemble, locals_, items, outcomes = trainer.train(ensemble, method)
             fitted = package(prepared, config, ensemble, dtype, method)
             covariance, constants, tau = posterior(
-                fitted.ensemble, method, locals_, items, data.time_unit
+                fitted.ensemble,
+                method,
+                locals_,
+                items,
+                data.time_unit,
+                every=prepared.every,
             )
             fitted = dataclasses.replace(
                 fitted,
@@ -204,7 +209,12 @@ def _refit(
         pair, outcome = trainer.one(REFIT, name, stage, trainer.resume)
         host = to_host(eqx.combine(pair[0], static))
         covariance, constants, tau = posterior(
-            host, "levenberg", pair[1], stage.items, data.time_unit
+            host,
+            "levenberg",
+            pair[1],
+            stage.items,
+            data.time_unit,
+            every=prepared.every,
         )
     about = {
         **fitted.about,

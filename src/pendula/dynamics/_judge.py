@@ -13,6 +13,7 @@ from .._errors import DataError
 from ..data import Batch, Trajectories
 from ..diagnostics import (
     Conformal,
+    Finding,
     confounded,
     error_growth,
     fit_baselines,
@@ -31,6 +32,9 @@ BINS = 8
 STARTS = 12  # forecast starts within one held-out stretch
 BEGINNING = 4  # fewest samples that a forecast begins with
 SHARE = 0.6  # of a held-out stretch that each of them runs over
+REPEATING = 2.0  # samples of correlation time: beyond, residuals are no noise
+BY_CHANCE = 30.0  # over the root of their number: what one noise in a hundred shows
+QUIET = 0.5  # of the spread in training: what is held out should move so widely
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +84,8 @@ def judge(
         intervals = Conformal.calibrate(
             trial.horizon, trial.error, trial.var, bins=BINS
         )
-    growth = error_growth(trial.error / scale, trial.horizon, BINS)
+    measured = measured_horizons(trial.horizon, trial.error)
+    growth = error_growth(trial.error / scale, measured, BINS)
     rivals = {
         name: error_growth(e / scale, trial.horizon, growth.until)
         for name, e in trial.rivals.items()
@@ -96,6 +101,7 @@ def judge(
         halving = np.where(growth.median > 0, change.median / growth.median, 0.0)
     outside = _binned(trial.outside, trial.horizon, growth.until)
     found, marked = constants_found(fitted)
+    found = [*quieter(prepared), *left_out(fitted, prepared), *found]
     one_unit = len(set(fitted.about["units"])) == 1 and len(scale) == 1
     factor = float(scale[0]) if one_unit else 1.0
     judged, findings = verdict(
@@ -140,6 +146,64 @@ def judge(
     )
 
 
+def measured_horizons(horizon: np.ndarray, error: np.ndarray) -> np.ndarray:
+    """Horizons `"start time"` of the errors `"start time obs"`, NaN where nothing was
+    measured: a bin that no sample is in would end the trust."""
+    seen = ~np.isnan(error).all(-1)
+    return np.where(seen, horizon, np.nan) if seen.any() else horizon
+
+
+def quieter(prepared: Prepared) -> list[Finding]:
+    """A finding for each channel that moves far less where it is held out than in the
+    training, as at the end of a motion that dies away: errors, band and horizon are
+    then those of the quiet part."""
+    found = []
+    quiet, whole = prepared.validation, prepared.train
+    for j, name in enumerate(whole.names):
+        sd, usual = (d.ys[..., j][d.mask[..., j]].std() for d in (quiet, whole))
+        if sd < QUIET * usual:
+            found.append(
+                Finding(
+                    f"validation.spread.{name}",
+                    f"Spread of {name} where it was held out over that in training",
+                    float(sd / usual),
+                    comparison=f"expected {QUIET:g} or more",
+                    verdict="bad",
+                    reasons=(
+                        "No forecast of a motion as wide as those of the training was "
+                        "compared with data: it may err by more than is said here.",
+                    ),
+                )
+            )
+    return found
+
+
+def left_out(fitted: Fitted, prepared: Prepared) -> list[Finding]:
+    """A finding where the residuals of a law with unknown constants hang together: the
+    constants then make up for what the law lacks, within intervals that know nothing
+    of it."""
+    tau = float(fitted.about["autocorrelation"])
+    count = prepared.train.mask.any(-1).sum() / prepared.every
+    limit = max(REPEATING, 1.0 + BY_CHANCE / np.sqrt(count))
+    if not fitted.about["constants"] or tau <= limit:
+        return []
+    reason = (
+        "The law leaves out something that the data show, or the noise is not "
+        "independent from sample to sample: the intervals are those of the constants "
+        "that fit best, which need not be the true ones."
+    )
+    return [
+        Finding(
+            "constants.residuals",
+            "Samples over which residuals of the fit repeat each other",
+            tau,
+            comparison=f"expected below {limit:.3g}",
+            verdict="bad",
+            reasons=(reason,),
+        )
+    ]
+
+
 def _stretches(prepared: Prepared) -> tuple[int, int, int]:
     """Used samples of the longest held-out record, stretches cut from each, and the
     samples of one stretch."""
@@ -155,11 +219,11 @@ def check_held_out(prepared: Prepared) -> None:
     **Raises:** `DataError` when the held-out part is too short.
     """
     longest, _, length = _stretches(prepared)
-    if min(length, longest) <= BEGINNING:
+    if (stretch := min(length, longest)) <= BEGINNING:
         raise DataError(
-            f"the held-out part is too short to judge a forecast: {longest} samples "
-            f"are used of it, and a beginning alone takes {BEGINNING}. Give longer "
-            "records, or hold out more with --validation."
+            "the held-out part is too short to judge a forecast: of its "
+            f"{longest} samples a stretch holds {stretch}, and a beginning alone takes "
+            f"{BEGINNING}. Give longer records, or hold out more with --validation."
         )
 
 

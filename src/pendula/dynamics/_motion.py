@@ -7,6 +7,7 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
+from scipy.spatial.distance import cdist
 
 from .._precision import cast, precision, to_host
 from ..diagnostics import LimitCycle, limit_cycle
@@ -21,6 +22,7 @@ LONGEST = 6000  # samples of a free run
 CHANGES = 0.9  # of the swing from third to third: less dies away, 1 over it grows
 AT_REST = 1e-3  # of the visited range: a swing that is none
 NEUTRAL = 0.01  # a multiplier that near to 1 is one
+ON = 0.01  # of the visited range: a state that near to a closed orbit is on it
 DRAWN = 1000  # points of a free run
 
 
@@ -148,6 +150,15 @@ def said(y: Any, law: Region) -> str:
     return ", ".join(parts)
 
 
+def _holds(cycle: LimitCycle, start: np.ndarray, law: Region) -> bool:
+    """Whether a motion from there ends on the cycle. One that does not attract must
+    pass through it: Newton's method finds a closed orbit beside a motion that never
+    closes, too."""
+    largest = np.abs(cycle.multipliers).max()
+    gap = cdist([start / law.width], cycle.ys / law.width, "chebyshev").min()
+    return bool(largest < 1.0 - NEUTRAL or (largest < 1.0 + NEUTRAL and gap < ON))
+
+
 def _cycles(
     law: Region, fitted: Fitted, start: np.ndarray, duration: float
 ) -> tuple[dict[str, Any] | None, dict[str, np.ndarray]]:
@@ -161,7 +172,7 @@ def _cycles(
         if found and law.is_late:
             break
         one = limit_cycle(field, start, span, dt=dt)
-        if one is not None and np.abs(one.multipliers).max() < 1.0 + NEUTRAL:
+        if one is not None and _holds(one, start, law):
             found.append(one)
         elif not found:
             return None, {}

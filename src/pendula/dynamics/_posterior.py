@@ -13,6 +13,7 @@ from jax.flatten_util import ravel_pytree
 
 from .._registry import lookup
 from .._tree import member, split_trainable
+from ..data import Batch
 from ..diagnostics import autocorrelation_time
 from ._bodies import Links, law_of
 from ._constants import Free
@@ -29,7 +30,13 @@ MOST = 400  # parameters for which a covariance is kept
 
 
 def posterior(
-    ensemble: Model, method: str, local: Any, items: Any, clock: str = "s"
+    ensemble: Model,
+    method: str,
+    local: Any,
+    items: Any,
+    clock: str = "s",
+    *,
+    every: int | None = None,
 ) -> tuple[np.ndarray | None, list[dict[str, Any]], float]:
     r"""Covariances of every member's parameters, its constants with intervals, and
     the residuals' autocorrelation time.
@@ -37,7 +44,8 @@ def posterior(
     Model error is correlated from sample to sample, so the samples count less than
     their number: the variance is inflated by the integrated autocorrelation time
     $\tau$ of the residuals, $\Sigma = (J^\top J/(\tau s^2) + \Lambda)^{-1}$.
-    `clock` is the unit of time of the data, in which the constants count.
+    `clock` is the unit of time of the data, in which the constants count; `every` as
+    in `Trajectories.clips`: a sample in two windows then counts as one (None: as two).
     **Source:** Sokal 1997 for $\tau$; Laplace: MacKay 1992.
     """
     ensemble = jax.tree.map(jnp.asarray, ensemble)
@@ -55,9 +63,21 @@ def posterior(
         for member_r in one:
             taus.append(autocorrelation_time(member_r, mask[..., j]))
     tau = float(np.median(taus))
-    variance = jnp.asarray((r**2).sum((1, 2)) / count * tau)
+    repeats = 1.0 if every is None else _repeats(windows, every)
+    variance = jnp.asarray((r**2).sum((1, 2)) / count * tau * repeats)
     cov = np.asarray(window_covariances(params, fixed, local, windows, variance))
     return cov, constants(ensemble, cov, clock), tau
+
+
+def _repeats(windows: Batch, every: int) -> float:
+    """In how many windows a sample lies, mean over all that are counted: the last
+    window of a record reaches back over the one before it."""
+    rows, first = np.asarray(windows.origin).T
+    seen = np.asarray(windows.mask).any(-1)
+    index = first[:, None] + every * np.arange(windows.mask.shape[1])
+    key = (rows[:, None] * (index.max() + 1) + index)[seen]
+    _, where, times = np.unique(key, return_inverse=True, return_counts=True)
+    return float(times[where].mean())
 
 
 def free_constants(model: Model) -> list[tuple[str, str, str, str, Free]]:

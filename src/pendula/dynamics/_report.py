@@ -38,7 +38,7 @@ def fill_report(
     about = fitted.about
     name = " and ".join(about["names"][:3])
     growth, rivals = panels["growth"], panels["rivals"]
-    headline, table = _scores(trial, about)
+    headline, table = _scores(trial, about, prepared.validation.num)
     slot, axes = visited(fitted, prepared)
     report = {
         "format": 1,
@@ -111,8 +111,9 @@ def _equation(fitted: Fitted) -> str:
     return f"first order in {', '.join(state)}: rate = sum of the terms below"
 
 
-def _scores(trial: Any, about: dict[str, Any]) -> Any:
-    """Headline error with its spread over starts, and the table of baselines."""
+def _scores(trial: Any, about: dict[str, Any], records: int) -> Any:
+    """Headline error with its spread over starts in so many held-out records, and the
+    table of baselines."""
     scale = np.asarray(about["spread"])
     single = len(scale) == 1
     factor = float(scale[0]) if single else 1.0
@@ -128,7 +129,8 @@ def _scores(trial: Any, about: dict[str, Any]) -> Any:
     horizon = float(np.nanmax(trial.horizon))
     headline = {
         "text": f"median error of free runs over {horizon:.4g} {about['time_unit']}, "
-        f"{len(ours)} held-out starts",
+        f"{len(ours)} start{'s' * (len(ours) > 1)} in {records} held-out "
+        f"record{'s' * (records > 1)}",
         "value": float(value),
         "low": float(low),
         "high": float(high),

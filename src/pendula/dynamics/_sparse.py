@@ -103,7 +103,7 @@ def fit_sparse(
             best = path.refit(best)
         fitted = package(prepared, config, best.ensemble, dtype, "levenberg")
         covariance, _, tau = posterior(
-            best.ensemble, "levenberg", best.local, best.items
+            best.ensemble, "levenberg", best.local, best.items, every=prepared.every
         )
     about = {
         "equations": _equations(fitted),

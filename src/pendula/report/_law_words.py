@@ -229,5 +229,6 @@ def _exponent_facts(
     if own:
         ends = interval(own.get("low"), own.get("high"), unit)
         text = f"{quantity(own.get('value'), unit)} ({ends})"
-        rows.insert(1, ("from the record alone, without the model", text))
+        named = "from the record alone, without the model; noise distorts it"
+        rows.insert(1, (named, text))
     return rows
