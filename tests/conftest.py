@@ -14,6 +14,7 @@ import os
 import platform
 import shutil
 import signal
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -186,11 +187,16 @@ def pytest_runtest_call(item: pytest.Item):
         return (yield)
 
     def stop(_signal, frame):
-        if _compiles(frame):
-            signal.setitimer(signal.ITIMER_REAL, 0.2)
-        else:
+        # it comes again: a first one may be raised where nothing can be, and be lost
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        if not _compiles(frame):
             pytest.skip(_used_up(item))
 
+    def ignored(lost):
+        if not issubclass(lost.exc_type, pytest.skip.Exception):
+            told(lost)
+
+    told, sys.unraisablehook = sys.unraisablehook, ignored
     before = signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, max(left, 1e-3))
     try:
@@ -198,6 +204,7 @@ def pytest_runtest_call(item: pytest.Item):
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        sys.unraisablehook = told
     _Clock.passed.append(item.nodeid)
     return result
 
