@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from pendula._errors import ConfigError
 from pendula.train import (
     Rows,
     TrainState,
@@ -43,7 +44,10 @@ def problem():
     return params, jnp.asarray(rng.normal(size=(ITEMS, 1))), items
 
 
-def residual(p, eta, item):
+SCALE = np.array([0.5, 2.0])
+
+
+def residual(p, eta, item, move=move):
     y0, seen = item
 
     def segment(y, target):
@@ -54,6 +58,25 @@ def residual(p, eta, item):
         return jax.lax.scan(one, y, target)[1]
 
     return jnp.ravel(jax.vmap(segment)(y0, seen))
+
+
+def with_starts(p, local, item, move=move):
+    """The same from free starts, and what the samples at them say."""
+    eta, y0 = released(local, item[0], jnp.asarray(SCALE))
+    off = y0 - item[0]
+    return jnp.concatenate([jnp.ravel(off), residual(p, eta, (y0, item[1]), move)])
+
+
+def from_starts(move, **more):
+    """Its `linearise`."""
+    return chained_normal(
+        lambda p, eta, y, item, s, k: move(p, eta, y),
+        lambda p, y, item, s, k: y - jnp.where(k < 0, item[0][s], item[1][s, k]),
+        lambda p, item: (item[0], jnp.asarray(SCALE)),
+        STEPS,
+        free=True,
+        **more,
+    )
 
 
 LINEARISE = chained_normal(
@@ -86,89 +109,70 @@ def test_a_broken_observation_pulls_nowhere():
 
 def test_free_starts_are_unknowns_of_their_rollouts():
     params, local, items = problem()
-    scale = jnp.array([0.5, 2.0])
     rng = np.random.default_rng(1)
     moved = jnp.asarray(rng.normal(size=(ITEMS, SEGMENTS * 2)))
     local = jnp.concatenate([local, moved], axis=1)
-
-    def with_starts(p, local, item):
-        eta, y0 = released(local, item[0], scale)
-        off = y0 - item[0]  # what the sample at the start says
-        return jnp.concatenate(
-            [jnp.ravel(off), residual(p, eta, (y0, item[1]))],
-        )
-
-    def rows(p, y, item, s, k):
-        return y - jnp.where(k < 0, item[0][s], item[1][s, k])
-
-    linearise = chained_normal(
-        lambda p, eta, y, item, s, k: move(p, eta, y),
-        rows,
-        lambda p, item: (item[0], scale),
-        STEPS,
-        free=True,
-    )
     plain = normal_equations(with_starts, params, local, items)
-    chained = linearise(with_starts, params, local, items, lambda p: p)
+    chained = from_starts(move)(with_starts, params, local, items, lambda p: p)
     for name in ("a", "b", "c", "gp", "gs", "rss"):
         assert_allclose(
             getattr(chained, name), getattr(plain, name), rtol=1e-11, atol=1e-13
         )
 
 
-@pytest.mark.parametrize("held", [0, 1])
-def test_few_rows_give_the_step_of_the_normal_equations(held):
-    """Many weights, few residuals, free starts: the step of the residuals' space is the
-    one of the unknowns', and so is every number that is told."""
-    rng = np.random.default_rng(2)
-    scale, many = jnp.array([0.5, 2.0]), 2 * ITEMS * SEGMENTS * (STEPS + 1) * 2
-    params = jnp.asarray(rng.normal(size=many))
+MANY = 2 * ITEMS * SEGMENTS * (STEPS + 1) * 2  # weights, for half as many residuals
+MIX = np.random.default_rng(2).normal(size=(2, MANY)) / MANY**0.5
+
+
+def walk(p, eta, y):
+    return y + 0.1 * jnp.tanh(jnp.asarray(MIX) @ p + y * eta)
+
+
+def many_weights():
+    """Weights, local unknowns and items of `walk`."""
     _, eta, items = problem()
     local = jnp.concatenate([eta, jnp.zeros((ITEMS, SEGMENTS * 2))], axis=1)
-    mix = jnp.asarray(rng.normal(size=(2, many)) / many**0.5)
+    return jnp.asarray(np.random.default_rng(3).normal(size=MANY)), local, items
 
-    def walk(p, eta, y):
-        return y + 0.1 * jnp.tanh(mix @ p + y * eta)
 
-    def path(p, own, item):
-        shared, y0 = released(own, item[0], scale)
+def walks(p, local, item):
+    return with_starts(p, local, item, walk)
 
-        def one(y, goal):
-            y = walk(p, shared, y)
-            return y, y - goal
 
-        each = lambda y, goals: jax.lax.scan(one, y, goals)[1]
-        off = jax.vmap(each)(y0, item[1])
-        return jnp.concatenate([jnp.ravel(y0 - item[0]), jnp.ravel(off)])
+def stepped(few, **more):
+    """Parameters, state and row of three steps."""
+    params, local, items = many_weights()
+    step = levenberg_step(
+        walks,
+        lambda p: 1.5 * p,
+        lambda items: jnp.asarray(items[1].size, jnp.float64),
+        linearise=from_starts(walk, held=few),
+        **more,
+    )
+    opt = levenberg_state(jnp.float64, variance=0.0)
+    state, infos = TrainState.start((params, local), opt, jax.random.key(0)), []
+    for _ in range(3):
+        state, info = step(state, items)
+        infos.append(info)
+    return state.params, state.opt, infos
 
-    def rows(p, y, item, s, k):
-        return y - jnp.where(k < 0, item[0][s], item[1][s, k])
 
-    kinds, after = [], []
+@pytest.mark.parametrize("known", [0, 1])
+def test_few_rows_give_the_step_of_the_normal_equations(known):
+    """Many weights, few residuals, free starts: the step of the residuals' space is the
+    one of the unknowns', and so is every number that is told."""
+    params, local, items = many_weights()
     for few in (False, True):
-        linearise = chained_normal(
-            lambda p, eta, y, item, s, k: walk(p, eta, y),
-            rows,
-            lambda p, item: (item[0], scale),
-            STEPS,
-            free=True,
-            held=few,
-        )
-        kinds.append(type(linearise(path, params, local, items, lambda p: p)))
-        step = levenberg_step(
-            path,
-            lambda p: 1.5 * p,
-            lambda items: jnp.asarray(items[1].size, jnp.float64),
-            linearise=linearise,
-            local_precision=1.0,
-            separable_prior=True,
-            hold_local=held,
-        )
-        opt = levenberg_state(jnp.float64, variance=0.0)
-        state = TrainState.start((params, local), opt, jax.random.key(0))
-        for _ in range(3):
-            state, info = step(state, items)
-        after.append((state.params, state.opt, info))
-    assert [kind is Rows for kind in kinds] == [False, True]
+        linearise = from_starts(walk, held=few)
+        made = linearise(walks, params, local, items, lambda p: p)
+        assert isinstance(made, Rows) == few
+    more = {"local_precision": 1.0, "separable_prior": True, "hold_local": known}
+    after = [stepped(few, **more) for few in (False, True)]
     assert float(jnp.max(jnp.abs(after[0][0][0] - params))) > 0.1
     jax.tree.map(lambda x, y: assert_allclose(x, y, rtol=1e-8, atol=1e-10), *after)
+
+
+@pytest.mark.parametrize("more", [{"local_precision": 1.0}, {"separable_prior": True}])
+def test_rows_need_a_prior_of_every_unknown(more):
+    with pytest.raises(ConfigError, match="separable_prior and local_precision"):
+        stepped(True, **more)

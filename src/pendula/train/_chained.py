@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from ._dual import Rows
+from ._dual import Rows, on_diagonal
 from ._levenberg import Linearise, Normal, Residual
 
 
@@ -151,7 +151,7 @@ def _rows(
     both = jac[..., :shared].reshape(-1, shared)
     jp, js = both[:, :size], both[:, size:]
     if own:
-        js = jnp.concatenate([js, _apart(jac[..., shared:])], axis=1)
+        js = jnp.concatenate([js, on_diagonal(jac[..., shared:])], axis=1)
     return jp, js, r.reshape(-1)
 
 
@@ -171,21 +171,11 @@ def _squares(
         starts = jac[..., shared:]
         cross = jnp.einsum("krx,krn->xkn", jac[..., :shared], starts)
         cross = cross.reshape(shared, number * own)
-        block = _apart(jnp.einsum("krm,krn->kmn", starts, starts))
+        block = on_diagonal(jnp.einsum("krm,krn->kmn", starts, starts))
         b = jnp.concatenate([b, cross[:size]], axis=1)
         c = jnp.block([[c, cross[size:]], [cross[size:].T, block]])
         gs = jnp.concatenate([gs, jnp.einsum("krn,kr->kn", starts, r).reshape(-1)])
     return jp.T @ jp, b, c, jp.T @ flat_r, gs, flat_r @ flat_r
-
-
-def _apart(
-    blocks: Float[Array, "segment row column"],
-) -> Float[Array, "segment_row segment_column"]:
-    """Blocks on a diagonal, in one operation: there may be hundreds of them."""
-    number, row, column = blocks.shape
-    which = jnp.eye(number, dtype=bool)[:, None, :, None]
-    wide = jnp.where(which, blocks[:, :, None], 0.0)
-    return wide.reshape(number * row, number * column)
 
 
 def released(

@@ -62,14 +62,21 @@ def dual_step(
     jp, r = rows.jp.reshape(-1, size), rows.r.reshape(-1)
     scaled = rows.js / e[:, None]
     ahead = jp @ (slope_p / d) + jnp.einsum("irl,il->ir", scaled, slope_s).reshape(-1)
-    own = jnp.einsum("irl,isl->irs", scaled, rows.js)[:, :, None]
-    which = jnp.eye(items, dtype=bool)[:, None, :, None]
-    kernel = (jp / d[None]) @ jp.T + jnp.where(which, own, 0.0).reshape(
-        items * number, -1
-    )
+    own = jnp.einsum("irl,isl->irs", scaled, rows.js)
+    kernel = (jp / d[None]) @ jp.T + on_diagonal(own)
     # rounding must not make the factorisation of noise-free data fail
     least = 10 * jnp.finfo(r.dtype).eps * jnp.mean(jnp.diag(kernel))
     kernel = kernel + (variance + least) * jnp.eye(len(r), dtype=r.dtype)
     x = jax.scipy.linalg.cho_solve(jax.scipy.linalg.cho_factor(kernel), ahead - r)
     back = jnp.einsum("irl,ir->il", rows.js, x.reshape(items, number))
     return (jp.T @ x - slope_p) / d, (back - slope_s) / e
+
+
+def on_diagonal(
+    blocks: Float[Array, "block row column"],
+) -> Float[Array, "block_row block_column"]:
+    """Blocks on a diagonal, in one operation: there may be hundreds of them."""
+    number, row, column = blocks.shape
+    which = jnp.eye(number, dtype=bool)[:, None, :, None]
+    wide = jnp.where(which, blocks[:, :, None], 0.0)
+    return wide.reshape(number * row, number * column)

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
+from .._errors import ConfigError
 from .._tree import all_finite
 from ._dual import Rows, dual_step
 from ._run import Info, Step
@@ -141,7 +142,7 @@ def _eliminate(
 
     normal = eqx.tree_at(lambda n: n.gs, normal, normal.gs + held * local)
     if hold:
-        moves = (jnp.arange(local.shape[1]) >= hold).astype(local.dtype)
+        moves = _moves(local, hold)
         stay = lambda n: (n.b, n.c, n.gs)
         normal = eqx.tree_at(
             stay,
@@ -154,7 +155,7 @@ def _eliminate(
         )
     a = normal.a / variance + prior_a
     g = normal.gp / variance + prior_g
-    a = a + mu * jnp.diag(_metric(prior_a, a)) + _floor(a)
+    a = a + mu * jnp.diag(_metric(jnp.diag(prior_a), jnp.diag(a))) + _floor(a)
 
     def one(b: Array, c: Array, gs: Array) -> tuple[Array, ...]:
         c = scale(c)
@@ -184,24 +185,41 @@ def _few(
 ) -> tuple[Array, Array]:
     """The same step as `_eliminate`, in the space of the residuals."""
     if hold:
-        moves = (jnp.arange(local.shape[1]) >= hold).astype(local.dtype)
+        moves = _moves(local, hold)
         rows = eqx.tree_at(lambda n: n.js, rows, rows.js * moves[None, None])
         local = local * moves[None]
     held = jnp.diag(prior_a)
     a = held + jnp.sum(rows.jp**2, axis=(0, 1)) / variance
     c = jnp.sum(rows.js**2, axis=1)
-    d = held + mu * jnp.maximum(held, 1e-6 * a) + _least(a, jnp.mean(a))
+    d = held + mu * _metric(held, a) + _least(a, jnp.mean(a))
     least = jax.vmap(_least)(c, jnp.mean(c, axis=1))
     e = (1e-6 * mu * c + least) / variance + precision * (1.0 + mu)
     return dual_step(rows, d, e, prior_g, precision * local, variance)
 
 
-def _metric(prior_a: Array, a: Array) -> Array:
-    """Diagonal in which steps are measured: the prior's, so that a direction
-    that the data leave open is damped by what the prior says of it and not by the
-    (large) curvature of its single parameters; a share of the curvature where
-    there is no prior."""
-    return jnp.maximum(jnp.diag(prior_a), 1e-6 * jnp.diag(a))
+def _solver(normal: Normal | Rows, held: bool) -> Callable[..., tuple[Array, Array]]:
+    """How a step is found; `held`: whether every unknown has a prior of its own."""
+    if isinstance(normal, Normal):
+        return _eliminate
+    if not held:
+        raise ConfigError(
+            "residuals are given as rows, and not every unknown has a prior of its "
+            "own. Say separable_prior and local_precision, or leave held out."
+        )
+    return _few
+
+
+def _moves(local: Array, hold: int) -> Array:
+    """0 for the first `hold` local unknowns, which are known, and 1 for the others."""
+    return (jnp.arange(local.shape[1]) >= hold).astype(local.dtype)
+
+
+def _metric(held: Array, a: Array) -> Array:
+    """Diagonal in which steps are measured, from those of the prior and of all: the
+    prior's, so that a direction that the data leave open is damped by what the prior
+    says of it and not by the (large) curvature of its single parameters; a share of
+    the curvature where there is no prior."""
+    return jnp.maximum(held, 1e-6 * a)
 
 
 def _floor(matrix: Array) -> Array:
@@ -254,6 +272,7 @@ def levenberg_step(
     depends on two parameters, which saves a product of large matrices; with
     `hold_local` so many of the first local unknowns are known and stay.
 
+    **Raises:** `ConfigError` for `Rows` without those priors.
     **Source:** Levenberg 1944, Marquardt 1963; elimination as in bundle
     adjustment (Triggs et al. 2000, section 6).
     """
@@ -290,8 +309,8 @@ def levenberg_step(
         held = jnp.sum(pi * pi) + local_precision * jnp.sum(local * local)
         now = 0.5 * normal.rss / opt.variance + 0.5 * held
 
-        few = isinstance(normal, Rows)
-        solve: Callable[..., tuple[Array, Array]] = _few if few else _eliminate
+        held_all = separable_prior and (local_precision > 0 or not local.size)
+        solve = _solver(normal, held_all)
 
         def trial(factor: Array) -> tuple:
             mu = opt.damping * factor
