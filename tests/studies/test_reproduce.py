@@ -269,7 +269,7 @@ def test_every_study_has_a_table_of_its_own():
             "substeps",
             "speed",
         ],
-        *["exact", "settings", "mnist", "dip", "dip_batch"],
+        *["exact", "settings", "mnist", "dip", "dip_batch", "dip_published"],
         *["cifar", "cifar_2", "cifar_8", "cifar_8_long", "cifar_16"],
         *["cifar100", "tiny_imagenet"],
         *["extras", "speed"],

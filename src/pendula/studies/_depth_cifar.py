@@ -103,8 +103,8 @@ _CASES = {
         scaled_down="5000 training images instead of 50 000, 8 channels instead of 16, "
         "15 epochs instead of 120, one seed",
         tried="Batch norm, batch 64, rate 0.1, cosine, Nesterov, crop and flip. "
-        "Refined at epoch 7, which was run first, the ratio was 0.91, on a machine "
-        "that did other things beside; then at epoch 10, and nothing beside.",
+        "Refined at epoch 7, which was run first, the ratio of the times was 0.91; "
+        "then at epoch 10.",
     ),
     "cifar_2": Case(
         f"{_JPEG}, 2-2-2, 120 epochs at batch 512 (refined at epoch 60), {_SHORT}",

@@ -1,5 +1,6 @@
-"""Parts `mnist`, `dip` and `dip_batch` of study `depth`: digits, trained in three
-schemes, solved in others; with the published mean over the image, with its norm."""
+"""Parts `mnist`, `dip`, `dip_batch` and `dip_published` of study `depth`: digits,
+trained in three schemes, solved in others; with the published mean over the image, with
+its norm, with both."""
 
 from __future__ import annotations
 
@@ -75,6 +76,14 @@ _DIPS = {
         3,
         "A running state a node; rate, batch and epochs of part `mnist`. In four times "
         "its steps Euler's network loses points, and RK4's none (rows *_in_8).",
+    ),
+    "dip_published": Dip(
+        "MNIST, batch norm and mean over the whole image (both as published), 10 000 "
+        "training images, 10 epochs, rate and batch of part `mnist`",
+        {"pool": 1, "norm": "batch"},
+        10,
+        "The head of part `dip` with the norm of part `dip_batch`: the first settings "
+        "of both that were run.",
     ),
 }
 _WAYS = {
