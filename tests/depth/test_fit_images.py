@@ -24,6 +24,7 @@ from pendula.depth import (
     fit_images,
     manifestation,
     predict,
+    recalibrate,
 )
 from pendula.train import save_tree
 
@@ -201,6 +202,14 @@ def test_sweep_and_manifestation(fitted):
     assert sweep.lost("euler", 2) == 0.0
     other = accuracy(fitted.net.manifest("euler", 4), fitted.state, data, scaling)
     assert sweep.accuracy[0, 1] == other
+    given = [jnp.asarray(scaling.apply(images().pixels))]
+    anew = lambda net: recalibrate(net, net.initial_state(), given, 1)
+    own = depth_sweep(
+        fitted.net, data, scaling, state=anew, schemes=("euler",), steps=(2, 4)
+    )
+    four = fitted.net.manifest("euler", 4)
+    assert own.accuracy[0, 1] == accuracy(four, anew(four), data, scaling)
+    assert own.reference == own.accuracy[0, 0]
     with pytest.raises(ConfigError, match="3 steps of rk4 were not tried"):
         sweep.lost("rk4", 3)
     for none in ({"steps": ()}, {"schemes": ()}):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, SupportsIndex
 
 import equinox as eqx
@@ -58,8 +58,15 @@ def depth_sweep(
     A network whose weights are a vector field keeps its accuracy in small steps and
     good schemes; one that holds only in the steps it was trained in has a dip there.
 
-    **Arguments:** `net`: a network of blocks, `state` its running statistics, which
-    are not estimated anew; `images`: unseen ones.
+    With batch norm the running statistics belong to the stages that they were
+    gathered in: what is lost elsewhere may be lost by the statistics. Where `state` is
+    a function of the network they are estimated for each scheme and step, and the
+    weights alone are judged: `state=lambda net: recalibrate(net, net.initial_state(),
+    batches, 40)` of a network `with_state_mode("stages")`.
+
+    **Arguments:** `net`: a network of blocks; `images`: unseen ones; `state`: running
+    statistics, the same for all, or `state(net)` those of the network in each scheme
+    and step.
     **Raises:** `ConfigError` for a residual network, unknown schemes, or none.
     **Source:** Queiruga, Erichson, Taylor, Mahoney 2020, arXiv:2008.02389 (the test of
     fields, here with the error on unseen images in place of the exact one).
@@ -70,17 +77,16 @@ def depth_sweep(
             "depth_sweep: there is nothing to try; name at least one of schemes and "
             "one number of steps."
         )
-    found = [
-        [accuracy(net.manifest(s, n), state, images, scaling) for n in steps]
-        for s in schemes
-    ]
+    own: Callable[[Any], Any] = state if callable(state) else lambda _: state
+    shown = lambda net: accuracy(net, own(net), images, scaling)
+    found = [[shown(net.manifest(s, n)) for n in steps] for s in schemes]
     block = net.blocks[0]
     now, tried = (block.scheme, block.n_steps), [(s, n) for s in schemes for n in steps]
     alike = _common(net, "scheme") and _common(net, "steps") == (1,) * block.n_steps
     if alike and now in tried:
         reference = float(np.ravel(found)[tried.index(now)])
     else:
-        reference = accuracy(net, state, images, scaling)
+        reference = shown(net)
     return DepthSweep(tuple(schemes), tuple(steps), np.asarray(found), now, reference)
 
 

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from ..data import ImageBatches, Images
+from ..data import Images
 from ..depth import (
     DepthSweep,
     FittedImages,
@@ -21,12 +20,20 @@ from ..depth import (
     ImageNetConfig,
     accuracy,
     depth_sweep,
-    recalibrate,
 )
 from ..train import latest, logged
 from ._claim import Claim
 from ._depth import depth
-from ._depth_nets import PAPER, WORDS, draw_sweeps, images, kind, trained
+from ._depth_nets import (
+    PAPER,
+    PASSES,
+    WORDS,
+    by_stages,
+    draw_sweeps,
+    images,
+    kind,
+    trained,
+)
 from ._row import Row
 from ._study import NotHere, Run
 
@@ -187,7 +194,6 @@ _FACTORS = {
     "double": ("twice", 2),
     "fourfold": ("four times", 4),
 }
-_PASSES = 40  # batches on which statistics of stages are estimated
 
 
 # Words, scheme, and steps over those of the training; all schemes and numbers of steps
@@ -238,7 +244,7 @@ def _rows(key: str) -> Iterator[Row]:
     for way, (words, *_) in _WAYS.items():
         yield row(f"rk4_as_{way}", f"trained in RK4, solved by {words}: accuracy lost.")
     if case.stages:
-        each = f"a running state for each stage, from {_PASSES} training batches"
+        each = f"a running state for each stage, from {PASSES} training batches"
         for net in ("rk4", "refined"):
             words = f"{_WORDS[net]}, {each}: share of test images that are right."
             yield row(f"{net}_stages", words, "1", "higher")
@@ -397,18 +403,9 @@ def _other_ways(
 
 
 def _with_stages(fit: FittedImages, train: Images) -> FittedImages:
-    """The same weights; a running state for each stage, estimated on `_PASSES` batches
-    as the training saw them."""
-    c = fit.config
-    batches = ImageBatches(
-        train, fit.scaling, c.batch, c.seed + 1, padding=c.padding, flip=c.flip
-    )
-    net = fit.net.with_state_mode("stages")
-    state = net.carry_state(fit.net, fit.state)
-    images = lambda k: jnp.asarray(batches(k).x)
-    return dataclasses.replace(
-        fit, net=net, state=recalibrate(net, state, images, _PASSES)
-    )
+    """The same weights; a running state for each stage, estimated anew."""
+    net, estimate = by_stages(fit, train)
+    return dataclasses.replace(fit, net=net, state=estimate(net))
 
 
 def _steps(fit: FittedImages, factor: float = 1.0) -> int:

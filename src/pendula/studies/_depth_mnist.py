@@ -4,6 +4,7 @@ its norm, with both."""
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -22,8 +23,10 @@ from ._claim import Claim
 from ._depth import depth
 from ._depth_nets import (
     PAPER,
+    PASSES,
     POOL,
     WORDS,
+    by_stages,
     draw_sweeps,
     each_seed,
     images,
@@ -52,12 +55,14 @@ _NO_DIP = (
 
 
 class Dip(NamedTuple):
-    """Networks that are swept over steps: what differs from those of part `mnist`."""
+    """Networks that are swept over steps: what differs from those of part `mnist`;
+    `anew`: whether statistics of each stage are estimated for each number of steps."""
 
     words: str
     changes: dict[str, Any]
     epochs: int
     tried: str
+    anew: bool = False
 
 
 _DIPS = {
@@ -79,11 +84,13 @@ _DIPS = {
     ),
     "dip_published": Dip(
         "MNIST, batch norm and mean over the whole image (both as published), 10 000 "
-        "training images, 10 epochs, rate and batch of part `mnist`",
+        "training images, 10 epochs, rate and batch of part `mnist`, a running state "
+        f"for each stage, from {PASSES} training batches in each number of steps",
         {"pool": 1, "norm": "batch"},
         10,
-        "The head of part `dip` with the norm of part `dip_batch`: the first settings "
-        "of both that were run.",
+        "The head of part `dip` with the norm of part `dip_batch`; with the running "
+        "state a node of the training RK4's stages are mixed (rows *_running).",
+        anew=True,
     ),
 }
 _WAYS = {
@@ -189,6 +196,14 @@ def _sweep_rows(part: str, words: str, tried: str) -> Iterator[Row]:
 def _dip_rows(part: str) -> Iterator[Row]:
     words = _DIPS[part].words
     for key in _SCHEMES:
+        if _DIPS[part].anew:
+            yield Row(
+                f"depth.{part}.{key}_running",
+                f"{words}, {WORDS[key]}: the same share with the running state a node "
+                "of the training.",
+                better="higher",
+                source=PAPER,
+            )
         yield Row(
             f"depth.{part}.{key}_accuracy",
             f"{words}, {WORDS[key]}: share of the 10 000 test images that are right.",
@@ -236,19 +251,33 @@ def mnist(run: Run) -> Iterator[Claim]:
     apart = 100.0 * np.abs(np.subtract(right["euler"], right["resnet"]))
     yield run.row("depth.mnist.euler_resnet").measured(apart)
     yield from _ways(run, fits["rk4"], right["rk4"], test)
-    yield from _swept(run, "mnist", fits, test)
+    states = {key: [fit.state for fit in fits[key]] for key in _SCHEMES}
+    yield from _swept(run, "mnist", fits, states, test)
 
 
 def _dip(part: str) -> Callable[[Run], Iterator[Claim]]:
     def measure(run: Run) -> Iterator[Claim]:
         """Three networks a seed, swept over steps."""
         test, networks = _sets(run, **_DIPS[part].changes)
+        train = images("mnist", "train", run.settings["train"])
+        anew = _DIPS[part].anew
         fits: dict[str, list[FittedImages]] = {}
+        states: dict[str, list[Any]] = {}
         for key in _SCHEMES:
             fits[key] = networks(key)
-            row = run.row(f"depth.{part}.{key}_accuracy")
-            yield row.measured([fit.accuracy(test) for fit in fits[key]])
-        yield from _swept(run, part, fits, test)
+            states[key] = [fit.state for fit in fits[key]]
+            row = lambda what, key=key: run.row(f"depth.{part}.{key}_{what}")
+            if anew:
+                right = [fit.accuracy(test) for fit in fits[key]]
+                yield row("running").measured(right)
+                found = [by_stages(fit, train) for fit in fits[key]]
+                states[key] = [state for _, state in found]
+                fits[key] = [
+                    dataclasses.replace(fit, net=net, state=state(net))
+                    for fit, (net, state) in zip(fits[key], found, strict=True)
+                ]
+            yield row("accuracy").measured([fit.accuracy(test) for fit in fits[key]])
+        yield from _swept(run, part, fits, states, test)
 
     return measure
 
@@ -280,17 +309,21 @@ def _ways(
 
 
 def _swept(
-    run: Run, part: str, fits: dict[str, list[FittedImages]], test: Any
+    run: Run,
+    part: str,
+    fits: dict[str, list[FittedImages]],
+    states: dict[str, list[Any]],
+    test: Any,
 ) -> Iterator[Claim]:
     """Each network in other numbers of steps, of its own scheme (the one that is
-    drawn) and of the others."""
+    drawn) and of the others; `states`: as of `depth_sweep`."""
     sweeps: dict[str, DepthSweep] = {}
 
     def swept(key: str, schemes: tuple[str, ...], steps: tuple[int, ...]) -> list:
         given = {"schemes": schemes, "steps": steps}
         return [
-            depth_sweep(f.net, test, f.scaling, state=f.state, **given)
-            for f in fits[key]
+            depth_sweep(f.net, test, f.scaling, state=state, **given)
+            for f, state in zip(fits[key], states[key], strict=True)
         ]
 
     for key in _SCHEMES:

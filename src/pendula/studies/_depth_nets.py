@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from .._errors import DataError
-from ..data import Images, load_images, read_cifar, read_image_folder
+from ..data import ImageBatches, Images, load_images, read_cifar, read_image_folder
 from ..depth import (
     DepthSweep,
     FittedImages,
@@ -18,6 +19,7 @@ from ..depth import (
     ImageNet,
     ImageNetConfig,
     fit_images,
+    recalibrate,
 )
 from ._figures import COLOURS, figure
 from ._study import NotHere, Run, stored_file
@@ -32,6 +34,7 @@ WORDS = {
 PAPER = "Queiruga et al. 2020, arXiv:2008.02389"
 POOL = 4  # the grid, batch and rate of the MNIST parts: chosen by part `settings`
 BATCH, RATE = 32, 0.1
+PASSES = 40  # batches on which statistics of stages are estimated
 
 
 def kind(key: str) -> dict[str, Any]:
@@ -97,6 +100,20 @@ def each_seed(
         trained(run, f"{name}-{seed}", config, data, training, seed)
         for seed in range(run.settings["seeds"])
     ]
+
+
+def by_stages(
+    fit: FittedImages, data: Images
+) -> tuple[ImageNet, Callable[[ImageNet], Any]]:
+    """The network with a running state for each stage, and what estimates the states
+    of it, or of it in other steps, on `PASSES` batches as the training saw them."""
+    c = fit.config
+    batches = ImageBatches(
+        data, fit.scaling, c.batch, c.seed + 1, padding=c.padding, flip=c.flip
+    )
+    given = lambda k: jnp.asarray(batches(k).x)
+    estimate = lambda net: recalibrate(net, net.initial_state(), given, PASSES)
+    return fit.net.with_state_mode("stages"), estimate
 
 
 def draw_sweeps(path: Path, sweeps: Mapping[str, DepthSweep]) -> None:
