@@ -71,10 +71,10 @@ def _profile_rows() -> Iterator[Row]:
         target=0.5,
         source=_TALK,
         tried="One node a step, so that each RK4 step sees the weights of one node "
-        "only, as Euler's; nodes start equal. By hand, one seed each: with the mean over "
-        "the whole image, with batch norm and on the basis `linear` RK4's weights jump "
-        "about as much as Euler's; on `piecewise_linear`, where RK4's stages see two "
-        "nodes, least, and still more than half as much.",
+        "only, as Euler's; nodes start equal. By hand, one seed each: with the mean "
+        "over the whole image, with batch norm and on the basis `linear` RK4's weights "
+        "jump about as much as Euler's; on `piecewise_linear`, where RK4's stages see "
+        "two nodes, least, and still more than half as much.",
     )
 
 
