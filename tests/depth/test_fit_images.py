@@ -12,8 +12,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from safetensors.numpy import load_file
 
-from pendula._errors import CheckpointError, ConfigError, DataError
-from pendula.data import Images, Scaling
+from pendula._errors import CheckpointError, ConfigError, DataError, FitWarning
+from pendula.data import ImageBatches, Images, Scaling
 from pendula.depth import (
     FittedImages,
     ImageFitConfig,
@@ -26,6 +26,7 @@ from pendula.depth import (
     predict,
     recalibrate,
 )
+from pendula.depth._mixed import warn_if_mixed
 from pendula.train import save_tree
 
 
@@ -223,6 +224,21 @@ def test_sweep_and_manifestation(fitted):
     assert min(found.seconds) <= found.median_seconds <= max(found.seconds)
     arrays = jax.tree.leaves(eqx.filter(fitted.net, eqx.is_inexact_array))
     assert found.parameters == sum(x.size for x in arrays)
+
+
+def test_statistics_that_stages_share_are_warned_of_where_they_mislead(fitted):
+    """Not where they are right, and not where each stage has its own."""
+    given = ImageBatches(images(), fitted.scaling, 16)
+    net = fitted.net.manifest("midpoint")
+    xs = lambda k: jnp.asarray(given(k).x)
+    right = recalibrate(net, fitted.state, xs, 3)
+    warn_if_mixed(net, right, given)
+    far = eqx.tree_at(lambda s: s["last"].mean, right, replace_fn=lambda m: m + 50.0)
+    with pytest.warns(FitWarning, match=r"of 48 training images 100% .* the stages of"):
+        warn_if_mixed(net, far, given)
+    warn_if_mixed(fitted.net, far, given)  # one stage a node
+    each = net.with_state_mode("stages")
+    warn_if_mixed(each, each.carry_state(net, far), given)
 
 
 def test_the_reference_is_the_network_as_it_is():

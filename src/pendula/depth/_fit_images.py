@@ -41,6 +41,7 @@ from ..train import (
 )
 from ._image_net import ImageNet, apply_batch
 from ._images_config import ImageFitConfig
+from ._mixed import warn_if_mixed
 from ._state import warn_if_clamped
 
 
@@ -190,6 +191,8 @@ def fit_images(
     - `tell`: called with the record of each epoch.
 
     **Returns:** a `FittedImages`.
+    **Behaviour:** warns (`FitWarning`) where running statistics that the stages of a
+    node share make the network worse in use than in training.
     **Raises:** `ConfigError` for settings that do not fit together; `DataError` for
     images of other channels or more classes than the network has.
     **Source:** Queiruga, Erichson, Taylor, Mahoney 2020, arXiv:2008.02389.
@@ -217,6 +220,7 @@ def fit_images(
     warn_if_clamped(state)
     found = eqx.combine(trained, fit.rest)
     found = found.as_trained() if _deep(net) else found
+    warn_if_mixed(found, state, batches)
     return FittedImages(
         found,
         state,
