@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose
 from pendula import ConfigError, DivergedError
 from pendula._errors import DataError, DataWarning
 from pendula.cli import main
-from pendula.data import read_snapshots
+from pendula.data import Snapshots, read_snapshots
 from pendula.systems import (
     CYLINDER_PRESETS,
     CylinderConfig,
@@ -25,11 +25,12 @@ from pendula.systems import (
     cylinder_wake,
     growth_rate,
     simulate_cylinder,
+    wake_numbers,
     wake_snapshots,
 )
 from pendula.systems._cylinder_grid import barycentric, chebyshev, quadrature
 from pendula.systems._cylinder_modes import mode_solver
-from pendula.systems._kept_wake import settings_key
+from pendula.systems._kept_wake import settings_key, wake_attrs, warn_unsettled
 
 
 A = 0.5
@@ -312,6 +313,38 @@ def test_a_run_of_the_start_alone():
     run = simulate_cylinder(config)
     assert (run.omega.shape[0], run.drag.shape) == (1, (0,))
     assert "C_D" not in wake_snapshots(run).attrs
+
+
+def test_a_creeping_flow_is_no_blow_up():
+    """At Re = 1 the drag is above 10 (Tritton 1959), and far above it at first."""
+    config = CylinderConfig(re=1, mesh=SMALL, start=0.0, num=11, trigger=0.0)
+    drag = simulate_cylinder(config).drag
+    assert 10.0 < drag[-1] < drag[len(drag) // 2 + 1] < 20.0
+
+
+@pytest.mark.parametrize(
+    ("rate", "words"), [(-0.03, "die out by 38 %"), (0.03, "grow by 27 %")]
+)
+def test_shedding_that_has_not_settled_is_said(rate, words):
+    """As at Re = 40, where the wake comes to rest and its swings still have a
+    frequency."""
+    t = np.linspace(0.0, 30.0, 3001)
+    swing = lambda rate: np.exp(rate * t) * np.sin(0.8 * t)
+    found = wake_numbers(t, 1.5 + 0.0 * t, swing(rate))
+    between = 2.0 * np.pi / 0.8 * (found.num_periods - 1)
+    assert found.lift_change == pytest.approx(np.expm1(rate * between), abs=0.01)
+    still = wake_numbers(t, 1.5 + 0.0 * t, swing(0.0))
+    assert abs(still.lift_change) < 1e-3
+    nothing = np.zeros((2, 2, 2, 1), np.float32)
+    nodes = {"x": np.arange(2.0), "y": np.arange(2.0)}
+
+    def snapshots(numbers):
+        about = wake_attrs({}, numbers)
+        return Snapshots.of(np.arange(2.0), nothing, axes=nodes, attrs=about)
+
+    warn_unsettled(snapshots(still))
+    with pytest.warns(DataWarning, match=words):
+        warn_unsettled(snapshots(found))
 
 
 def test_numbers_need_a_stretch():

@@ -45,6 +45,18 @@ def test_exact_motion_is_a_semigroup_with_the_right_slope(mass, k, c, t):
     np.testing.assert_allclose(slope, h(0.0, jnp.asarray(y0)), rtol=2e-3, atol=2e-3)
 
 
+def test_exact_motion_keeps_its_digits_next_to_the_critical_damping():
+    """The critical damping of constants that are no round numbers is missed by
+    rounding, on either side."""
+    off = []
+    for mass in np.linspace(0.1, 5.0, 30):
+        h = Harmonic(mass=mass, stiffness=0.7, damping=2.0 * np.sqrt(0.7 * mass))
+        w = np.sqrt(0.7 / mass)
+        q = h.exact([0.0, 2.0 / w], [1.0, 0.0])[1, 0]
+        off.append(q - 3.0 * np.exp(-2.0))  # (1 + w t) e^(-w t)
+    assert np.abs(off).max() < 1e-13
+
+
 def test_overdamped_exact_motion_does_not_overflow():
     h = Harmonic(mass=1e-3, stiffness=1.0, damping=10.0)
     out = h.exact(np.array([0.0, 1.0, 1e4]), np.array([1.0, 0.0]))

@@ -251,6 +251,18 @@ def test_burgers_agrees_with_another_quadrature_and_with_the_spectral_solver():
     assert_allclose(u[1:3], spectral[1:], atol=3e-9)
 
 
+def test_burgers_after_a_long_time():
+    """Where the weight has waves that are shorter than 0.1 of its width."""
+    x = np.array([-0.6, -0.2, 0.1, 0.5])
+    late = pde_truth("burgers", x, [10.0], nu=0.02)
+    step = {"method": "etdrk4", "modes": 128, "dt": 0.01}
+    assert_allclose(late, pde_truth("burgers", x, [10.0], nu=0.02, **step), atol=1e-9)
+    # a thick fluid comes to rest, to rounding, and the error says that it is rounding
+    rest = {"nu": 1.0, "x": x, "t": [10.0, 100.0]}
+    assert_allclose(pde_truth("burgers", **rest), 0.0, atol=1e-14)
+    assert np.all(truth_error("burgers", **rest) > 0.1)
+
+
 def test_burgers_with_little_viscosity_and_with_wind():
     """The shock of a small viscosity is where it should be, and a mean speed shifts
     the solution: u = c + w(x - c t, t)."""

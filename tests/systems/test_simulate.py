@@ -1,6 +1,7 @@
 """Simulated data: observation, seeds, families, inputs, origin, bad settings."""
 
 import json
+import warnings
 from typing import ClassVar
 
 import jax
@@ -8,13 +9,22 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pendula._errors import ConfigError, DataError, DivergedError, ShapeError
+from pendula._errors import (
+    ConfigError,
+    DataError,
+    DataWarning,
+    DivergedError,
+    ShapeError,
+)
 from pendula._source import Source
 from pendula.data import Trajectories
 from pendula.systems import (
     AbstractSystem,
+    Duffing,
+    Kepler,
     Observation,
     Pendulum,
+    SpringBodies,
     constant,
     simulate,
 )
@@ -199,6 +209,66 @@ def test_a_state_that_leaves_the_numbers_is_an_error_with_its_time():
     wild = [[0.5, 0.0], [1e160, 0.0]]
     with pytest.raises(DivergedError, match="trajectory 1: non_finite_state at t = "):
         simulate("duffing", num=2, y0=wild, duration=1.0, dt=0.1)
+
+
+@pytest.mark.parametrize(
+    ("which", "y0", "dt"),
+    [("duffing", [100.0, 0.0], 0.1), ("van_der_pol", [50.0, 0.0], 0.05)],
+)
+def test_a_start_far_out_is_simulated_by_shorter_steps(which, y0, dt):
+    """A motion whose first steps overflow has not left the numbers itself."""
+    data = simulate(which, y0=y0, duration=1.0, dt=dt)
+    assert data.origin["numerical_error"] <= 1e-8
+    if which == "duffing":
+        exact = Duffing().exact(data.ts[0], 100.0)
+        np.testing.assert_allclose(data.ys[0], exact, atol=1e-8 * np.ptp(exact))
+
+
+def test_an_orbit_that_is_fast_for_once_is_resolved():
+    mu = float(Kepler().mu)
+    y0 = [0.1, 0.0, 0.0, np.sqrt(mu * 1.9 / 0.1)]  # eccentricity 0.9
+    data = simulate("kepler", y0=y0, duration=1.2)
+    exact = Kepler().exact(data.ts[0], y0)
+    off = (np.abs(data.ys[0] - exact) / np.ptp(exact, axis=0)).max()
+    assert off < 1.5 * data.origin["numerical_error"] < 1.5e-8
+
+
+def test_the_error_of_a_chaotic_record_counts_rounding():
+    """Against steps of the same motion that are rounded otherwise: a comparison with
+    half as many steps alone told a fiftieth of it, and no warning."""
+    with pytest.warns(DataWarning, match="halving the step did not help"):
+        data = simulate("lorenz", duration=16.0, dt=0.05, seed=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        other = simulate("lorenz", ts=data.ts[0, ::4], y0=data.ys[0, 0], rtol=1e-7)
+    off = np.abs(other.ys - data.ys[:, ::4]) / np.ptp(data.ys, axis=(0, 1))
+    assert off.max() < 4.0 * data.origin["numerical_error"]
+
+
+def test_a_law_that_jumps_has_the_error_of_its_order():
+    """Two bodies on a line that pass through each other, whose spring pushes: the pull
+    turns at once."""
+    world = SpringBodies(bodies=2, space=1)
+    given = {"y0": [-1.0, 1.0, 2.0, -2.0], "duration": 3.0, "dt": 0.1}
+    with pytest.warns(DataWarning, match="a law that jumps"):
+        data = simulate(world, **given)
+    apart = np.abs(np.diff(data.ys[0, :, :2]))[:, 0]
+    off = np.abs(apart - _bouncing(data.ts[0], 2.0, -4.0)).max() / 4.0
+    assert 1e-8 < off < 3.0 * data.origin["numerical_error"]
+
+
+def _bouncing(ts, x, v):
+    """The distance x'' = -2 (x - 1) of both, thrown back where it is 0, arc by arc."""
+    out, w, since = [], np.sqrt(2.0), 0.0
+    for t in ts:
+        while True:
+            far, phase = np.hypot(x - 1.0, v / w), np.arctan2(-v / w, x - 1.0)
+            end = since + (np.arccos(-1.0 / far) - phase) % (2.0 * np.pi) / w
+            if end >= t:
+                break
+            x, v, since = 0.0, w * np.sqrt(far**2 - 1.0), end
+        out.append(1.0 + far * np.cos(w * (t - since) + phase))
+    return np.array(out)
 
 
 def test_two_times_of_two_inputs_are_no_two_trajectories():

@@ -14,7 +14,12 @@ from ..data import Snapshots
 from ._body_flow_config import BodyFlowConfig
 from ._body_shapes import smooth_mask
 from ._cylinder_numbers import WakeNumbers
-from ._kept_wake import kept_snapshots, stretch_numbers, wake_attrs
+from ._kept_wake import (
+    kept_snapshots,
+    stretch_numbers,
+    wake_attrs,
+    warn_unsettled,
+)
 from ._penalised_flow import PenalisedFlow, march
 
 
@@ -92,6 +97,7 @@ def body_wake(
     **Arguments:** `config`: default a circle at Re = 100; `again`: compute even if it
     is in the cache.
     **Returns:** `Snapshots`; `attrs` hold Re, the Strouhal number, forces and settings.
+    Warns (`DataWarning`) where the swings of the lift still grow or die out.
     **Raises:** `DivergedError` as for `simulate_body_flow`.
     **Source:** as for `PenalisedFlow`.
 
@@ -106,7 +112,7 @@ def body_wake(
     """
     config = BodyFlowConfig() if config is None else config
     make = lambda: _snapshots(simulate_body_flow(config))
-    return kept_snapshots("bodies", config.key(), again, make)
+    return warn_unsettled(kept_snapshots("bodies", config.key(), again, make))
 
 
 def _check(forces: np.ndarray, t: float, config: BodyFlowConfig) -> None:

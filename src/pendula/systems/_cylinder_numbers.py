@@ -21,8 +21,10 @@ class WakeNumbers:
     `drag`, `lift`: means; `drag_amplitude`, `lift_amplitude`: half of largest less
     smallest; `lift_rms` about the mean; `strouhal`: frequency of the lift times D/U;
     `period_change`: longest less shortest period, over their mean; `num_periods`:
-    periods seen. Means are over whole periods where there are any; without any the
-    frequency is NaN.
+    periods seen; `lift_change`: by which share the swings of the lift are larger in the
+    last of them than in the first (below 0: they die out). Means are over whole
+    periods where there are any; without any the frequency is NaN, without a second one
+    the change.
     """
 
     strouhal: float
@@ -33,6 +35,7 @@ class WakeNumbers:
     lift_rms: float
     period_change: float
     num_periods: int
+    lift_change: float
 
 
 def wake_numbers(
@@ -56,7 +59,7 @@ def wake_numbers(
     swing = lift - 0.5 * (lift.max() + lift.min())
     up = np.flatnonzero((swing[:-1] < 0.0) & (swing[1:] >= 0.0))
     amplitude, whole = 0.5 * float(np.ptp(lift)), slice(None)
-    strouhal = change = math.nan
+    strouhal = change = larger = math.nan
     if len(up) > 1 and amplitude > QUIET:
         step = np.diff(ts[[0, 1]])[0]
         at = ts[up] - step * swing[up] / (swing[up + 1] - swing[up])
@@ -64,6 +67,9 @@ def wake_numbers(
         strouhal = float(1.0 / periods.mean())
         change = float(np.ptp(periods) / periods.mean())
         whole = slice(up[0] + 1, up[-1] + 1)
+        if len(up) > 2:
+            first, last = (np.ptp(lift[up[k] : up[k + 1]]) for k in (0, -2))
+            larger = float(last / first - 1.0)
     return WakeNumbers(
         strouhal,
         float(drag[whole].mean()),
@@ -73,6 +79,7 @@ def wake_numbers(
         float(lift[whole].std()),
         change,
         0 if math.isnan(strouhal) else len(up) - 1,
+        larger,
     )
 
 

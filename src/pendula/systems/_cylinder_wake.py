@@ -17,10 +17,15 @@ from ._cylinder_config import CHANNELS, CylinderConfig
 from ._cylinder_flow import CylinderFlow, FlowState
 from ._cylinder_numbers import WakeNumbers, step_limit
 from ._cylinder_sample import WakeSampler
-from ._kept_wake import kept_snapshots, stretch_numbers, wake_attrs
+from ._kept_wake import (
+    kept_snapshots,
+    stretch_numbers,
+    wake_attrs,
+    warn_unsettled,
+)
 
 
-LARGEST_DRAG = 10.0
+LARGEST_DRAG, CREEPING = 10.0, 60.0  # C_D, and over Re where viscosity rules
 UP = 1.0  # D/U after which the stream is up: its start alone gives a C_D of 9
 CHUNK = (16, 128)  # steps between two looks at the forces, at least and at most
 
@@ -54,8 +59,8 @@ def simulate_cylinder(
     """The flow around a cylinder from rest, in float64.
 
     **Arguments:** `config`; `tell`: is told t, C_D and C_L as the flow goes on.
-    **Raises:** `DivergedError` when |C_D| exceeds 10 or a force is not a number, with
-    the step that would do.
+    **Raises:** `DivergedError` when |C_D| exceeds 10 (60 / Re below Re = 6) or a force
+    is not a number, with the step that would do.
     **Source:** as for `CylinderFlow`.
 
     ```python
@@ -133,7 +138,7 @@ class _Pace:
         state, forces = found[0], to_host(found[1])
         ts = (self.steps + 1 + np.arange(len(forces))) * self.config.dt
         bad = ~np.isfinite(forces).all(axis=1)
-        bad |= (np.abs(forces[:, 0]) > LARGEST_DRAG) & (ts > UP)
+        bad |= (np.abs(forces[:, 0]) > self._most) & (ts > UP)
         if bad.any():
             k = int(np.argmax(bad))
             raise DivergedError(self._why(ts[k], forces[k, 0], before))
@@ -142,12 +147,17 @@ class _Pace:
         self.tell(float(ts[-1]), *map(float, forces[-1]))
         return state
 
+    @property
+    def _most(self) -> float:
+        """What the drag of a real flow stays below."""
+        return max(LARGEST_DRAG, CREEPING / self.config.re)
+
     def _why(self, t: float, drag: float, before: FlowState) -> str:
         mesh = self.config.resolution
         limit = step_limit(mesh, np.asarray(before.psi))
         return (
             f"the flow blew up at t = {t:.4g}: C_D is {drag:.3g}, and stays below "
-            f"{LARGEST_DRAG:g} in a real one. dt = {self.config.dt:.4g} is too long: "
+            f"{self._most:g} in a real one. dt = {self.config.dt:.4g} is too long: "
             f"with {mesh.num_angular} angles the limit, about 0.5 r dtheta / |u|, was "
             f"{limit:.2g}; or the mesh is too coarse for this Reynolds number. Take a "
             'shorter dt, or the preset "reference".'
@@ -169,6 +179,7 @@ def cylinder_wake(
     `tell`: is told t, C_D and C_L as the flow goes on; `again`: compute even if it is
     in the cache.
     **Returns:** `Snapshots`; `attrs` hold Re, the Strouhal number, forces and settings.
+    Warns (`DataWarning`) where the swings of the lift still grow or die out.
     **Raises:** `DivergedError` as for `simulate_cylinder`.
     **Source:** as for `CylinderFlow`; the grid of the data set is that of Erichson et
     al., arXiv:1902.07358 and arXiv:1905.10866.
@@ -186,7 +197,7 @@ def cylinder_wake(
     config = CylinderConfig() if config is None else config
     config.warn()
     make = lambda: wake_snapshots(_simulated(config, tell))
-    return kept_snapshots("cylinder", config.key(), again, make)
+    return warn_unsettled(kept_snapshots("cylinder", config.key(), again, make))
 
 
 def wake_snapshots(run: CylinderRun) -> Snapshots:

@@ -126,9 +126,10 @@ class Harmonic(AbstractSystem):
             even = np.exp(-gamma * s)
             odd = s * even
         else:
-            # decay and growth in one exponent: cosh alone overflows
-            slow, fast = np.exp((root - gamma) * s), np.exp(-(root + gamma) * s)
-            even, odd = 0.5 * (slow + fast), 0.5 * (slow - fast) / root
+            # decay and growth in one exponent: cosh alone overflows; and near the
+            # critical damping their difference has no digits
+            slow, less = np.exp((root - gamma) * s), np.expm1(-2.0 * root * s)
+            even, odd = slow * (1.0 + 0.5 * less), -0.5 * slow * less / root
         q = q0 * even + (v0 + gamma * q0) * odd
         v = v0 * even - (gamma * v0 + stiffness / mass * q0) * odd
         return np.stack([q, v], axis=1)

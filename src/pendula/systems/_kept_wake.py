@@ -5,16 +5,20 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import warnings
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from .._errors import DataError
+from .._errors import DataError, DataWarning
 from .._machine import revision
 from ..data import Snapshots, cache_folder, read_snapshots, write_snapshots
 from ._cylinder_numbers import WakeNumbers, wake_numbers
+
+
+SETTLED = 0.1  # share by which the swings of a flow that sheds may still change
 
 
 @runtime_checkable
@@ -75,8 +79,25 @@ def wake_attrs(
             "C_D": found.drag,
             "C_L amplitude": found.lift_amplitude,
             "period change": found.period_change,
+            "C_L change": found.lift_change,
         }
     return {k: v for k, v in about.items() if not (isinstance(v, float) and v != v)}
+
+
+def warn_unsettled(data: Snapshots) -> Snapshots:
+    """The same; a `DataWarning` where its shedding is not yet, or no longer, what the
+    numbers of its attributes say."""
+    change = data.attrs.get("C_L change", 0.0)
+    if abs(change) > SETTLED:
+        how = "die out" if change < 0.0 else "grow"
+        warnings.warn(
+            f"the swings of the lift {how} by {100 * abs(change):.0f} % over the "
+            "snapshots: St and forces are those of a flow on its way to another (a "
+            "wake below Re = 47 or so comes to rest). Give a later start.",
+            DataWarning,
+            stacklevel=3,
+        )
+    return data
 
 
 def settings_key(told: Mapping[str, Any]) -> str:

@@ -33,10 +33,15 @@ from ._system import AbstractSystem, system as find_system
 
 Drive = Callable[[np.ndarray], ArrayLike]
 
-# RK4 steps per shortest time of the system to begin with, and how often they are
-# doubled when the comparison with half as many steps is not good enough.
+# RK4 steps per shortest time of the system to begin with, how often they are doubled
+# when the comparison with half as many steps is not good enough, and how often where
+# doubling still helps: a motion may be far faster than the system's own time.
 _STEPS_PER_SCALE = 50
-_DOUBLINGS = 6
+_DOUBLINGS, _MOST = 7, 12
+_HELPS = 4.0  # times by which a doubling has to lower the error
+_SEVERAL = 3  # doublings, beyond which a motion may amplify rounding
+_LOST = 0.01  # of the range: an error beyond which nothing else need be told
+_APART = 1e-9  # of the range, another start: to see how much it does
 
 
 def simulate(
@@ -62,7 +67,8 @@ def simulate(
 
     The motion is a fixed-step RK4 rollout whose step is halved until halving it
     once more changes no state by more than `rtol` of its channel's range (the
-    remaining error is in `origin`). Equal seeds give equal starts and times,
+    remaining error is in `origin`, that of rounding too where the motion amplifies
+    it). Equal seeds give equal starts and times,
     whatever the noise: `simulate(..., noise=0)` is the truth behind a noisy record.
 
     **Arguments:**
@@ -86,7 +92,7 @@ def simulate(
     **Raises:** `ConfigError` and `ShapeError` for settings that cannot be used,
     `DivergedError` when a state leaves the finite numbers.
     **Behaviour:** warns (`DataWarning`) when `rtol` is out of reach, as on long
-    records of a chaotic system.
+    records of a chaotic system, and says whether shorter steps would help.
     **Source:** ours; error estimate by Richardson, Hairer, Norsett, Wanner, Solving
     Ordinary Differential Equations I, section II.4.
 
@@ -300,30 +306,61 @@ def _solve(
         arrays = (starts, times[:, 0], steps, paths, contexts)
         batch = jax.tree.map(jnp.asarray, arrays)
         substeps = max(1, int(np.ceil(_STEPS_PER_SCALE * steps.max() / scale)))
-        error, out = np.inf, _run(world, batch, jnp.asarray(substeps))
-        for _ in range(_DOUBLINGS + 1):
-            substeps, coarse = 2 * substeps, np.asarray(out.ys)
-            out = _run(world, batch, jnp.asarray(substeps))
-            error = _difference(coarse, np.asarray(out.ys))
-            # a failure that a shorter step does not cure is the system's own
-            if error <= rtol or np.any(np.asarray(out.status) > Status.ok):
-                break
-    _judge(out, rtol, error)
+        run = lambda: _run(world, batch, jnp.asarray(substeps))
+        reach = lambda ys: _reach(ys, rtol)
+        level, error, gap, out = 0, np.inf, np.inf, run()
+        helps = True
+        while error > rtol and level < (_MOST if helps else _DOUBLINGS):
+            level, substeps, coarse, last = level + 1, 2 * substeps, out, gap
+            out = run()
+            gap = _difference(coarse, out, reach)
+            helps = bool(np.isfinite(gap) and last > _HELPS * gap)
+            error = _left(gap, last)
+        if level > _SEVERAL and error < _LOST:
+            apart = np.random.default_rng(0).normal(size=starts.shape)
+            moved = starts + _APART * reach(np.asarray(out.ys)) * apart
+            batch = (jnp.asarray(moved), *batch[1:])
+            felt = _difference(out, run(), reach) / _APART
+            # rounding of steps in a row is as good as independent; four times as much,
+            # since one direction of many may grow little
+            deviation = np.sqrt(_STEPS_PER_SCALE * 2.0**level)
+            rounding = 4.0 * float(np.finfo(np.float64).eps * deviation) * felt
+            helps = helps and error > rounding
+            error = max(error, rounding)
+    _judge(out, rtol, error, helps)
     return np.asarray(out.ys), substeps, error
 
 
-def _difference(coarse: np.ndarray, fine: np.ndarray) -> float:
-    """Richardson's estimate of the error of the finer RK4 solution, relative to the
-    range of every channel; infinite where a state is not finite."""
-    if not (np.all(np.isfinite(coarse)) and np.all(np.isfinite(fine))):
+def _difference(
+    one: Rollout, other: Rollout, reach: Callable[[np.ndarray], np.ndarray]
+) -> float:
+    """Largest difference of two solutions, relative to the `reach` of every channel;
+    infinite where a state is not finite."""
+    ys, others = np.asarray(one.ys), np.asarray(other.ys)
+    if not (np.all(np.isfinite(ys)) and np.all(np.isfinite(others))):
         return np.inf
-    spread = np.ptp(fine, axis=(0, 1))
-    gap = np.abs(fine - coarse).max(axis=(0, 1)) / 15.0
-    return float(np.max(gap / np.where(spread > 0, spread, 1.0)))
+    return float(np.max(np.abs(ys - others).max(axis=(0, 1)) / reach(others)))
 
 
-def _judge(out: Rollout, rtol: float, error: float) -> None:
-    """Raise for states that are not finite, warn for an error above `rtol`."""
+def _reach(ys: np.ndarray, rtol: float) -> np.ndarray:
+    """The range of every channel, of which `rtol` is no less than rounding."""
+    least = 64.0 * np.finfo(np.float64).eps * np.abs(ys).max(axis=(0, 1)) / rtol
+    reach = np.maximum(np.ptp(ys, axis=(0, 1)), least)
+    return np.where(reach > 0, reach, 1.0)
+
+
+def _left(gap: float, last: float) -> float:
+    """Richardson's estimate of the error of the finer of two solutions from their
+    `gap` and that of the two before: by the order that shows, 4 at most. A law with a
+    jump has order 1, and rounding none."""
+    if last >= 0.5 * 2.0**4 * gap:
+        return gap / 15.0
+    return gap / (max(last / gap, 2.0) - 1.0)
+
+
+def _judge(out: Rollout, rtol: float, error: float, helps: bool) -> None:
+    """Raise for states that are not finite, warn for an error above `rtol`; `helps`:
+    whether shorter steps still lower it."""
     status = np.asarray(out.status)
     if np.any(status > Status.ok):
         row = int(np.flatnonzero(status > Status.ok)[0])
@@ -333,10 +370,16 @@ def _judge(out: Rollout, rtol: float, error: float) -> None:
             "the input."
         )
     if error > rtol:
+        why = (
+            "the motion is far faster than the system's own time: take a smaller dt"
+            if helps
+            else "halving the step did not help: a chaotic system forgets its start "
+            "(shorten the record), a law that jumps or a near collision asks for far "
+            "shorter steps (take a smaller dt)"
+        )
         warnings.warn(
             f"the simulated states are exact to {error:.1e} of their range only "
-            f"(asked: {rtol:.1e}); a chaotic system forgets its start: shorten the "
-            "record or raise rtol.",
+            f"(asked: {rtol:.1e}); {why}, or raise rtol.",
             DataWarning,
             stacklevel=4,
         )
