@@ -11,11 +11,18 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from pendula.data import Trajectories
-from pendula.diagnostics import StepGuard
-from pendula.dynamics import FitConfig, Model, ModelConfig, TrainConfig, fit
-from pendula.dynamics._halved import solver_gap
+from pendula.diagnostics import StepGuard, modified_eigenvalue
+from pendula.dynamics import (
+    FitConfig,
+    KnownConfig,
+    Model,
+    ModelConfig,
+    TrainConfig,
+    fit,
+)
+from pendula.dynamics._halved import solver_gap, with_substeps
 from pendula.systems import simulate
-from pendula.train import AbstractCallback
+from pendula.train import AbstractCallback, TrainState
 
 
 class Interrupt(AbstractCallback):
@@ -66,6 +73,35 @@ def test_a_guard_halves_the_step_and_a_resumed_fit_is_the_same(tmp_path):
     assert json.loads((tmp_path / "cut/resume/substeps.json").read_text()) == rows
     same = lambda a, b: assert_array_equal(np.asarray(a), np.asarray(b))
     jax.tree.map(same, again.ensemble, whole.ensemble)
+
+
+@pytest.mark.slow
+def test_a_guard_as_it_is_given_keeps_a_law_from_its_solver():
+    """Levenberg-Marquardt ends after some ten iterations. In Euler steps a free spring
+    is found with the damping of Euler's inverse modified field."""
+    laws = ("spring", "k"), ("viscous", "c")
+    known = tuple(KnownConfig(term, free=(name,)) for term, name in laws)
+    config = FitConfig(
+        ModelConfig(learn="none", known=known, scheme="euler", substeps=1),
+        TrainConfig(members=1),
+    )
+    data = simulate("harmonic", num=4, duration=20.0, dt=0.5, seed=0)
+    damping = [
+        -fit(None, data, config, judged=False, callbacks=given).predict([0.0, 1.0])[1]
+        for given in ([], [StepGuard()])
+    ]
+    euler = -2 * modified_eigenvalue(1j, 0.5, "euler").real
+    assert damping[0] == pytest.approx(euler, abs=0.01)
+    assert 0.0 < damping[1] < 0.03
+
+
+def test_a_score_of_longer_steps_is_not_the_one_to_beat():
+    model = Model(Relaxing(jnp.ones(2)), (0, 1), 2)
+    state = TrainState.start((model, None), None, jax.random.key(0))
+    state = eqx.tree_at(lambda s: s.score, state, jnp.asarray(1e-9))
+    found = with_substeps(state, 4)
+    assert found.params[0].substeps == found.best[0].substeps == 4
+    assert np.isinf(found.score)
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 
 from .._files import replacing
 from ..solve import Adaptive, ImplicitMidpoint, scheme as find_scheme
+from ..train import TrainState
 from ._model import Model
 
 
@@ -22,10 +23,15 @@ NAME = "substeps.json"
 
 
 def with_substeps(tree: Any, substeps: int) -> Any:
-    """The same pytree whose models take `substeps` steps between samples."""
+    """The same pytree whose models take `substeps` steps between samples; a score that
+    a training has reached in longer ones is no longer the one to beat."""
     is_model = lambda node: isinstance(node, Model)
     finer = lambda n: dataclasses.replace(n, substeps=substeps) if is_model(n) else n
-    return jax.tree.map(finer, tree, is_leaf=is_model)
+    made = jax.tree.map(finer, tree, is_leaf=is_model)
+    if isinstance(made, TrainState):
+        lost = jnp.full_like(made.score, jnp.inf)
+        made = eqx.tree_at(lambda s: s.score, made, lost)
+    return made
 
 
 @eqx.filter_jit

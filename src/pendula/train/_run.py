@@ -25,6 +25,9 @@ class StopTraining(Exception):
 class AbstractCallback(abc.ABC):
     """Something that looks at a training at every logging interval."""
 
+    def open(self, num_steps: int) -> None:  # noqa: B027 - optional hook
+        """Called once before the first step of a loop that is to end at `num_steps`."""
+
     @abc.abstractmethod
     def __call__(self, state: TrainState, row: Info) -> TrainState:
         """May add entries to `row`, return a changed state (best weights), or
@@ -96,6 +99,8 @@ def run(
     reason: str | None = None
     k = int(state.step)
     settled = state
+    for callback in callbacks:
+        callback.open(num_steps)
     try:
         while k < num_steps:
             state, info = step(state, get(k))
