@@ -150,5 +150,9 @@ def test_the_own_motion_of_a_stiff_model_is_not_lost():
         ts = 0.1 * np.arange(6)
         ys = np.exp(-ts[:, None] * np.array([1.0, 1.0]))
         items = Trajectories.from_arrays(ts, ys).full(np.float64)
-        gap = solver_gap(members, static, jnp.ones((1, 2)), items, jnp.ones(2))
+        gap, rest = (
+            solver_gap(members, static, start, items, jnp.ones(2))
+            for start in (jnp.ones((1, 2)), jnp.zeros((1, 2)))
+        )
     assert float(gap[0]) < 1e-3
+    assert float(rest[0]) == 0.0  # nothing moves, and nothing is apart

@@ -57,8 +57,9 @@ def solver_gap(
             square = lambda x: jnp.mean((x * weight[None]) ** 2)
             return square(coarse - fine), square(moved)
 
-        apart, spread = jax.vmap(clip)(starts, items)
-        return jnp.sqrt(jnp.mean(apart) / jnp.mean(spread))
+        apart, spread = map(jnp.mean, jax.vmap(clip)(starts, items))
+        # at rest there is no spread, and nothing to be apart
+        return jnp.sqrt(jnp.where(apart == 0, 0.0, apart / spread))
 
     return jax.vmap(one)(params)
 

@@ -113,10 +113,12 @@ def run(
                 state = callback(state, row)
             # a callback may have gone back to better parameters
             if int(np.min(jax.device_get(state.bad))) >= max_bad:
+                scored = np.isfinite(jax.device_get(state.score)).any()
+                kept = "best weights so far" if scored else "last finite weights"
                 raise NonFinite(
-                    f"{NOT_FINITE} for {max_bad} steps in a row at "
-                    f"step {k}; the best weights so far are kept. Lower the learning "
-                    "rate, shorten the clips, or look for outliers in the data."
+                    f"{NOT_FINITE} for {max_bad} steps in a row at step {k}; the "
+                    f"{kept} are kept. Lower the learning rate, shorten the clips, or "
+                    "look for outliers in the data."
                 )
             settled = state
         reason = "done"
