@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
+from pendula._errors import ConfigError
 from pendula.data import Trajectories
 from pendula.diagnostics import StepGuard, modified_eigenvalue
 from pendula.dynamics import (
@@ -154,5 +155,11 @@ def test_the_own_motion_of_a_stiff_model_is_not_lost():
             solver_gap(members, static, start, items, jnp.ones(2))
             for start in (jnp.ones((1, 2)), jnp.zeros((1, 2)))
         )
+        longer = [
+            dataclasses.replace(part, scheme="rk4", stride=4)
+            for part in (members, static)
+        ]
+        with pytest.raises(ConfigError, match="one step over 4 of them"):
+            solver_gap(*longer, jnp.ones((1, 2)), items, jnp.ones(2))
     assert float(gap[0]) < 1e-3
     assert float(rest[0]) == 0.0  # nothing moves, and nothing is apart

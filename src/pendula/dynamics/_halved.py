@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from .._errors import ConfigError
 from .._files import replacing
 from ..solve import Adaptive, ImplicitMidpoint, scheme as find_scheme
 from ..train import TrainState
@@ -39,16 +40,23 @@ def solver_gap(
     params: Any, static: Any, starts: Array, items: Any, weight: Array
 ) -> Float[Array, "member"]:
     """C of every member on clips: RMS between its rollouts as trained and its own
-    motion, over the spread of that motion; channels times `weight`."""
+    motion, over the spread of that motion; channels times `weight`.
+
+    **Raises:** `ConfigError` for a model whose steps are longer than a sampling
+    interval, which substeps do not shorten.
+    """
 
     def one(params: Any) -> Array:
         model = eqx.combine(params, static)
+        if model.stride > 1:
+            raise ConfigError(
+                f"a StepGuard halves steps within a sampling interval; the model takes "
+                f"one step over {model.stride} of them. Give a model of stride 1."
+            )
         # stiff: no explicit scheme of such steps may come through
         implicit = isinstance(find_scheme(model.scheme), Adaptive | ImplicitMidpoint)
         best = model.scheme if implicit else "rk4"
-        own = dataclasses.replace(
-            model, scheme=best, substeps=FINER * model.substeps, stride=1
-        )
+        own = dataclasses.replace(model, scheme=best, substeps=FINER * model.substeps)
 
         def clip(y0: Array, item: Any) -> tuple[Array, Array]:
             given = (y0, item.t0, item.dts, item.us, item.context)
