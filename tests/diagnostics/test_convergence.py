@@ -25,7 +25,7 @@ from pendula.diagnostics._convergence_sweep import common, ladder, step_counts
 from pendula.diagnostics._convergence_verdict import judge
 from pendula.solve import Adaptive, ImplicitMidpoint, scheme
 from pendula.systems import Harmonic
-from pendula.train import StopTraining, TrainState
+from pendula.train import StopTraining, TrainState, run
 
 
 X0, T1 = np.array([0.0, 1.0]), 10.0
@@ -521,6 +521,33 @@ def test_members_that_diverged_count():
     state = TrainState.start(jnp.zeros(1), None, jax.random.key(0))
     with pytest.raises(StopTraining, match="solver gap inf"):
         guard(state, {"step": 10})
+
+
+def test_a_guard_halves_while_there_are_updates_left_and_tells_what_is_left():
+    """It looks whenever a training is logged, the last time too; there, behind the
+    last update, it warns."""
+    seen, state = [], TrainState.start(jnp.zeros(1), None, jax.random.key(0))
+
+    def step(state, batch):
+        return eqx.tree_at(lambda s: s.step, state, state.step + 1), {"loss": 0.0}
+
+    def gap(params):
+        seen.append(params)
+        return 0.01 if len(seen) < 3 else 0.2
+
+    told = {"num_steps": 9, "log_every": 2}
+    state, reason = run(step, state, None, [guard := StepGuard(gap=gap)], **told)
+    assert reason.startswith("the training step is halved at step 6: solver gap 0.2")
+    assert len(seen) == 3
+    guard.bind(gap, 6, 1)
+    guard.most = 1
+    words = "step 9 .* solver gap of 0.2, .* after 1 of at most 1 halvings"
+    with pytest.warns(FitWarning, match=words):
+        assert run(step, state, None, [guard], **told)[1] == "done"
+    guard.most = 6
+    last = eqx.tree_at(lambda s: s.step, state, jnp.asarray(8))
+    with pytest.warns(FitWarning, match="after 1 of at most 6 halvings"):
+        assert run(step, last, None, [guard], **told)[1] == "done"
 
 
 def test_single_precision_is_warned_of():

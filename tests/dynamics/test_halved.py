@@ -10,12 +10,20 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
+from pendula._errors import ConfigError
 from pendula.data import Trajectories
-from pendula.diagnostics import StepGuard
-from pendula.dynamics import FitConfig, Model, ModelConfig, TrainConfig, fit
-from pendula.dynamics._halved import solver_gap
+from pendula.diagnostics import StepGuard, modified_eigenvalue
+from pendula.dynamics import (
+    FitConfig,
+    KnownConfig,
+    Model,
+    ModelConfig,
+    TrainConfig,
+    fit,
+)
+from pendula.dynamics._halved import solver_gap, with_substeps
 from pendula.systems import simulate
-from pendula.train import AbstractCallback
+from pendula.train import AbstractCallback, TrainState
 
 
 class Interrupt(AbstractCallback):
@@ -69,6 +77,35 @@ def test_a_guard_halves_the_step_and_a_resumed_fit_is_the_same(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_guard_as_it_is_given_keeps_a_law_from_its_solver():
+    """Levenberg-Marquardt ends after some ten iterations. In Euler steps a free spring
+    is found with the damping of Euler's inverse modified field."""
+    laws = ("spring", "k"), ("viscous", "c")
+    known = tuple(KnownConfig(term, free=(name,)) for term, name in laws)
+    config = FitConfig(
+        ModelConfig(learn="none", known=known, scheme="euler", substeps=1),
+        TrainConfig(members=1),
+    )
+    data = simulate("harmonic", num=4, duration=20.0, dt=0.5, seed=0)
+    damping = [
+        -fit(None, data, config, judged=False, callbacks=given).predict([0.0, 1.0])[1]
+        for given in ([], [StepGuard()])
+    ]
+    euler = -2 * modified_eigenvalue(1j, 0.5, "euler").real
+    assert damping[0] == pytest.approx(euler, abs=0.01)
+    assert 0.0 < damping[1] < 0.03
+
+
+def test_a_score_of_longer_steps_is_not_the_one_to_beat():
+    model = Model(Relaxing(jnp.ones(2)), (0, 1), 2)
+    state = TrainState.start((model, None), None, jax.random.key(0))
+    state = eqx.tree_at(lambda s: s.score, state, jnp.asarray(1e-9))
+    found = with_substeps(state, 4)
+    assert found.params[0].substeps == found.best[0].substeps == 4
+    assert np.isinf(found.score)
+
+
+@pytest.mark.slow
 def test_a_guard_leaves_a_good_scheme_alone():
     config = dataclasses.replace(
         CONFIG,
@@ -114,5 +151,15 @@ def test_the_own_motion_of_a_stiff_model_is_not_lost():
         ts = 0.1 * np.arange(6)
         ys = np.exp(-ts[:, None] * np.array([1.0, 1.0]))
         items = Trajectories.from_arrays(ts, ys).full(np.float64)
-        gap = solver_gap(members, static, jnp.ones((1, 2)), items, jnp.ones(2))
+        gap, rest = (
+            solver_gap(members, static, start, items, jnp.ones(2))
+            for start in (jnp.ones((1, 2)), jnp.zeros((1, 2)))
+        )
+        longer = [
+            dataclasses.replace(part, scheme="rk4", stride=4)
+            for part in (members, static)
+        ]
+        with pytest.raises(ConfigError, match="one step over 4 of them"):
+            solver_gap(*longer, jnp.ones((1, 2)), items, jnp.ones(2))
     assert float(gap[0]) < 1e-3
+    assert float(rest[0]) == 0.0  # nothing moves, and nothing is apart

@@ -127,6 +127,17 @@ def test_nan_stop_keeps_the_best_weights_and_says_why(single):
     assert float(end.score) == float(score(good.params))
 
 
+def test_a_nan_stop_without_a_score_claims_no_best_weights():
+    """Descent at too large a rate ends far from where it began."""
+    transform, x = optax.sgd(3.0), jnp.ones(2)
+    step = gradient_step(lambda x, batch, key: jnp.sum(x**2), transform)
+    state = TrainState.start(x, init_opt(transform, x), jax.random.key(0))
+    state, reason = run(step, state, None, num_steps=60)
+    assert "the last finite weights are kept." in reason
+    assert np.isfinite(finish(state)).all()
+    assert np.abs(finish(state)).max() > 1e18
+
+
 def test_a_later_and_worse_score_does_not_replace_the_best():
     keep = KeepBest(lambda params: jnp.sum(params**2))
     state = TrainState.start(jnp.asarray([3.0]), None, jax.random.key(0))

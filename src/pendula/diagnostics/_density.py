@@ -34,7 +34,8 @@ class SpectralDensity:
 
     def moment(self, power: int) -> tuple[float, float]:
         """Mean of lambda^power over the spectrum, tr(H^power) / n, and its standard
-        error over the starts (NaN with a single one)."""
+        error over the starts (NaN with a single one; of a few starts it is itself only
+        roughly known)."""
         each = np.sum(self.weights * self.nodes**power, axis=1)
         if len(each) == 1:
             return float(each[0]), float("nan")

@@ -56,7 +56,8 @@ def trace(
     - `key`: default `jax.random.key(0)`.
 
     **Returns:** `Trace`; the error is the standard deviation of the samples over the
-    root of their number.
+    root of their number. That of a few samples may be next to 0 by luck; `"hutch++"`
+    has about a third of `probes` of them.
     **Raises:** `ConfigError`.
     **Source:** Hutchinson 1990, Communications in Statistics 19, 433-450; Meyer,
     Musco, Musco, Woodruff 2021, Hutch++, arXiv:2010.09649, algorithm 1.

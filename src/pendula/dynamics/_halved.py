@@ -12,8 +12,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from .._errors import ConfigError
 from .._files import replacing
 from ..solve import Adaptive, ImplicitMidpoint, scheme as find_scheme
+from ..train import TrainState
 from ._model import Model
 
 
@@ -22,10 +24,15 @@ NAME = "substeps.json"
 
 
 def with_substeps(tree: Any, substeps: int) -> Any:
-    """The same pytree whose models take `substeps` steps between samples."""
+    """The same pytree whose models take `substeps` steps between samples; a score that
+    a training has reached in longer ones is no longer the one to beat."""
     is_model = lambda node: isinstance(node, Model)
     finer = lambda n: dataclasses.replace(n, substeps=substeps) if is_model(n) else n
-    return jax.tree.map(finer, tree, is_leaf=is_model)
+    made = jax.tree.map(finer, tree, is_leaf=is_model)
+    if isinstance(made, TrainState):
+        lost = jnp.full_like(made.score, jnp.inf)
+        made = eqx.tree_at(lambda s: s.score, made, lost)
+    return made
 
 
 @eqx.filter_jit
@@ -33,16 +40,23 @@ def solver_gap(
     params: Any, static: Any, starts: Array, items: Any, weight: Array
 ) -> Float[Array, "member"]:
     """C of every member on clips: RMS between its rollouts as trained and its own
-    motion, over the spread of that motion; channels times `weight`."""
+    motion, over the spread of that motion; channels times `weight`.
+
+    **Raises:** `ConfigError` for a model whose steps are longer than a sampling
+    interval, which substeps do not shorten.
+    """
 
     def one(params: Any) -> Array:
         model = eqx.combine(params, static)
+        if model.stride > 1:
+            raise ConfigError(
+                f"a StepGuard halves steps within a sampling interval; the model takes "
+                f"one step over {model.stride} of them. Give a model of stride 1."
+            )
         # stiff: no explicit scheme of such steps may come through
         implicit = isinstance(find_scheme(model.scheme), Adaptive | ImplicitMidpoint)
         best = model.scheme if implicit else "rk4"
-        own = dataclasses.replace(
-            model, scheme=best, substeps=FINER * model.substeps, stride=1
-        )
+        own = dataclasses.replace(model, scheme=best, substeps=FINER * model.substeps)
 
         def clip(y0: Array, item: Any) -> tuple[Array, Array]:
             given = (y0, item.t0, item.dts, item.us, item.context)
@@ -51,8 +65,9 @@ def solver_gap(
             square = lambda x: jnp.mean((x * weight[None]) ** 2)
             return square(coarse - fine), square(moved)
 
-        apart, spread = jax.vmap(clip)(starts, items)
-        return jnp.sqrt(jnp.mean(apart) / jnp.mean(spread))
+        apart, spread = map(jnp.mean, jax.vmap(clip)(starts, items))
+        # at rest there is no spread, and nothing to be apart
+        return jnp.sqrt(jnp.where(apart == 0, 0.0, apart / spread))
 
     return jax.vmap(one)(params)
 

@@ -25,6 +25,9 @@ class StopTraining(Exception):
 class AbstractCallback(abc.ABC):
     """Something that looks at a training at every logging interval."""
 
+    def open(self, num_steps: int) -> None:  # noqa: B027 - optional hook
+        """Called once before the first step of a loop that is to end at `num_steps`."""
+
     @abc.abstractmethod
     def __call__(self, state: TrainState, row: Info) -> TrainState:
         """May add entries to `row`, return a changed state (best weights), or
@@ -96,6 +99,8 @@ def run(
     reason: str | None = None
     k = int(state.step)
     settled = state
+    for callback in callbacks:
+        callback.open(num_steps)
     try:
         while k < num_steps:
             state, info = step(state, get(k))
@@ -108,10 +113,12 @@ def run(
                 state = callback(state, row)
             # a callback may have gone back to better parameters
             if int(np.min(jax.device_get(state.bad))) >= max_bad:
+                scored = np.isfinite(jax.device_get(state.score)).any()
+                kept = "best weights so far" if scored else "last finite weights"
                 raise NonFinite(
-                    f"{NOT_FINITE} for {max_bad} steps in a row at "
-                    f"step {k}; the best weights so far are kept. Lower the learning "
-                    "rate, shorten the clips, or look for outliers in the data."
+                    f"{NOT_FINITE} for {max_bad} steps in a row at step {k}; the "
+                    f"{kept} are kept. Lower the learning rate, shorten the clips, or "
+                    "look for outliers in the data."
                 )
             settled = state
         reason = "done"
