@@ -18,7 +18,9 @@ from ._decisions import (
     decide_input_kind,
     decide_roles,
     records,
+    round_unit,
 )
+from ._doubts import doubts
 from ._inputs import check_input_kind
 from ._table import Table
 from ._trajectories import Trajectories
@@ -152,7 +154,7 @@ def assemble(
         input_units=tuple(known[n] for n in roles.inputs),
         input_kind=kind,
         labels=tuple(piece.label for piece in pieces),
-        time_unit=_time_unit(roles.time, known, epoch),
+        time_unit=_time_unit(tables[0].name, roles.time, known, epoch),
         licence=licence,
         origin=origin,
     )
@@ -171,9 +173,19 @@ def _check_units(table: Table, units: Mapping[str, str] | None) -> dict[str, str
     return units
 
 
-def _time_unit(time: str | None, known: Mapping[str, str], epoch: str | None) -> str:
+def _time_unit(
+    place: str, time: str | None, known: Mapping[str, str], epoch: str | None
+) -> str:
     if time is None or epoch is not None:
         return "s"
+    said = round_unit(time)
+    if not known[time] and said and said != "s":
+        warnings.warn(
+            f'{place}, column "{time}": units stand in square brackets, so that its '
+            f'times are taken as seconds. Give --units "{time}={said}".',
+            DataWarning,
+            stacklevel=5,
+        )
     return known[time] or TIME_UNITS.get(time.lower(), "s")
 
 
@@ -190,7 +202,7 @@ def check_angles(angles: tuple[str, ...] | None, channels: Sequence[str]) -> Non
 def radians(
     channels: Sequence[str],
     known: dict[str, str],
-    option: str = "--units {}=rad if the header is wrong",
+    option: str = "--units {}={} if the header is wrong",
 ) -> tuple[np.ndarray, list[Decision]]:
     """Factors that turn degrees into radians; the units in `known` follow. `option`
     says of a channel what to do where its unit is wrong."""
@@ -202,7 +214,9 @@ def radians(
             known[name] = DEGREES[unit]
             choice = f"{name} turned from {unit} into {known[name]}"
             why = "angles are in radians"
-            decisions.append(Decision("unit", choice, why, option.format(name)))
+            decisions.append(
+                Decision("unit", choice, why, option.format(name, known[name]))
+            )
     return factor, decisions
 
 
@@ -288,7 +302,8 @@ def _check_group(
 
 
 def check_channels(data: Trajectories, place: str) -> None:
-    """Warn of channels that are mostly missing or look like degrees.
+    """Warn of channels that are mostly missing, look like degrees, or hold values that
+    are no motion.
 
     **Raises:** `DataError` for a channel without a single value.
     """
@@ -307,6 +322,14 @@ def check_channels(data: Trajectories, place: str) -> None:
                 DataWarning,
                 stacklevel=4,
             )
+        said = round_unit(name)
+        if said.lower() in DEGREES and not data.units[j]:
+            warnings.warn(
+                f'{place}, column "{name}": units stand in square brackets, so that '
+                f'its values do not become radians. Give --units "{name}={said}".',
+                DataWarning,
+                stacklevel=4,
+            )
         largest = np.abs(data.ys[:, :, j]).max()
         if data.angle[j] and not data.units[j] and largest > 50:
             warnings.warn(
@@ -316,3 +339,6 @@ def check_channels(data: Trajectories, place: str) -> None:
                 DataWarning,
                 stacklevel=4,
             )
+        for text in doubts(data, j):
+            where = f'{place}, column "{name}"'
+            warnings.warn(f"{where}: {text}", DataWarning, stacklevel=4)
