@@ -79,6 +79,7 @@ def check(
     if measured is not None:
         from ._on_data import fitted_to, hold_on, no_test
 
+        console.say("forecasting the data")
         horizon = verdict.get("trust_to")
         if is_chain(fitted):
             rows = hold_bars(fitted, data, measured, reading, horizon)

@@ -33,6 +33,7 @@ def score(
     from ._words import error_words
 
     fitted = load(run)
+    console.say("forecasting")
     if is_chain(fitted):
         rows = score_bars(fitted, data, measured, reading, start)
         seen = fitted_to(run, measured, min(row["start"] for row in rows))
