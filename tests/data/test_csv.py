@@ -1,6 +1,7 @@
 """Reading CSV and TSV: what is accepted, and the sentence for what is not."""
 
 import contextlib
+import itertools
 
 import numpy as np
 import pytest
@@ -209,6 +210,31 @@ def test_values_far_from_all_others_warn(write, change, words):
     assert [words is not None] == [
         any("far from all" in note for note in summary(data)["warnings"])
     ]
+
+
+@pytest.mark.parametrize(
+    ("column", "apart", "options", "warns"),
+    [
+        (lambda k: k // 20, 0.7, {}, True),  # each trial starts elsewhere
+        (lambda k: k // 30, 0.7, {}, True),  # two values: not among the channels
+        (lambda k: "abc"[k // 20], 0.7, {"channels": "q"}, True),
+        (lambda k: k // 20, 0.7, {"traj": "run"}, False),
+        (lambda k: k // 20, 0.7, {"ignore": "run"}, False),
+        (lambda k: k // 20, 0.0, {}, False),  # a setting that is changed: q goes on
+        (lambda k: k // 20 % 2, 0.7, {}, False),  # comes back: on and off
+    ],
+)
+def test_trials_whose_times_go_on_are_not_joined_without_a_word(
+    write, column, apart, options, warns
+):
+    runs = [column(k) for k in range(60)]
+    stretch = np.cumsum([0, *(a != b for a, b in itertools.pairwise(runs))])
+    q = np.sin(0.1 * np.arange(60)) + apart * stretch
+    lines = [f"{run},{k},{q[k]:.6f}" for k, run in enumerate(runs)]
+    path = write(rows("run,t,q", *lines))
+    told = pytest.warns(errors.DataWarning, match=r'"run": times .* give --traj run')
+    with told if warns else contextlib.nullcontext():
+        read_csv(path, **options)
 
 
 @pytest.mark.parametrize(("unit", "turn"), [("rad", 2 * np.pi), ("deg", 360.0)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import logging
 import os
 import re
@@ -56,6 +57,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     if argv is None:
         sys.excepthook = _last_word
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # a name that the terminal's encoding lacks ends no command
+            sys.stdout.reconfigure(errors="backslashreplace")
         status = main(sys.argv[1:])
         if status == INTERRUPTED:
             _leave(status)

@@ -20,7 +20,7 @@ from ._decisions import (
     records,
     round_unit,
 )
-from ._doubts import doubts
+from ._doubts import SHORTEST, doubts, tells_trials
 from ._inputs import check_input_kind
 from ._table import Table
 from ._trajectories import Trajectories
@@ -64,6 +64,9 @@ def from_tables(
         traj=traj,
         ignore=ignore,
     )
+    if not roles.traj:
+        for table in tables:
+            _warn_of_trials(table, roles, as_names(ignore))
     return assemble(
         tables,
         roles,
@@ -74,6 +77,31 @@ def from_tables(
         input_kind=input_kind,
         licence=licence,
     )
+
+
+def _warn_of_trials(table: Table, roles: Roles, ignored: tuple[str, ...]) -> None:
+    """Trials below each other in one file, whose times go on, must not be joined
+    without a word."""
+    for name in table.cells:
+        if name in (roles.time, *roles.inputs, *ignored):
+            continue
+        try:
+            values = table.numbers(name)
+        except DataError:
+            values = np.unique(np.array(table.cells[name]), return_inverse=True)[1]
+        if SHORTEST * np.count_nonzero(values[1:] != values[:-1]) > len(values):
+            continue
+        others = [table.numbers(n) for n in roles.channels if n != name]
+        count = np.arange(len(values), dtype=np.float64)
+        ts = count if roles.time is None else table.times(roles.time)[0]
+        if tells_trials(values, ts, others):
+            warnings.warn(
+                f'{table.name}, column "{name}": times or channels jump where it '
+                f"changes. If it tells trials apart, give --traj {name}, or they are "
+                f"joined into one; if not, --ignore {name}.",
+                DataWarning,
+                stacklevel=4,
+            )
 
 
 def _check_columns(tables: list[Table]) -> None:

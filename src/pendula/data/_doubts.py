@@ -13,6 +13,8 @@ QUARTER = 0.25  # of the values at either end may be such ones, where all are th
 FEW = 0.05  # of the values, where they differ
 FEWEST = 20  # values, from which a range can be told
 TURN = 0.75  # of a whole turn from one sample to the next: it is counted from 0 again
+JUMP = 3.0  # times all other steps: no motion goes on there
+SHORTEST = 10  # samples of a trial, on average
 
 
 def doubts(data: Trajectories, channel: int) -> list[str]:
@@ -76,3 +78,21 @@ def _turns(series: list[tuple[np.ndarray, np.ndarray]]) -> str:
         f"the angle jumps by nearly a whole turn {times}, as one that is counted from "
         "0 again. A model of motion needs it without jumps: unwrap it (numpy.unwrap)."
     )
+
+
+def tells_trials(
+    values: np.ndarray, ts: np.ndarray, channels: list[np.ndarray]
+) -> bool:
+    """Whether a column `"time"` stays the same over one stretch for each of its values,
+    and times or channels jump from stretch to stretch as nowhere within."""
+    change = np.flatnonzero(values[1:] != values[:-1])
+    if not 0 < len(change) <= len(values) / SHORTEST:
+        return False
+    if len(np.unique(values)) != len(change) + 1:
+        return False
+    jumps = np.zeros(len(change), bool)
+    for y in (ts, *channels):
+        step = np.nan_to_num(np.abs(np.diff(y)))
+        usual = np.delete(step, change).max(initial=0.0)
+        jumps |= (usual > 0) & (step[change] > JUMP * usual)
+    return bool(jumps.mean() >= 0.5)
