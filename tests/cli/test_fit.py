@@ -175,6 +175,8 @@ def test_what_the_run_was_fitted_with_is_told_in_a_copy_too(at_place):
     for start, seen in ((1.0, ["copy.npz"]), (data.ts.max(), [])):
         assert fitted_to(at_place.run, read("copy.npz"), start) == seen
     assert fitted_to(at_place.run, read("part.npz"), 1.0) == []
+    assert ", copy of spring.csv\n" in call("inspect", "copy.npz").out
+    assert ", made of spring.csv\n" in call("inspect", "part.npz").out
 
 
 def test_check_says_that_a_run_without_usable_starts_is_not_swept(at_place, tmp_path):
