@@ -21,8 +21,8 @@ from safetensors.numpy import save_file
 
 import pendula
 from pendula.cli import main
-from pendula.cli._on_data import hold_on
-from pendula.data import read
+from pendula.cli._on_data import fitted_to, hold_on
+from pendula.data import read, write
 from pendula.dynamics import FitConfig, Forecast, from_dict, load
 from pendula.report import read_run, with_unseen, write_numbers
 
@@ -151,16 +151,32 @@ def test_score_and_check(at_place):
     assert len(scores["trajectories"]) == 3
     assert scores["fitted_to"] == ["spring.csv"]
     assert "spring.csv: the run was fitted with it, so that this is no test" in done.out
-    trust = read_run(at_place.run).report["verdict"]["trust"]
+    told = read_run(at_place.run).report
+    trust = told["verdict"]["trust"]
     plain = call("check", "runs/spring")
     assert plain.status == (0 if trust else 1)
     found = json.loads(call("check", "runs/spring", "spring.csv", "--json").out)
     assert len(found["data"]) == 3
+    assert found["fitted_to"] == ["spring.csv"]
+    assert (found["scores"], found["constants"]) == (told["scores"], told["constants"])
     assert found["continuity"]["verdict"] == "consistent_flow"
     assert found["continuity"]["gap"] < 1e-3
     page = (at_place.run / "report.html").read_text(encoding="utf-8")
     assert "Continuity: the same law in other schemes and steps" in page
     assert "distance to the own motion" in page
+
+
+def test_what_the_run_was_fitted_with_is_told_in_a_copy_too(at_place):
+    """A copy in another format is the same record, a part of it is not, nor is what
+    lies after all that the fit used."""
+    data = read("spring.csv")
+    write(data, "copy.npz")
+    write(data.select([0]), "part.npz")
+    for start, seen in ((1.0, ["copy.npz"]), (data.ts.max(), [])):
+        assert fitted_to(at_place.run, read("copy.npz"), start) == seen
+    assert fitted_to(at_place.run, read("part.npz"), 1.0) == []
+    assert ", copy of spring.csv\n" in call("inspect", "copy.npz").out
+    assert ", made of spring.csv\n" in call("inspect", "part.npz").out
 
 
 def test_check_says_that_a_run_without_usable_starts_is_not_swept(at_place, tmp_path):

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
 import json
 import shlex
 import signal
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import run_example
+from pendula.cli import main
 from pendula.cli._app import COMMANDS, DATA
 from pendula.cli._console import Console, Speed, describe
 from pendula.cli._list import MODELS
@@ -111,6 +116,32 @@ def test_times_are_told_apart_and_gaps_are_not_called_uneven(pendula, tmp_path):
     assert "1600000000 to 1600000011.9 s" in out
     assert "0.100 s, even but for the gaps" in out
     assert "note: 1 gap longer" in out
+
+
+def test_a_place_that_cannot_be_written_is_named_with_the_way_out(
+    pendula, tmp_path, monkeypatch
+):
+    """Not the name that a file has until it is whole."""
+    run = run_example.write(tmp_path / "run", arrays={}, metrics=[])
+
+    def full(path, *args, **options):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    done = pendula("report", run)
+    assert done.status == 2
+    words = f"pendula: {run}: No space left on device. Choose another place, or free"
+    assert words in done.err
+
+
+def test_a_terminal_without_the_letters_of_a_name(tmp_path, monkeypatch):
+    (tmp_path / "a.csv").write_text("t,θ\n0,1\n1,2\n", encoding="utf-8")
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    monkeypatch.setattr(sys, "argv", ["pendula", "inspect", str(tmp_path / "a.csv")])
+    assert main() == 0
+    assert b"\\u03b8" in out.buffer.getvalue()
 
 
 def test_debug_shows_the_traceback(pendula):

@@ -1,10 +1,13 @@
 """Reading CSV and TSV: what is accepted, and the sentence for what is not."""
 
+import contextlib
+import itertools
+
 import numpy as np
 import pytest
 
 from pendula import _errors as errors
-from pendula.data import read_csv
+from pendula.data import read_csv, summary
 
 
 @pytest.fixture
@@ -46,6 +49,13 @@ def test_delimiter_is_found(write, mark):
     assert data.input_names == ("u_a",)
     assert data.time_unit == "ms"
     np.testing.assert_array_equal(data.us[0, :, 0], [5, 5.5, 7])
+
+
+def test_the_line_by_which_excel_names_the_delimiter_is_no_header(write):
+    data = read_csv(write("sep=;\r\nt;q\r\n0;1\r\n1;2\r\n"))
+    assert (data.names, data.lengths[0]) == (("q",), 2)
+    with pytest.raises(errors.DataError, match="row 4"):
+        read_csv(write("sep=;\nt;q\n0;1\n1;x\n"))
 
 
 def test_byte_order_mark_comments_crlf_quotes_and_trailing_commas(write):
@@ -161,6 +171,83 @@ def test_angles_are_radians(write):
     with pytest.warns(errors.DataWarning, match=r'"theta1": values up to 60 look like'):
         read_csv(write(big))
     read_csv(write(big), units={"theta1": "rad"})
+
+
+def test_units_in_round_brackets_are_told_to_be_none(write):
+    """They are part of the name: times would count as seconds, degrees as radians."""
+    path = write(rows("Time (ms),w (deg/s),q (m)", "0,1,2", "1,2,1"))
+    told = {"time": "Time (ms)"}
+    with (
+        pytest.warns(errors.DataWarning, match="its times are taken as seconds"),
+        pytest.warns(errors.DataWarning, match=r'Give --units "w \(deg/s\)=deg/s"'),
+    ):
+        assert read_csv(path, **told).time_unit == "s"
+    units = {"Time (ms)": "ms", "w (deg/s)": "deg/s"}
+    data = read_csv(path, **told, units=units)
+    assert (data.time_unit, data.units) == ("ms", ("rad/s", ""))
+    (said,) = (d for d in data.origin["decisions"] if d["what"] == "unit")
+    assert said["option"].startswith("--units w (deg/s)=rad/s if")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({9: -999, 20: -999}, r"2 of 50 values \(-999\) lie far from all others"),
+        ({20: 99, 30: -50}, r"2 of 50 values \(-50 to 99\) lie far"),
+        ({k: -999 for k in range(5, 15)}, r"10 of 50 values \(-999\)"),
+        ({k: k for k in range(5, 15)}, None),  # a tenth, and each another one
+        ({0: 99}, None),  # a motion that runs away from its start
+        ({20: 5}, None),  # no more than a wide swing
+        ({}, None),
+    ],
+)
+def test_values_far_from_all_others_warn(write, change, words):
+    values = [change.get(k, round(np.sin(0.5 * k), 3)) for k in range(50)]
+    path = write(rows("t,q", *(f"{k},{q}" for k, q in enumerate(values))))
+    told = pytest.warns(errors.DataWarning, match=words or "")
+    with told if words else contextlib.nullcontext():
+        data = read_csv(path)
+    assert [words is not None] == [
+        any("far from all" in note for note in summary(data)["warnings"])
+    ]
+
+
+@pytest.mark.parametrize(
+    ("column", "apart", "options", "warns"),
+    [
+        (lambda k: k // 20, 0.7, {}, True),  # each trial starts elsewhere
+        (lambda k: k // 30, 0.7, {}, True),  # two values: not among the channels
+        (lambda k: "abc"[k // 20], 0.7, {"channels": "q"}, True),
+        (lambda k: k // 20, 0.7, {"traj": "run"}, False),
+        (lambda k: k // 20, 0.7, {"ignore": "run"}, False),
+        (lambda k: k // 20, 0.0, {}, False),  # a setting that is changed: q goes on
+        (lambda k: k // 20 % 2, 0.7, {}, False),  # comes back: on and off
+    ],
+)
+def test_trials_whose_times_go_on_are_not_joined_without_a_word(
+    write, column, apart, options, warns
+):
+    runs = [column(k) for k in range(60)]
+    stretch = np.cumsum([0, *(a != b for a, b in itertools.pairwise(runs))])
+    q = np.sin(0.1 * np.arange(60)) + apart * stretch
+    lines = [f"{run},{k},{q[k]:.6f}" for k, run in enumerate(runs)]
+    path = write(rows("run,t,q", *lines))
+    told = pytest.warns(errors.DataWarning, match=r'"run": times .* give --traj run')
+    with told if warns else contextlib.nullcontext():
+        read_csv(path, **options)
+
+
+@pytest.mark.parametrize(("unit", "turn"), [("rad", 2 * np.pi), ("deg", 360.0)])
+def test_an_angle_that_counts_from_0_again_warns(write, unit, turn):
+    swing = 0.15 * turn * np.sin(0.5 * np.arange(50))
+    spin = 0.15 * turn * np.arange(50)
+    write_angle = lambda y: write(
+        rows(f"t,theta [{unit}]", *(f"{k},{v:.6f}" for k, v in enumerate(y)))
+    )
+    for whole in (swing, spin):
+        with pytest.warns(errors.DataWarning, match="unwrap it"):
+            read_csv(write_angle(whole % turn))
+        read_csv(write_angle(whole))
 
 
 def test_mostly_missing_channel_warns(write):

@@ -39,6 +39,16 @@ def assert_same(one, other, fields=FIELDS):
             assert a == b, name
 
 
+def before_reading(data, path):
+    """The container without the file that reading notes above those it copies."""
+    (file,) = data.origin["files"]
+    assert (file["path"], file["rows"]) == (str(path), data.lengths.sum())
+    assert len(file["sha256"]) == 64
+    files = {"files": file["copy_of"]} if "copy_of" in file else {}
+    rest = {k: v for k, v in data.origin.items() if k != "files"}
+    return data.replace(origin={**rest, **files})
+
+
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 letters = st.characters(codec="utf-8", exclude_categories=["C", "Z"])
 words = st.text(letters, min_size=1, max_size=6)
@@ -112,7 +122,10 @@ def test_round_trip_is_bitwise(fields, tmp_path):
                 *(["labels"] if data.num == 1 else []),
                 *([] if data.ctrl else ["input_kind"]),
             }
-        assert_same(data, read(path, **roles), [n for n in FIELDS if n not in lost])
+        back = read(path, **roles)
+        if ending in WHOLE:
+            back = before_reading(back, path)
+        assert_same(data, back, [n for n in FIELDS if n not in lost])
     assert sorted(os.listdir(tmp_path)) == sorted(f"a{ending}" for ending in LOST)
 
 
@@ -220,7 +233,7 @@ def test_matlab_may_drop_a_last_axis_of_one(tmp_path):
     seen = {n: v for n, v in seen.items() if not n.startswith("__")}
     seen["ys"], seen["mask"] = seen["ys"][..., 0], seen["mask"][..., 0].astype(float)
     scipy.io.savemat(path, seen)
-    assert_same(data, read(path))
+    assert_same(data, before_reading(read(path), path))
 
 
 @pytest.mark.parametrize("ending", [".h5", ".nc", ".parquet", ".zarr", ".mat"])

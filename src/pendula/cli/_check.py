@@ -66,6 +66,7 @@ def check(
         if finding.get("verdict") == "bad":
             console.detail(f"  {finding.get('statement')}: {finding.get('value')}")
     result: dict[str, Any] = {"trust": trust, "verdict": verdict}
+    result |= {key: report.get(key) for key in ("scores", "constants")}
     result["behaviour"] = report.get("behaviour") or {}
     if found is not None:
         result["continuity"] = found.to_dict()
@@ -76,16 +77,18 @@ def check(
             "whether it is inside."
         )
     if measured is not None:
-        from ._on_data import hold_on
+        from ._on_data import fitted_to, hold_on, no_test
 
+        console.say("forecasting the data")
         horizon = verdict.get("trust_to")
         if is_chain(fitted):
             rows = hold_bars(fitted, data, measured, reading, horizon)
         else:
             rows = hold_on(fitted, measured, horizon)
         trust = trust and all(row["holds"] for row in rows)
-        result |= {"trust": trust, "data": rows}
-        lines += [row["text"] for row in rows]
+        seen = fitted_to(run, measured, min(row.get("start", -inf) for row in rows))
+        result |= {"trust": trust, "data": rows, "fitted_to": seen}
+        lines += [*(row["text"] for row in rows), *no_test(seen)]
     lines.append("trust" if trust else "do not trust")
     console.result("\n".join(lines), result)
     return 0 if trust else 1

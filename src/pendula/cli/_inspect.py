@@ -15,6 +15,7 @@ from ._table import columns
 
 
 MOST = 8  # channels that a proposed command names
+MANY = 100_000  # samples, from which on the reading is told to be over
 
 
 def inspect(
@@ -34,6 +35,8 @@ def inspect(
             console.result(candidates_text(arrays), arrays)
             return 0
     measured = load_data(data, reading, console)
+    if measured.mask.size > MANY:
+        console.say("looking at the data")
     from ..data import summary
 
     found = summary(measured)

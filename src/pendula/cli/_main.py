@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
 import logging
 import os
 import re
@@ -10,6 +12,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn
 
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
+_TEMPORARY = re.compile(r"\.[0-9a-f]{12}(\.\w+)?")  # as `_files` names them
 # --train.lr 3e-3: a setting of the configuration by its path
 _DOTTED = re.compile(r"--([A-Za-z_]\w*(?:\.\w+)+)(=.*)?", re.S)
 
@@ -53,6 +57,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     if argv is None:
         sys.excepthook = _last_word
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # a name that the terminal's encoding lacks ends no command
+            sys.stdout.reconfigure(errors="backslashreplace")
         status = main(sys.argv[1:])
         if status == INTERRUPTED:
             _leave(status)
@@ -88,9 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
             return _refuse(text, error, debug, FAILED)
         except OSError as error:
-            place = f"{error.filename}: " if error.filename else ""
-            text = f"{place}{error.strerror or error}"
-            return _refuse(text, error, debug, USAGE)
+            return _refuse(_refused(error), error, debug, USAGE)
         finally:
             ARGUMENTS.reset(typed)
 
@@ -136,6 +141,18 @@ def _misread(error: CycloptsError) -> str:
         f'{command} does not know what "{left[0]}" is for. Give it to one of the '
         f"options that {command} --help lists."
     )
+
+
+def _refused(error: OSError) -> str:
+    """What the system would not do, where, and the way out; of a file that was to take
+    its name when it is whole, the folder."""
+    text, place = error.strerror or str(error), Path(str(error.filename or ""))
+    if _TEMPORARY.fullmatch(place.name):
+        place = place.absolute().parent
+    if error.filename:
+        text = f"{place}: {text}"
+    unwritten = error.errno in (errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
+    return f"{text}. Choose another place, or free the space." if unwritten else text
 
 
 def _refuse(text: str, error: BaseException, debug: bool, status: int) -> int:

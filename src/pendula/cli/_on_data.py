@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 
@@ -42,6 +43,7 @@ def hold_on(
         rows.append(
             {
                 "trajectory": data.labels[i],
+                "start": one.start,
                 "rmse": rmse,
                 "coverage": share,
                 "status": status.name,
@@ -58,3 +60,34 @@ def hold_on(
         row["holds"] &= holds
         row["text"] += f" ({all_of}expected {percent(low)} or more)" + row.pop("failed")
     return rows
+
+
+def fitted_to(run: Path, measured: Trajectories, start: float) -> list[str]:
+    """The files of the data that the run was fitted with, by their checksums; none
+    where forecasts from `start` on lie after all that the fit used."""
+    from ..report import read_run
+
+    if not (run / "report.json").is_file():
+        return []
+    used = read_run(run).report.get("data") or {}
+    if start >= (used.get("time_range") or (None, float("inf")))[1]:
+        return []
+    known = _checksums(used.get("files") or [])
+    files = measured.origin.get("files") or []
+    return [str(file["path"]) for file in files if known & _checksums([file])]
+
+
+def _checksums(files: list[dict[str, Any]]) -> set[str]:
+    """Of the files, and of those that they are copies of."""
+    found = {str(file["sha256"]) for file in files if file.get("sha256")}
+    return found.union(*(_checksums(file.get("copy_of") or []) for file in files))
+
+
+def no_test(seen: list[str]) -> list[str]:
+    """A line that says so where the run was fitted with the data."""
+    if not seen:
+        return []
+    return [
+        f"note: {', '.join(seen)}: the run was fitted with it, so that this is no "
+        "test. Give records that it has not seen."
+    ]

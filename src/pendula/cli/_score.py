@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from ._console import Console
 from ._forecast_bars import is_chain, score_bars
+from ._on_data import fitted_to, no_test
 from ._options import READING, TALK, Reading, Talk
 from ._reading import load_data
 from ._table import columns
-
-
-if TYPE_CHECKING:
-    from ..data import Trajectories
 
 
 def score(
@@ -36,9 +33,11 @@ def score(
     from ._words import error_words
 
     fitted = load(run)
+    console.say("forecasting")
     if is_chain(fitted):
         rows = score_bars(fitted, data, measured, reading, start)
-        return _score_bars(rows, console)
+        seen = fitted_to(run, measured, min(row["start"] for row in rows))
+        return _score_bars(rows, seen, console)
     scores = fitted.score(measured, start=start)
     rows, units = scores["trajectories"], fitted.about["units"]
     cells = [
@@ -55,26 +54,10 @@ def score(
     head = ["trajectory", *span, "error", "in 90 % band", "status"]
     over_all = error_words(units, scores["rmse"], scores["channels"])
     text = f"{columns(head, cells)}\nerror over all: {over_all}"
-    seen = _fitted_to(run, measured)
-    if seen:
-        text += (
-            f"\nnote: {', '.join(seen)}: the run was fitted with it, so that this is "
-            "no test. Give records that it has not seen."
-        )
+    seen = fitted_to(run, measured, min(row["start"] for row in rows))
+    text = "\n".join([text, *no_test(seen)])
     console.result(text, {**scores, "fitted_to": seen})
     return 1 if any(row["status"] in BAD for row in rows) else 0
-
-
-def _fitted_to(run: Path, measured: Trajectories) -> list[str]:
-    """The files of the data that the run was fitted with, by their checksums."""
-    from ..report import read_run
-
-    if not (run / "report.json").is_file():
-        return []
-    files = (read_run(run).report.get("data") or {}).get("files") or []
-    known = {file.get("sha256") for file in files}
-    seen = measured.origin.get("files", [])
-    return [str(file["path"]) for file in seen if file.get("sha256") in known]
 
 
 def _ends(row: dict[str, Any]) -> list[str]:
@@ -84,7 +67,7 @@ def _ends(row: dict[str, Any]) -> list[str]:
     return [number(row[end], digits) for end in ("start", "until")]
 
 
-def _score_bars(rows: list[dict[str, Any]], console: Console) -> int:
+def _score_bars(rows: list[dict[str, Any]], seen: list[str], console: Console) -> int:
     from ..report import number, percent
 
     cells = [
@@ -101,7 +84,8 @@ def _score_bars(rows: list[dict[str, Any]], console: Console) -> int:
     ]
     head = ["record", "from", "to", "mean distance [mm]", "largest", "helix [m²]"]
     text = columns([*head, "energy drift", "status"], cells)
-    console.result(text, {"records": rows})
+    text = "\n".join([text, *no_test(seen)])
+    console.result(text, {"records": rows, "fitted_to": seen})
     return 1 if any(row["status"] in BAD for row in rows) else 0
 
 

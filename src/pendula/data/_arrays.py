@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from .._errors import ConfigError
 from ._bytes import digest
@@ -54,7 +55,7 @@ def read_arrays(
                     f"itself what its arrays are. Leave {option} out."
                 )
         fields = {name: arrays[name].load() for name in AXES if name in arrays}
-    data = from_arrays(path.name, fields)
+    data = _read_from(origin, from_arrays(path.name, fields))
     if input_kind is not None:
         data = data.replace(f"inputs {input_kind}", input_kind=input_kind)
     if angles is not None:
@@ -65,6 +66,16 @@ def read_arrays(
     if licence is not None:
         data = data.replace(licence=licence)
     return data if channels is None else data.channels(as_names(channels))
+
+
+def _read_from(file: dict[str, Any], data: Trajectories) -> Trajectories:
+    """The data with the file that they were read from; the files that they come from
+    stand below it: it is a copy of them, unless the data were changed in between."""
+    file = {**file, "rows": int(data.lengths.sum())}
+    before = data.origin.get("files")
+    if before:
+        file["made_of" if data.origin.get("history") else "copy_of"] = before
+    return data.replace(origin={**data.origin, "files": [file]})
 
 
 def is_own(arrays: Mapping[str, Stored]) -> bool:

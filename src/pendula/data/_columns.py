@@ -18,7 +18,9 @@ from ._decisions import (
     decide_input_kind,
     decide_roles,
     records,
+    round_unit,
 )
+from ._doubts import SHORTEST, doubts, tells_trials
 from ._inputs import check_input_kind
 from ._table import Table
 from ._trajectories import Trajectories
@@ -62,6 +64,9 @@ def from_tables(
         traj=traj,
         ignore=ignore,
     )
+    if not roles.traj:
+        for table in tables:
+            _warn_of_trials(table, roles, as_names(ignore))
     return assemble(
         tables,
         roles,
@@ -72,6 +77,31 @@ def from_tables(
         input_kind=input_kind,
         licence=licence,
     )
+
+
+def _warn_of_trials(table: Table, roles: Roles, ignored: tuple[str, ...]) -> None:
+    """Trials below each other in one file, whose times go on, must not be joined
+    without a word."""
+    for name in table.cells:
+        if name in (roles.time, *roles.inputs, *ignored):
+            continue
+        try:
+            values = table.numbers(name)
+        except DataError:
+            values = np.unique(np.array(table.cells[name]), return_inverse=True)[1]
+        if SHORTEST * np.count_nonzero(values[1:] != values[:-1]) > len(values):
+            continue
+        others = [table.numbers(n) for n in roles.channels if n != name]
+        count = np.arange(len(values), dtype=np.float64)
+        ts = count if roles.time is None else table.times(roles.time)[0]
+        if tells_trials(values, ts, others):
+            warnings.warn(
+                f'{table.name}, column "{name}": times or channels jump where it '
+                f"changes. If it tells trials apart, give --traj {name}, or they are "
+                f"joined into one; if not, --ignore {name}.",
+                DataWarning,
+                stacklevel=4,
+            )
 
 
 def _check_columns(tables: list[Table]) -> None:
@@ -152,7 +182,7 @@ def assemble(
         input_units=tuple(known[n] for n in roles.inputs),
         input_kind=kind,
         labels=tuple(piece.label for piece in pieces),
-        time_unit=_time_unit(roles.time, known, epoch),
+        time_unit=_time_unit(tables[0].name, roles.time, known, epoch),
         licence=licence,
         origin=origin,
     )
@@ -171,9 +201,19 @@ def _check_units(table: Table, units: Mapping[str, str] | None) -> dict[str, str
     return units
 
 
-def _time_unit(time: str | None, known: Mapping[str, str], epoch: str | None) -> str:
+def _time_unit(
+    place: str, time: str | None, known: Mapping[str, str], epoch: str | None
+) -> str:
     if time is None or epoch is not None:
         return "s"
+    said = round_unit(time)
+    if not known[time] and said and said != "s":
+        warnings.warn(
+            f'{place}, column "{time}": units stand in square brackets, so that its '
+            f'times are taken as seconds. Give --units "{time}={said}".',
+            DataWarning,
+            stacklevel=5,
+        )
     return known[time] or TIME_UNITS.get(time.lower(), "s")
 
 
@@ -190,7 +230,7 @@ def check_angles(angles: tuple[str, ...] | None, channels: Sequence[str]) -> Non
 def radians(
     channels: Sequence[str],
     known: dict[str, str],
-    option: str = "--units {}=rad if the header is wrong",
+    option: str = "--units {}={} if the header is wrong",
 ) -> tuple[np.ndarray, list[Decision]]:
     """Factors that turn degrees into radians; the units in `known` follow. `option`
     says of a channel what to do where its unit is wrong."""
@@ -202,7 +242,9 @@ def radians(
             known[name] = DEGREES[unit]
             choice = f"{name} turned from {unit} into {known[name]}"
             why = "angles are in radians"
-            decisions.append(Decision("unit", choice, why, option.format(name)))
+            decisions.append(
+                Decision("unit", choice, why, option.format(name, known[name]))
+            )
     return factor, decisions
 
 
@@ -288,7 +330,8 @@ def _check_group(
 
 
 def check_channels(data: Trajectories, place: str) -> None:
-    """Warn of channels that are mostly missing or look like degrees.
+    """Warn of channels that are mostly missing, look like degrees, or hold values that
+    are no motion.
 
     **Raises:** `DataError` for a channel without a single value.
     """
@@ -307,6 +350,14 @@ def check_channels(data: Trajectories, place: str) -> None:
                 DataWarning,
                 stacklevel=4,
             )
+        said = round_unit(name)
+        if said.lower() in DEGREES and not data.units[j]:
+            warnings.warn(
+                f'{place}, column "{name}": units stand in square brackets, so that '
+                f'its values do not become radians. Give --units "{name}={said}".',
+                DataWarning,
+                stacklevel=4,
+            )
         largest = np.abs(data.ys[:, :, j]).max()
         if data.angle[j] and not data.units[j] and largest > 50:
             warnings.warn(
@@ -316,3 +367,6 @@ def check_channels(data: Trajectories, place: str) -> None:
                 DataWarning,
                 stacklevel=4,
             )
+        for text in doubts(data, j):
+            where = f'{place}, column "{name}"'
+            warnings.warn(f"{where}: {text}", DataWarning, stacklevel=4)

@@ -52,6 +52,13 @@ class Roles:
     decisions: tuple[Decision, ...]
 
 
+def round_unit(name: str) -> str:
+    """What stands in round brackets at the end of a name: `s` of `Time (s)`; they are
+    part of the name, but were meant as a unit where they hold one."""
+    found = re.fullmatch(r".*\(([^()]*)\)", name)
+    return found[1].strip() if found else ""
+
+
 def as_names(given: str | Sequence[str] | None) -> tuple[str, ...]:
     """One name or several -> a tuple; None -> empty."""
     if given is None:

@@ -93,7 +93,7 @@ def from_arrays(place: str, arrays: Mapping[str, np.ndarray]) -> Trajectories:
         for name in ("input_kind", "time_unit", "licence"):
             if name in arrays:
                 fields[name] = str(arrays[name])
-        fields["origin"] = json.loads(str(arrays.get("origin", "{}")))
+        fields["origin"] = dict(json.loads(str(arrays.get("origin", "{}"))))
     except DataError:
         raise
     except (TypeError, ValueError) as error:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .._errors import DataWarning
+from ._doubts import doubts
 from ._noise import noise_estimate
 from ._order import decide_order
 from ._period import dominant_period
@@ -58,6 +59,7 @@ def summary(data: Trajectories) -> dict[str, Any]:
             notes.append(f'channel "{name}": {missing} of {real.sum()} are missing.')
         if about["constant"]:
             notes.append(f'channel "{name}" is constant ({about["mean"]:g}).')
+        notes += [f'channel "{name}": {text}' for text in doubts(data, j)]
     inputs = []
     if data.us is not None:
         inside = np.arange(data.ts.shape[1])[None] < real[:, None]

@@ -26,6 +26,7 @@ MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "-nan", "null", "none"})
 DELIMITERS = (",", "\t", ";")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 _UNIT = re.compile(r"(.*?)\s*\[([^\[\]]*)\]")
+_SKIPPED = re.compile(r"\s*|#.*|sep=.", re.DOTALL)  # Excel names the delimiter so
 _DATE = re.compile(r"\d{4}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")  # 20240531
 _FINER = re.compile(r"(.*[.,]\d{6})(\d{1,3})(.*)")  # than a microsecond
 
@@ -163,15 +164,15 @@ class Table:
 def read_table(path: str | Path) -> Table:
     """Read a CSV or TSV file (comma, tab or semicolon, found out by itself).
 
-    The first line that is not a `#` comment is the header; blank lines and empty
-    rows at the end are skipped. **Raises:** `DataError`.
+    The first line that is not a `#` comment (nor `sep=;`) is the header; blank lines
+    and empty rows at the end are skipped. **Raises:** `DataError`.
     """
     path = Path(path)
     raw = read_bytes(path)
     text = _decode(path, raw)
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     skip = 0
-    while skip < len(lines) and (not lines[skip].strip() or lines[skip][0] == "#"):
+    while skip < len(lines) and _SKIPPED.fullmatch(lines[skip]):
         skip += 1
     if skip == len(lines):
         raise DataError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._numbers import interval, number, percent, quantity, telling_apart
+from ._numbers import interval, listing, number, percent, quantity, telling_apart
 
 
 def summary_facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
@@ -91,7 +91,11 @@ def _file(entry: Any) -> str:
         return str(entry)
     rows = "" if entry.get("rows") is None else f", {entry['rows']} rows"
     digest = str(entry.get("sha256") or "")[:12]
-    return f"{entry.get('path')}{rows}" + (f", sha256 {digest}" if digest else "")
+    text = f"{entry.get('path')}{rows}" + (f", sha256 {digest}" if digest else "")
+    for key in ("copy_of", "made_of"):
+        before = [str(file.get("path")) for file in entry.get(key) or []]
+        text += f", {key.replace('_', ' ')} {listing(before)}" if before else ""
+    return text
 
 
 def _three(values: Any, unit: str) -> str:
