@@ -21,6 +21,7 @@ from pendula.latent import FittedDecoder, FittedLatent
 from pendula.nn import MLP
 from pendula.sequences import FittedSequences
 from pendula.train import load_tree, save_tree
+from pendula.train._serial import save_state
 
 
 @register("module", "tests.train.Box")
@@ -115,6 +116,15 @@ def test_settings_and_orders_of_numpy_come_back_as_they_steer(tmp_path):
 def test_the_same_tree_gives_the_same_bytes(file, tmp_path):
     save_tree(tmp_path / "again.safetensors", *load_tree(file))
     assert (tmp_path / "again.safetensors").read_bytes() == file.read_bytes()
+
+
+def test_who_may_read_other_files_may_read_these(tmp_path):
+    net = MLP(2, 1, width=3, depth=2, key=jax.random.key(0))
+    paths = [tmp_path / name for name in ("plain", "model", "state")]
+    paths[0].touch()
+    save_tree(paths[1], net, {})
+    save_state(paths[2], net, {})
+    assert len({path.stat().st_mode for path in paths}) == 1
 
 
 @pytest.mark.parametrize(

@@ -158,9 +158,7 @@ def save_tree(path: Path, tree: Any, about: dict[str, Any]) -> None:
     told = {"format": FORMAT, "tree": describe(tree, tensors), "about": about}
     tensors = {k: _contiguous(v) for k, v in tensors.items()}
     text = json.dumps({**told, "digest": _digest(tensors)}, default=number)
-    with replacing(path) as temporary:
-        # one entry: safetensors writes several in no fixed order
-        save_file(tensors, temporary, metadata={"pendula": text})
+    _save(path, tensors, {"pendula": text})
 
 
 def load_parts(
@@ -282,8 +280,17 @@ def save_state(path: Path, state: Any, about: dict[str, Any]) -> None:
     leaves = [x for x in jax.tree.leaves(state) if eqx.is_array(x)]
     tensors = {f"{i:05d}": _contiguous(_unwrap(x)) for i, x in enumerate(leaves)}
     text = json.dumps({"about": about, "digest": _digest(tensors)})
+    _save(path, tensors, {"state": text})
+
+
+def _save(path: Path, tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> None:
+    """Atomically; `metadata` has one entry: safetensors writes several in no order."""
     with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata={"state": text})
+        # safetensors lets nobody but its writer read what it makes
+        temporary.touch()
+        mode = temporary.stat().st_mode
+        save_file(tensors, temporary, metadata=metadata)
+        temporary.chmod(mode)
 
 
 def _state_of(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
