@@ -19,6 +19,7 @@ from ._certificate import certificate
 from ._diagnose import diagnose
 from ._estimate import estimate, grid
 from ._faults import APART
+from ._form import HardForm
 from ._jumps import jumps
 from ._lacking import lacking
 from ._methods import method_of
@@ -112,16 +113,8 @@ def _doubts(problem: Problem, outcome: Outcome, report: SolveReport) -> Iterator
             f"{outcome.lacking}. Check the conditions: Dirichlet or Integral tells "
             "such functions apart."
         )
-    elif report.lacking:
-        yield (
-            f"{report.lacking}. Give Dirichlet, Neumann, Robin or Periodic there, or "
-            "periodic=True."
-        )
-    for jump in jumps(problem, outcome.windows.form):
-        yield (
-            f"{jump.text}. The solution keeps it; give a start that fits, or other "
-            "boundary values."
-        )
+    given = None if outcome.lacking else report.lacking
+    yield from of_problem(problem, outcome.windows.form, given)
     rows = outcome.points * problem.law.equations
     each = outcome.weights // max(1, len(outcome.windows.parts))
     if rows < each:
@@ -130,6 +123,20 @@ def _doubts(problem: Problem, outcome: Outcome, report: SolveReport) -> Iterator
             "Give more points, or fewer features."
         )
     yield from _unlike(problem, outcome)
+
+
+def of_problem(problem: Problem, form: HardForm, lacking: str | None) -> Iterator[str]:
+    """What is wrong with what was given, whoever solves it."""
+    if lacking:
+        yield (
+            f"{lacking}. Give Dirichlet, Neumann, Robin or Periodic there, or "
+            "periodic=True."
+        )
+    for jump in jumps(problem, form):
+        yield (
+            f"{jump.text}. The solution keeps it; give a start that fits, or other "
+            "boundary values."
+        )
 
 
 def _unlike(problem: Problem, outcome: Outcome) -> Iterator[str]:
