@@ -189,6 +189,7 @@ def test_figures(made, tmp_path):
     assert "data:image/png" in text  # maps are pictures, not a box a point
 
 
+PART = {"overall": 1e-4, "until": 0.5}
 FAULT = (Diagnosis("bandwidth", "60 % lies beyond.", "Take more."),)
 
 
@@ -202,7 +203,9 @@ def fitted(ends):
     [
         (1e-4, {}, True, "Solved to 0.001"),
         (1e-4, {"estimate": None}, None, "The error was not estimated"),
+        (1e-4, {"estimate": PART}, None, "up to t = 0.500 only: the time for it"),
         (1e-4, {"converged": False}, False, "residual between the points"),
+        (1e-4, {"lacking": "many do"}, False, "It has not one solution: many do."),
         (0.01, {}, False, "The true error is 0.010, above 0.001"),
         (1e-4, {"tol": 1e-5}, False, "The estimated error is 0.00011, above 1e-5"),
         (1e-4, {"diagnosis": FAULT}, False, "Diagnosis: bandwidth"),

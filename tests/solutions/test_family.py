@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from pendula import ConfigError, DataError, ShapeError
+from pendula import ConfigError, DataError, PendulaWarning, ShapeError
 from pendula.solutions import (
     Dirichlet,
     FrozenConfig,
@@ -127,6 +127,32 @@ def test_stationary_with_sides():
     truth = np.asarray([1.0, -2.0])[:, None] * (x - 0.5 * x * x)
     assert_allclose(family(x), truth, atol=1e-6)
     assert family.converged.all()
+
+
+def test_sets_without_one_solution_are_not_solved():
+    """Their residual is small for any share of what an eigenvalue leaves open."""
+    problem = Problem(
+        lambda u, x, p: u.xx + p.k**2 * u() - 1.0,
+        domain=LINE,
+        conditions=[Dirichlet(0.0)],
+        params={"k": 1.0},
+    )
+    config = FrozenConfig(features=80, nodes=120, slopes=(4.0,))
+    family = solve_family(problem, {"k": [1.0, np.pi]}, config=config, alone=False)
+    assert family.converged.tolist() == [True, False]
+
+
+def test_ends_that_are_not_given_are_told():
+    problem = Problem(
+        lambda u, x, t, p: u.t - p.k * u.xx,
+        domain=LINE,
+        time=(0.0, 0.01),
+        conditions=[Initial(lambda x: jnp.sin(jnp.pi * x))],
+        params={"k": 1.0},
+    )
+    config = FrozenConfig(features=30, nodes=20, times=4, slopes=(4.0,))
+    with pytest.warns(PendulaWarning, match="solve_family: .* given: 0"):
+        solve_family(problem, {"k": [0.5]}, tol=0.5, config=config, alone=False)
 
 
 @pytest.mark.slow

@@ -83,10 +83,14 @@ def test_where_values_are_built_in():
         return [one.held(c) for c in conditions]
 
     assert held(PLANE, Dirichlet(0.0)) == [("x-", "x+", "y-", "y+")]
-    assert held(PLANE, Dirichlet(0.0, on="x-"), Dirichlet(1.0, on="y+")) == [
-        ("x-",),
-        ("y+",),
-    ]
+    left, far = Dirichlet(0.0, on="x-"), Dirichlet(1.0, on="x+")
+    top = lambda value: Dirichlet(value, on="y+")
+    assert held(PLANE, left, top(lambda x, y: x * y)) == [("x-",), ("y+",)]
+    assert held(PLANE, left, far) == [("x-",), ("x+",)]  # they do not meet
+    # a lift of values that differ where sides meet misses one of them all along
+    assert held(PLANE, left, top(1.0)) == [(), ()]
+    turned = lambda x, y: jnp.cos(3.0 * jnp.arctan2(y, x))
+    assert held(Disc((0, 0), 1.0), Dirichlet(turned)) == [()]  # rough in the middle
     assert held(PLANE, Dirichlet(0.0, hard=False)) == [()]
     assert held(Disc((0, 0), 1.0), Dirichlet(0.0)) == [("rim",)]
     assert held(SQUARE, Dirichlet(0.0, on=("edge0", "edge2"))) == [("edge0", "edge2")]
@@ -101,6 +105,17 @@ def test_where_values_are_built_in():
 
 POINT = np.asarray([[0.5, 0.5]])
 BAD = {
+    "hard values that differ where sides meet": (
+        lambda: Problem(
+            steady,
+            PLANE,
+            conditions=[
+                Dirichlet(0.0, on="x-", hard=True),
+                Dirichlet(1.0, on="y+", hard=True),
+            ],
+        ),
+        r"hard=True.* differs by 1 ",
+    ),
     "shape of a start": (
         lambda: problem(conditions=[Initial(lambda x: jnp.stack([x, x]))]),
         "Initial gives an array of shape",

@@ -132,6 +132,18 @@ def test_a_budget_ends_windows_that_were_given_too():
     assert solve(decay, budget=1e-6, check=False).report.converged
 
 
+def test_the_finer_solve_has_a_limit_too(monkeypatch):
+    monkeypatch.setattr("pendula.solutions._solve._FINER", 0.0)
+    decay = Problem(
+        lambda u, t, p: u.t + u(), time=(0.0, 1.0), conditions=[Initial(1.0)]
+    )
+    found = solve(decay, windows=4, budget="1 h", tol=1e-2, features=8, times=10)
+    estimate = found.report.estimate
+    assert found.reached == 1.0
+    assert estimate["until"] == estimate["times"][-1] == 0.25
+    assert not estimate["converged"]
+
+
 @pytest.mark.parametrize(
     ("strategy", "most"),
     [

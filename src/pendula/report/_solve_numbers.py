@@ -134,19 +134,18 @@ def solve_verdict(told: dict[str, Any]) -> dict[str, Any]:
         reasons.append(f"Diagnosis: {', '.join(found)}; see below.")
     spans, open_ = spans_of(report)
     if report.get("lacking"):
-        reasons.append(
-            f"Many functions solve it, and this is one of them: {report['lacking']}."
-        )
+        reasons.append(f"It has not one solution: {report['lacking']}.")
     if open_:
         reasons.append(f"The measurements do not determine {listing(open_)}.")
     if reasons:
         text = f"Not solved to {asked}: do not use it unseen."
         return {"trust": False, "text": text, "reasons": reasons}
-    if estimated is None:
-        text = (
-            f"The solver reached {asked} by its own residual. The error was not "
-            "estimated."
-        )
+    told_of = "was not estimated"
+    if estimated is not None:
+        last = number(_until(told))
+        told_of = f"was estimated up to t = {last} only: the time for it was up"
+    if estimated is None or _until(told) < told["reached"]:
+        text = f"The solver reached {asked} by its own residual. The error {told_of}."
         return {"trust": None, "text": text, "reasons": _as_found(told, spans)}
     reasons = _as_found(told, spans)
     if (report.get("estimate") or {}).get("converged") is False:
@@ -178,6 +177,12 @@ def _estimated(grid: Grid, estimate: dict[str, Any] | None) -> float | None:
     return float(max(grid.curves["solve/estimate"], default=math.nan))
 
 
+def _until(told: dict[str, Any]) -> float:
+    """The last time whose error was estimated."""
+    estimate = told["report"].get("estimate") or {}
+    return float(estimate.get("until", told["reached"]))
+
+
 def _unfinished(told: dict[str, Any]) -> list[str]:
     """Why the solver itself says that it did not arrive."""
     report, time = told["report"], told["problem"].get("time")
@@ -191,6 +196,8 @@ def _unfinished(told: dict[str, Any]) -> list[str]:
             f"The budget ended at t = {number(told['reached'])} of {number(time[1])}; "
             "nothing is shown beyond."
         ]
+    if report.get("lacking"):
+        return []  # that is the reason
     return ["The residual between the points stayed above what the tolerance allows."]
 
 

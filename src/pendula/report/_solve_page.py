@@ -81,7 +81,8 @@ def _headline(told: dict[str, Any], report: dict[str, Any]) -> list[AbstractBloc
     if error:
         below.append(f"true error {number(error.get('overall'), 2)}")
     if estimated is not None:
-        until = "" if _is_whole(told) else f", up to t = {number(told.get('reached'))}"
+        last = (report.get("estimate") or {}).get("until", told.get("reached"))
+        until = "" if _is_whole(told, last) else f", up to t = {number(last)}"
         text = f"Estimated error {_ERROR}{until}."
         return [Headline(number(estimated, 2), ", ".join(below), text)]
     worst = max((report.get("check") or {"": 0.0}).values(), key=float)
@@ -92,12 +93,12 @@ def _headline(told: dict[str, Any], report: dict[str, Any]) -> list[AbstractBloc
     return [Headline(number(worst, 2), ", ".join(below), text)]
 
 
-def _is_whole(told: dict[str, Any]) -> bool:
-    """Whether the solver came to the end of the time."""
+def _is_whole(told: dict[str, Any], reached: float | None) -> bool:
+    """Whether that is the end of the time."""
     time = (told.get("problem") or {}).get("time")
     if time is None:
         return True
-    return (told.get("reached") or 0.0) >= time[1] - 1e-9 * (time[1] - time[0])
+    return (reached or 0.0) >= time[1] - 1e-9 * (time[1] - time[0])
 
 
 def _problem(told: dict[str, Any], report: dict[str, Any]) -> Facts:
@@ -200,8 +201,8 @@ def _truth_words(error: dict[str, Any]) -> str:
 
 
 def _error_caption(run: Run) -> str:
-    text = "Relative error at each time, L2 over space."
-    if not _is_whole(_told(run)[0]):
+    text, told = "Relative error at each time, L2 over space.", _told(run)[0]
+    if not _is_whole(told, told.get("reached")):
         text += " Shaded: not reached before the budget ended."
     return text
 

@@ -9,30 +9,35 @@ from jaxtyping import Float
 
 from ._blocks import with_times
 from ._outcome import Deadline, Method, Outcome
-from ._problem import Problem
+from ._problem import SLACK, Problem
 from ._solution import Solution
 
 
 _NODES, _TIMES = 256, 33
 
 
-def estimate(solution: Solution, method: Method, outcome: Outcome) -> dict[str, Any]:
+def estimate(
+    solution: Solution, method: Method, outcome: Outcome, limit: Deadline
+) -> dict[str, Any]:
     r"""Relative difference to a finer solution, over time.
 
     $$ \epsilon(t) = \|u(t) - u_{fine}(t)\| / \|u_{fine}(t)\| $$
 
     The finer one has 1.5 times the weights and points along each axis, another seed,
     and the windows of the first. L2 over space; of several fields the norm of all; of a
-    solve that ran out of time, as far as it came.
+    solve that ran out of time, the first or the finer one, as far as it came.
 
     **Returns:** `times`, `relative` (one a time), `overall`, `converged` (of the finer
-    solve). Stationary problems have one time, 0.
+    solve), `until`, the last time. Stationary problems have one time, 0.
     **Source:** the usual a posteriori estimate by refinement; Roache 1994.
     """
     problem = solution.problem
     finer = method.finer(problem, outcome)
-    fine = finer.run(problem, solution.report.tol, Deadline())
-    points, times, weights = grid(problem, until=solution.reached)
+    fine = finer.run(problem, solution.report.tol, limit)
+    until, seen = solution.reached, fine.windows.reached()
+    if seen < until - SLACK * (until - problem.span()[0]):
+        until = seen
+    points, times, weights = grid(problem, until=until)
     shape = (len(weights), len(times))
     zero = (0,) * len(problem.coords)
     ours = solution.values(points, [zero])[zero].reshape(*shape, -1)
@@ -44,6 +49,7 @@ def estimate(solution: Solution, method: Method, outcome: Outcome) -> dict[str, 
         "relative": (gap / np.maximum(size, 1e-300)).tolist(),
         "overall": float(overall),
         "converged": fine.converged,
+        "until": until,
     }
 
 

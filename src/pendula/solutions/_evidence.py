@@ -65,8 +65,10 @@ class Evidence:
     @property
     def failed(self) -> bool:
         """Whether there is anything to explain: the tolerance was not reached, or the
-        estimate says so."""
+        estimate says so. Two of many solutions differ without a fault."""
         found = self.estimate
+        if self.report.lacking:
+            return False
         return not self.report.converged or (
             found is not None and found > 2.0 * self.report.tol
         )

@@ -16,10 +16,12 @@ from ._family_march import Carry, Marched, Setting, march, no_carry, setting_of
 from ._form import HardForm, hard_form
 from ._frozen import SAFETY
 from ._frozen_config import FrozenConfig
-from ._layout import Layout
+from ._layout import Layout, Solved
+from ._open import left_open
 from ._parts import Windows
 from ._problem import Problem
 from ._solve import solve
+from ._window import LeastSquares, System
 
 
 _CHUNK = 16  # windows in one call of the program
@@ -51,6 +53,7 @@ class FamilySolver:
             {},
         )
         self.groups: list[Group] = []
+        self._layouts: dict[int, Layout] = {}  # by their features
         self.level = 0
         with precision(np.float64):
             fixed = {k: np.asarray(v) for k, v in problem.values({}).items()}
@@ -120,6 +123,21 @@ class FamilySolver:
                 left = left[left != hardest]
                 continue
             left = self._solve(left, edges)
+        if self.problem.time is None:
+            self._leave_open()
+
+    def _leave_open(self) -> None:
+        """Sets that have not one solution are not solved, however small their
+        residual."""
+        for group in self.groups:
+            layout = self._layouts[id(group.features)]
+            for k, weights in zip(group.members, group.weights[:, 0], strict=True):
+                own = {name: values[k] for name, values in self.params.items()}
+                system = System(layout, 0.0, 1.0, own, LeastSquares())
+                train, check = float(self.found.train[k]), float(self.found.check[k])
+                found = Solved(weights, np.zeros(0), train, check, 0, 0.0)
+                if self.found.converged[k] and left_open(system, found, self.tol)[0]:
+                    self.found.converged[k] = False
 
     def finish_alone(self) -> None:
         """What is left, one by one."""
@@ -233,7 +251,9 @@ class FamilySolver:
                     "weights": group.weights[stays],
                 }
                 kept.append(dataclasses.replace(group, **changes))
-        features = self.setting()[0].features
+        layout = self.setting()[0]
+        features = layout.features
+        self._layouts[id(features)] = layout
         self.groups = [*kept, Group(members, edges, weights, features)]
 
     def _grow(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -11,12 +12,22 @@ from numpy.typing import ArrayLike
 
 from .._checks import positive
 from .._compile_clock import CompileClock
-from .._errors import ConfigError, DataError, ShapeError, nearest
+from .._errors import (
+    ConfigError,
+    DataError,
+    PendulaWarning,
+    ShapeError,
+    nearest,
+)
 from ._conditions import Dirichlet, Initial, Observation
 from ._family import FamilySolution
 from ._family_plan import FamilySolver
+from ._form import HardForm
 from ._frozen_config import FrozenConfig
+from ._lacking import lacking
+from ._parts import Windows
 from ._problem import Problem
+from ._solve import of_problem
 
 
 def solve_family(
@@ -38,7 +49,8 @@ def solve_family(
     How many windows there are follows the residual between the points of the set for
     which it is largest. Each set has its own residual between the points; sets for
     which it is too large get windows of their own kind, and those that fail even then
-    are solved alone by `solve`, which the result says.
+    are solved alone by `solve`, which the result says. No error is estimated: where
+    those of an equation grow they are larger than the residual, and `solve` tells.
 
     **Shapes and units**: entries of `params_batch` `"set"`; the result is called with
     coordinates `"..."` and gives `"set ..."`.
@@ -53,7 +65,8 @@ def solve_family(
     **Raises:** `ConfigError`, `ShapeError`, `DataError` for parameters that do not
     belong to the problem or cannot be used; `ConfigError` for problems with `Unknown`
     parameters, observations, or conditions that are rows of the loss and change in
-    time.
+    time. **Warns:** `PendulaWarning` for ends on which too little is given, and a start
+    that does not fit them.
     **Source:** Datar et al. 2024, arXiv:2405.20836, for one set; the family is ours.
 
     ```python
@@ -81,6 +94,8 @@ def solve_family(
     with CompileClock() as clock:
         whole = problem.replace(params=_generic(batch))
         solver = FamilySolver(whole, batch, tol, _sizes(whole, config))
+        for doubt in of_problem(problem, solver.form, _lacking(whole, solver.form)):
+            warnings.warn(f"solve_family: {doubt}", PendulaWarning, stacklevel=2)
         solver.run()
         if alone:
             solver.finish_alone()
@@ -95,6 +110,11 @@ def solve_family(
         solver.found,
         (compiled, max(ran - compiled, 0.0)),
     )
+
+
+def _lacking(problem: Problem, form: HardForm) -> str | None:
+    """What is not given, seen at the start."""
+    return lacking(problem, Windows(form, [], problem.span()[1]), {})
 
 
 def _batch(

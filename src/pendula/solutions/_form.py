@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 from ._carry import Carried, carried
 from ._conditions import Dirichlet, evaluate
 from ._domain import AbstractDomain
+from ._lift import lift
 from ._problem import Problem
 
 
@@ -90,9 +91,9 @@ class HardForm(eqx.Module):
                 first = jnp.concatenate(
                     [space, jnp.full_like(points[:, -1:], self.t0)], axis=1
                 )
-                lift = lambda p: self._lift(form, p)
+                grown = lambda p: self._lift(form, p)
                 unit = jnp.zeros_like(first).at[:, -1].set(1.0)
-                value, rate = jax.jvp(lift, (first,), (unit,))
+                value, rate = jax.jvp(grown, (first,), (unit,))
                 total = total - value
                 if form.order > 1:  # the rate at the start is the one that was given
                     total = total - (points[:, -1] - self.t0) * rate
@@ -100,18 +101,8 @@ class HardForm(eqx.Module):
 
     def _lift(self, form: FieldForm, points: Array) -> Array:
         """The boundary's values, continued inwards."""
-        known: dict[Any, Callable[[Array], Array]] = {}
-        rest = points[:, -1:] if self.has_time else points[:, :0]
-
-        def on(value: Any) -> Callable[[Array], Array]:
-            """What is given as a function of space, the same one for equal values."""
-            at = lambda p: jnp.concatenate([p, rest], axis=1)
-            function = lambda p: evaluate(value, at(p), "Dirichlet")
-            return known.setdefault(value, function)
-
-        values = [(side, on(value)) for side, value in form.sides]
         assert self.domain is not None  # sides belong to one
-        return self.domain.lift(values, self._space(points))
+        return lift(self.domain, form.sides, points)
 
 
 def hard_form(problem: Problem, *, carry: bool = True) -> HardForm:

@@ -21,6 +21,7 @@ from ._laplace import Estimated, exact, posterior
 from ._layout import Layout, Solved
 from ._misfit import Misfits, beyond_noise, misfit_words
 from ._monitor import Grading, Monitor
+from ._open import left_open
 from ._outcome import Deadline, Outcome
 from ._pace import Pace
 from ._parts import Windows
@@ -105,6 +106,7 @@ class FrozenSolver:
         self.unknown = np.zeros(len(problem.unknowns))
         self.posterior: dict[str, Estimated] = {}
         self.misfits: Misfits = ()
+        self.lacking = ""
         self.level, self.denser = 0, 0
         self.graded = self.base.gathered and self.monitor is not None
         self.largest = self.base
@@ -151,6 +153,7 @@ class FrozenSolver:
             {key: e.sd for key, e in self.posterior.items()},
             {key: e.interval for key, e in self.posterior.items()},
             missed=missed,
+            lacking=self.lacking or None,
             notes=tuple(notes),
             used=dataclasses.replace(self.largest, gathered=self.graded),
         )
@@ -163,8 +166,12 @@ class FrozenSolver:
                 break
             self._resize(self.level + 1, 0)
             best = min(best, self._best_slope(0.0, 1.0), key=lambda b: b[1].check)
+        good = best[1].check <= SAFETY * tol
+        if good and not self.problem.unknowns:
+            system = System(best[0], 0.0, 1.0, self.params, self._least_squares)
+            self.lacking, good = left_open(system, best[1], tol)
         self._accept(*best, 0.0, 1.0)
-        return best[1].check <= SAFETY * tol
+        return good
 
     def _whole(self, tol: float, deadline: Deadline) -> bool:
         """One window for all of the time, with more and steeper neurons in time until

@@ -37,7 +37,8 @@ def lacking(
     ):
         return None
     at = _Coefficients(problem, windows, unknown)
-    return next(iter(_reasons(problem, at)), None)
+    reason = next(iter(_reasons(problem, at)), None)
+    return reason and f"{reason}: many functions solve that, and this is one of them"
 
 
 def _reasons(problem: Problem, at: _Coefficients) -> Iterator[str]:
@@ -66,6 +67,10 @@ def _reasons(problem: Problem, at: _Coefficients) -> Iterator[str]:
                 )
         elif order > (0 if single else 1) and domain.sides and not given:
             yield "nothing is given on the boundary"
+        elif single and order > 1 and domain.sides:  # none of them its ends
+            for side in sorted(set(domain.sides) - set(given)):
+                if not at.vanishes(coord, order, side):
+                    yield f'nothing is given on "{side}"'
 
 
 def _on(problem: Problem, condition: object) -> list[str]:

@@ -38,6 +38,8 @@ class Outcome:
     """What holds them with 95 %."""
     missed: float | None = None
     """RMS in sigma by which measurements are missed, where that is no noise."""
+    lacking: str | None = None
+    """Why the equation and its conditions do not have one solution."""
     notes: tuple[str, ...] = ()
     used: Any = None
     """Settings that the largest window needed, where a method changes them."""

@@ -24,6 +24,7 @@ from ._conditions import (
 )
 from ._domain import AbstractDomain, find_side
 from ._law import Law, record
+from ._lift import misses
 from ._unknown import Unknown
 
 
@@ -144,18 +145,39 @@ class Problem:
             return ()
         if condition.hard:
             return self.on(condition)
-        field = self.field_index(condition.field)
-        different = {
-            own.value
-            for own in self.conditions
-            if isinstance(own, Dirichlet)
-            and own.hard is not False
-            and self.field_index(own.field) == field
-        }
-        if len(different) > 1 and not self.domain.mixes:
+        if self.unlifted[self.field_index(condition.field)]:
             return ()
+        return self._exact(condition)
+
+    @functools.cached_property
+    def unlifted(self) -> list[str]:
+        """For each field, why its boundary values are not built into its form, ""
+        where they can be."""
+        out = []
+        for field in range(len(self.fields)):
+            own = [
+                c
+                for c in self.conditions
+                if isinstance(c, Dirichlet)
+                and c.hard is not False
+                and self.field_index(c.field) == field
+            ]
+            assert self.domain is not None or not own
+            held = [(side, c.value) for c in own for side in self._exact(c)]
+            if not held or self.domain is None:
+                out.append("")
+            elif len({c.value for c in own}) > 1 and not self.domain.mixes:
+                out.append("different values meet at corners")
+            else:
+                out.append(misses(self.domain, held, self.time))
+        return out
+
+    def _exact(self, condition: Dirichlet) -> tuple[str, ...]:
+        """The sides that have a smooth distance, or are said to be held."""
+        assert self.domain is not None  # on() has refused None
         exact = self.domain.exact_sides
-        return tuple(side for side in self.on(condition) if side in exact)
+        sides = self.on(condition)
+        return tuple(side for side in sides if condition.hard or side in exact)
 
     def initials(self, order: int = 0) -> dict[int, Any]:
         """Field -> what it starts with."""
@@ -358,6 +380,17 @@ class Problem:
                         f"order={order})."
                     )
         self._check_once()
+        for field, reason in enumerate(self.unlifted):
+            if reason and any(
+                isinstance(c, Dirichlet)
+                and c.hard
+                and self.field_index(c.field) == field
+                for c in self.conditions
+            ):
+                raise ConfigError(
+                    f'Problem: a Dirichlet condition of "{self.fields[field]}" says '
+                    f"hard=True, but {reason}. Leave hard out, or change the values."
+                )
 
     def _check_once(self) -> None:
         """Not two that both are built into the form."""

@@ -29,7 +29,8 @@ class SolveReport:
     them with 95 % (Laplace's approximation; by `frozen` and methods of second order);
     `missed`: by how many sigma (RMS) measurements are missed, where noise does not
     explain it: then nothing has converged, and the intervals are too narrow;
-    `lacking`: which conditions the equation asks for and does not have.
+    `lacking`: why the problem does not have one solution: conditions that the equation
+    asks for and that are not given, or functions that it leaves open.
     """
 
     problem: str

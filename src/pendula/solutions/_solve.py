@@ -19,6 +19,7 @@ from ._certificate import certificate
 from ._diagnose import diagnose
 from ._estimate import estimate, grid
 from ._faults import APART
+from ._form import HardForm
 from ._jumps import jumps
 from ._lacking import lacking
 from ._methods import method_of
@@ -34,6 +35,7 @@ _BUDGET = re.compile(
 _LOOKED = (64, 9)  # points and times at which sizes are looked at
 _NOTHING = 1e-12
 _LOOSE = 0.1
+_FINER = 5.0  # budgets that the second solve may take
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -53,7 +55,8 @@ def solve(
     - `problem`: see `Problem`.
     - `tol`: relative error in L2 that is asked for, above 0.
     - `budget`: time for the solution itself, "2 min" or seconds; None for no limit. A
-      solve that runs out of it gives the best so far, with `converged` False.
+      solve that runs out of it gives the best so far, with `converged` False. The finer
+      one of its check may take five times as much.
     - `method`: a name of `METHODS` or its settings; `options` change them.
     - `check`: whether the error is estimated by a second, finer solve, certified where
       there is a bound, and diagnosed. Costs more than the solve.
@@ -62,11 +65,10 @@ def solve(
     **Returns:** `Solution`.
     **Raises:** `ConfigError` for settings that cannot be used; whatever is wrong with a
     problem is said when it is made.
-    **Warns:** `PendulaWarning` for a boundary on which too little is given; for a start
+    **Warns:** `PendulaWarning` for a problem that has not one solution; for a start
     that does not fit the ends in value or slope, with the jump, where the solution
     keeps it; for fewer rows than weights; for a field that is 1e4 times smaller than
-    another one; for a `sigma_r` that is a tenth
-    of the solution.
+    another one; for a `sigma_r` that is a tenth of the solution.
 
     ```python
     >>> import jax.numpy as jnp, numpy as np
@@ -99,22 +101,20 @@ def solve(
         warnings.warn(f"solve: {doubt}", PendulaWarning, stacklevel=2)
     solution = Solution(problem, outcome.windows, report, outcome.unknown)
     if check:
-        solution.report = _checked(solution, chosen, outcome)
+        limit = Deadline.after(_FINER * seconds)
+        solution.report = _checked(solution, chosen, outcome, limit)
     return solution
 
 
 def _doubts(problem: Problem, outcome: Outcome, report: SolveReport) -> Iterator[str]:
     """What may be wrong with a solution before its error is looked at."""
-    if report.lacking:
+    if outcome.lacking:
         yield (
-            f"{report.lacking}. Many functions solve that, and this is one of them; "
-            "give Dirichlet, Neumann, Robin or Periodic there, or periodic=True."
+            f"{outcome.lacking}. Check the conditions: Dirichlet or Integral tells "
+            "such functions apart."
         )
-    for jump in jumps(problem, outcome.windows.form):
-        yield (
-            f"{jump.text}. The solution keeps it; give a start that fits, or other "
-            "boundary values."
-        )
+    given = None if outcome.lacking else report.lacking
+    yield from of_problem(problem, outcome.windows.form, given)
     rows = outcome.points * problem.law.equations
     each = outcome.weights // max(1, len(outcome.windows.parts))
     if rows < each:
@@ -123,6 +123,20 @@ def _doubts(problem: Problem, outcome: Outcome, report: SolveReport) -> Iterator
             "Give more points, or fewer features."
         )
     yield from _unlike(problem, outcome)
+
+
+def of_problem(problem: Problem, form: HardForm, lacking: str | None) -> Iterator[str]:
+    """What is wrong with what was given, whoever solves it."""
+    if lacking:
+        yield (
+            f"{lacking}. Give Dirichlet, Neumann, Robin or Periodic there, or "
+            "periodic=True."
+        )
+    for jump in jumps(problem, form):
+        yield (
+            f"{jump.text}. The solution keeps it; give a start that fits, or other "
+            "boundary values."
+        )
 
 
 def _unlike(problem: Problem, outcome: Outcome) -> Iterator[str]:
@@ -213,14 +227,16 @@ def _report(
         unknown_sd=outcome.unknown_sd,
         unknown_interval=outcome.unknown_interval,
         missed=outcome.missed,
-        lacking=lacking(problem, outcome.windows, outcome.unknown),
+        lacking=lacking(problem, outcome.windows, outcome.unknown) or outcome.lacking,
     )
 
 
-def _checked(solution: Solution, method: Method, outcome: Outcome) -> SolveReport:
+def _checked(
+    solution: Solution, method: Method, outcome: Outcome, limit: Deadline
+) -> SolveReport:
     """The report with estimate, certificate and diagnosis."""
     report = solution.report.replace(
-        estimate=estimate(solution, method, outcome),
+        estimate=estimate(solution, method, outcome, limit),
         certificate=certificate(solution),
     )
     found = diagnose(solution, report, outcome)
