@@ -442,6 +442,7 @@ def test_from_the_rod_to_a_page(tmp_path, monkeypatch):
     done = call("forecast", "run", "--from", "case2.npz", "--out", "two")
     assert done.status == 0, done.err
     assert "held at its first end" in done.out  # the record says so
+    assert "distance/interval" in read_run("two").arrays
     row = json.loads(call("score", "run", "case0.npz", "case2.npz", "--json").out)
     assert [r["held"] for r in row["records"]] == ["at both ends", "at its first end"]
     for case in ("case1", "case7"):

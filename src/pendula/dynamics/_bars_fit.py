@@ -103,7 +103,7 @@ def fit_bars(
     about["visited"] = np.stack([pairs.min(0), pairs.max(0)], axis=1).tolist()
     if len(members) > 1 and all(good):
         found = BarIntervals.of(members, records, substeps=config.substeps)
-        about["intervals"] = dataclasses.asdict(found)
+        about["bar_intervals"] = dataclasses.asdict(found)
     about["seconds"] = time.perf_counter() - began
     if isinstance(law, ElasticBars):
         about["law"] = np.exp(np.asarray(law.stiffness, np.float64)).tolist()
