@@ -18,7 +18,15 @@ from PIL import Image
 
 from pendula.cli import main
 from pendula.data import read, write
-from pendula.dynamics import BarChain, BarsMachine, ElasticBars, bar_path, load
+from pendula.dynamics import (
+    BarChain,
+    BarIntervals,
+    BarsMachine,
+    ElasticBars,
+    bar_path,
+    load,
+)
+from pendula.dynamics._bars_records import bar_records
 from pendula.report import read_run
 from pendula.systems import bar_record, bars_of, is_bars
 
@@ -439,6 +447,13 @@ def test_from_the_rod_to_a_page(tmp_path, monkeypatch):
     assert run.arrays["distance/members"].shape == (2, 13)
     assert run.arrays["distance/interval"].shape == (13,)
     assert 0.5 < run.report["bars"]["errors"][0]["covered"] <= 1.0
+    # what judges the intervals did not set them
+    fit, record = load("run"), bar_records(read("case0.npz"))
+    chains = [fit.model(k).field.force for k in range(2)]
+    taught = record.until(fit.about["config"]["span"])
+    assert len(taught.ts) < len(record.ts)
+    set_by = BarIntervals.of(chains, taught, substeps=fit.ensemble.substeps)
+    assert fit.about["bar_intervals"]["noise"] == pytest.approx(set_by.noise)
     done = call("forecast", "run", "--from", "case2.npz", "--out", "two")
     assert done.status == 0, done.err
     assert "held at its first end" in done.out  # the record says so

@@ -102,7 +102,8 @@ def fit_bars(
     pairs = visited(train).reshape(-1, 3)
     about["visited"] = np.stack([pairs.min(0), pairs.max(0)], axis=1).tolist()
     if len(members) > 1 and all(good):
-        found = BarIntervals.of(members, records, substeps=config.substeps)
+        # samples that teach nothing are left to judge them by
+        found = BarIntervals.of(members, train, substeps=config.substeps)
         about["bar_intervals"] = dataclasses.asdict(found)
     about["seconds"] = time.perf_counter() - began
     if isinstance(law, ElasticBars):
