@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from pendula.cli import main
+from pendula.cli._bars_numbers import _coverage
 from pendula.data import read, write
 from pendula.dynamics import (
     BarChain,
@@ -228,6 +229,17 @@ def test_the_same_network_on_another_machine(place, tmp_path):
     assert "No verdict" in text
     assert 'alt="The network' in text
     assert call("report", tmp_path / "other").status == 0
+
+
+def test_bins_of_samples_that_set_the_intervals_do_not_judge_them():
+    """And there is a number to say of them."""
+    run = SimpleNamespace(
+        ts=0.1 * np.arange(9), truth=np.zeros((9, 3, 3)), covered=np.full(9, 0.5)
+    )
+    binned = lambda values, how: np.array([how(v) for v in np.split(values, 3)])
+    share, count = _coverage([run], 0.55, binned)
+    np.testing.assert_allclose(share, [0.9, 0.9, 0.5])
+    np.testing.assert_allclose(count, [0.0, 0.0, 3.0], atol=1e-6)
 
 
 @pytest.mark.slow

