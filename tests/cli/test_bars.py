@@ -22,6 +22,8 @@ from pendula.data import read, write
 from pendula.dynamics import (
     BarChain,
     BarIntervals,
+    BarPath,
+    BarsFollowed,
     BarsMachine,
     ElasticBars,
     bar_path,
@@ -233,12 +235,25 @@ def test_the_same_network_on_another_machine(place, tmp_path):
 
 def test_bins_of_samples_that_set_the_intervals_do_not_judge_them():
     """And there is a number to say of them."""
-    run = SimpleNamespace(
-        ts=0.1 * np.arange(9), truth=np.zeros((9, 3, 3)), covered=np.full(9, 0.5)
+    ts, u, v = motion(frames=9)
+    path = BarPath(ts, u, v, {})
+    none = np.zeros(9)
+    run = BarsFollowed(
+        MACHINE,
+        (path, path),
+        u,
+        v,
+        u,
+        None,
+        u + 1.0,
+        None,
+        none,
+        none,
+        intervals=BarIntervals(1.0, 0.5),
     )
     binned = lambda values, how: np.array([how(v) for v in np.split(values, 3)])
-    share, count = _coverage([run], 0.55, binned)
-    np.testing.assert_allclose(share, [0.9, 0.9, 0.5])
+    share, count = _coverage([run], 0.055, binned)
+    np.testing.assert_allclose(share, [0.9, 0.9, 0.0])
     np.testing.assert_allclose(count, [0.0, 0.0, 3.0], atol=1e-6)
 
 
@@ -476,6 +491,7 @@ def test_from_the_rod_to_a_page(tmp_path, monkeypatch):
         options = ["--case", case, "--set", "cycles=6", "--until", 0.05]
         done = call("forecast", "run", *options, "--json")
         assert done.status == 0, done.err
+        assert json.loads(done.out)["forecasts"][0]["interval_mm"] > 0.0
     assert json.loads(done.out)["forecasts"][0]["drift"] is None  # an end is moved
 
 

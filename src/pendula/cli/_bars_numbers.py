@@ -122,6 +122,7 @@ def bars_report(
             "taught_to": taught_to,
             "at": [float(t) for t in at] or _thirds(first.ts),
             "energy": _energy_rows(first),
+            "interval_mm": interval_mm(first),
             "errors": [
                 {"record": label, **error_row(run)}
                 for label, run in zip(labels, runs, strict=True)
@@ -212,6 +213,16 @@ def error_row(run: BarsFollowed) -> dict[str, Any]:
     if within is not None:
         row["covered"] = float(within[_measured(run)][1:].mean())
     return row
+
+
+def interval_mm(run: BarsFollowed) -> float | None:
+    """Half width of the 90 % intervals of tops and bottoms that move [mm], root of the
+    mean square; None where the fit has none, or the motion is not finite."""
+    half = run.half
+    if half is None or not run.good:
+        return None
+    own = slice(int(run.machine.first), half.shape[1] - int(run.machine.last))
+    return MM * float(np.sqrt(np.mean(half[1:, own] ** 2)))
 
 
 def _measured(run: BarsFollowed) -> np.ndarray:
