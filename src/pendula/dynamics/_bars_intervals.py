@@ -25,7 +25,9 @@ class BarIntervals:
     s the spread of the members' motions, `noise` s_0 the root of the mean square of the
     mean's error over the record; `factor` q is the `level` quantile of the record's
     errors in this unit (normalised conformal prediction; the errors of a record are no
-    independent draws, so that the level is one to be checked, not guaranteed).
+    independent draws, so that the level is one to be checked, not guaranteed). They are
+    for motions like those of the record: too narrow for starts and ends that take a
+    chain where the record has not been (`VisitedRegion`).
     **Source:** Lakshminarayanan et al. 2017 (ensembles); Lei et al. 2018 (conformal).
     """
 
