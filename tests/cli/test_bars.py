@@ -17,8 +17,19 @@ import pytest
 from PIL import Image
 
 from pendula.cli import main
+from pendula.cli._bars_numbers import _coverage
 from pendula.data import read, write
-from pendula.dynamics import BarChain, BarsMachine, ElasticBars, bar_path, load
+from pendula.dynamics import (
+    BarChain,
+    BarIntervals,
+    BarPath,
+    BarsFollowed,
+    BarsMachine,
+    ElasticBars,
+    bar_path,
+    load,
+)
+from pendula.dynamics._bars_records import bar_records
 from pendula.report import read_run
 from pendula.systems import bar_record, bars_of, is_bars
 
@@ -220,6 +231,30 @@ def test_the_same_network_on_another_machine(place, tmp_path):
     assert "No verdict" in text
     assert 'alt="The network' in text
     assert call("report", tmp_path / "other").status == 0
+
+
+def test_bins_of_samples_that_set_the_intervals_do_not_judge_them():
+    """And there is a number to say of them."""
+    ts, u, v = motion(frames=9)
+    path = BarPath(ts, u, v, {})
+    none = np.zeros(9)
+    run = BarsFollowed(
+        MACHINE,
+        (path, path),
+        u,
+        v,
+        u,
+        None,
+        u + 1.0,
+        None,
+        none,
+        none,
+        intervals=BarIntervals(1.0, 0.5),
+    )
+    binned = lambda values, how: np.array([how(v) for v in np.split(values, 3)])
+    share, count = _coverage([run], 0.055, binned)
+    np.testing.assert_allclose(share, [0.9, 0.9, 0.0])
+    np.testing.assert_allclose(count, [0.0, 0.0, 3.0], atol=1e-6)
 
 
 @pytest.mark.slow
@@ -439,15 +474,24 @@ def test_from_the_rod_to_a_page(tmp_path, monkeypatch):
     assert run.arrays["distance/members"].shape == (2, 13)
     assert run.arrays["distance/interval"].shape == (13,)
     assert 0.5 < run.report["bars"]["errors"][0]["covered"] <= 1.0
+    # what judges the intervals did not set them
+    fit, record = load("run"), bar_records(read("case0.npz"))
+    chains = [fit.model(k).field.force for k in range(2)]
+    taught = record.until(fit.about["config"]["span"])
+    assert len(taught.ts) < len(record.ts)
+    set_by = BarIntervals.of(chains, taught, substeps=fit.ensemble.substeps)
+    assert fit.about["bar_intervals"]["noise"] == pytest.approx(set_by.noise)
     done = call("forecast", "run", "--from", "case2.npz", "--out", "two")
     assert done.status == 0, done.err
     assert "held at its first end" in done.out  # the record says so
+    assert "distance/interval" in read_run("two").arrays
     row = json.loads(call("score", "run", "case0.npz", "case2.npz", "--json").out)
     assert [r["held"] for r in row["records"]] == ["at both ends", "at its first end"]
     for case in ("case1", "case7"):
         options = ["--case", case, "--set", "cycles=6", "--until", 0.05]
         done = call("forecast", "run", *options, "--json")
         assert done.status == 0, done.err
+        assert json.loads(done.out)["forecasts"][0]["interval_mm"] > 0.0
     assert json.loads(done.out)["forecasts"][0]["drift"] is None  # an end is moved
 
 

@@ -7,7 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pendula import CheckpointError, ConfigError, DataError
+from pendula import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    DivergedError,
+)
+from pendula._errors import DataWarning
 from pendula.dynamics import (
     BarChain,
     BarsConfig,
@@ -36,9 +42,9 @@ SMALL = BarsConfig(
 )
 
 
-def moved(chain, bars=BARS, frames=FRAMES):
-    u = np.zeros((bars, 3))
-    u[:, 0] = 0.006 * np.arange(bars)
+def moved(chain, bars=BARS, frames=FRAMES, off=0.0):
+    u = np.zeros((bars, 3)) + off
+    u[:, 0] += 0.006 * np.arange(bars)
     y0 = jnp.asarray(np.concatenate([u.ravel(), 0 * u.ravel()]), jnp.float32)
     model = bar_model(chain, bars)
     dts = jnp.full(frames - 1, 0.01, jnp.float32)
@@ -68,6 +74,45 @@ def test_the_classical_law_is_found_again(fitted):
         "network onto the law",
         "clips",
     ]
+
+
+ALONE = dataclasses.replace(SMALL, start_steps=0, steps=0)
+NONE = dataclasses.replace(ALONE, start="none")
+
+
+def test_a_long_run_of_another_law_is_not_taken_for_the_best():
+    """Bars that swing alone have many laws whose motion is better than that of all
+    near them; and of bars a thousand times as light another law is the right one."""
+    off = np.random.default_rng(4).normal(size=(BARS, 3)) * [2e-3, 2e-3, 0.1]
+    light = BarWorld.of(mass=1e-3 * float(WORLD.mass))
+    for world, share in ((WORLD, 1.0), (light, 1e-3)):
+        true = share * np.asarray(TRUE)
+        law = ElasticBars(jnp.log(jnp.asarray(true, jnp.float32)), 0.0)
+        ys = moved(BarChain(law, world, True, False), off=off)
+        data = bar_record(0.01 * np.arange(FRAMES), ys[:, 0], ys[:, 1])
+        found = fit_bars(data, world, ALONE, last=False).about["law"]
+        assert np.allclose(found, true, rtol=2e-3)
+
+
+def test_what_a_record_contradicts_is_said(record):
+    """Rates of other units or none, and ends. Nothing is trained here."""
+    ts, u, v = bars_of(record)
+    for rates in (0.0 * v, 1e3 * v):
+        with pytest.warns(DataWarning, match="by their rates the bars go"):
+            fit_bars(bar_record(ts, u, rates), WORLD, NONE, last=False)
+    with pytest.warns(DataWarning, match=r"last bar .* said to be held.* last=False"):
+        fit_bars(record, WORLD, NONE)
+    with pytest.warns(DataWarning, match=r"first bar .* said to be free"):
+        fit_bars(record, WORLD, NONE, first=False, last=False)
+
+
+def test_a_record_that_no_law_repeats_is_refused(record):
+    """Its times are a thousand times too long."""
+    ts, u, v = bars_of(record)
+    data = bar_record(1e3 * ts, u, 1e-3 * v)
+    config = dataclasses.replace(ALONE, span=1e3)
+    with pytest.raises(DivergedError, match="Look at masses, units and times"):
+        fit_bars(data, WORLD, config, last=False)
 
 
 @pytest.mark.slow
@@ -141,10 +186,10 @@ def test_accelerations_and_the_published_recipe_run_too(record):
     )
     assert published.rule == "middle"
     assert published.seed == 1029
-    chain = fit_bars(record, WORLD, published).model().field.force
+    chain = fit_bars(record, WORLD, published, last=False).model().field.force
     assert chain.rule == "middle"
     config = dataclasses.replace(SMALL, start="accelerations", start_steps=20)
-    stages = fit_bars(record, WORLD, config).about["stages"]
+    stages = fit_bars(record, WORLD, config, last=False).about["stages"]
     assert stages[0]["name"] == "accelerations"
     assert np.isfinite(stages[0]["loss"])
 

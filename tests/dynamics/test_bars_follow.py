@@ -17,6 +17,7 @@ from pendula.dynamics import (
     bar_model,
     bar_path,
     follow_bars,
+    load,
 )
 from pendula.dynamics._bars_records import bar_records
 from pendula.systems import (
@@ -166,18 +167,26 @@ def test_bad_machines_are_named():
         BarsMachine(gravity=(9.8,))
 
 
-def test_several_members_have_intervals(record):
-    """Calibrated on the record, they cover it as often as they say."""
+def test_several_members_have_intervals(record, tmp_path):
+    """Calibrated on the record, they cover it as often as they say; a saved fit
+    too."""
     members = [tuple(c * np.asarray(TRUE)) for c in (0.98, 1.01, 1.03)]
     chains = [chain_of(m, MACHINE) for m in members]
     data = bar_record(TS, record.u, record.v)
     found = BarIntervals.of(chains, bar_records(data))
-    fitted = fitted_of(*members, intervals=dataclasses.asdict(found))
+    fitted = fitted_of(*members, bar_intervals=dataclasses.asdict(found))
     run = follow_bars(fitted, MACHINE, TS, record.u, record.v)
     assert run.half.shape == (FRAMES, BARS, 2, 2)
     assert np.all(run.half[:, 0] == 0.0)  # held
     assert run.half[:, -1].min() > 0.0  # let go
     assert abs(run.covered[1:].mean() - 0.9) < 0.06
+    again = load(
+        dataclasses.replace(fitted, about=fitted.about | {"layout": {}}).save(
+            tmp_path / "m.safetensors"
+        )
+    )
+    other = follow_bars(again, MACHINE, TS, record.u, record.v)
+    np.testing.assert_array_equal(other.half, run.half)
     alone = follow_bars(fitted_of(TRUE), MACHINE, TS, record.u, record.v)
     assert alone.half is None
     assert alone.covered is None

@@ -29,6 +29,8 @@ from ..systems import SlinkyCase, bars_of
 
 
 BINS = 8
+LEVEL = 0.9  # of the intervals
+NOTHING = 1e-9  # samples
 DRIFT = 0.01  # of the peak of the kinetic energy, from which on it is mentioned
 MM = 1e3
 
@@ -120,6 +122,7 @@ def bars_report(
             "taught_to": taught_to,
             "at": [float(t) for t in at] or _thirds(first.ts),
             "energy": _energy_rows(first),
+            "interval_mm": interval_mm(first),
             "errors": [
                 {"record": label, **error_row(run)}
                 for label, run in zip(labels, runs, strict=True)
@@ -210,6 +213,16 @@ def error_row(run: BarsFollowed) -> dict[str, Any]:
     if within is not None:
         row["covered"] = float(within[_measured(run)][1:].mean())
     return row
+
+
+def interval_mm(run: BarsFollowed) -> float | None:
+    """Half width of the 90 % intervals of tops and bottoms that move [mm], root of the
+    mean square; None where the fit has none, or the motion is not finite."""
+    half = run.half
+    if half is None or not run.good:
+        return None
+    own = slice(int(run.machine.first), half.shape[1] - int(run.machine.last))
+    return MM * float(np.sqrt(np.mean(half[1:, own] ** 2)))
 
 
 def _measured(run: BarsFollowed) -> np.ndarray:
@@ -331,7 +344,8 @@ def _coverage(
     binned: Callable[[np.ndarray, Callable], np.ndarray],
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Share of the record within its intervals in each bin, and of how many samples:
-    those that were learned from set the intervals and say nothing of them."""
+    those that were learned from set the intervals and say nothing of them, so that a
+    bin of these alone counts as it should be, next to nothing."""
     told = []
     for run in runs:
         within = run.covered
@@ -342,7 +356,8 @@ def _coverage(
     share = np.concatenate(told)
     count = binned(share, lambda values: np.isfinite(values).sum())
     total = binned(share, np.nansum)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan), count
+    own = np.where(count > 0, total / np.maximum(count, 1), LEVEL)
+    return own, np.maximum(count, NOTHING)
 
 
 def _against_law(runs: Sequence[BarsFollowed], after: float) -> str:

@@ -232,7 +232,7 @@ def _row(one: BarsFollowed, label: str) -> dict[str, Any]:
     import numpy as np
 
     from .._errors import Status
-    from ._bars_numbers import error_row
+    from ._bars_numbers import error_row, interval_mm
 
     path = one.middle
     status = Status.ok if one.good else Status.diverged
@@ -251,11 +251,12 @@ def _row(one: BarsFollowed, label: str) -> dict[str, Any]:
         "outside": float(one.outside.mean()),
         "status": status.name,
         "failed_at": one.ends_at,
+        "interval_mm": interval_mm(one),
     }
     if one.truth is not None:
         own = error_row(one)
         row |= {"distance_mm": own["mean"], "largest_mm": own["largest"]}
-        row |= {"helix_mse_m2": own["helix"]}
+        row |= {"helix_mse_m2": own["helix"], "covered": own.get("covered")}
     return row
 
 
@@ -272,6 +273,10 @@ def _line(row: dict[str, Any]) -> str:
             f", mean distance {number(row['distance_mm'])} mm (largest "
             f"{number(row['largest_mm'])} mm)"
         )
+    if row["interval_mm"] is not None:
+        text += f", 90 % intervals ± {number(row['interval_mm'])} mm"
+        if row.get("covered") is not None:
+            text += f" that hold {percent(row['covered'])} of the record"
     text += f", lowest {number(row['lowest'])} m at {number(row['lowest_at'])} s"
     if row["drift"] is not None and row["status"] == Status.ok.name:
         text += f", energy drift {percent(row['drift'])}"

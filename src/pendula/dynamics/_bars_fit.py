@@ -21,7 +21,8 @@ from ._bar_chain import BarChain, BarWorld
 from ._bars import AbstractBarEnergy, ElasticBars
 from ._bars_config import BarsConfig
 from ._bars_intervals import BarIntervals
-from ._bars_records import bar_model, bar_records, visited
+from ._bars_machine import warn_of_ends
+from ._bars_records import bar_model, bar_records, visited, warn_of_rates
 from ._bars_stages import bar_network, beginning, classical_laws, on_clips
 from ._chain_records import Records
 from ._chain_stages import Loop
@@ -59,13 +60,16 @@ def fit_bars(
     **Returns:** `Fitted`, whose `model().field.force` is the `BarChain`: replace its
     `world`, `first`, `last` for another chain of any number of bars.
     **Raises:** `DataError`, `ConfigError` for records that cannot be used,
-    `DivergedError` when no member is finite.
+    `DivergedError` when no member is finite. Warns of rates that are none of the
+    positions, and of an end that is not held as is said.
     **Source:** Wang 2023, section 3.3; the beginning is ours.
     """
     config = BarsConfig() if config is None else config
     began = time.perf_counter()
     records = bar_records(data)
     train = records.until(config.span)
+    warn_of_rates(records, float(world.radius))
+    warn_of_ends(data, (first, last), float(world.radius))
     ends: dict[str, Any] = {"first": first, "last": last}
     own = ends | {"taught": teacher is not None}
     if teacher is not None:
@@ -102,8 +106,9 @@ def fit_bars(
     pairs = visited(train).reshape(-1, 3)
     about["visited"] = np.stack([pairs.min(0), pairs.max(0)], axis=1).tolist()
     if len(members) > 1 and all(good):
-        found = BarIntervals.of(members, records, substeps=config.substeps)
-        about["intervals"] = dataclasses.asdict(found)
+        # samples that teach nothing are left to judge them by
+        found = BarIntervals.of(members, train, substeps=config.substeps)
+        about["bar_intervals"] = dataclasses.asdict(found)
     about["seconds"] = time.perf_counter() - began
     if isinstance(law, ElasticBars):
         about["law"] = np.exp(np.asarray(law.stiffness, np.float64)).tolist()

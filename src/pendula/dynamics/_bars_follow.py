@@ -198,7 +198,7 @@ def follow_bars(
         )
         law = run(dataclasses.replace(chains[0], energy=energy), parts).u
     middle = len(chains) // 2
-    told = fitted.about.get("intervals")
+    told = fitted.about.get("bar_intervals")
     truth = truth_energy = None
     if len(u) > 1:
         truth = np.full((len(ts), *u.shape[1:]), np.nan)

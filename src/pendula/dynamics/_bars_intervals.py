@@ -25,7 +25,9 @@ class BarIntervals:
     s the spread of the members' motions, `noise` s_0 the root of the mean square of the
     mean's error over the record; `factor` q is the `level` quantile of the record's
     errors in this unit (normalised conformal prediction; the errors of a record are no
-    independent draws, so that the level is one to be checked, not guaranteed).
+    independent draws, so that the level is one to be checked, not guaranteed). They are
+    for motions like those of the record: too narrow for starts and ends that take a
+    chain where the record has not been (`VisitedRegion`).
     **Source:** Lakshminarayanan et al. 2017 (ensembles); Lei et al. 2018 (conformal).
     """
 
@@ -53,6 +55,7 @@ class BarIntervals:
             raise ConfigError(f"level is {level:g}; it lies between 0 and 1.")
         ys = records.ys.reshape(len(records.ys), len(records.ts), 2, -1, 3)
         radius = float(chains[0].world.radius)
+        held = chains[0].first, chains[0].last
         off, spread = [], []
         for y in ys:
             move = lambda c, y=y: bar_path(
@@ -61,7 +64,7 @@ class BarIntervals:
             points = np.stack([vertices(move(c).u, radius) for c in chains])
             off.append(points.mean(axis=0) - vertices(y[:, 0], radius))
             spread.append(points.std(axis=0, ddof=1))
-        away, wide = _moving(np.stack(off)), _moving(np.stack(spread))
+        away, wide = (_moving(np.stack(part), held) for part in (off, spread))
         noise = float(np.sqrt(np.mean(away**2)))
         factor = np.quantile(np.abs(away) / np.sqrt(noise**2 + wide**2), level)
         return cls(noise, float(factor), level)
@@ -88,6 +91,7 @@ def vertices(
     return np.stack(bar_ends(u, radius), axis=-2)
 
 
-def _moving(values: np.ndarray) -> np.ndarray:
-    """Without the start, which is known, and without the end bars."""
-    return values[:, 1:, 1:-1]
+def _moving(values: np.ndarray, held: tuple[bool, bool]) -> np.ndarray:
+    """Without the start, which is known, and without end bars that are held."""
+    first, last = held
+    return values[:, 1:, int(first) : values.shape[2] - int(last)]

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from typing import Any
 
 import numpy as np
 
-from .._errors import ConfigError, DataError
+from .._errors import ConfigError, DataError, DataWarning
 from ..data import Trajectories
 from ..systems import SlinkyCase, bars_of
 from ._bar_chain import BarChain, BarWorld
 
 
 STILL = 1e-3  # a bar that goes less than this share of the longest way is held
+FAR = 0.2  # of the longest way, which no bar goes that is held
 TREMBLES = 0.05  # of the greatest spread, up to which a bar may tremble
 
 
@@ -153,6 +155,31 @@ def held_ends(
         noise = size(np.diff(places, 2, axis=0)) / np.sqrt(6.0)
         still |= (spread <= TREMBLES * spread.max()) & (noise >= 0.5 * spread)
     return bool(still[0]), bool(still[-1])
+
+
+def warn_of_ends(
+    data: Trajectories, said: tuple[bool, bool], radius: float = 0.033
+) -> None:
+    """Warn of an end that is said to be held and goes far, or to be free and stays."""
+    for i in range(data.num):
+        stays = held_ends(data, i, radius)
+        _, u, _ = bars_of(data, i)
+        places = u * np.array([1.0, 1.0, radius])
+        way = np.abs(places - places[0]).max(axis=(0, 2))
+        for end, name in ((0, "first"), (-1, "last")):
+            far = way[end] > FAR * way.max()
+            if said[end] and far and not stays[end]:
+                told = f"goes {way[end]:.2g} m, and is said to be held"
+            elif stays[end] and not said[end]:
+                told = "stays where it is, and is said to be free"
+            else:
+                continue
+            warnings.warn(
+                f"the {name} bar of record {i} {told}: the energy would be learned to "
+                f"make up for it. If it is not, say {name}={stays[end]}.",
+                DataWarning,
+                stacklevel=3,
+            )
 
 
 def _words(ends: tuple[bool, bool]) -> str:

@@ -25,8 +25,10 @@ from ._clips_config import ClipsConfig
 from ._field import SecondOrder
 
 
-STIFFNESS = (10.0, 30.0, 100.0, 300.0)  # N/m along the axis: where the law begins
-SHEAR, BEND = 2.7, 1.3e-3  # of it, at such a begin: stiffer aside; m^2
+# 1/s^2, stiffness along the axis over a bar's mass, where the law begins: a Slinky's
+# 10 to 300 N/m
+STIFFNESS = (4e3, 1.2e4, 4e4, 1.2e5)
+SHEAR, BEND = 2.7, 1.2  # of it, at such a begin: stiffer aside; of it and R^2
 DRAWN = 512  # triplets to an update of the beginning
 # how far around the visited coordinates the beginning is told the law: a share of
 # xi (down to that of a chain at rest), and m, rad
@@ -57,8 +59,8 @@ def classical_laws(
     loop: Loop,
 ) -> tuple[list[ElasticBars], list[dict[str, Any]]]:
     """The classical law of each of several sets of records of equal shape: from four
-    stiffnesses on the first frames, then the best of them on whole records."""
-    radius, bars = float(world.radius), sets[0].count
+    stiffnesses on short clips, then the best of them on whole records."""
+    mass, radius, bars = float(world.mass), float(world.radius), sets[0].count
     weight = np.tile([1e3, 1e3, 1e3 * radius], bars)  # errors count in mm
 
     def simulate(log: Array, y0: Array, dts: Array) -> Array:
@@ -67,7 +69,7 @@ def classical_laws(
         model = bar_model(chain, bars, config.substeps)
         return model.steps(y0, jnp.zeros((), y0.dtype), dts).ys
 
-    begin = np.array([[k, SHEAR * k, BEND * k] for k in STIFFNESS])
+    begin = mass * np.outer(STIFFNESS, [1.0, SHEAR, BEND * radius**2])
     logs, told = constants(simulate, weight, sets, np.log(begin), loop)
     return [ElasticBars(log, config.natural) for log in logs], told
 

@@ -23,6 +23,7 @@ from ._fitted import Fitted
 
 NEAR = 2  # frames on both sides of one, which tell nothing of how dense a record is
 SHARE = 0.99  # of the record's own triplets count as inside
+ROUNDING = 1e-6  # m, of places in single precision
 
 
 class VisitedRegion:
@@ -99,8 +100,10 @@ class BarForecast:
     radius: float = 0.033
 
     def covered(self, u: Float[np.ndarray, "time bar 3"]) -> Bool[np.ndarray, "..."]:
-        """Which coordinates of the vertices of bars `u` lie within `"time bar 2 2"`."""
-        return np.abs(vertices(u, self.radius) - self.vertices) <= self.half
+        """Which coordinates of the vertices of bars `u` lie within `"time bar 2 2"`;
+        those of a bar that is held do where it stays."""
+        off = np.abs(vertices(u, self.radius) - self.vertices)
+        return off <= self.half + ROUNDING
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,6 +15,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
+from .._errors import DivergedError
 from ..data import Trajectories
 from ..train import (
     ClipBatch,
@@ -34,7 +35,8 @@ from ._config import to_dict
 from ._watch import open_folder, taken_up, watching
 
 
-SHORT = 16  # frames of a law's first look
+# frames of the clips of a law's first look: how far off a long run is has many minima
+SHORT = 3
 
 
 @dataclasses.dataclass
@@ -133,11 +135,12 @@ def constants(
     name: str = "law",
 ) -> tuple[list[Float[Array, "constant"]], list[dict[str, Any]]]:
     """Constants of a law that repeat records best, for each of several sets of records
-    of equal shape (one program for all): from each of `begin` on the first frames,
-    where there are several, then from the best on whole records.
+    of equal shape (one program for all): from each of `begin` on short clips from every
+    frame, where there are several, then from the best on whole records.
 
     `simulate(constants, y0, dts)` gives states `"time dim"`, of which the first
     channels are compared, times `weight`.
+    **Raises:** `DivergedError` where no motion is finite.
     """
 
     def residual(log: Array, local: Array, item: tuple) -> Array:
@@ -159,16 +162,20 @@ def constants(
             members=members,
         )
 
-        def on(mine: Records, frames: int, start: Array) -> tuple[Array, Any]:
-            ys = jnp.asarray(mine.ys[:, :frames], jnp.float32)
-            dts = jnp.asarray(np.diff(mine.ts[:frames]), jnp.float32)
-            dts = jnp.broadcast_to(dts, (len(ys), frames - 1))
+        def on(mine: Records, clip: int, start: Array) -> tuple[Array, Any]:
+            frames = len(mine.ts)
+            own = np.arange(frames - clip + 1)[:, None] + np.arange(clip)
+            ys = jnp.asarray(mine.ys[:, own], jnp.float32)
+            ys = ys.reshape(-1, *ys.shape[2:])
+            dts = jnp.asarray(np.diff(mine.ts)[own[:, :-1]], jnp.float32)
+            dts = jnp.tile(dts, (len(mine.ys), 1))
             items = (ys[:, 0], dts, ys[:, 1:, : len(weight)])
             local = jnp.zeros((members, len(ys), 0), start.dtype)
             opt = levenberg_state(start.dtype, variance=1.0, members=members)
             state = TrainState.start((start, local), opt, jax.random.key(0), members)
+            whole = clip == frames
             (log, _), told = loop(
-                f"{name} on {frames} frames",
+                f"{name} on {frames if whole else f'clips of {clip}'} frames",
                 step,
                 state,
                 items,
@@ -177,8 +184,13 @@ def constants(
                 settles=True,
             )
             losses = left(log, items)
-            best = jnp.argmin(jnp.where(jnp.isfinite(losses), losses, jnp.inf))
-            return log[best], told
+            if not jnp.isfinite(losses).any():
+                raise DivergedError(
+                    f"no {name} moves the chain as the records: every motion leaves "
+                    "the finite numbers. Look at masses, units and times, or take more "
+                    "substeps."
+                )
+            return log[jnp.nanargmin(losses)], told
 
         return on
 

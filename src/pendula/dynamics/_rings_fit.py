@@ -19,6 +19,7 @@ from .._precision import to_host
 from .._tree import num_parameters, split_trainable
 from ..data import Trajectories
 from ..systems import rings_of
+from ._bars_stages import STIFFNESS
 from ._chain_records import Records
 from ._chain_stages import Loop, clips_that_grow, constants
 from ._config import to_dict
@@ -28,8 +29,7 @@ from ._rings_config import RingsConfig
 from ._rings_run import ring_frame, ring_steps
 
 
-STRETCH = (10.0, 30.0, 100.0, 300.0)  # N/m along the axis: where the law begins
-SHEAR, TWIST, BEND = 2.7, 1.4e-3, 1.3e-3  # of it, at such a begin; m^2
+SHEAR, TWIST, BEND = 2.7, 1.3, 1.2  # of the stretch; turns of it and R^2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,8 +130,9 @@ def ring_laws(
         chain = RingChain(law(numbers), world, **ends)
         return ring_steps(chain, y0, dts, config.substeps)
 
-    ratios = np.array([1.0, SHEAR, SHEAR, TWIST, BEND, BEND])
-    begin = np.log(np.asarray(STRETCH)[:, None] * ratios)
+    turns = np.array([TWIST, BEND, BEND]) * radius**2
+    ratios = float(world.mass) * np.concatenate([[1.0, SHEAR, SHEAR], turns])
+    begin = np.log(np.outer(STIFFNESS, ratios))
     (found,), stages = constants(simulate, weight, [train], begin, loop, "springs")
     springs = law(found)
     if config.law == "coupled":

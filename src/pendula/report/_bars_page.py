@@ -91,6 +91,8 @@ def _chain(run: Run) -> Facts:
     model, own = run.report.get("model") or {}, told(run)
     law = own.get("law")
     named = zip(("ka", "ks", "kr"), ("N/m", "N/m", "N m"), law or (), strict=False)
+    wide = own.get("interval_mm")
+    interval = None if wide is None else f"± {quantity(wide, 'mm')}, root mean square"
     constants = ", ".join(f"{n} {quantity(v, unit, 4)}" for n, unit, v in named)
     return Facts(
         [
@@ -102,6 +104,7 @@ def _chain(run: Run) -> Facts:
             ("held", own.get("held")),
             ("masses and loads", own.get("words")),
             ("classical law", constants or None),
+            ("90 % intervals of tops and bottoms", interval),
         ]
     )
 
