@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from pendula._errors import ConfigError
+from pendula._errors import ConfigError, FitWarning
 from pendula.data import Trajectories
 from pendula.diagnostics import StepGuard, modified_eigenvalue
 from pendula.dynamics import (
@@ -94,6 +94,17 @@ def test_a_guard_as_it_is_given_keeps_a_law_from_its_solver():
     euler = -2 * modified_eigenvalue(1j, 0.5, "euler").real
     assert damping[0] == pytest.approx(euler, abs=0.01)
     assert 0.0 < damping[1] < 0.03
+
+
+@pytest.mark.slow
+def test_a_guard_that_has_nothing_to_measure_says_so():
+    config = FitConfig(
+        ModelConfig(learn="none", known=(KnownConfig("spring", free=("k",)),)),
+        TrainConfig(members=1, steps=2),
+    )
+    data = simulate("harmonic", num=1, duration=7.0, dt=0.5, seed=0)
+    with pytest.warns(FitWarning, match="fewer than four samples are held out"):
+        fit(None, data, config, judged=False, callbacks=[StepGuard()])
 
 
 def test_a_score_of_longer_steps_is_not_the_one_to_beat():

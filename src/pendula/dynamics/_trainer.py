@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._errors import FitWarning
 from .._tree import member, split_trainable
 from ..diagnostics import HALVED, StepGuard
 from ..train import (
@@ -258,6 +260,13 @@ class Trainer:
                 continue
             held = self._held_out(callback.samples) if stage.clip > 1 else None
             gap = None
+            if held is None and stage.clip > 1:
+                warnings.warn(
+                    "fewer than four samples are held out: the guard of the step has "
+                    "nothing to measure a solver gap on. Give longer records.",
+                    FitWarning,
+                    stacklevel=2,
+                )
             if held is not None:
                 static = stage.items[0]
                 shared = static if isinstance(static, Model) else member(static[0], 0)
