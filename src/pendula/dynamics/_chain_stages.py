@@ -35,8 +35,9 @@ from ._config import to_dict
 from ._watch import open_folder, taken_up, watching
 
 
-# frames of the clips of a law's first look: how far off a long run is has many minima
-SHORT = 3
+# frames of a law's first looks, clips from every frame and the first frames: how far
+# off a long run is has many minima, and short ones show some constants hardly
+SHORT, FIRST = 3, 16
 
 
 @dataclasses.dataclass
@@ -136,7 +137,8 @@ def constants(
 ) -> tuple[list[Float[Array, "constant"]], list[dict[str, Any]]]:
     """Constants of a law that repeat records best, for each of several sets of records
     of equal shape (one program for all): from each of `begin` on short clips from every
-    frame, where there are several, then from the best on whole records.
+    frame and on the first frames, where there are several, then from the best of both
+    on whole records.
 
     `simulate(constants, y0, dts)` gives states `"time dim"`, of which the first
     channels are compared, times `weight`.
@@ -154,7 +156,7 @@ def constants(
         one = lambda p: jax.vmap(lambda i: residual(p, jnp.zeros(0), i))(items)
         return jax.vmap(lambda p: jnp.sum(one(p) ** 2))(log)
 
-    def fitting(members: int) -> Callable[[Records, int, Array], tuple[Array, Any]]:
+    def fitting(members: int) -> Callable[..., tuple[Array, Any]]:
         step = levenberg_step(
             residual,
             lambda log: jnp.zeros((0,), log.dtype),
@@ -162,12 +164,13 @@ def constants(
             members=members,
         )
 
-        def on(mine: Records, clip: int, start: Array) -> tuple[Array, Any]:
-            frames = len(mine.ts)
+        def on(
+            mine: Records, clip: int, frames: int, start: Array
+        ) -> tuple[Array, Any]:
             own = np.arange(frames - clip + 1)[:, None] + np.arange(clip)
             ys = jnp.asarray(mine.ys[:, own], jnp.float32)
             ys = ys.reshape(-1, *ys.shape[2:])
-            dts = jnp.asarray(np.diff(mine.ts)[own[:, :-1]], jnp.float32)
+            dts = jnp.asarray(np.diff(mine.ts[:frames])[own[:, :-1]], jnp.float32)
             dts = jnp.tile(dts, (len(mine.ys), 1))
             items = (ys[:, 0], dts, ys[:, 1:, : len(weight)])
             local = jnp.zeros((members, len(ys), 0), start.dtype)
@@ -197,14 +200,15 @@ def constants(
     begin = jnp.asarray(begin, jnp.float32)
     frames = len(sets[0].ts)
     several = fitting(len(begin))
-    looks = len(begin) > 1 and frames > SHORT
-    whole = fitting(1) if looks else several
+    looks = [(SHORT, frames), (FIRST, FIRST)] if len(begin) > 1 else []
+    looks = [(clip, n) for clip, n in looks if clip < frames and n <= frames]
+    whole = fitting(len(looks)) if looks else several
     found, tolds = [], []
     for mine in sets:
         first = begin
         if looks:
-            first = several(mine, SHORT, begin)[0][None]
-        log, told = whole(mine, frames, first)
+            first = jnp.stack([several(mine, *look, begin)[0] for look in looks])
+        log, told = whole(mine, frames, frames, first)
         found.append(log)
         tolds.append(told)
     return found, tolds
