@@ -23,6 +23,7 @@ from pendula.dynamics import (
     fit_bars,
     load,
 )
+from pendula.studies._slinky_cases import CASES, FRAME, world as bar_world
 from pendula.systems import bar_record, bars_of
 
 
@@ -92,6 +93,20 @@ def test_a_long_run_of_another_law_is_not_taken_for_the_best():
         data = bar_record(0.01 * np.arange(FRAMES), ys[:, 0], ys[:, 1])
         found = fit_bars(data, world, ALONE, last=False).about["law"]
         assert np.allclose(found, true, rtol=2e-3)
+
+
+@pytest.mark.slow
+def test_the_law_of_a_slinky_is_proportional_to_its_stiffness():
+    """Short clips of the stiffer one alone end at another law."""
+    config, found = dataclasses.replace(ALONE, span=0.7), []
+    for stiffer in (60.0 / 65.0, 70.0 / 65.0):
+        case = dataclasses.replace(CASES[0], seconds=0.76, at=(), stiffer=stiffer)
+        record = case.record(FRAME)
+        law = fit_bars(
+            record, bar_world(dataclasses.replace(case, stiffer=1.0)), config
+        )
+        found.append(np.asarray(law.about["law"]) / stiffer)
+    assert np.allclose(*found, rtol=0.01)
 
 
 def test_what_a_record_contradicts_is_said(record):
