@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Write docs/reference.md: one entry for each public name of each sub-package, as
-its `__init__.py` re-exports them. mkdocs fills in the docstrings."""
+"""Write docs/reference.md and, in docs/reference/, a page for each sub-package: one
+entry for each public name, as its `__init__.py` re-exports them. mkdocs fills in the
+docstrings."""
 
 from __future__ import annotations
 
@@ -42,24 +43,48 @@ def public_names(package: str) -> list[str]:
     ]
 
 
-def page() -> str:
-    """The whole page."""
+def overview() -> str:
+    """The page that leads to the others: every name under its sub-package."""
     lines = [
         "# Reference",
         "",
         "The public names, from their docstrings. The most used ones are found on",
-        "`pendula` itself. This page is written by `make docs`.",
+        "`pendula` itself. These pages are written by `make docs`.",
     ]
     for package, title in SECTIONS.items():
-        names = public_names(package)
-        if names:
-            lines += ["", f"## {title}: `pendula.{package}`"]
-        for name in names:
-            lines += ["", f"::: pendula.{package}.{name}"]
-    lines += ["", "## Errors, warnings and status", ""]
-    lines += ["::: pendula._errors", "    options:", "      show_root_heading: false"]
+        links = [
+            f"[`{name}`][pendula.{package}.{name}]" for name in public_names(package)
+        ]
+        if links:
+            head = f"## [{title}](reference/{package}.md): `pendula.{package}`"
+            lines += ["", head, "", ",\n".join(links)]
+    lines += ["", "## [Errors, warnings and status](reference/errors.md)"]
     return "\n".join(lines) + "\n"
 
 
+def page(package: str) -> str:
+    """The page of a sub-package."""
+    lines = [f"# {SECTIONS[package]}: `pendula.{package}`"]
+    for name in public_names(package):
+        lines += ["", f"::: pendula.{package}.{name}"]
+    return "\n".join(lines) + "\n"
+
+
+def errors() -> str:
+    """The page of errors, warnings and status."""
+    head = "# Errors, warnings and status\n\n::: pendula._errors\n"
+    return head + "    options:\n      show_root_heading: false\n"
+
+
+def write() -> None:
+    """Write them all."""
+    folder = ROOT / "docs" / "reference"
+    folder.mkdir(exist_ok=True)
+    for package in SECTIONS:
+        (folder / f"{package}.md").write_text(page(package), encoding="utf-8")
+    (folder / "errors.md").write_text(errors(), encoding="utf-8")
+    (ROOT / "docs" / "reference.md").write_text(overview(), encoding="utf-8")
+
+
 if __name__ == "__main__":
-    (ROOT / "docs" / "reference.md").write_text(page(), encoding="utf-8")
+    write()

@@ -373,3 +373,32 @@ def test_public_names_have_a_definition_of_their_own() -> None:
             if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple):
                 lost += sorted(_names_of(node.targets[0]) & set(public(room)))
     assert lost == []
+
+
+def test_public_constants_say_what_they_are() -> None:
+    """The reference shows the text below a constant's value."""
+    public, silent = _reference()["public_names"], []
+    for path in (ROOT / "src/pendula").glob("*/*.py"):
+        from_here = _imported_from(path) & set(public(path.parent.name))
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+        for node, after in zip(body, [*body[1:], None], strict=True):
+            if isinstance(node, ast.Assign):
+                names = _names_of(node.targets[0]) & from_here
+            elif isinstance(node, ast.AnnAssign):
+                names = _names_of(node.target) & from_here
+            else:
+                continue
+            text = after.value if isinstance(after, ast.Expr) else None
+            silent += [] if isinstance(text, ast.Constant) else sorted(names)
+    assert silent == []
+
+
+def _imported_from(path: Path) -> set[str]:
+    """Names that the sub-package of a file imports from it."""
+    init = ast.parse((path.parent / "__init__.py").read_text(encoding="utf-8"))
+    return {
+        alias.name
+        for node in ast.walk(init)
+        if isinstance(node, ast.ImportFrom) and node.module == path.stem
+        for alias in node.names
+    }

@@ -11,6 +11,7 @@ from .._checks import choice
 
 
 InputKind = Literal["held", "linear", "spline"]
+"""How an input runs between its samples."""
 
 
 def check_input_kind(kind: str) -> InputKind:

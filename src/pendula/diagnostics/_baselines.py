@@ -17,6 +17,7 @@ BASELINES: dict[str, AbstractBaseline] = {
     "linear": Linear(),
     "sparse_polynomial": SparsePolynomial(),
 }
+"""The baselines by name, in the order of the report."""
 
 
 def baseline(name: str) -> AbstractBaseline:

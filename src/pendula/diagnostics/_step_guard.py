@@ -15,7 +15,8 @@ from ..train import AbstractCallback, StopTraining, TrainState, finish
 from ._words import number
 
 
-HALVED = "the training step is halved"  # how the reason of such a stop begins
+HALVED = "the training step is halved"
+"""How the reason of a stop by `StepGuard` begins."""
 
 
 class StepGuard(AbstractCallback):

@@ -28,7 +28,9 @@ UNIT = 0.1  # m, in which networks see nodes
 CYCLE_POSES = (
     (-0.15, -0.55, -2.2),
     (0.15, 0.1, 2.2),
-)  # m, m, rad: where cycles are put
+)
+"""The least and the greatest pose (m, m, rad) at which the training of a `CycleCode`
+puts a cycle."""
 
 
 @register("module")

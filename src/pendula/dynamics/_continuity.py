@@ -16,10 +16,14 @@ from ._fitted import Fitted
 LONGEST = 256  # sampling intervals that the test runs over
 SHORTEST = 8
 WIDEST = 16  # entries of a state, above which it runs over fewer
-STARTS = "continuity/starts"  # in the arrays of a run: where held-out forecasts begin
-KNOTS = "continuity/knots"  # and, for a model with inputs, what drives one of them
+STARTS = "continuity/starts"
+"""Where held-out forecasts begin, by its name in the arrays of a run."""
+KNOTS = "continuity/knots"
+"""For a model with inputs: the times of what drives one of these forecasts."""
 DRIVE = "continuity/drive"
-SYSTEMS = "continuity/systems"  # of a family: which system each start is of
+"""For a model with inputs: what drives one of these forecasts, at `KNOTS`."""
+SYSTEMS = "continuity/systems"
+"""Of a family: which system each start is of."""
 
 
 def continuity(

@@ -44,6 +44,7 @@ CHANNEL_HEAD = (
     "period",
     "taken as",
 )
+"""The heads of `channel_rows`, in their order."""
 CHANNEL_WORDS = (0, 1, 2, 9)  # columns that are not numbers
 _KIND = {
     "first": "state",

@@ -95,4 +95,5 @@ class Adaptive(AbstractScheme):
 
 
 KVAERNO5 = Adaptive()
+"""For stiff fields: implicit, of order 5, steps chosen by its error."""
 register("scheme", KVAERNO5.name)(KVAERNO5)

@@ -123,6 +123,8 @@ class ImplicitMidpoint(AbstractScheme):
 
 
 YOSHIDA4 = Yoshida4()
+"""For second-order states: three leapfrogs in one step, of order 4."""
 IMPLICIT_MIDPOINT = ImplicitMidpoint()
+"""Symplectic for any Hamiltonian, of order 2; each step solves an equation."""
 for _scheme in (YOSHIDA4, IMPLICIT_MIDPOINT):
     register("scheme", _scheme.name)(_scheme)

@@ -204,8 +204,11 @@ class Leapfrog(AbstractScheme):
 
 _third = 1.0 / 3.0
 EULER = Tableau("euler", 1, ((),), (1.0,), (0.0,))
+"""Euler's explicit scheme, of order 1."""
 MIDPOINT = Tableau("midpoint", 2, ((), (0.5,)), (0.0, 1.0), (0.0, 0.5))
+"""The explicit midpoint rule, of order 2."""
 HEUN = Tableau("heun", 2, ((), (1.0,)), (0.5, 0.5), (0.0, 1.0))
+"""Heun's scheme (the explicit trapezoidal rule), of order 2."""
 RK3 = Tableau(
     "rk3",
     3,
@@ -213,6 +216,7 @@ RK3 = Tableau(
     (1.0 / 6.0, 2.0 * _third, 1.0 / 6.0),
     (0.0, 0.5, 1.0),
 )
+"""Kutta's scheme of order 3."""
 RK4 = Tableau(
     "rk4",
     4,
@@ -220,6 +224,7 @@ RK4 = Tableau(
     (1.0 / 6.0, _third, _third, 1.0 / 6.0),
     (0.0, 0.5, 0.5, 1.0),
 )
+"""The classical Runge-Kutta scheme of order 4."""
 RK4_38 = Tableau(
     "rk4_38",
     4,
@@ -227,7 +232,9 @@ RK4_38 = Tableau(
     (0.125, 0.375, 0.375, 0.125),
     (0.0, _third, 2.0 * _third, 1.0),
 )
+"""Kutta's 3/8 rule, of order 4."""
 LEAPFROG = Leapfrog()
+"""For second-order states: symplectic where forces know positions only, of order 2."""
 
 for _scheme in (EULER, MIDPOINT, HEUN, RK3, RK4, RK4_38, LEAPFROG):
     register("scheme", _scheme.name)(_scheme)

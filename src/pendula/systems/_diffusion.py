@@ -9,7 +9,9 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 
 NEUMANN = "neumann"
+"""Ends without flux: the slope there is 0."""
 DIRICHLET = "dirichlet"
+"""Ends that are held at 0."""
 Field = Float[Array, " node"]
 
 

@@ -203,6 +203,7 @@ SLINKY_CASES = (
         "case7", "76 cycles, one end lifted and lowered at 2 Hz", 76, 1.5, moving=True
     ),
 )
+"""The cases of the study `slinky`, case0 to case7."""
 
 
 def slinky_case(name: str) -> SlinkyCase:

@@ -135,7 +135,8 @@ def _lines(path: Path) -> list[Info]:
     return rows
 
 
-STOPPED = "stopped at step"  # how the reason of a time limit begins
+STOPPED = "stopped at step"
+"""How the reason of a time limit begins."""
 
 
 class TimeLimit(AbstractCallback):

@@ -19,12 +19,13 @@ Scalar = Float[Array, ""]
 Number = float | int | Scalar
 # loss(params, batch, key) -> scalar
 Loss = Callable[[Any, Any, PRNGKeyArray], Scalar]
-# loss(params, batch, key) -> (scalar, auxiliary output), the form of the estimators
 AuxLoss = Callable[[Any, Any, PRNGKeyArray], tuple[Scalar, Any]]
-# ((value, auxiliary output), gradient)
+"""`loss(params, batch, key)` gives a scalar and an auxiliary output: the form that
+estimators of a gradient take."""
 Estimate = tuple[tuple[Scalar, Any], Any]
-# valued(params, batch, key) -> Estimate, exact
+"""`((value, auxiliary output), gradient)`."""
 Valued = Callable[[Any, Any, PRNGKeyArray], Estimate]
+"""`valued(params, batch, key)` gives the exact `Estimate`."""
 # estimator(loss: AuxLoss, params, batch, key, step, statistics) -> Estimate
 Estimator = Callable[..., Estimate]
 

@@ -16,6 +16,7 @@ from ._state import TrainState
 
 Info = dict[str, Any]
 Step = Callable[[TrainState, Any], tuple[TrainState, Info]]
+"""One update: `step(state, batch)` gives the new state and what is logged."""
 
 
 class StopTraining(Exception):
@@ -38,7 +39,8 @@ class AbstractCallback(abc.ABC):
         from outside (Ctrl-C, an error)."""
 
 
-NOT_FINITE = "loss or gradient not finite"  # how the reason of such a stop begins
+NOT_FINITE = "loss or gradient not finite"
+"""How the reason begins where a training stopped on numbers that are not finite."""
 
 
 class NonFinite(StopTraining):
