@@ -76,8 +76,8 @@ def convergence_test(
     |---|---|
     | `unstable` | the field's own motion leaves 100 S or the finite numbers |
     | `poor` | E_train > τ and E_0 > τ: no usable discrete model either |
-    | `overfit_to_dt` | E_train <= τ and E_0 > τ; or, with a true field, the own motion
-    is clearly beyond τ midway between the samples |
+    | `overfit_to_dt` | E_train <= τ and E_0 > τ, unless C is below a third of E_train;
+    or, with a true field, the own motion is clearly beyond τ between the samples |
     | `continuous` | E_0 <= τ, no h <= h_train misses τ in the training scheme, and
     every scheme comes within τ of the field's own motion or closes in at its order |
     | `inconclusive` | anything else |
@@ -182,6 +182,10 @@ def convergence_test(
         between = scene.between(*(runs.motion(f, True) for f in (field, true_field)))
     step = (t1 - t0) / np.asarray(counts, float)
     names = tuple(m.name for m in methods)
+    met = None
+    if scene.truth is not None:
+        at = (np.where(np.isnan(ys), np.nan, own[:, 1:]) for ys in states[train.name])
+        met = np.array([scene.error(some) for some in at])
     table = lambda found, f: np.array([[f(ys) for ys in found[n]] for n in names])
     floor = 10.0 * float(np.finfo(dtype).eps)
     rungs, every = common(counts, samples * substeps, samples)
@@ -222,6 +226,7 @@ def convergence_test(
             e_train=np.nan if scene.truth is None else scene.error(trained),
             e_0=e_0,
             between=between,
+            own_mean=met,
             end_0=np.nan if scene.truth is None else scene.end(own),
             gap=scene.gap(trained),
             predicted=None if ghost is None else scene.between(*ghost),
