@@ -548,6 +548,26 @@ def test_states_in_a_large_unit_are_solved_as_well():
         assert near == pytest.approx(same, rel=1e-3)
 
 
+def test_a_rest_is_no_signal():
+    """Rounding moves it by some last digits, over which any error is large or none."""
+    law = lambda t, y, u, c: jnp.stack([y[1], -jnp.sin(y[0])])
+    given = {"dt_train": 0.5, "hs": [0.5], "schemes": ("rk4",)}
+    with pytest.raises(ConfigError, match=r"does not move .* spread is .*e-1\d"):
+        convergence_test(law, [np.pi, 0.0], T1, **given)
+    found = convergence_test(law, [np.pi - 1e-9, 0.0], 2.0, **given)
+    assert found.verdict == "consistent_flow"
+
+
+def test_a_motion_that_leaves_the_signal_is_unstable_without_a_truth_too():
+    """Its own spread grows with it; the sizes of the channels do not."""
+    field = Linear(np.array([[0.0, 1.0], [1.0, 0.0]]))
+    given = {"dt_train": 0.5, "hs": [0.5], "schemes": ("rk4",)}
+    found = convergence_test(field, X0, T1, **given, scale=[1.0, 1.0])
+    assert found.verdict == "unstable"
+    assert "leaves 100 times the signal's spread" in found.text
+    assert convergence_test(field, X0, T1, **given).verdict == "consistent_flow"
+
+
 def test_rounding_is_neither_a_dip_nor_an_error_that_was_learned():
     given = {"dt_train": 0.5, "true_field": WORLD, "schemes": ("rk4",)}
     found = convergence_test(WORLD, X0, T1, hs=[0.5], **given)
