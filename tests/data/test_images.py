@@ -115,6 +115,7 @@ def test_idx_files_of_every_type_and_broken_ones(tmp_path):
         (b"P5 28 28", "it begins with the bytes 50 35"),
         (b"", "it begins with the bytes none"),
         (gzip.compress(whole)[:-9], "gzip data are cut short"),
+        (b"\0\0\x08\xc8" + b"\0\0\0\1" * 200 + b"7", "its 200 sizes make no array"),
     ):
         path.write_bytes(raw)
         with pytest.raises(DataError, match=why):
@@ -253,6 +254,10 @@ def test_folders_like_tiny_imagenet(tmp_path):
     train = read_image_folder(tmp_path)
     assert train.classes == ("n01", "n02")
     assert_array_equal(train.pixels, pixels[[1, 0]])
+    # left there by a notebook and by a Mac
+    (tmp_path / "train" / ".ipynb_checkpoints").mkdir()
+    (tmp_path / "train" / "n01" / "images" / "._n01_0.png").write_bytes(b"\0\5\26\7")
+    assert read_image_folder(tmp_path).classes == ("n01", "n02")
     (tmp_path / "wnids.txt").write_text("n02\nn01\n")
     (tmp_path / "words.txt").write_text("n01\tcat, tabby\nn02\tdog\nn03\tcow\n")
     again = read_image_folder(tmp_path)

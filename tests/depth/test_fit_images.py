@@ -121,6 +121,50 @@ def test_a_killed_training_goes_on_to_the_same_bits(fitted, tmp_path, after):
         )
 
 
+def test_a_folder_belongs_to_its_images_and_first_weights(tmp_path):
+    """As many others of the same name, or another start, are another training."""
+    config = dataclasses.replace(CONFIG, epochs=1, refine_at=())
+    begun = lambda net, data, **more: fit_images(
+        net, data, config, folder=tmp_path, **more
+    )
+    done = begun(network(), images())
+    again = begun(network(), images(), validation=images(20, 1))  # looked at alone
+    for a, b in zip(leaves(again), leaves(done), strict=True):
+        assert_array_equal(a, b)
+    with pytest.raises(CheckpointError, match="other settings or data: images"):
+        begun(network(), images(seed=7))
+    other = ImageNet(
+        ImageNetConfig.mnist(width=2, units=1, pool=2, classes=2),
+        key=jax.random.key(1),
+    )
+    with pytest.raises(CheckpointError, match="other settings or data: weights"):
+        begun(other, images())
+    with pytest.raises(CheckpointError, match="other settings or data: scaling"):
+        begun(network(), images(), scaling=Scaling((0.5,), (0.5,)))
+    # a folder of a version that kept no such record
+    (tmp_path / "begin" / "identity.json").unlink()
+    begun(network(), images())
+
+
+def test_a_network_that_broke_down_is_right_nowhere(fitted):
+    """The largest of no numbers is the first one."""
+    net = eqx.tree_at(lambda n: n.head.bias_out, fitted.net, jnp.full(2, jnp.nan))
+    data = images(20, 1)
+    assert accuracy(net, fitted.state, data, fitted.scaling) == 0.0
+
+
+def test_classes_that_are_numbered_otherwise_are_refused(fitted):
+    data = images(20, 1)
+    swapped = Images(data.pixels, 1 - data.labels, ("below", "above"), "swapped")
+    words = 'swapped: class "below" has the number 0, that of the training 1'
+    with pytest.raises(DataError, match=words):
+        fitted.accuracy(swapped)
+    with pytest.raises(DataError, match=words):
+        fit_images(network(), images(), CONFIG, validation=swapped)
+    unnamed = Images(data.pixels, data.labels, ("0", "1"))
+    assert fitted.accuracy(unnamed) == fitted.accuracy(data)
+
+
 def test_saved_and_loaded(fitted, tmp_path):
     fitted.save(tmp_path / "net.safetensors")
     again = FittedImages.load(tmp_path / "net.safetensors")

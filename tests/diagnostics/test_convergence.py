@@ -40,6 +40,16 @@ class Linear(eqx.Module):
         return jnp.asarray(self.matrix, y.dtype) @ y
 
 
+class Duffing(eqx.Module):
+    """A spring that hardens at the size of its motion."""
+
+    size: np.ndarray
+
+    def __call__(self, t, y, u=None, context=None):
+        size = jnp.asarray(self.size, y.dtype)
+        return jnp.stack([y[1], -size * (y[0] / size) ** 3])
+
+
 def learned(dt):
     """What Euler learns of the oscillator from exact samples."""
     turn = np.array([[np.cos(dt), np.sin(dt)], [-np.sin(dt), np.cos(dt)]])
@@ -493,6 +503,69 @@ def test_no_prediction_of_a_motion_that_fails():
     assert found.to_dict()["predicted"] is None
     assert "predicts" not in found.text
     assert [f.comparison for f in found.findings()] == [None, None, None]
+
+
+def test_steps_that_meet_few_samples_are_judged_by_what_they_add():
+    """The own motion errs more at the end than on the way; a step that meets the end
+    alone, as most do over a prime number of samples, is no worse than it."""
+    field = Linear(np.array([[0.0, 1.0], [-1.0, 0.0]]) * 1.0085)
+    given = {"dt_train": 0.5, "truth": exact, "schemes": ("rk4",)}
+    found = convergence_test(field, X0, 9.5, **given)
+    end = found.row("rk4")[np.isclose(found.hs, 9.5 / 27)]
+    assert found.e_0 < found.tolerance < end
+    assert found.verdict == "continuous"
+    bare = judge(dataclasses.replace(found, own_mean=None))
+    assert bare.verdict == "inconclusive"
+    assert "h = 0.413, 0.352, 0.297 and 0.176" in bare.text
+
+
+def test_errors_that_are_the_noise_s_are_not_laid_to_the_step():
+    """The field is the true one, and so are its rollouts; the truth is noisy."""
+    given = {"dt_train": 0.5, "truth": exact, "schemes": ("rk4",), "hs": [0.5]}
+    found = convergence_test(WORLD, X0, T1, **given)
+    assert found.gap < 0.01
+    near = judge(dataclasses.replace(found, e_train=0.0499, e_0=0.0502))
+    assert near.verdict == "inconclusive"
+    assert "by chance" in near.text
+    poor = judge(dataclasses.replace(found, e_train=0.1, e_0=0.1))
+    assert poor.verdict == "poor"
+    assert "off alike: the field is wrong, or the truth noisy" in poor.text
+
+
+def test_states_in_a_large_unit_are_solved_as_well():
+    """A tolerance of 1e-13 is no rounding of metres where the motion is of atoms."""
+    found = {}
+    for size in (1.0, 1e-9, 1e-13):
+        field = Duffing(np.asarray(size))
+        given = {
+            "dt_train": 0.25,
+            "schemes": ("rk4",),
+            "hs": 0.25 / 2.0 ** np.arange(5),
+        }
+        found[size] = convergence_test(field, [size, 0.0], 4.0, **given)
+        assert found[size].order["rk4"].value == pytest.approx(4.0, abs=0.1)
+        near, same = found[size].row("rk4", "own")[-1], found[1.0].row("rk4", "own")[-1]
+        assert near == pytest.approx(same, rel=1e-3)
+
+
+def test_a_rest_is_no_signal():
+    """Rounding moves it by some last digits, over which any error is large or none."""
+    law = lambda t, y, u, c: jnp.stack([y[1], -jnp.sin(y[0])])
+    given = {"dt_train": 0.5, "hs": [0.5], "schemes": ("rk4",)}
+    with pytest.raises(ConfigError, match=r"does not move .* spread is .*e-1\d"):
+        convergence_test(law, [np.pi, 0.0], T1, **given)
+    found = convergence_test(law, [np.pi - 1e-9, 0.0], 2.0, **given)
+    assert found.verdict == "consistent_flow"
+
+
+def test_a_motion_that_leaves_the_signal_is_unstable_without_a_truth_too():
+    """Its own spread grows with it; the sizes of the channels do not."""
+    field = Linear(np.array([[0.0, 1.0], [1.0, 0.0]]))
+    given = {"dt_train": 0.5, "hs": [0.5], "schemes": ("rk4",)}
+    found = convergence_test(field, X0, T1, **given, scale=[1.0, 1.0])
+    assert found.verdict == "unstable"
+    assert "leaves 100 times the signal's spread" in found.text
+    assert convergence_test(field, X0, T1, **given).verdict == "consistent_flow"
 
 
 def test_rounding_is_neither_a_dip_nor_an_error_that_was_learned():

@@ -52,7 +52,10 @@ def read_idx_array(path: str | Path) -> np.ndarray:
     wanted = start + math.prod(shape) * kind.itemsize
     if len(raw) != wanted:
         raise _broken(path, f"{shape} values need {wanted} bytes, it has {len(raw)}")
-    values = np.frombuffer(raw, kind, offset=start).reshape(shape)
+    try:
+        values = np.frombuffer(raw, kind, offset=start).reshape(shape)
+    except ValueError as error:  # more axes, or larger ones, than an array can have
+        raise _broken(path, f"its {axes} sizes make no array ({error})") from None
     return values.astype(kind.newbyteorder("="))
 
 

@@ -83,16 +83,22 @@ def _classes(folder: Path) -> list[str]:
             f"{folder}: there is neither wnids.txt nor a folder train in it, so that "
             "the classes are unknown. Give the folder that holds train and val."
         )
-    return sorted(p.name for p in train.iterdir() if p.is_dir())
+    return [p.name for p in _shown(train) if p.is_dir()]
+
+
+def _shown(below: Path) -> list[Path]:
+    """What lies in a folder, without what the programs of a desk leave there hidden
+    (`.ipynb_checkpoints`, `._picture.jpeg`)."""
+    return sorted(p for p in below.iterdir() if not p.name.startswith("."))
 
 
 def _in_folders(below: Path) -> list[tuple[Path, str]]:
     """Every picture with the folder, directly under `below`, that it lies in."""
     return [
         (path, inner.name)
-        for inner in sorted(p for p in below.iterdir() if p.is_dir())
+        for inner in filter(Path.is_dir, _shown(below))
         for path in sorted(inner.rglob("*"))
-        if path.suffix.lower() in _ENDINGS
+        if path.suffix.lower() in _ENDINGS and not path.name.startswith(".")
     ]
 
 

@@ -20,7 +20,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from .._errors import ConfigError, DataError
 from .._files import replacing
 from .._precision import to_device
-from .._tree import split_trainable
+from .._tree import digest, split_trainable
 from ..data import ImageBatches, Images, Scaling, in_order
 from ..diagnostics import cross_entropy
 from ..train import (
@@ -39,7 +39,7 @@ from ..train import (
     run,
     save_tree,
 )
-from ._image_net import ImageNet, apply_batch
+from ._image_net import ImageNet, apply_batch, right
 from ._images_config import ImageFitConfig
 from ._mixed import warn_if_mixed
 from ._state import warn_if_clamped
@@ -70,9 +70,10 @@ def predict(
 
 
 def accuracy(net: Any, state: Any, images: Images, scaling: Scaling) -> float:
-    """Share of the images whose largest logit is that of their class."""
-    found = predict(net, state, images, scaling).argmax(axis=1)
-    return float(np.mean(found == images.labels))
+    """Share of the images whose largest logit is that of their class; one whose logits
+    are no numbers is wrong."""
+    logits = predict(net, state, images, scaling)
+    return float(np.mean(right(logits, images.labels)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +102,11 @@ class FittedImages:
         return predict(self.net, self.state, images, self.scaling)
 
     def accuracy(self, images: Images) -> float:
-        """Share of images that are given their class."""
+        """Share of images that are given their class.
+
+        **Raises:** `DataError` for classes that are numbered in another order.
+        """
+        _check_order(self.classes, images)
         return accuracy(self.net, self.state, images, self.scaling)
 
     def on_pixels(self) -> Callable[[Array], Array]:
@@ -194,7 +199,9 @@ def fit_images(
     **Behaviour:** warns (`FitWarning`) where running statistics that the stages of a
     node share make the network worse in use than in training.
     **Raises:** `ConfigError` for settings that do not fit together; `DataError` for
-    images of other channels or more classes than the network has.
+    images of other channels or more classes than the network has, or validation images
+    whose classes are numbered otherwise; `CheckpointError` for a folder of a training
+    with other settings, images, scaling or first weights.
     **Source:** Queiruga, Erichson, Taylor, Mahoney 2020, arXiv:2008.02389.
     """
     began = time.perf_counter()
@@ -212,6 +219,9 @@ def fit_images(
     if place is not None:
         told = json.dumps([dataclasses.asdict(config), str(jax.tree.structure(net))])
         check_same(place, {"told": told, "images": len(images), "name": images.name})
+        # beside it: folders of older versions have no such record, and begin one
+        watched = validation if config.refine_on_plateau else None
+        check_same(place / "begin", _begin(net, images, watched, scaling))
     fit = _Fit(config, batches, validation, scaling, place, seconds, tell)
     params, rest = split_trainable(net)
     reason = fit.run((params, net.initial_state()), rest)
@@ -231,6 +241,21 @@ def fit_images(
         took,
         reason,
     )
+
+
+def _begin(
+    net: ImageNet, images: Images, watched: Images | None, scaling: Scaling
+) -> dict[str, Any]:
+    """What a training depends on besides its settings, by its numbers."""
+    told = lambda data: None if data is None else digest((data.pixels, data.labels))
+    first = [np.ravel(x)[0] for x in jax.tree.leaves(split_trainable(net)[0])]
+    return {
+        "images": told(images),
+        "validation": told(watched),
+        "scaling": dataclasses.asdict(scaling),
+        # other machines draw the same weights up to their last digits
+        "weights": [f"{float(x):.3f}" for x in first],
+    }
 
 
 def _took(folder: Path | None, seconds: float) -> float:
@@ -389,7 +414,7 @@ class _Epoch(AbstractCallback):
         if fit.validation is not None:
             logits = predict(net, running, fit.validation, fit.scaling)
             labels = fit.validation.labels
-            row["accuracy"] = float(np.mean(logits.argmax(axis=1) == labels))
+            row["accuracy"] = float(np.mean(right(logits, labels)))
             losses = jax.vmap(cross_entropy)(jnp.asarray(logits), jnp.asarray(labels))
             row["validation"] = float(jnp.mean(losses))
         fit.history = [r for r in fit.history if r["step"] < row["step"]]
@@ -424,6 +449,18 @@ def _deep(net: Any) -> bool:
     return all(hasattr(block, "basis") for block in net.blocks)
 
 
+def _check_order(classes: tuple[str, ...], images: Images) -> None:
+    """Refuse images whose classes have the names, but not the numbers, of these; of
+    some sets the names are not known, or not all classes are there."""
+    for k, name in enumerate(images.classes):
+        if name in classes and classes[k : k + 1] != (name,):
+            raise DataError(
+                f'{images.name or "the set"}: class "{name}" has the number {k}, that '
+                f"of the training {classes.index(name)}: right answers would count as "
+                "wrong. Number the labels alike."
+            )
+
+
 def _check(
     net: Any, images: Images, config: ImageFitConfig, validation: Images | None
 ) -> None:
@@ -435,6 +472,8 @@ def _check(
                 f"{len(part.classes)} classes; the network was made for {channels} and "
                 f"{classes}. Make one that fits (ImageNetConfig)."
             )
+    if validation is not None:
+        _check_order(images.classes, validation)
     refines = config.refine_at or config.refine_on_plateau
     if refines and not _deep(net):
         raise ConfigError(

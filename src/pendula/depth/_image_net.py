@@ -9,12 +9,14 @@ from typing import Any, ClassVar, Literal, SupportsIndex, get_args
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Num, PRNGKeyArray
 
 from .._checks import choice, fields_whole, positive, whole
 from .._errors import ConfigError, DataError, ShapeError
 from .._registry import names, register
 from .._source import Source
+from ..diagnostics import correct
 from ..nn import MLP, Convolution, NormState, at_least_float32
 from ._block import Init, OdeBlock
 from ._places import Steps
@@ -392,6 +394,13 @@ def apply_batch(
     ```
     """
     return jax.vmap(net, (0, None), (0, None), axis_name="batch")(xs, state)
+
+
+def right(logits: Any, labels: Any) -> np.ndarray:
+    """1 where the largest logit `"image class"` is that of the label, `"image"`, else
+    0; an image whose logits are no numbers is wrong."""
+    found = jax.vmap(correct)(jnp.asarray(logits), jnp.asarray(labels))
+    return np.asarray(found, np.float64)
 
 
 def recalibrate(

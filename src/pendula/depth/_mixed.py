@@ -12,7 +12,7 @@ import numpy as np
 
 from .._errors import FitWarning
 from ..data import ImageBatches
-from ._image_net import apply_batch
+from ._image_net import apply_batch, right
 
 
 LOOK = 1000  # training images, about
@@ -26,13 +26,12 @@ def warn_if_mixed(net: Any, state: Any, batches: ImageBatches) -> None:
         return
     modes = (eqx.nn.inference_mode(net, False), eqx.nn.inference_mode(net))
     shown = eqx.filter_jit(lambda net, xs, state: apply_batch(net, xs, state)[0])
-    right: tuple[list[np.ndarray], ...] = ([], [])
+    parts: tuple[list[np.ndarray], ...] = ([], [])
     for k in range(min(batches.per_epoch, math.ceil(LOOK / batches.size))):
         batch = batches(k)
-        for found, mode in zip(right, modes, strict=True):
-            logits = np.asarray(shown(mode, jnp.asarray(batch.x), state))
-            found.append(logits.argmax(axis=1) == np.asarray(batch.y))
-    own, running = (np.concatenate(found).astype(np.float64) for found in right)
+        for part, mode in zip(parts, modes, strict=True):
+            part.append(right(shown(mode, jnp.asarray(batch.x), state), batch.y))
+    own, running = map(np.concatenate, parts)
     lost = own - running
     if lost.mean() > max(LEAST, 4.0 * lost.std() / math.sqrt(len(lost))):
         warnings.warn(

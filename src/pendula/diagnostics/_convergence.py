@@ -36,6 +36,7 @@ from ._equilibria import Field
 from ._modified import ModifiedField
 
 
+STILL = 100.0  # units of rounding, by which a state at rest may move
 SCHEMES = ("euler", "midpoint", "heun", "rk3", "rk4", "rk4_38")
 
 
@@ -74,10 +75,11 @@ def convergence_test(
 
     | verdict | condition |
     |---|---|
-    | `unstable` | the field's own motion leaves 100 S or the finite numbers |
+    | `unstable` | the field's own motion leaves 100 S (without truth, where `scale` is
+    given and smaller, 100 times that), or the finite numbers |
     | `poor` | E_train > τ and E_0 > τ: no usable discrete model either |
-    | `overfit_to_dt` | E_train <= τ and E_0 > τ; or, with a true field, the own motion
-    is clearly beyond τ midway between the samples |
+    | `overfit_to_dt` | E_train <= τ and E_0 > τ, unless C is below a third of E_train;
+    or, with a true field, the own motion is clearly beyond τ between the samples |
     | `continuous` | E_0 <= τ, no h <= h_train misses τ in the training scheme, and
     every scheme comes within τ of the field's own motion or closes in at its order |
     | `inconclusive` | anything else |
@@ -182,6 +184,10 @@ def convergence_test(
         between = scene.between(*(runs.motion(f, True) for f in (field, true_field)))
     step = (t1 - t0) / np.asarray(counts, float)
     names = tuple(m.name for m in methods)
+    met = None
+    if scene.truth is not None:
+        at = (np.where(np.isnan(ys), np.nan, own[:, 1:]) for ys in states[train.name])
+        met = np.array([scene.error(some) for some in at])
     table = lambda found, f: np.array([[f(ys) for ys in found[n]] for n in names])
     floor = 10.0 * float(np.finfo(dtype).eps)
     rungs, every = common(counts, samples * substeps, samples)
@@ -222,6 +228,7 @@ def convergence_test(
             e_train=np.nan if scene.truth is None else scene.error(trained),
             e_0=e_0,
             between=between,
+            own_mean=met,
             end_0=np.nan if scene.truth is None else scene.end(own),
             gap=scene.gap(trained),
             predicted=None if ghost is None else scene.between(*ghost),
@@ -345,15 +352,19 @@ class _Scene:
             middle = np.nanmean(base, axis=1, keepdims=True)
             moved = np.nanmean((base - middle) ** 2, axis=(1, 2))
             away = np.abs(self.own - middle)
+            least = STILL * np.finfo(own.dtype).eps * float(np.nanmax(np.abs(base)))
         self.size = float(np.mean(np.sqrt(moved)))
         if not lives and not 0 < self.size < np.inf:
             self.size = np.nan
-        elif not self.size > 0:
+        elif not self.size > least:
             raise ConfigError(
                 "the signal does not move between t0 and t1: its spread is "
                 f"{self.size:g}. Choose starts and a horizon over which it does."
             )
-        self.farthest = float(np.max(away)) / self.size
+        # the spread of a motion that leaves the signal is no signal's: with sizes of
+        # the channels, these count where no truth tells
+        told = self.truth is not None or scale is None
+        self.farthest = float(np.max(away)) / (self.size if told else min(1, self.size))
         self.known = int(np.isfinite(base).all((0, 2)).sum())
 
     def error(self, states: np.ndarray) -> float:

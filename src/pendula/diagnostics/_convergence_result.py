@@ -32,7 +32,8 @@ class Convergence:
     h >= h_train). `e_train`, `e_0`, `gap` are E_train, E_0 and C, `end_0` the distance
     of the field's own motion to the truth at t1 [as `end`]; `predicted` is what the
     scheme's own error accounts for in E_0; `between` is E_0 midway between the samples
-    (NaN without a true field, with inputs, and where E_0 is above the tolerance).
+    (NaN without a true field, with inputs, and where E_0 is above the tolerance);
+    `own_mean` `"step"`: E_0 at those samples alone that a step meets.
     `t_fail` is when the field's own motion failed (infinite: never). `warning` is
     "mild_dip" for a `continuous` field whose error at the trained step is at least
     five times smaller than that of its own motion: it was tuned to that step, below
@@ -69,6 +70,7 @@ class Convergence:
     predicted: float | None = None
     end_0: float = np.nan
     between: float = np.nan
+    own_mean: np.ndarray | None = None
 
     @property
     def h_train(self) -> float:

@@ -57,10 +57,18 @@ def _verdict(c: Convergence) -> tuple[str, list[str]]:
     )
     if c.predicted is not None and ROUNDING < c.predicted < math.inf:
         both = f"{both} {_compare(c.e_0, c.predicted, c.scheme_train)}"
+    # of the error in the training scheme next to nothing is the scheme's
+    alike = NEAR * c.gap <= c.e_train
+    apart = f"Rollouts and own motion are {number(c.gap)} {unit} apart"
     if not c.e_train <= c.tolerance and c.e_0 > c.tolerance:
-        return "poor", [
+        why = "No usable discrete model"
+        if alike:
+            why = f"{apart}, and off alike: the field is wrong, or the truth noisy"
+        return "poor", [both, f"{why}. Nothing follows on continuity."]
+    if c.e_0 > c.tolerance and alike:
+        return "inconclusive", [
             both,
-            "No usable discrete model: nothing follows on continuity.",
+            f"{apart}: they err alike, and the tolerance lies between them by chance.",
         ]
     if c.e_0 > c.tolerance:
         return "overfit_to_dt", [
@@ -130,10 +138,13 @@ def _compare(found: float, predicted: float, scheme: str) -> str:
 
 
 def _worse_below(c: Convergence) -> list[float]:
-    """Steps up to the trained one at which the training scheme misses τ."""
+    """Steps up to the trained one at which the training scheme misses τ: also after
+    what the field's own motion errs more at the few samples that such a step meets than
+    at all of them."""
     fine = c.hs <= c.h_train * (1 + 1e-9)
     row = c.row(c.scheme_train)
-    return [float(h) for h in c.hs[fine & ~(row <= c.tolerance)]]
+    more = 0.0 if c.own_mean is None else np.maximum(c.own_mean - c.e_0, 0.0)
+    return [float(h) for h in c.hs[fine & ~(row - more <= c.tolerance)]]
 
 
 def _not_arrived(c: Convergence) -> list[str]:
