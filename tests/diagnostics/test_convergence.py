@@ -91,6 +91,7 @@ def test_the_field_that_euler_learns_is_no_field(dt):
         learned(dt), X0, T1, dt_train=dt, scheme_train="euler", **BOTH
     )
     assert bare.verdict == "depends_on_solver"
+    assert "own motion within a time of 10;" in bare.text
     assert bare.gap > 0.05
 
 

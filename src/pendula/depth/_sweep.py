@@ -15,7 +15,8 @@ import numpy as np
 from .._checks import whole
 from .._errors import ConfigError
 from ..data import Images, Scaling
-from ._fit_images import accuracy, classify
+from ._fit_images import accuracy, classify, predict
+from ._image_net import right
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +25,9 @@ class DepthSweep:
 
     **Shapes:** `schemes`, `steps`: what was tried; `accuracy` `"scheme step"`;
     `trained`: scheme and number of steps of the network as it was given (of its
-    first block, where they differ), `reference` its accuracy.
+    first block, where they differ), `reference` its accuracy; `errors` `"scheme step"`:
+    standard error of each accuracy less the reference, from the images that only one
+    of the two has right: what other images of the kind would change.
     """
 
     schemes: tuple[str, ...]
@@ -32,16 +35,26 @@ class DepthSweep:
     accuracy: np.ndarray
     trained: tuple[str, int]
     reference: float
+    errors: np.ndarray
 
     def lost(self, scheme: str, n_steps: int) -> float:
         """Accuracy lost against the network as trained, in points of 100."""
+        return 100.0 * (
+            self.reference - float(self.accuracy[self._at(scheme, n_steps)])
+        )
+
+    def lost_error(self, scheme: str, n_steps: int) -> float:
+        """Standard error of `lost`, in points of 100: what is lost by less than twice
+        that may be chance."""
+        return 100.0 * float(self.errors[self._at(scheme, n_steps)])
+
+    def _at(self, scheme: str, n_steps: int) -> tuple[int, int]:
         if scheme not in self.schemes or n_steps not in self.steps:
             raise ConfigError(
                 f"{n_steps} steps of {scheme} were not tried. Tried: "
                 f"{', '.join(self.schemes)} in {self.steps}."
             )
-        k, j = self.schemes.index(scheme), self.steps.index(n_steps)
-        return 100.0 * (self.reference - float(self.accuracy[k, j]))
+        return self.schemes.index(scheme), self.steps.index(n_steps)
 
 
 def depth_sweep(
@@ -69,7 +82,8 @@ def depth_sweep(
     and step.
     **Raises:** `ConfigError` for a residual network, unknown schemes, or none.
     **Source:** Queiruga, Erichson, Taylor, Mahoney 2020, arXiv:2008.02389 (the test of
-    fields, here with the error on unseen images in place of the exact one).
+    fields, here with the error on unseen images in place of the exact one); errors:
+    Agresti, Min 2005, Statistics in Medicine 24, 729-740.
     """
     steps = [whole(1, "depth_sweep", steps=n) for n in steps]
     if not steps or not schemes:
@@ -78,16 +92,33 @@ def depth_sweep(
             "one number of steps."
         )
     own: Callable[[Any], Any] = state if callable(state) else lambda _: state
-    shown = lambda net: accuracy(net, own(net), images, scaling)
-    found = [[shown(net.manifest(s, n)) for n in steps] for s in schemes]
+    shown = lambda net: right(predict(net, own(net), images, scaling), images.labels)
+    found = np.array([[shown(net.manifest(s, n)) for n in steps] for s in schemes])
     block = net.blocks[0]
     now, tried = (block.scheme, block.n_steps), [(s, n) for s in schemes for n in steps]
     alike = _common(net, "scheme") and _common(net, "steps") == (1,) * block.n_steps
     if alike and now in tried:
-        reference = float(np.ravel(found)[tried.index(now)])
+        reference = found.reshape(len(tried), -1)[tried.index(now)]
     else:
         reference = shown(net)
-    return DepthSweep(tuple(schemes), tuple(steps), np.asarray(found), now, reference)
+    return DepthSweep(
+        tuple(schemes),
+        tuple(steps),
+        found.mean(axis=-1),
+        now,
+        float(reference.mean()),
+        paired_error(found, reference),
+    )
+
+
+def paired_error(found: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Standard error of the difference of two shares of the same images, with half an
+    image added to each of the four ways in which both can be right or wrong: also
+    where all agree it is not 0."""
+    one = (found * (1.0 - reference)).sum(-1)
+    other = (reference * (1.0 - found)).sum(-1)
+    count = found.shape[-1] + 2.0
+    return np.sqrt(one + other + 1.0 - (one - other) ** 2 / count) / count
 
 
 def _common(net: Any, name: str) -> Any:

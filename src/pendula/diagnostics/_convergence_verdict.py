@@ -111,8 +111,8 @@ def _without_truth(c: Convergence) -> tuple[str, list[str]]:
     """Only whether rollouts in the training scheme are the field's own motion."""
     gap = (
         f"Rollouts in {c.scheme_train} at the trained step {number(c.h_train)} are "
-        f"{number(c.gap)} of the signal away from the field's own motion; tolerance "
-        f"{number(c.tolerance)}."
+        f"{number(c.gap)} of the signal away from the field's own motion within a time "
+        f"of {number(c.t1 - c.t0)}; tolerance {number(c.tolerance)}."
     )
     if c.gap <= c.tolerance:
         return "consistent_flow", [gap]
