@@ -18,6 +18,9 @@ from PIL import Image
 
 from pendula.cli import main
 from pendula.cli._bars_numbers import _coverage
+from pendula.cli._console import Console
+from pendula.cli._options import Talk
+from pendula.cli._score import _score_bars
 from pendula.data import read, write
 from pendula.dynamics import (
     BarChain,
@@ -257,11 +260,23 @@ def test_bins_of_samples_that_set_the_intervals_do_not_judge_them():
     np.testing.assert_allclose(count, [0.0, 0.0, 3.0], atol=1e-6)
 
 
+def test_a_score_says_how_much_the_intervals_hold(capsys):
+    row = {"trajectory": "a", "start": 0.0, "until": 1.0, "status": "ok"}
+    row |= dict.fromkeys(("distance_mm", "largest_mm", "helix_mse_m2", "drift"), 1.0)
+    rows = [{**row, "covered": 0.875}, {**row, "covered": None}]
+    assert _score_bars(rows, [], Console(Talk())) == 0
+    head, told, none = capsys.readouterr().out.splitlines()
+    at = head.index("in 90 % intervals")
+    assert told[at:].startswith("87.5 %")
+    assert none[at:].startswith("-")
+
+
 @pytest.mark.slow
 def test_score_and_check(place):
     done = call("score", place.run, place.record)
     assert done.status == 0
     assert "mean distance [mm]" in done.out
+    assert "in 90 % intervals" in done.out
     done = call("check", place.run, place.record, "--json")
     told = json.loads(done.out)
     assert done.status == (0 if told["trust"] else 1)
