@@ -180,6 +180,22 @@ def test_diverged_and_missing_numbers():
     assert judge(spread=0.0)[0].trust_to is None
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("error", "how large the median error is"),
+        ("covered", "how many samples the 90 % band holds"),
+        ("halving", "what halving the step changes"),
+        ("outside", "how many of the states lie outside"),
+    ],
+)
+def test_what_was_not_measured_is_said_in_words(name, words):
+    made, _ = judge(**{name: [np.nan] * 4})
+    assert not made.trust
+    assert f"Up to 1 s it is not known {words}" in made.text
+    assert "nan" not in made.text
+
+
 def test_what_was_not_checked_is_said():
     made, findings = judge(halving=None, outside=None, covered=None, notes=["Mind c."])
     assert made.trust

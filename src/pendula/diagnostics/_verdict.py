@@ -58,6 +58,14 @@ class _Condition:
     values: np.ndarray
     comparison: str
     sentence: Callable[[int], str]
+    unknown: str
+    """What is said where there is no value."""
+
+    def why(self, k: int, until: str) -> str:
+        """Why it does not hold at horizon k."""
+        if np.isnan(self.values[k]):
+            return f"Up to {until} it is not known {self.unknown}."
+        return self.sentence(k)
 
 
 def _running(share: np.ndarray, count: np.ndarray) -> np.ndarray:
@@ -84,13 +92,16 @@ def _against_baselines(
         "verdict.baseline",
         "Median error over that of the best baseline",
         error < best,
-        np.where(np.isinf(best) & np.isfinite(error), 0.0, ratio),
+        np.select(
+            [np.isnan(error), np.isinf(best) & np.isfinite(error)], [np.nan, 0.0], ratio
+        ),
         "expected below 1",
         lambda k: (
             f"From {number(h[k], time_unit)} on the median error, "
             f"{number(error[k], unit)}, is not below that of {names[who[k]]}, "
             f"{number(best[k], unit)}."
         ),
+        "how large the median error is",
     )
 
 
@@ -115,6 +126,7 @@ def _against_spread(
             f"{number(error[k], unit)}, is not below {percent(limits.spread)} of the "
             f"spread, {number(limit, unit)}."
         ),
+        "how large the median error is",
     )
 
 
@@ -134,6 +146,8 @@ def _in_band(
             f"of the validation samples; expected {number(100 * low)} to "
             f"{percent(high)}."
         ),
+        "how many samples the 90 % band holds: that takes forecasts from two held-out "
+        "starts or more",
     )
 
 
@@ -153,6 +167,7 @@ def _against_step(
             f"by {number(moved[k])} of its error; expected below "
             f"{number(limits.halving)}."
         ),
+        "what halving the step changes",
     )
 
 
@@ -172,6 +187,7 @@ def _within_range(
             f"Up to {number(h[k], time_unit)} {percent(share[k])} of the states lie "
             f"outside the training range; expected below {percent(limits.outside)}."
         ),
+        "how many of the states lie outside the training range",
     )
 
 
@@ -314,7 +330,10 @@ def _judge(
     reasons, findings = [], []
     for condition in conditions:
         later = np.flatnonzero(~condition.holds[last + 1 :])
-        why = [condition.sentence(last + 1 + int(later[0]))] if len(later) else []
+        why = []
+        if len(later):
+            k = last + 1 + int(later[0])
+            why = [condition.why(k, number(h[k], time_unit))]
         reasons += why
         k = max(last, 0)
         findings.append(
