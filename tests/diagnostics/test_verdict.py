@@ -172,6 +172,17 @@ def test_early_ties_do_not_end_the_trust():
     assert judge(error=[0.3, 0.01, 0.01, 0.01])[0].trust_to is None
 
 
+def test_a_change_that_is_nothing_beside_the_signal_ends_no_trust():
+    """Of records without noise a law repeats all digits, and any step shows in them."""
+    exact = {"error": [1e-9] * 4, "baselines": {"persistence": [0.5] * 4}}
+    made, findings = judge(**exact, halving=[5e3] * 4)
+    assert made.trust_to == 4.0
+    step = next(f for f in findings if f.id == "verdict.halving")
+    assert "or a change below 0.0001 of the spread" in step.text
+    assert not judge(**exact, halving=[2e5] * 4)[0].trust
+    assert not judge(**exact, halving=[np.inf] * 4)[0].trust
+
+
 def test_diverged_and_missing_numbers():
     assert judge(baselines={"linear": [np.inf, np.nan, 1.0, 1.0]})[0].trust_to == 4.0
     assert judge(error=[0.01, 0.02, np.nan, np.nan])[0].trust_to == 2.0

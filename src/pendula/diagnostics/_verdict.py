@@ -27,6 +27,9 @@ class Limits:
     """Largest change by half the step, as a share of the error."""
     outside: float = 0.05
     """Largest share of states outside the training range."""
+    nothing: float = 1e-3
+    """Error, as a share of the signal's spread, beside which no change by half the
+    step is asked to be small."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,16 +155,25 @@ def _in_band(
 
 
 def _against_step(
-    h: np.ndarray, halving: ArrayLike, time_unit: str, limits: Limits
+    h: np.ndarray,
+    halving: ArrayLike,
+    error: np.ndarray,
+    spread: float,
+    time_unit: str,
+    limits: Limits,
 ) -> _Condition:
     """4: the solver's step does not show in the forecast."""
     _, moved = aligned(("horizons", h, "bin"), ("halving", halving, "bin"))
+    known = np.isfinite(moved) & np.isfinite(error)
+    change = np.multiply(moved, error, out=np.full_like(moved, np.inf), where=known)
+    least = limits.halving * limits.nothing
     return _Condition(
         "verdict.halving",
         "Change of the forecast by half the step over its error",
-        moved < limits.halving,
+        (moved < limits.halving) | (change < least * spread),
         moved,
-        f"expected below {number(limits.halving)}",
+        f"expected below {number(limits.halving)}, or a change below {number(least)} "
+        "of the spread",
         lambda k: (
             f"From {number(h[k], time_unit)} on halving the step changes the forecast "
             f"by {number(moved[k])} of its error; expected below "
@@ -216,7 +228,8 @@ def verdict(
     1. the median validation error is below that of the best baseline,
     2. the median validation error is below 20 % of the signal's spread,
     3. the 90 % band holds 75 to 99 % of the validation samples up to T,
-    4. halving the step changes the forecast by less than a tenth of its error,
+    4. halving the step changes the forecast by less than a tenth of its error (or of
+       a thousandth of the spread, where the error is smaller),
     5. less than 5 % of the states up to T lie outside the training range.
 
     2, 4 and 5 must hold at every shorter horizon too: an error that was too large
@@ -277,7 +290,9 @@ def verdict(
     if halving is None:
         unchecked.append("the solver's step")
     else:
-        conditions.append(_against_step(h, halving, time_unit, limits))
+        conditions.append(
+            _against_step(h, halving, error, float(spread), time_unit, limits)
+        )
     if outside is None:
         unchecked.append("the training range")
     else:
