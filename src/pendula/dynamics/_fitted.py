@@ -15,7 +15,14 @@ import numpy as np
 from jaxtyping import Float
 
 from .._checks import whole
-from .._errors import CheckpointError, DataError, DataWarning, ShapeError, Status
+from .._errors import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    DataWarning,
+    ShapeError,
+    Status,
+)
 from .._precision import cast, precision, to_host
 from .._registry import register
 from .._tree import member
@@ -338,7 +345,9 @@ class Fitted:
             )
 
     def combine(self, out: Any, horizon: np.ndarray) -> Any:
-        """Mean, band and standard deviation `"start time obs"` of the members."""
+        """Mean, band and standard deviation `"start time obs"` of the members; the band
+        is NaN where nothing was calibrated, and no covariance of the parameters is
+        known."""
         alive = (out.status < Status.diverged)[:, :, None, None]
         weight = alive / np.maximum(alive.sum(0, keepdims=True), 1)
         obs = np.where(alive, out.obs, 0.0)
@@ -349,7 +358,8 @@ class Fitted:
             within = (weight * np.where(alive, out.var, 0.0)).sum(0)
         var = between + within
         if self.intervals is None:
-            half = 1.6449 * np.sqrt(var)
+            # members alone, or one of them, say nothing of how far off they all are
+            half = 1.6449 * np.sqrt(np.nan if self.covariance is None else var)
             return mean, mean - half, mean + half, np.sqrt(var)
         lag = np.maximum(horizon, 0.0)
         bands = [self.intervals.band(lag, m, v) for m, v in zip(mean, var, strict=True)]
@@ -389,6 +399,7 @@ class Fitted:
         lines += [
             f"{c['name']} = {c['value']:.6g} "
             f"[{c['low']:.6g}, {c['high']:.6g}] {c['unit']}"
+            + (f" (the interval {c['note']})" if c["note"] else "")
             for c in a.get("constants", [])
         ]
         if a.get("verdict"):
@@ -396,10 +407,19 @@ class Fitted:
         return "\n".join(lines)
 
     def save(self, path: str | Path) -> Path:
-        """Write one `.safetensors` file: arrays, skeleton and record; no pickle."""
+        """Write one `.safetensors` file: arrays, skeleton and record; no pickle.
+
+        **Raises:** `ConfigError` where both the fit and its record hold `intervals`.
+        """
         path = Path(path)
         about = dict(self.about)
-        about["intervals"] = self.intervals.to_dict() if self.intervals else None
+        if self.intervals is not None:
+            if about.get("intervals") is not None:
+                raise ConfigError(
+                    "the record of this fit holds other intervals than its own, under "
+                    "the same name. Rename that entry of about."
+                )
+            about["intervals"] = self.intervals.to_dict()
         save_tree(path, Saved(self.ensemble, self.covariance), about)
         return path
 
@@ -452,10 +472,16 @@ def load(path: str | Path) -> Fitted:
     saved, about = load_tree(path)
     if not isinstance(saved, Saved) or "layout" not in about:
         raise CheckpointError(f"{path} does not hold a fitted model of motion.")
-    intervals = about.pop("intervals", None)
-    return Fitted(
-        saved.ensemble,
-        about,
-        saved.covariance,
-        Conformal.from_dict(intervals) if intervals else None,
-    )
+    return Fitted(saved.ensemble, about, saved.covariance, _calibrated(about))
+
+
+def _calibrated(about: dict[str, Any]) -> Conformal | None:
+    """The calibrated intervals, taken out of a stored record; what others wrote there
+    under that name stays."""
+    told = about.get("intervals")
+    try:
+        found = None if told is None else Conformal.from_dict(told)
+    except (ConfigError, TypeError):
+        return None
+    about.pop("intervals", None)
+    return found
