@@ -344,6 +344,29 @@ def test_forecasts_beyond_the_data_and_from_a_chosen_start(swing):
     assert np.all((forecast.low < forecast.mean) & (forecast.mean < forecast.high))
 
 
+def test_a_start_that_was_not_found_is_sought_on_less(swing, monkeypatch):
+    """The fit of a start on all of a history has many minima; where it ended in a wrong
+    one it is made again on a part, and where all do that is said."""
+    data, lost, asked = record(5), 1, []
+    plain, run = swing.forecast(data, start=9.0), Fitted._run
+
+    def spoiled(self, history, future, refine):
+        out = run(self, history, future, refine)
+        asked.append(len(history.ts[0]))
+        if len(asked) > lost:
+            return out
+        return eqx.tree_at(lambda o: o.obs, out, out.obs + 2.0)
+
+    monkeypatch.setattr(Fitted, "_run", spoiled)
+    found = swing.forecast(data, start=9.0)
+    assert asked[0] > asked[1] > asked[2]
+    assert_array_equal(found.truth, plain.truth)
+    assert found.rmse() < 1.2 * plain.rmse()
+    lost = 6
+    with pytest.warns(DataWarning, match="does not follow this record, or did not"):
+        swing.forecast(data, start=9.0)
+
+
 def test_a_clock_that_began_long_ago_gives_the_same_forecast(swing):
     """Seconds since 1970: nothing is measured in a gap, or after the end."""
     short = record().between(0.0, 8.0)
