@@ -172,6 +172,14 @@ def test_early_ties_do_not_end_the_trust():
     assert judge(error=[0.3, 0.01, 0.01, 0.01])[0].trust_to is None
 
 
+def test_a_band_that_holds_all_of_few_samples_is_no_fault():
+    """Nine of ten bands that are right do so with one sample, a third with ten."""
+    assert judge(covered=[1.0] * 4, count=[5, 5, 5, 5])[0].trust_to == 4.0
+    assert judge(covered=[1.0] * 4, count=[40, 40, 40, 40])[0].trust_to == 2.0
+    assert not judge(covered=[1.0] * 4)[0].trust  # nobody says how many
+    assert not judge(covered=[0.6] * 4, count=[5, 5, 5, 5])[0].trust
+
+
 def test_a_change_that_is_nothing_beside_the_signal_ends_no_trust():
     """Of records without noise a law repeats all digits, and any step shows in them."""
     exact = {"error": [1e-9] * 4, "baselines": {"persistence": [0.5] * 4}}

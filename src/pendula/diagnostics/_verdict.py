@@ -134,16 +134,26 @@ def _against_spread(
 
 
 def _in_band(
-    h: np.ndarray, held: np.ndarray, time_unit: str, limits: Limits
+    h: np.ndarray,
+    share: np.ndarray,
+    count: np.ndarray | None,
+    time_unit: str,
+    limits: Limits,
 ) -> _Condition:
-    """3: the band holds about as many samples as it says."""
+    """3: the band holds about as many samples as it says; of few of them a band that is
+    right may hold all."""
     low, high = limits.coverage
+    held = _running(share, np.ones_like(h) if count is None else count)
+    few = np.zeros(len(h), bool)
+    if count is not None:
+        few = np.cumsum(count) * (1.0 - high) < 1.0
     return _Condition(
         "verdict.coverage",
         "Share of validation samples in the 90 % band",
-        (held >= low) & (held <= high),
+        (held >= low) & ((held <= high) | few),
         held,
-        f"expected {number(low)} to {number(high)}",
+        f"expected {number(low)} to {number(high)}"
+        + (", or all of few samples" if few.any() else ""),
         lambda k: (
             f"Up to {number(h[k], time_unit)} the 90 % band holds {percent(held[k])} "
             f"of the validation samples; expected {number(100 * low)} to "
@@ -227,7 +237,8 @@ def verdict(
 
     1. the median validation error is below that of the best baseline,
     2. the median validation error is below 20 % of the signal's spread,
-    3. the 90 % band holds 75 to 99 % of the validation samples up to T,
+    3. the 90 % band holds 75 to 99 % of the validation samples up to T (or all, where
+       these are fewer than 100),
     4. halving the step changes the forecast by less than a tenth of its error (or of
        a thousandth of the spread, where the error is smaller),
     5. less than 5 % of the states up to T lie outside the training range.
@@ -271,11 +282,8 @@ def verdict(
         raise ConfigError(
             f"the horizons of a verdict must increase and be finite; found {h}."
         )
-    weight = np.ones_like(h) if count is None else count
     named = [(f'baseline "{n}"', values, "bin") for n, values in baselines.items()]
-    _, weight, *rivals = aligned(
-        ("horizons", h, "bin"), ("count", weight, "bin"), *named
-    )
+    _, *rivals = aligned(("horizons", h, "bin"), *named)
     table = np.stack([np.where(np.isnan(r), np.inf, r) for r in rivals])
     conditions = [
         _against_baselines(h, error, table, list(baselines), unit, time_unit),
@@ -286,7 +294,9 @@ def verdict(
         unchecked.append("the band's coverage")
     else:
         _, share = aligned(("horizons", h, "bin"), ("covered", covered, "bin"))
-        conditions.append(_in_band(h, _running(share, weight), time_unit, limits))
+        if count is not None:
+            _, count = aligned(("horizons", h, "bin"), ("count", count, "bin"))
+        conditions.append(_in_band(h, share, count, time_unit, limits))
     if halving is None:
         unchecked.append("the solver's step")
     else:
