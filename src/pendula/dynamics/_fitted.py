@@ -477,8 +477,9 @@ class Fitted:
         """
         path = Path(path)
         about = dict(self.about)
+        about.setdefault("intervals", None)
         if self.intervals is not None:
-            if about.get("intervals") is not None:
+            if about["intervals"] is not None:
                 raise ConfigError(
                     "the record of this fit holds other intervals than its own, under "
                     "the same name. Rename that entry of about."
