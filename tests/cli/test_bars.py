@@ -9,6 +9,7 @@ import json
 import re
 import shutil
 import tomllib
+from pathlib import Path
 from types import SimpleNamespace
 
 import jax.numpy as jnp
@@ -18,6 +19,10 @@ from PIL import Image
 
 from pendula.cli import main
 from pendula.cli._bars_numbers import _coverage
+from pendula.cli._console import Console
+from pendula.cli._forecast_bars import _line
+from pendula.cli._options import Talk
+from pendula.cli._score import _score_bars
 from pendula.data import read, write
 from pendula.dynamics import (
     BarChain,
@@ -30,7 +35,8 @@ from pendula.dynamics import (
     load,
 )
 from pendula.dynamics._bars_records import bar_records
-from pendula.report import read_run
+from pendula.report import Run, read_run
+from pendula.report._bars_page import _chain
 from pendula.systems import bar_record, bars_of, is_bars
 
 
@@ -257,11 +263,39 @@ def test_bins_of_samples_that_set_the_intervals_do_not_judge_them():
     np.testing.assert_allclose(count, [0.0, 0.0, 3.0], atol=1e-6)
 
 
+def test_a_score_says_how_much_the_intervals_hold(capsys):
+    row = {"trajectory": "a", "start": 0.0, "until": 1.0, "status": "ok"}
+    row |= dict.fromkeys(("distance_mm", "largest_mm", "helix_mse_m2", "drift"), 1.0)
+    rows = [{**row, "covered": 0.875}, {**row, "covered": None}]
+    assert _score_bars(rows, [], Console(Talk())) == 0
+    head, told, none = capsys.readouterr().out.splitlines()
+    at = head.index("in 90 % intervals")
+    assert told[at:].startswith("87.5 %")
+    assert none[at:].startswith("-")
+
+
+def test_intervals_outside_of_the_training_are_said_to_be_too_narrow():
+    """Members that begin from one law agree where none has learned anything."""
+    known = {"trajectory": "a", "bars": 6, "held": "at both ends", "drift": None}
+    known |= {"start": 0.0, "until": 1.0, "lowest": -0.1, "lowest_at": 0.5}
+    row = {**known, "status": "ok", "interval_mm": 2.0, "outside": 0.4}
+    assert "40 % of the pairs outside the training range: intervals are too" in _line(
+        row
+    )
+    assert "too narrow" not in _line({**row, "outside": 0.04})
+    assert "too narrow" not in _line({**row, "interval_mm": None})
+    for share, said in ((0.4, True), (0.04, False)):
+        arrays = {"outside/share": np.full(3, share)}
+        page = _chain(Run(Path(), {"bars": {"interval_mm": 2.0}}, arrays, []))
+        assert ("too narrow outside the training range" in page.html()) == said
+
+
 @pytest.mark.slow
 def test_score_and_check(place):
     done = call("score", place.run, place.record)
     assert done.status == 0
     assert "mean distance [mm]" in done.out
+    assert "in 90 % intervals" in done.out
     done = call("check", place.run, place.record, "--json")
     told = json.loads(done.out)
     assert done.status == (0 if told["trust"] else 1)

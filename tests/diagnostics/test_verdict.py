@@ -172,12 +172,47 @@ def test_early_ties_do_not_end_the_trust():
     assert judge(error=[0.3, 0.01, 0.01, 0.01])[0].trust_to is None
 
 
+def test_a_band_that_holds_all_of_few_samples_is_no_fault():
+    """Nine of ten bands that are right do so with one sample, a third with ten."""
+    assert judge(covered=[1.0] * 4, count=[5, 5, 5, 5])[0].trust_to == 4.0
+    assert judge(covered=[1.0] * 4, count=[40, 40, 40, 40])[0].trust_to == 2.0
+    assert not judge(covered=[1.0] * 4)[0].trust  # nobody says how many
+    assert not judge(covered=[0.6] * 4, count=[5, 5, 5, 5])[0].trust
+
+
+def test_a_change_that_is_nothing_beside_the_signal_ends_no_trust():
+    """Of records without noise a law repeats all digits, and any step shows in them."""
+    exact = {"error": [1e-9] * 4, "baselines": {"persistence": [0.5] * 4}}
+    made, findings = judge(**exact, halving=[5e3] * 4)
+    assert made.trust_to == 4.0
+    step = next(f for f in findings if f.id == "verdict.halving")
+    assert "or a change below 0.0001 of the spread" in step.text
+    assert not judge(**exact, halving=[2e5] * 4)[0].trust
+    assert not judge(**exact, halving=[np.inf] * 4)[0].trust
+
+
 def test_diverged_and_missing_numbers():
     assert judge(baselines={"linear": [np.inf, np.nan, 1.0, 1.0]})[0].trust_to == 4.0
     assert judge(error=[0.01, 0.02, np.nan, np.nan])[0].trust_to == 2.0
     assert judge(error=[np.inf] * 4)[0].trust_to is None
     assert judge(covered=[np.nan, 0.9, np.nan, 0.9])[0].trust_to == 4.0
     assert judge(spread=0.0)[0].trust_to is None
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("error", "how large the median error is"),
+        ("covered", "how many samples the 90 % band holds"),
+        ("halving", "what halving the step changes"),
+        ("outside", "how many of the states lie outside"),
+    ],
+)
+def test_what_was_not_measured_is_said_in_words(name, words):
+    made, _ = judge(**{name: [np.nan] * 4})
+    assert not made.trust
+    assert f"Up to 1 s it is not known {words}" in made.text
+    assert "nan" not in made.text
 
 
 def test_what_was_not_checked_is_said():

@@ -79,6 +79,7 @@ def test_a_motion_that_dies_away_says_where_and_members_are_compared():
     assert rest["kind"] == "stable focus"
     np.testing.assert_allclose(rest["eigenvalues"][0][0], -0.1, atol=1e-6)
     np.testing.assert_allclose(rest["growth"], [-0.15, 0.005], atol=1e-6)
+    assert rest["usual"] == pytest.approx(-0.1)  # of three the middle one
     assert "dies away towards theta = 0 rad" in told["text"][0]
     assert told["left_out"] == []
     report = {"data": {"time_unit": "s"}, "behaviour": told}

@@ -4,6 +4,7 @@ equal shape share their compiled programs, so that many of them cost little."""
 import dataclasses
 import json
 import logging
+from types import SimpleNamespace
 
 import equinox as eqx
 import jax
@@ -20,11 +21,17 @@ from pendula._errors import (
     ShapeError,
 )
 from pendula._tree import split_trainable
+from pendula.cli._words import constant_lines
 from pendula.data import Trajectories
 from pendula.diagnostics import equilibria, error_growth
 from pendula.dynamics import Fitted, _posterior, continuity, fit, from_dict, load
 from pendula.dynamics._judge import measured_horizons, quieter
-from pendula.dynamics._prepare import observed_spread, prepare
+from pendula.dynamics._prepare import (
+    observed_spread,
+    prepare,
+    spread_of,
+    without_strays,
+)
 from pendula.nn import MLP
 from pendula.systems import simulate
 from pendula.train import save_tree
@@ -148,6 +155,19 @@ def test_residuals_that_are_no_noise_warn_of_the_constants(swing):
     other = fit(None, data.replace(ys=slower), CONFIG)
     assert said in other.about["verdict"]["text"]
     assert "need not be the true ones" in other.about["verdict"]["text"]
+
+
+def test_intervals_without_the_error_of_the_step_say_so(swing):
+    """Heun at 20 samples to a turn finds another frequency, within an interval that
+    knows of noise alone."""
+    assert [c["note"] for c in swing.about["constants"]] == ["", ""]
+    model = dataclasses.replace(CONFIG.model, scheme="heun", substeps=1)
+    coarse = fit(None, record(), dataclasses.replace(CONFIG, model=model))
+    assert constants(coarse)["w2"]["high"] < W2
+    for told in (coarse.about, coarse.report):
+        assert all("error of the solver" in c["note"] for c in told["constants"])
+    assert "(the interval leaves out the error of the solver" in coarse.summary()
+    assert "leaves out the error" in constant_lines(coarse.report)[0]
 
 
 def test_a_sample_in_two_windows_is_not_evidence_twice(swing, monkeypatch):
@@ -324,6 +344,29 @@ def test_forecasts_beyond_the_data_and_from_a_chosen_start(swing):
     assert np.all((forecast.low < forecast.mean) & (forecast.mean < forecast.high))
 
 
+def test_a_start_that_was_not_found_is_sought_on_less(swing, monkeypatch):
+    """The fit of a start on all of a history has many minima; where it ended in a wrong
+    one it is made again on a part, and where all do that is said."""
+    data, lost, asked = record(5), 1, []
+    plain, run = swing.forecast(data, start=9.0), Fitted._run
+
+    def spoiled(self, history, future, refine):
+        out = run(self, history, future, refine)
+        asked.append(len(history.ts[0]))
+        if len(asked) > lost:
+            return out
+        return eqx.tree_at(lambda o: o.obs, out, out.obs + 2.0)
+
+    monkeypatch.setattr(Fitted, "_run", spoiled)
+    found = swing.forecast(data, start=9.0)
+    assert asked[0] > asked[1] > asked[2]
+    assert_array_equal(found.truth, plain.truth)
+    assert found.rmse() < 1.2 * plain.rmse()
+    lost = 6
+    with pytest.warns(DataWarning, match="does not follow this record, or did not"):
+        swing.forecast(data, start=9.0)
+
+
 def test_a_clock_that_began_long_ago_gives_the_same_forecast(swing):
     """Seconds since 1970: nothing is measured in a gap, or after the end."""
     short = record().between(0.0, 8.0)
@@ -371,6 +414,32 @@ def test_saved_and_loaded_it_forecasts_the_same_bits(swing, tmp_path):
     assert again.summary() == swing.summary()
     assert [p.name for p in path.parent.iterdir()] == [path.name]
     assert load(again.save(tmp_path / "b.safetensors")).about == again.about
+
+
+def test_what_others_wrote_as_intervals_is_kept(swing, tmp_path):
+    """A fit that has none of its own writes over nobody's."""
+    others = {**swing.about, "intervals": {"noise": 0.1}}
+    bare = dataclasses.replace(swing, intervals=None, about=others)
+    again = load(bare.save(tmp_path / "m.safetensors"))
+    assert again.about["intervals"] == {"noise": 0.1}
+    assert again.intervals is None
+    with pytest.raises(ConfigError, match="holds other intervals than its own"):
+        dataclasses.replace(swing, about=others).save(tmp_path / "m.safetensors")
+
+
+def test_members_alone_give_no_band(swing):
+    """Their spread, of one alone none, is not how far off they are."""
+    one = np.ones((1, 1, 3, 1))
+    out = SimpleNamespace(obs=one, var=one, status=np.zeros((1, 1), np.int8))
+    known = dataclasses.replace(swing, intervals=None)
+    _, low, high, _ = known.combine(out, np.zeros((1, 3)))
+    assert_allclose(high - low, 2 * 1.6449)
+    _, low, high, sd = dataclasses.replace(known, covariance=None).combine(
+        out, np.zeros((1, 3))
+    )
+    assert np.isnan(low).all()
+    assert np.isnan(high).all()
+    assert_allclose(sd, 1.0)
 
 
 def test_other_files_are_no_models(tmp_path):
@@ -570,3 +639,17 @@ def test_a_channel_that_stands_still_has_no_spread():
     tiny = prepare(data.replace(ys=1e-15 * data.ys), CONFIG, "levenberg").ranges
     plain = prepare(data, CONFIG, "levenberg").ranges
     assert_allclose(tiny.rate, 1e-15 * plain.rate, rtol=1e-6)
+
+
+def test_a_wild_sample_makes_no_room_for_errors():
+    """The spread that a verdict holds errors against is that of the motion."""
+    data = record()
+    plain = observed_spread(data)
+    assert_array_equal(spread_of(without_strays(data)), plain)
+    ys = data.ys.copy()
+    ys[0, 77] = 50.0
+    wild = data.replace(ys=ys)
+    assert observed_spread(wild) > 5 * plain
+    assert_allclose(spread_of(without_strays(wild)), plain, rtol=0.01)
+    ys[0, 78:81] = 50.0  # a motion that stays there for a while
+    assert_array_equal(without_strays(data.replace(ys=ys)), ys)

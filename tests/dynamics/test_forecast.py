@@ -285,6 +285,11 @@ def test_errors_and_coverage_of_a_forecast():
     assert np.isnan(forecast.coverage(after=2.0, until=3.0))
 
 
+def test_without_a_band_there_is_no_coverage():
+    none = np.full((4, 1), np.nan)
+    assert np.isnan(a_forecast(low=none, high=none).coverage())
+
+
 def test_a_forecast_that_failed_is_not_scored_as_if_it_had_ended_well():
     """Where every member is gone the mean is NaN: the error is infinite, not absent."""
     gone = np.array([[0.0], [1.0], [2.0], [np.nan]])

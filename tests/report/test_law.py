@@ -8,7 +8,7 @@ import pytest
 import run_example
 from pendula.cli import main
 from pendula.report import law_lines, write_figures, write_page
-from pendula.report._law_words import eigenvalues, law_points
+from pendula.report._law_words import eigenvalues, law_points, near
 
 
 def behaviour():
@@ -123,6 +123,18 @@ def test_rest_states_are_shown_with_what_happens_near_them(tmp_path):
     # numbered between the rollouts and the trust
     anchors = re.findall(r'<section id="([\w-]+)"', text)
     assert anchors[3:6] == ["rollouts-4", "law-5", "trust-6"]
+
+
+def test_a_time_is_that_of_the_usual_member():
+    """The middle one may be the furthest off."""
+    rest = {
+        "kind": "sink",
+        "eigenvalues": [[-0.02, 0.0], [-2.0, 0.0]],
+        "growth": [-0.25, -0.02],
+        "usual": -0.2,
+    }
+    text = near(rest, "s")
+    assert "falls to 1/e in 5 s (4 to 50 s over the members)" in text
 
 
 @pytest.mark.slow

@@ -262,6 +262,7 @@ def _row(one: BarsFollowed, label: str) -> dict[str, Any]:
 
 def _line(row: dict[str, Any]) -> str:
     from .._errors import Status
+    from ..diagnostics import Limits
     from ..report import number, percent
 
     text = (
@@ -282,6 +283,8 @@ def _line(row: dict[str, Any]) -> str:
         text += f", energy drift {percent(row['drift'])}"
     if row["outside"] > 0:
         text += f", {percent(row['outside'])} of the pairs outside the training range"
+    if row["interval_mm"] is not None and row["outside"] > Limits().outside:
+        text += ": intervals are too narrow there"
     if row["status"] != Status.ok.name:
         text += (
             f"\n  diverged at {number(row['failed_at'])} s: {Status.diverged.advice}"

@@ -77,13 +77,15 @@ def _score_bars(rows: list[dict[str, Any]], seen: list[str], console: Console) -
             number(row["distance_mm"]),
             number(row["largest_mm"]),
             number(row["helix_mse_m2"]),
+            percent(row["covered"]),
             percent(row["drift"]),
             str(row["status"]),
         ]
         for row in rows
     ]
     head = ["record", "from", "to", "mean distance [mm]", "largest", "helix [m²]"]
-    text = columns([*head, "energy drift", "status"], cells)
+    head += ["in 90 % intervals", "energy drift", "status"]
+    text = columns(head, cells)
     text = "\n".join([text, *no_test(seen)])
     console.result(text, {"records": rows, "fitted_to": seen})
     return 1 if any(row["status"] in BAD for row in rows) else 0

@@ -38,6 +38,7 @@ def constant_lines(report: dict[str, Any]) -> list[str]:
     for c in report.get("constants") or []:
         ends = interval(c.get("low"), c.get("high"), digits=4)
         mixed = ", confounded" if c.get("confounded") else ""
+        mixed += f", {c['note']}" if c.get("note") else ""
         value = quantity(c.get("value"), c.get("unit"), 4)
         lines.append(f"{c.get('name')} = {value} ({ends}{mixed})")
     return lines

@@ -27,6 +27,9 @@ class Limits:
     """Largest change by half the step, as a share of the error."""
     outside: float = 0.05
     """Largest share of states outside the training range."""
+    nothing: float = 1e-3
+    """Error, as a share of the signal's spread, beside which no change by half the
+    step is asked to be small."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +61,14 @@ class _Condition:
     values: np.ndarray
     comparison: str
     sentence: Callable[[int], str]
+    unknown: str
+    """What is said where there is no value."""
+
+    def why(self, k: int, until: str) -> str:
+        """Why it does not hold at horizon k."""
+        if np.isnan(self.values[k]):
+            return f"Up to {until} it is not known {self.unknown}."
+        return self.sentence(k)
 
 
 def _running(share: np.ndarray, count: np.ndarray) -> np.ndarray:
@@ -84,13 +95,16 @@ def _against_baselines(
         "verdict.baseline",
         "Median error over that of the best baseline",
         error < best,
-        np.where(np.isinf(best) & np.isfinite(error), 0.0, ratio),
+        np.select(
+            [np.isnan(error), np.isinf(best) & np.isfinite(error)], [np.nan, 0.0], ratio
+        ),
         "expected below 1",
         lambda k: (
             f"From {number(h[k], time_unit)} on the median error, "
             f"{number(error[k], unit)}, is not below that of {names[who[k]]}, "
             f"{number(best[k], unit)}."
         ),
+        "how large the median error is",
     )
 
 
@@ -115,44 +129,67 @@ def _against_spread(
             f"{number(error[k], unit)}, is not below {percent(limits.spread)} of the "
             f"spread, {number(limit, unit)}."
         ),
+        "how large the median error is",
     )
 
 
 def _in_band(
-    h: np.ndarray, held: np.ndarray, time_unit: str, limits: Limits
+    h: np.ndarray,
+    share: np.ndarray,
+    count: np.ndarray | None,
+    time_unit: str,
+    limits: Limits,
 ) -> _Condition:
-    """3: the band holds about as many samples as it says."""
+    """3: the band holds about as many samples as it says; of few of them a band that is
+    right may hold all."""
     low, high = limits.coverage
+    held = _running(share, np.ones_like(h) if count is None else count)
+    few = np.zeros(len(h), bool)
+    if count is not None:
+        few = np.cumsum(count) * (1.0 - high) < 1.0
     return _Condition(
         "verdict.coverage",
         "Share of validation samples in the 90 % band",
-        (held >= low) & (held <= high),
+        (held >= low) & ((held <= high) | few),
         held,
-        f"expected {number(low)} to {number(high)}",
+        f"expected {number(low)} to {number(high)}"
+        + (", or all of few samples" if few.any() else ""),
         lambda k: (
             f"Up to {number(h[k], time_unit)} the 90 % band holds {percent(held[k])} "
             f"of the validation samples; expected {number(100 * low)} to "
             f"{percent(high)}."
         ),
+        "how many samples the 90 % band holds: that takes forecasts from two held-out "
+        "starts or more",
     )
 
 
 def _against_step(
-    h: np.ndarray, halving: ArrayLike, time_unit: str, limits: Limits
+    h: np.ndarray,
+    halving: ArrayLike,
+    error: np.ndarray,
+    spread: float,
+    time_unit: str,
+    limits: Limits,
 ) -> _Condition:
     """4: the solver's step does not show in the forecast."""
     _, moved = aligned(("horizons", h, "bin"), ("halving", halving, "bin"))
+    known = np.isfinite(moved) & np.isfinite(error)
+    change = np.multiply(moved, error, out=np.full_like(moved, np.inf), where=known)
+    least = limits.halving * limits.nothing
     return _Condition(
         "verdict.halving",
         "Change of the forecast by half the step over its error",
-        moved < limits.halving,
+        (moved < limits.halving) | (change < least * spread),
         moved,
-        f"expected below {number(limits.halving)}",
+        f"expected below {number(limits.halving)}, or a change below {number(least)} "
+        "of the spread",
         lambda k: (
             f"From {number(h[k], time_unit)} on halving the step changes the forecast "
             f"by {number(moved[k])} of its error; expected below "
             f"{number(limits.halving)}."
         ),
+        "what halving the step changes",
     )
 
 
@@ -172,6 +209,7 @@ def _within_range(
             f"Up to {number(h[k], time_unit)} {percent(share[k])} of the states lie "
             f"outside the training range; expected below {percent(limits.outside)}."
         ),
+        "how many of the states lie outside the training range",
     )
 
 
@@ -199,8 +237,10 @@ def verdict(
 
     1. the median validation error is below that of the best baseline,
     2. the median validation error is below 20 % of the signal's spread,
-    3. the 90 % band holds 75 to 99 % of the validation samples up to T,
-    4. halving the step changes the forecast by less than a tenth of its error,
+    3. the 90 % band holds 75 to 99 % of the validation samples up to T (or all, where
+       these are fewer than 100),
+    4. halving the step changes the forecast by less than a tenth of its error (or of
+       a thousandth of the spread, where the error is smaller),
     5. less than 5 % of the states up to T lie outside the training range.
 
     2, 4 and 5 must hold at every shorter horizon too: an error that was too large
@@ -242,11 +282,8 @@ def verdict(
         raise ConfigError(
             f"the horizons of a verdict must increase and be finite; found {h}."
         )
-    weight = np.ones_like(h) if count is None else count
     named = [(f'baseline "{n}"', values, "bin") for n, values in baselines.items()]
-    _, weight, *rivals = aligned(
-        ("horizons", h, "bin"), ("count", weight, "bin"), *named
-    )
+    _, *rivals = aligned(("horizons", h, "bin"), *named)
     table = np.stack([np.where(np.isnan(r), np.inf, r) for r in rivals])
     conditions = [
         _against_baselines(h, error, table, list(baselines), unit, time_unit),
@@ -257,11 +294,15 @@ def verdict(
         unchecked.append("the band's coverage")
     else:
         _, share = aligned(("horizons", h, "bin"), ("covered", covered, "bin"))
-        conditions.append(_in_band(h, _running(share, weight), time_unit, limits))
+        if count is not None:
+            _, count = aligned(("horizons", h, "bin"), ("count", count, "bin"))
+        conditions.append(_in_band(h, share, count, time_unit, limits))
     if halving is None:
         unchecked.append("the solver's step")
     else:
-        conditions.append(_against_step(h, halving, time_unit, limits))
+        conditions.append(
+            _against_step(h, halving, error, float(spread), time_unit, limits)
+        )
     if outside is None:
         unchecked.append("the training range")
     else:
@@ -314,7 +355,10 @@ def _judge(
     reasons, findings = [], []
     for condition in conditions:
         later = np.flatnonzero(~condition.holds[last + 1 :])
-        why = [condition.sentence(last + 1 + int(later[0]))] if len(later) else []
+        why = []
+        if len(later):
+            k = last + 1 + int(later[0])
+            why = [condition.why(k, number(h[k], time_unit))]
         reasons += why
         k = max(last, 0)
         findings.append(

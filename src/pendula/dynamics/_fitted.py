@@ -15,7 +15,14 @@ import numpy as np
 from jaxtyping import Float
 
 from .._checks import whole
-from .._errors import CheckpointError, DataError, DataWarning, ShapeError, Status
+from .._errors import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    DataWarning,
+    ShapeError,
+    Status,
+)
 from .._precision import cast, precision, to_host
 from .._registry import register
 from .._tree import member
@@ -31,6 +38,9 @@ from ._run_size import check_run
 from ._times import LONGEST, divided, near
 
 
+ASTRAY = 3.0  # times the errors of validation, over the history of a forecast
+LEAST = 0.05  # of the spread: smaller errors are none that mislead
+SHORTER = (0.5, 0.25)  # of the history, where a start is not found on all of it
 FAR = 10  # times the longest horizon of validation, from which on a forecast is warned
 
 
@@ -41,6 +51,20 @@ class Saved(eqx.Module):
 
     ensemble: Model
     covariance: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class _Begun:
+    """A run from one beginning: its times, which of them are reported, the data there,
+    what the members say, mean and bands of it; `astray`: how far it is off in its own
+    history, in errors of the validation."""
+
+    grid: np.ndarray
+    keep: np.ndarray
+    piece: Trajectories
+    out: Any
+    bands: Any
+    astray: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -207,11 +231,24 @@ class Fitted:
             )
         self._check_cost(ts[first:], end, refine)
         self._check_horizon(float(end - start), beyond=bool(end > ts[-1]))
-        grid, keep = self._grid(ts[first:], until)
-        piece = _resample(data, first, grid)
-        hist = piece.between(grid[0], start + close)
-        out = self._run(hist, piece, refine)
-        mean, low, high, sd = self.combine(out, grid - start)
+        run = lambda first: self._begun(data, first, start, until, refine)
+        best = run(first)
+        if best.astray > ASTRAY:  # the fit of a start has many minima, a short one few
+            for share in SHORTER:
+                later = last - max(4, int(share * (last - first)))
+                if later > first and data.mask[0, later:last].any(1).sum() >= 4:
+                    best = min(best, run(later), key=lambda one: one.astray)
+        if best.astray > ASTRAY:
+            warnings.warn(
+                f"over the beginning that the forecast from {start:g} starts with, the "
+                f"model errs by {best.astray:.2g} times what it did in validation: it "
+                "does not follow this record, or did not find its start. Trust neither "
+                "forecast nor band; give another start, or fit this record.",
+                DataWarning,
+                stacklevel=2,
+            )
+        grid, keep, piece, out = best.grid, best.keep, best.piece, best.out
+        mean, low, high, sd = best.bands
         truth = np.where(piece.mask[0], piece.ys[0], np.nan)
         use = keep & (grid > start + close)
         return Forecast(
@@ -230,6 +267,40 @@ class Fitted:
             tuple(self.about["units"]),
             truth[use],
         )
+
+    def _begun(
+        self,
+        data: Trajectories,
+        first: int,
+        start: float,
+        until: float | None,
+        refine: int,
+    ) -> _Begun:
+        """The forecast of one trajectory whose start is fitted on its samples from
+        `first` to `start`."""
+        ts = data.ts[0, first : int(data.lengths[0])]
+        grid, keep = self._grid(ts, until)
+        piece = _resample(data, first, grid)
+        until_start = start + near(ts, float(self.about["step"]))
+        out = self._run(piece.between(grid[0], until_start), piece, refine)
+        bands = self.combine(out, grid - start)
+        past = grid <= until_start
+        off = np.abs(np.where(np.isnan(bands[0]), np.inf, bands[0]) - piece.ys)[0, past]
+        astray = self._astray(off, piece.mask[0, past])
+        return _Begun(grid, keep, piece, out, bands, astray)
+
+    def _astray(self, off: np.ndarray, seen: np.ndarray) -> float:
+        """How large errors `"time obs"` are beside those of the validation, in the
+        worst channel; medians, which a wild sample does not move."""
+        if self.intervals is None:
+            return 0.0
+        least = LEAST * np.asarray(self.about["spread"])
+        usual = np.maximum(self.intervals.sd[0], least)
+        middle = [
+            np.median(e[s]) if s.any() else 0.0
+            for e, s in zip(off.T, seen.T, strict=True)
+        ]
+        return float(np.max(1.4826 * np.array(middle) / usual))
 
     def _check_cost(self, ts: np.ndarray, end: float, refine: int) -> None:
         """**Raises:** `ConfigError` for a run from `ts[0]` to `end` that takes too
@@ -338,7 +409,9 @@ class Fitted:
             )
 
     def combine(self, out: Any, horizon: np.ndarray) -> Any:
-        """Mean, band and standard deviation `"start time obs"` of the members."""
+        """Mean, band and standard deviation `"start time obs"` of the members; the band
+        is NaN where nothing was calibrated, and no covariance of the parameters is
+        known."""
         alive = (out.status < Status.diverged)[:, :, None, None]
         weight = alive / np.maximum(alive.sum(0, keepdims=True), 1)
         obs = np.where(alive, out.obs, 0.0)
@@ -349,7 +422,8 @@ class Fitted:
             within = (weight * np.where(alive, out.var, 0.0)).sum(0)
         var = between + within
         if self.intervals is None:
-            half = 1.6449 * np.sqrt(var)
+            # members alone, or one of them, say nothing of how far off they all are
+            half = 1.6449 * np.sqrt(np.nan if self.covariance is None else var)
             return mean, mean - half, mean + half, np.sqrt(var)
         lag = np.maximum(horizon, 0.0)
         bands = [self.intervals.band(lag, m, v) for m, v in zip(mean, var, strict=True)]
@@ -389,6 +463,7 @@ class Fitted:
         lines += [
             f"{c['name']} = {c['value']:.6g} "
             f"[{c['low']:.6g}, {c['high']:.6g}] {c['unit']}"
+            + (f" (the interval {c['note']})" if c["note"] else "")
             for c in a.get("constants", [])
         ]
         if a.get("verdict"):
@@ -396,10 +471,20 @@ class Fitted:
         return "\n".join(lines)
 
     def save(self, path: str | Path) -> Path:
-        """Write one `.safetensors` file: arrays, skeleton and record; no pickle."""
+        """Write one `.safetensors` file: arrays, skeleton and record; no pickle.
+
+        **Raises:** `ConfigError` where both the fit and its record hold `intervals`.
+        """
         path = Path(path)
         about = dict(self.about)
-        about["intervals"] = self.intervals.to_dict() if self.intervals else None
+        about.setdefault("intervals", None)
+        if self.intervals is not None:
+            if about["intervals"] is not None:
+                raise ConfigError(
+                    "the record of this fit holds other intervals than its own, under "
+                    "the same name. Rename that entry of about."
+                )
+            about["intervals"] = self.intervals.to_dict()
         save_tree(path, Saved(self.ensemble, self.covariance), about)
         return path
 
@@ -452,10 +537,16 @@ def load(path: str | Path) -> Fitted:
     saved, about = load_tree(path)
     if not isinstance(saved, Saved) or "layout" not in about:
         raise CheckpointError(f"{path} does not hold a fitted model of motion.")
-    intervals = about.pop("intervals", None)
-    return Fitted(
-        saved.ensemble,
-        about,
-        saved.covariance,
-        Conformal.from_dict(intervals) if intervals else None,
-    )
+    return Fitted(saved.ensemble, about, saved.covariance, _calibrated(about))
+
+
+def _calibrated(about: dict[str, Any]) -> Conformal | None:
+    """The calibrated intervals, taken out of a stored record; what others wrote there
+    under that name stays."""
+    told = about.get("intervals")
+    try:
+        found = None if told is None else Conformal.from_dict(told)
+    except (ConfigError, TypeError):
+        return None
+    about.pop("intervals", None)
+    return found

@@ -161,7 +161,8 @@ class Forecast:
     `members` `"member time obs"`; `status` int8 and `t_fail` `"member"`; `outside`
     `"time"`, the share of members outside their training range; `truth`
     `"time obs"` where it was measured (NaN elsewhere). Beyond `trusted_to` the band
-    rests on the ensemble alone.
+    rests on the ensemble alone. It is NaN where nothing is known of it: of a chain of
+    bars (`BarTrust` has its intervals), and of networks that were not judged.
     """
 
     ts: np.ndarray
@@ -197,11 +198,13 @@ class Forecast:
         return {n: _rms(error[:, j], truth[:, j]) for j, n in enumerate(self.names)}
 
     def coverage(self, after: float = -np.inf, until: float = np.inf) -> float:
-        """Share of measured values inside the band over `after < t <= until`."""
+        """Share of measured values inside the band over `after < t <= until`; NaN
+        where nothing was measured, or the forecast has no band."""
         inside = (self.ts > after) & (self.ts <= until)
-        truth = self.truth[inside]
-        seen = np.isfinite(truth)
-        held = (truth >= self.low[inside]) & (truth <= self.high[inside])
+        truth, low, high = self.truth[inside], self.low[inside], self.high[inside]
+        # where all members failed there is no band either, and that is a miss
+        seen = np.isfinite(truth) & ~(np.isnan(low) & np.isfinite(self.mean[inside]))
+        held = (truth >= low) & (truth <= high)
         return float(held[seen].mean()) if seen.any() else float("nan")
 
 

@@ -24,7 +24,7 @@ from ..diagnostics import (
 from ._fitted import Fitted
 from ._panels import energy_findings
 from ._posterior import constant_covariance, free_constants
-from ._prepare import Prepared, estimate_states
+from ._prepare import Prepared, estimate_states, spread_of, without_strays
 from ._report import fill_report
 
 
@@ -35,6 +35,8 @@ SHARE = 0.6  # of a held-out stretch that each of them runs over
 REPEATING = 2.0  # samples of correlation time: beyond, residuals are no noise
 BY_CHANCE = 30.0  # over the root of their number: what one noise in a hundred shows
 QUIET = 0.5  # of the spread in training: what is held out should move so widely
+SHOWS = 0.5  # change by half the step over the error, times the root of the samples
+STEP = "leaves out the error of the solver's step"  # what an interval does
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +79,7 @@ def judge(
     if tell is not None:
         tell({"phase": "judging on held-out data", "index": 98, "total": 1, "step": 0})
     trial = run_trial(fitted, prepared)
-    scale = np.asarray(fitted.about["spread"])
+    scale = spread_of(without_strays(prepared.train))
     runs = np.isfinite(trial.error).any((0, 1)).all()  # in every channel some
     intervals = None
     if runs:
@@ -100,6 +102,11 @@ def judge(
     with np.errstate(divide="ignore", invalid="ignore"):
         halving = np.where(growth.median > 0, change.median / growth.median, 0.0)
     outside = _binned(trial.outside, trial.horizon, growth.until)
+    # errors of the solver are alike in all samples, those of noise are not
+    count = prepared.train.mask.any(-1).sum() / prepared.every
+    shows = bool((~(halving * np.sqrt(count) < SHOWS)).any())
+    about = {**fitted.about, "step_shows": shows}
+    fitted = dataclasses.replace(fitted, about=about)
     found, marked = constants_found(fitted)
     found = [*quieter(prepared), *left_out(fitted, prepared), *found]
     one_unit = len(set(fitted.about["units"])) == 1 and len(scale) == 1
@@ -158,9 +165,9 @@ def quieter(prepared: Prepared) -> list[Finding]:
     training, as at the end of a motion that dies away: errors, band and horizon are
     then those of the quiet part."""
     found = []
-    quiet, whole = prepared.validation, prepared.train
-    for j, name in enumerate(whole.names):
-        sd, usual = (d.ys[..., j][d.mask[..., j]].std() for d in (quiet, whole))
+    quiet, whole = map(without_strays, (prepared.validation, prepared.train))
+    for j, name in enumerate(prepared.train.names):
+        sd, usual = np.nanstd(quiet[..., j]), np.nanstd(whole[..., j])
         if sd < QUIET * usual:
             found.append(
                 Finding(
@@ -350,7 +357,9 @@ def _binned(values: np.ndarray, horizon: np.ndarray, until: np.ndarray) -> np.nd
 
 def constants_found(fitted: Fitted) -> tuple[list[Any], list[dict[str, Any]]]:
     """Findings about constants that the data cannot tell apart, and the list of
-    constants with those marked (the member in the middle of the prior widths)."""
+    constants with those marked (the member in the middle of the prior widths), and with
+    a note where half the step changes a forecast: a constant makes up for the solver,
+    too, of which its interval knows nothing."""
     constants = fitted.about["constants"]
     if fitted.covariance is None or not constants:
         return [], constants
@@ -361,8 +370,9 @@ def constants_found(fitted: Fitted) -> tuple[list[Any], list[dict[str, Any]]]:
     found = confounded(covariance, names, values)
     wide = {f.id.removeprefix("constants.width.") for f in found}
     entangled = is_confounded(covariance)
+    note = STEP if fitted.about.get("step_shows") else ""
     marked = [
-        {**c, "confounded": bool(e) or name in wide}
+        {**c, "confounded": bool(e) or name in wide, "note": note}
         for c, name, e in zip(constants, names, entangled, strict=True)
     ]
     return found, marked

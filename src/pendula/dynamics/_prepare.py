@@ -29,6 +29,7 @@ from ._slots import Ranges
 SAMPLES_PER_PERIOD = {"adam": 24, "levenberg": 48}
 # RK4 at 0.1 rad per step has a phase error of 1e-7 rad a step.
 MAX_PHASE = 0.1
+STRAY = 2.0  # widths of the middle 90 % of the values: further off a lone one is wild
 LARGEST = 1e36  # value of a channel: single precision ends at 3e38
 
 
@@ -281,6 +282,24 @@ def ranges_of(train: Trajectories, plan: Layout, states: States) -> Ranges:
 def observed_spread(data: Trajectories) -> np.ndarray:
     """`spread_of` what was measured of each channel `"obs"`."""
     return spread_of(np.where(data.mask, data.ys, np.nan))
+
+
+def without_strays(data: Trajectories) -> np.ndarray:
+    """What was measured `"traj time obs"`, NaN where nothing was and for lone samples
+    far from all others: one of them would make room for a bad forecast. A record may
+    begin or end far off."""
+    values = np.where(data.mask, data.ys, np.nan)
+    for j in range(data.dim):
+        seen = data.ys[..., j][data.mask[..., j]]
+        low, middle, high = (
+            np.quantile(seen, [0.05, 0.5, 0.95]) if len(seen) else [0] * 3
+        )
+        if not high > low:
+            continue
+        far = np.abs(values[..., j] - middle) > STRAY * (high - low)
+        lone = far[:, 1:-1] & ~far[:, :-2] & ~far[:, 2:]
+        values[:, 1:-1, j][lone] = np.nan
+    return values
 
 
 def spread_of(values: np.ndarray) -> np.ndarray:

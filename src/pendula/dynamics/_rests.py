@@ -27,9 +27,9 @@ def rest_states(
 
     **Returns:** `{"rests": [...], "text": [...]}`: `y`, `low`, `high` `"dim"`; `kind`
     as in `Equilibrium`; `eigenvalues` as pairs [1/time]; `growth`: range over the
-    members of the largest real part; `undecided`: it has both signs; `members` that
-    have it; `visited`: inside the range of the training data; `nearest`: distance to
-    the nearest sample, as a share of the range.
+    members of the largest real part, `usual`: its median; `undecided`: it has both
+    signs; `members` that have it; `visited`: inside the range of the training data;
+    `nearest`: distance to the nearest sample, as a share of the range.
     """
     low, high = law.low - MARGIN * law.width, law.high + MARGIN * law.width
     found = []
@@ -83,6 +83,7 @@ def _one(
         "kind": rest.kind,
         "eigenvalues": [[float(v.real), float(v.imag)] for v in rest.eigenvalues],
         "growth": [float(growth.min()), float(growth.max())],
+        "usual": float(np.median(growth)),
         "undecided": bool(growth.min() < 0 < growth.max()),
         "members": len(twins),
         "visited": _is_inside(rest.y, law),

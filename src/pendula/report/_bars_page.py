@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ..diagnostics import Limits
 from ._bars_figures import (
     distance_figure,
     energy_figure,
@@ -27,7 +28,7 @@ from ._continuity_figure import continuity_blocks, continuity_figure
 from ._data_words import summary_facts
 from ._draw import to_svg
 from ._fit_page import _reproduce, headline_block, verdict_block
-from ._numbers import number, quantity
+from ._numbers import number, percent, quantity
 from ._run_folder import Run
 from ._tables import (
     baseline_table,
@@ -93,6 +94,12 @@ def _chain(run: Run) -> Facts:
     named = zip(("ka", "ks", "kr"), ("N/m", "N/m", "N m"), law or (), strict=False)
     wide = own.get("interval_mm")
     interval = None if wide is None else f"± {quantity(wide, 'mm')}, root mean square"
+    outside = run.array("outside/share")
+    if interval and outside is not None and outside.mean() > Limits().outside:
+        interval += (
+            f"; too narrow outside the training range, where {percent(outside.mean())} "
+            "of the pairs are"
+        )
     constants = ", ".join(f"{n} {quantity(v, unit, 4)}" for n, unit, v in named)
     return Facts(
         [

@@ -156,7 +156,8 @@ def near(rest: dict[str, Any], unit: str) -> str:
         text += f"; one turn takes {quantity(2 * math.pi / slowest.imag, unit)}"
     if not values or rest.get("undecided"):
         return text
-    lead = values[0].real
+    # of all members: the middle one may be the furthest off; old runs have only that
+    lead = float(rest.get("usual", values[0].real))
     if kind in ("sink", "stable focus"):
         text += f", the distance falls to 1/e in {quantity(-1 / lead, unit)}"
     elif kind in ("saddle", "source", "unstable focus") and lead > 0:
