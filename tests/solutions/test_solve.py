@@ -21,6 +21,7 @@ from pendula.solutions import (
     Observation,
     Problem,
     Unknown,
+    certify,
     method_of,
     named_problem,
     solve,
@@ -94,6 +95,21 @@ def test_a_start_that_jumps_inside_is_not_solved():
         found = solve(problem, features=20, nodes=10, times=4, check=False)
     assert found.report.check["equation"] < 1e-9
     assert float(found(1.5, 1.0)) == pytest.approx(1.0)  # it has moved on by then
+    assert certify(found)[1].endswith("the start jumps, and has no derivatives.")
+    assert not found.report.converged
+
+
+def test_a_start_that_is_not_what_flows_in_is_not_solved():
+    """Nothing is left of the start, and no residual tells."""
+    problem = Problem(
+        lambda u, x, t, p: u.t + u.x,
+        domain=Interval(0.0, 2.0),
+        time=(0.0, 1.0),
+        conditions=[Initial(0.0), Dirichlet(1.0, on="x-")],
+    )
+    with pytest.warns(PendulaWarning, match='differs by 1 .* on "x-"'):
+        found = solve(problem, features=20, nodes=10, times=4, check=False)
+    assert found.report.check["equation"] < 1e-9
     assert not found.report.converged
 
 

@@ -89,15 +89,18 @@ def jumps(problem: Problem, form: HardForm | None = None) -> list[Jump]:
 
 
 def keeps_jumps(problem: Problem, form: HardForm, tol: float) -> bool:
-    """Whether a start jumps inside by more than the tolerance, and is built into the
-    form: then the residual and its estimate are those of another problem."""
+    """Whether a start that is built into the form jumps inside, or in value at an end,
+    by more than the tolerance: then the residual and its estimate are those of another
+    problem."""
     built = {
         problem.fields[k]
         for k, start in problem.initials().items()
         if problem.starts(start, k)
     }
     return any(
-        jump.at is not None and jump.relative > tol and jump.field in built
+        jump.relative > tol
+        and (jump.at is not None or jump.order == 0)
+        and jump.field in built
         for jump in jumps(problem, form)
     )
 
