@@ -38,7 +38,7 @@ from pendula.solutions._objective import objective
 from pendula.solutions._optimise import OptimiserTrace
 from pendula.solutions._parts import Part, Windows
 from pendula.solutions._signals import alignment, training_signals
-from pendula.solutions._twins import parting
+from pendula.solutions._twins import Parting, _Lines, parting
 from pendula.solutions._width import width_decay, width_text
 from pendula.studies._pinns_faults import clean, planted
 
@@ -70,7 +70,7 @@ def exact():
 
 def test_every_code_has_evidence_and_advice():
     assert list(ADVICE) == list(FAULTS)
-    assert len(ADVICE) == 10
+    assert len(ADVICE) == 12
 
 
 def test_nothing_is_wrong_where_nothing_is(exact):
@@ -250,6 +250,74 @@ def test_twins_end_where_the_equation_has_no_slope():
     assert "finite" in parting(root, {})
 
 
+def bursting(power=2, **more):
+    """u' = u^2 from 1 ends at 1; from 1 + x / 2 on a line at 2 / 3 already."""
+    return Problem(
+        (lambda u, x, t, p: u.t - u() ** power)
+        if more
+        else (lambda u, t, p: u.t - u() ** power),
+        time=(0.0, 2.0),
+        conditions=[Initial((lambda x: 1.0 + 0.5 * x) if more else 1.0)],
+        **more,
+    )
+
+
+@pytest.mark.parametrize(
+    ("problem", "end"),
+    [(bursting(), 1.0), (bursting(3), 0.5), (bursting(domain=Interval(0, 1)), 2 / 3)],
+)
+def test_twins_tell_where_a_solution_ends(problem, end):
+    found = parting(problem, {}, nodes=32)
+    assert found.end == pytest.approx(end, rel=1e-5)
+    assert found.largest > 1e3
+
+
+def test_twins_follow_heat_between_ends():
+    """sin x under u_t = u_xx + 1.3 u is e^(0.3 t) sin x: slopes between ends are
+    right, and what is given there is kept."""
+    line = Problem(
+        lambda u, x, t, p: u.t - u.xx - 1.3 * u(),
+        domain=Interval(0.0, math.pi),
+        time=(0.0, 1.0),
+        conditions=[Initial(jnp.sin), Dirichlet(0.0)],
+    )
+    lines = _Lines(line, {}, 24)
+    start = lines.start()
+    rates = lines.both(0.0, start.ravel())
+    np.testing.assert_allclose(rates, 0.3 * start.ravel(), atol=1e-9)
+    bent = lines.jacobian(0.0, start.ravel()) @ start.ravel()
+    np.testing.assert_allclose(bent, rates, atol=1e-9)
+    free = line.replace(conditions=[Initial(jnp.sin)])
+    assert "given values only" in parting(free, {})
+
+
+def test_an_end_that_only_the_nodes_make_is_none(monkeypatch):
+    """A layer that is too thin for them runs away, at another time with fewer."""
+    late = lambda lines, *_: Parting(
+        np.zeros(1), np.zeros(1), None, end=len(lines.space) / 32.0
+    )
+    monkeypatch.setattr("pendula.solutions._twins._march", late)
+    assert "failed" in parting(bursting(domain=CIRCLE), {}, nodes=32)
+    assert parting(bursting(), {}, nodes=32).end == 1 / 32
+
+
+def test_blow_up():
+    found = codes(by_hand(bursting(), lambda t, n: [1.0 + t]))
+    assert list(found) == ["blow_up"]
+    assert "ends at t = 1 of 2" in found["blow_up"].evidence
+    assert "earlier end" in found["blow_up"].advice
+    short = bursting().replace(time=(0.0, 0.9))
+    assert codes(by_hand(short, lambda t, n: [1.0 + t])) == {}
+
+
+def test_errors_that_grow_are_named(exact):
+    bad = {"overall": 0.4, "times": [], "relative": []}
+    found = codes(exact, converged=True, estimate=bad)
+    assert list(found) == ["errors_grow"]
+    assert "estimated error is 0.4" in found["errors_grow"].evidence
+    assert "errors_grow" not in codes(exact, estimate=bad)
+
+
 def test_chaos_horizon():
     still = lambda t, n: [jnp.ones_like(t), jnp.zeros_like(t)]
     found = codes(by_hand(saddle(20.0), still))
@@ -287,6 +355,29 @@ def test_jumps_of_starts():
     with precision(np.float64):
         assert jumps(problem, hard_form(problem)) == []
         assert len(jumps(problem, hard_form(problem, carry=False))) == 1
+
+
+def test_jumps_of_starts_inside():
+    """Derivatives on both sides say nothing of a step, and of a kink only where the
+    equation has second ones."""
+    step = lambda x: jnp.where((x > 1.0) & (x < 2.0), 3.0, 0.0)
+    (one,) = jumps(wave().replace(conditions=[Initial(step)]))
+    assert (one.order, one.where, one.size) == (0, "x", 3.0)
+    assert one.at == pytest.approx(1.0) or one.at == pytest.approx(2.0)
+    assert 'of the start of "u" jumps by 3 (1e+02 % of its largest one) at' in one.text
+    line = {"domain": Interval(-1.0, 1.0)}
+    kink = lambda x: jnp.abs(x - 0.3)
+    (one,) = jumps(heat(kink, **line))
+    assert (one.order, one.at, one.size) == (1, pytest.approx(0.3), pytest.approx(2.0))
+    assert jumps(heat(lambda x: jnp.tanh(1e4 * x), **line)) == []
+    advected = Problem(
+        lambda u, x, t, p: u.t + u.x, conditions=[Initial(kink)], time=(0, 1), **line
+    )
+    assert jumps(advected) == []
+    still = Problem(
+        lambda u, x, t, p: u.t + u(), conditions=[Initial(step)], time=(0, 1), **line
+    )
+    assert jumps(still) == []
 
 
 def test_jumps_against_boundary_values():

@@ -114,6 +114,25 @@ def test_ordinary_equations(order):
     assert family.converged.all()
 
 
+def test_what_small_residuals_leave_may_grow():
+    """u = sin t whatever k is; others part from it by e^(k t)."""
+    problem = Problem(
+        lambda u, t, p: u.t - p.k * (u() - jnp.sin(t)) - jnp.cos(t),
+        time=(0.0, 1.0),
+        conditions=[Initial(0.0)],
+        params={"k": 1.0},
+    )
+    family = solve_family(problem, {"k": [1.0, 40.0]}, alone=False)
+    assert (family.check < 1e-5).all()
+    off = np.abs(family(1.0) - np.sin(1.0))
+    assert off[0] < 1e-4 < 0.1 < off[1]
+    assert family.converged.tolist() == [True, False]
+    assert family.estimate[0] < 1e-4 < family.estimate[1]
+    unseen = solve_family(problem, {"k": [1.0]}, check=False, alone=False)
+    assert np.isnan(unseen.estimate).all()
+    assert unseen.converged.all()
+
+
 def test_stationary_with_sides():
     problem = Problem(
         lambda u, x, p: u.xx + p.f,

@@ -21,6 +21,7 @@ from pendula.solutions import (
     Observation,
     Problem,
     Unknown,
+    certify,
     method_of,
     named_problem,
     solve,
@@ -86,6 +87,32 @@ def test_a_start_that_jumps_is_said():
         solve(problem, tol=1e-1, budget=0.01, check=False)
 
 
+def test_a_start_that_jumps_inside_is_not_solved():
+    """Its slopes are 0, so that it stands still without a residual."""
+    step = lambda x: jnp.where((x > 1.0) & (x < 2.0), 1.0, 0.0)
+    problem = named_problem("convection", beta=1.0).replace(conditions=[Initial(step)])
+    with pytest.warns(PendulaWarning, match="jumps by 1 .* at x = .* smooth start"):
+        found = solve(problem, features=20, nodes=10, times=4, check=False)
+    assert found.report.check["equation"] < 1e-9
+    assert float(found(1.5, 1.0)) == pytest.approx(1.0)  # it has moved on by then
+    assert certify(found)[1].endswith("the start jumps, and has no derivatives.")
+    assert not found.report.converged
+
+
+def test_a_start_that_is_not_what_flows_in_is_not_solved():
+    """Nothing is left of the start, and no residual tells."""
+    problem = Problem(
+        lambda u, x, t, p: u.t + u.x,
+        domain=Interval(0.0, 2.0),
+        time=(0.0, 1.0),
+        conditions=[Initial(0.0), Dirichlet(1.0, on="x-")],
+    )
+    with pytest.warns(PendulaWarning, match='differs by 1 .* on "x-"'):
+        found = solve(problem, features=20, nodes=10, times=4, check=False)
+    assert found.report.check["equation"] < 1e-9
+    assert not found.report.converged
+
+
 def test_fewer_rows_than_weights_are_said():
     method = Network(
         NetworkConfig(width=8, depth=1, points=5), GaussNewton(steps=1), InWindows(0.5)
@@ -119,6 +146,7 @@ def test_a_budget_gives_the_best_so_far():
     )
     assert not found.report.converged
     assert found.report.windows[-1] < 1.0
+    assert found.report.ended == "the budget ended"
 
 
 def test_a_budget_ends_windows_that_were_given_too():
@@ -130,6 +158,37 @@ def test_a_budget_ends_windows_that_were_given_too():
     assert found.report.windows == [0.0, 0.25]
     # what was solved to its end in the first window is solved
     assert solve(decay, budget=1e-6, check=False).report.converged
+
+
+def test_what_a_small_residual_leaves_may_grow():
+    """u = sin t, from which others part by e^(40 t)."""
+    problem = Problem(
+        lambda u, t, p: u.t - 40.0 * (u() - jnp.sin(t)) - jnp.cos(t),
+        time=(0.0, 1.0),
+        conditions=[Initial(0.0)],
+    )
+    alone = solve(problem, check=False)
+    assert alone.report.converged  # by its residual
+    assert alone.report.ended == ""
+    assert abs(float(alone(1.0)) - np.sin(1.0)) > 0.1
+    report = solve(problem).report
+    assert not report.converged
+    assert report.estimate["overall"] > 1e-2
+    assert [d.code for d in report.diagnosis] == ["errors_grow"]
+
+
+def test_an_equation_without_numbers_is_no_lack_of_budget():
+    """u = (1 - t)^2 comes to 0 at 1, and roots end there."""
+    problem = Problem(
+        lambda u, t, p: u.t + 2.0 * jnp.sqrt(u()),
+        time=(0.0, 2.0),
+        conditions=[Initial(1.0)],
+    )
+    small = {"features": 12, "times": 12, "most_windows": 20}
+    found = solve(problem, check=False, **small)
+    assert found.reached < 2.0
+    assert "not finite" in found.report.ended
+    assert not found.report.converged
 
 
 def test_the_finer_solve_has_a_limit_too(monkeypatch):

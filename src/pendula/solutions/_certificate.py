@@ -12,6 +12,7 @@ from jaxtyping import Float
 from .._precision import precision
 from ._conditions import evaluate
 from ._growth_rates import given, normalised, rate
+from ._jumps import keeps_jumps
 from ._samples import Samples, samples, spatial
 from ._solution import Solution
 
@@ -78,6 +79,8 @@ def certify(
     chosen = rate(solution) if mu is None else given(mu)
     if isinstance(chosen, str):
         return None, f"No bound on the error: {chosen}."
+    if keeps_jumps(solution.problem, solution.windows.form, 0.0):
+        return None, "No bound on the error: the start jumps, and has no derivatives."
     lacking = _start_error(solution)
     if lacking is None:
         return None, "No bound on the error: the start is not given."

@@ -15,6 +15,10 @@ ADVICE: dict[str, str] = {
         "Carry the start by the diffusion of the equation, use a smoother one, or say "
         "periodic=False where it does not close."
     ),
+    "blow_up": (
+        "Ask for an earlier end of the time: what is shown beyond is no solution, and "
+        "near it errors grow without bound."
+    ),
     "chaos_horizon": "Compare and use the solution up to that time only; report it.",
     "overfit_collocation": "Take more collocation points, or fewer features.",
     "bandwidth": (
@@ -34,6 +38,10 @@ ADVICE: dict[str, str] = {
     "ill_conditioned": (
         "Use a second-order method, and rescale the equation so that its terms are of "
         "one size."
+    ),
+    "errors_grow": (
+        "Give a smaller tol, or an earlier end of the time; do not trust what this "
+        "equation does from its start for so long."
     ),
     "under_optimised": (
         "Give more time or iterations, or use a second-order method (gauss_newton, "
@@ -59,6 +67,7 @@ def diagnose(
     | code | evidence |
     |---|---|
     | ic_bc_incompatible | jumps of the start that the solution keeps |
+    | blow_up | by the method of lines the solution changes ever faster, and ends before the end |
     | chaos_horizon | two solutions from starts 1e-8 apart part by 10 % before the end |
     | overfit_collocation | the residual between the points is 10 times that at them |
     | bandwidth | half of the residual's energy in waves that the features lack |
@@ -67,6 +76,7 @@ def diagnose(
     | precision_floor | float32, the loss falls by less than 1e-6 in 50 iterations, and by more in float64 |
     | gradient_conflict | alignment of the terms' gradients below 0, weights or residuals of terms 1e4 apart |
     | ill_conditioned | condition of Gauss-Newton above 1e12 (float32: 1e6), or curvature times step above 2 |
+    | errors_grow | the residual keeps the tolerance, the estimated error is twice it and more |
     | under_optimised | stopped while the loss fell by 0.1 % in 50 iterations, the damping moved tenfold, or windows were left |
 
     **Arguments:** `chaos`: whether twins are computed even where nothing has failed;

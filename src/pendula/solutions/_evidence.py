@@ -17,6 +17,8 @@ from ._report import SolveReport
 from ._samples import Samples, evaluate_law, parameters, samples
 from ._semilinear import Semilinear, semilinear
 from ._solution import Solution
+from ._twins import Parting, parting
+from ._window import law_and_slopes
 
 
 _LINE = 2048  # points along x: twice the wave number that is asked for, and more
@@ -82,6 +84,32 @@ class Evidence:
     def form(self) -> Semilinear | str:
         """The form of the equation, where it is recognised."""
         return semilinear(self.solution.problem, parameters(self.solution))
+
+    @functools.cached_property
+    def parting(self) -> Parting | None:
+        """Two solutions that begin almost alike, where the equation is nonlinear and
+        they can be computed."""
+        problem = self.solution.problem
+        if problem.time is None or not self._bends():
+            return None
+        found = parting(problem, parameters(self.solution))
+        return None if isinstance(found, str) else found
+
+    def _bends(self) -> bool:
+        """Whether the equation is nonlinear: linear ones forget nothing suddenly."""
+        law = self.solution.problem.law
+        rng = np.random.default_rng(2)
+        points = self.samples.points()[:4]
+        draws = [
+            law_and_slopes(
+                law,
+                rng.normal(size=(len(points), len(law.needs))),
+                points,
+                parameters(self.solution),
+            )[1]
+            for _ in range(2)
+        ]
+        return not np.allclose(*draws, rtol=1e-9, atol=1e-12)
 
     @functools.cached_property
     def size(self) -> Float[np.ndarray, "piece node point"]:

@@ -33,6 +33,7 @@ class Found:
 
     check: np.ndarray
     train: np.ndarray
+    estimate: np.ndarray
     converged: np.ndarray
     steps: np.ndarray
     alone: dict[int, Solution]
@@ -55,9 +56,10 @@ class FamilySolution:
     `family(x, t)` gives `"set ..."`, `family.d("x")(x, t)` a derivative, both with
     `outside` as for `Solution`; `family.member(k)` one set's parts; `params` the sets,
     `check` each one's residual between the collocation points, relative to its solution
-    and added up over the windows, `converged` whether that is small enough, `alone` the
-    indices of those that `solve` solved one by one because it was not,
-    `seconds_compile`, `seconds_run` the cost.
+    and added up over the windows, `estimate` each one's estimated relative error (NaN
+    where none was asked for, or the residual was too large), `converged` whether both
+    are small enough, `alone` the indices of those that `solve` solved one by one
+    because they were not, `seconds_compile`, `seconds_run` the cost.
     """
 
     def __init__(
@@ -71,7 +73,7 @@ class FamilySolution:
         seconds: tuple[float, float],
     ) -> None:
         self.problem, self.params = problem, params
-        self.check, self.train = found.check, found.train
+        self.check, self.train, self.estimate = found.check, found.train, found.estimate
         self.converged, self.steps = found.converged, found.steps
         self.alone = tuple(sorted(found.alone))
         self.seconds_compile, self.seconds_run = seconds
@@ -127,16 +129,27 @@ class FamilySolution:
     ) -> Float[np.ndarray, "set point field"]:
         """One derivative of all sets."""
         out = np.full((len(self), len(points), len(self.problem.fields)), np.nan)
-        with precision(np.float64):
-            rates = None if self._rates is None else jnp.asarray(self._rates)
-            at_points = jnp.asarray(points)
-            closed = np.asarray(_closed(self._form, rates, at_points, orders))
-            for group in self.groups:
-                base = closed if rates is None else closed[group.members]
-                out[group.members] = base + _grown(group, self._form, points, orders)
+        for group in self.groups:
+            rates = None if self._rates is None else self._rates[group.members]
+            own = values_of(group, self._form, rates, points, orders)
+            out[group.members] = own
         for index, solution in self._solutions.items():
             out[index] = solution.values(points, [orders])[orders]
         return out
+
+
+def values_of(
+    group: Group,
+    form: HardForm,
+    rates: np.ndarray | None,
+    points: Float[np.ndarray, "point coord"],
+    orders: Orders,
+) -> Float[np.ndarray, "member point field"]:
+    """One derivative of all members; `rates`: theirs."""
+    with precision(np.float64):
+        told = None if rates is None else jnp.asarray(rates)
+        closed = np.asarray(_closed(form, told, jnp.asarray(points), orders))
+        return closed + _grown(group, form, points, orders)
 
 
 def _parts(group: Group, row: int) -> list[Part]:

@@ -11,7 +11,8 @@ import numpy as np
 
 from .._precision import precision
 from ._carry import decay_rates
-from ._family import Found, Group
+from ._estimate import grid, norms
+from ._family import Found, Group, values_of
 from ._family_march import Carry, Marched, Setting, march, no_carry, setting_of
 from ._form import HardForm, hard_form
 from ._frozen import SAFETY
@@ -30,6 +31,7 @@ _LEVELS = 2  # how often neurons are added
 _HALF = 0.5  # of what is allowed: the hardest set's share, so that others fit too
 _FLOOR = 1.3  # over the residual that no window is too short for
 _STUCK = 0.6  # of the residual per time before, when a shorter window has no less
+_NODES, _TIMES = 64, 17  # where two solutions are compared
 
 
 class FamilySolver:
@@ -48,6 +50,7 @@ class FamilySolver:
         self.found = Found(
             np.full(num, np.inf),
             np.full(num, np.inf),
+            np.full(num, np.nan),
             np.zeros(num, bool),
             np.zeros(num, int),
             {},
@@ -81,9 +84,15 @@ class FamilySolver:
             self._settings[self.slope] = (layout, setting_of(layout))
         return self._settings[self.slope]
 
-    def call(self, members: np.ndarray, edges: np.ndarray, carry: Carry) -> Marched:
+    def call(
+        self,
+        members: np.ndarray,
+        edges: np.ndarray,
+        carry: Carry,
+        setting: Setting | None = None,
+    ) -> Marched:
         """The program on a few windows; what it gives is in the order of all sets."""
-        _, setting = self.setting()
+        setting = self.setting()[1] if setting is None else setting
         whole = np.full(_CHUNK + 1, edges[-1])
         whole[: len(edges)] = edges
         order = np.zeros(self.num, int)
@@ -139,17 +148,58 @@ class FamilySolver:
                 if self.found.converged[k] and left_open(system, found, self.tol)[0]:
                     self.found.converged[k] = False
 
-    def finish_alone(self) -> None:
-        """What is left, one by one."""
+    def estimate(self) -> None:
+        """The same windows with other neurons: by how much the solutions differ, for a
+        residual may be small and what it leaves may grow."""
+        found = self.found
+        for group in self.groups:
+            own = np.flatnonzero(found.converged[group.members])
+            if own.size:
+                found.estimate[group.members[own]] = self._apart(group, own)
+        found.converged &= found.estimate <= self.tol
+
+    def _apart(self, group: Group, own: np.ndarray) -> np.ndarray:
+        """Relative difference of some members of a group to a solution of their own,
+        L2 over all space and time."""
+        layout = self._layouts[id(group.features)]
+        config = dataclasses.replace(layout.config, seed=layout.config.seed + 1)
+        windows = Windows(self.form, [], self.problem.span()[1])
+        other = Layout(self.problem, config, windows, layout.slope, None)
+        members, weights = group.members[own], group.weights[own]
+        again = self._march(members, group.edges, setting_of(other))[0]
+        points, times, shares = grid(
+            self.problem, _NODES, _TIMES, until=self.problem.span()[1]
+        )
+        zero = (0,) * len(self.problem.coords)
+        rates = None if self.rates is None else self.rates[members]
+        sizes = []
+        for w, features in ((weights, layout.features), (again, other.features)):
+            one = dataclasses.replace(
+                group, members=members, weights=w, features=features
+            )
+            sizes.append(values_of(one, self.form, rates, points, zero))
+        ours, theirs = (v.reshape(len(own), len(shares), len(times), -1) for v in sizes)
+        norm = lambda values: float(np.linalg.norm(norms(values, shares)))
+        with np.errstate(over="ignore", invalid="ignore"):  # of what has run away
+            pairs = zip(ours, theirs, strict=True)
+            gaps = [norm(a - b) / max(norm(b), 1e-300) for a, b in pairs]
+        return np.asarray(gaps)
+
+    def finish_alone(self, *, check: bool) -> None:
+        """What is left, one by one; `check`: whether their error is estimated."""
         for k in np.flatnonzero(~self.found.converged):
             own = {name: float(values[k]) for name, values in self.batch.items()}
             problem = self.problem.replace(params=own)
             solution = solve(problem, tol=self.tol, check=False)
+            if check and solution.report.converged:
+                solution = solve(problem, tol=self.tol)
             self.found.alone[int(k)] = solution
             self.found.converged[k] = solution.report.converged
             self.found.check[k] = solution.report.check["equation"]
             self.found.train[k] = solution.report.train["equation"]
             self.found.steps[k] = solution.report.iterations
+            if solution.report.estimate is not None:
+                self.found.estimate[k] = solution.report.estimate["overall"]
 
     def _first(self) -> np.ndarray:
         """A window to compare sets and slopes with."""
@@ -217,26 +267,35 @@ class FamilySolver:
 
     def _solve(self, left: np.ndarray, edges: np.ndarray) -> np.ndarray:
         """All sets that are left, in these windows; those that still are."""
-        carry, weights, check, train = self.fresh(), [], [], []
         found = self.found
-        for k in range(0, len(edges) - 1, _CHUNK):
-            own = edges[k : k + _CHUNK + 1]
-            out = self.call(left, own, carry)
-            carry = out.carry
-            num = len(own) - 1
-            weights.append(np.asarray(out.weights)[left, :num])
-            check.append(np.asarray(out.check)[left, :num])
-            train.append(np.asarray(out.train)[left, :num])
-            found.steps[left] += np.asarray(out.steps)[left]
-        total = np.concatenate(check, 1).sum(1)
+        weights, check, train = self._march(left, edges, self.setting()[1])
+        total = check.sum(1)
         good = total <= SAFETY * self.tol
         # the last round's values are kept where nothing better comes
         better = good | (total < found.check[left])
         found.check[left[better]] = total[better]
-        found.train[left[better]] = np.concatenate(train, 1).max(1)[better]
+        found.train[left[better]] = train.max(1)[better]
         found.converged[left] = good
-        self._keep(left[better], edges, np.concatenate(weights, 1)[better])
+        self._keep(left[better], edges, weights[better])
         return left[~good]
+
+    def _march(
+        self, members: np.ndarray, edges: np.ndarray, setting: Setting
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Weights and residuals, between the points and at them, of each member and
+        window."""
+        carry, weights, check, train = self.fresh(), [], [], []
+        for k in range(0, len(edges) - 1, _CHUNK):
+            own = edges[k : k + _CHUNK + 1]
+            out = self.call(members, own, carry, setting)
+            carry = out.carry
+            num = len(own) - 1
+            weights.append(np.asarray(out.weights)[members, :num])
+            check.append(np.asarray(out.check)[members, :num])
+            train.append(np.asarray(out.train)[members, :num])
+            self.found.steps[members] += np.asarray(out.steps)[members]
+        every = (np.concatenate(each, 1) for each in (weights, check, train))
+        return tuple(every)  # type: ignore[return-value]  # three of them
 
     def _keep(
         self, members: np.ndarray, edges: np.ndarray, weights: np.ndarray

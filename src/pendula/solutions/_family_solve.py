@@ -24,6 +24,7 @@ from ._family import FamilySolution
 from ._family_plan import FamilySolver
 from ._form import HardForm
 from ._frozen_config import FrozenConfig
+from ._jumps import keeps_jumps
 from ._lacking import lacking
 from ._parts import Windows
 from ._problem import Problem
@@ -36,6 +37,7 @@ def solve_family(
     *,
     tol: float = 1e-4,
     config: FrozenConfig | None = None,
+    check: bool = True,
     alone: bool = True,
 ) -> FamilySolution:
     r"""Solve one problem at many sets of parameters with frozen random features.
@@ -49,8 +51,8 @@ def solve_family(
     How many windows there are follows the residual between the points of the set for
     which it is largest. Each set has its own residual between the points; sets for
     which it is too large get windows of their own kind, and those that fail even then
-    are solved alone by `solve`, which the result says. No error is estimated: where
-    those of an equation grow they are larger than the residual, and `solve` tells.
+    are solved alone by `solve`, which the result says. What a small residual leaves may
+    still grow: the error of each set is estimated by other neurons in the same windows.
 
     **Shapes and units**: entries of `params_batch` `"set"`; the result is called with
     coordinates `"..."` and gives `"set ..."`.
@@ -59,6 +61,8 @@ def solve_family(
     - `params_batch`: name of a parameter -> one number for each set.
     - `tol`: relative error in L2 that is asked for, above 0.
     - `config`: sizes and seed; by default about half of what `solve` takes.
+    - `check`: whether errors are estimated; that costs as much as the last round of
+      windows. Without, only residuals say what has converged.
     - `alone`: whether sets that did not converge are solved alone.
 
     **Returns:** `FamilySolution`.
@@ -97,8 +101,11 @@ def solve_family(
         for doubt in of_problem(problem, solver.form, _lacking(whole, solver.form)):
             warnings.warn(f"solve_family: {doubt}", PendulaWarning, stacklevel=2)
         solver.run()
+        if check:
+            solver.estimate()
         if alone:
-            solver.finish_alone()
+            solver.finish_alone(check=check)
+        solver.found.converged &= not keeps_jumps(problem, solver.form, tol)
         compiled = clock.seconds
     ran = time.perf_counter() - began
     return FamilySolution(

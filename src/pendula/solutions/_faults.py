@@ -9,9 +9,6 @@ import numpy as np
 
 from ._evidence import Evidence, spectrum
 from ._jumps import jumps, start_values
-from ._samples import parameters
-from ._twins import parting
-from ._window import law_and_slopes
 
 
 RATIO = 10.0  # of the residual between the points to that at them
@@ -122,6 +119,19 @@ def _flatness(e: Evidence) -> float:
     return float(spread(last) / max(float(spread(start)), 1e-300))
 
 
+def errors_grow(e: Evidence) -> str:
+    """A residual that is small everywhere, and an error that is not."""
+    estimate, problem = e.estimate, e.solution.problem
+    if not (e.failed and e.report.converged and problem.time and estimate):
+        return ""
+    if overfit_collocation(e):
+        return ""
+    return (
+        f"the residual keeps the tolerance, also between the points, and the estimated "
+        f"error is {estimate:.2g}: what the residual leaves grows in time"
+    )
+
+
 def under_optimised(e: Evidence) -> str:
     """Stopped while it was still getting better."""
     if not e.failed or e.report.converged:
@@ -131,6 +141,8 @@ def under_optimised(e: Evidence) -> str:
         until = float(e.solution.windows.ends()[-1])
         t0, t1 = problem.time
         if until < t1 - 1e-9 * (t1 - t0):
+            if e.outcome.ended:
+                return ""  # more time would not help
             return f"the time was up at t = {until:.4g} of {t1:g}"
     s = e.signals
     if not s.get("stopped", 0.0):
@@ -274,39 +286,34 @@ def _elsewhere(e: Evidence) -> float:
     return float(np.sqrt(share[kept] @ e.size.ravel()[kept] ** 2 / share[kept].sum()))
 
 
+def blow_up(e: Evidence) -> str:
+    """There is no solution up to the end: what there is leaves every bound before."""
+    if not e.failed or e.parting is None or e.parting.end is None:
+        return ""
+    end, t1 = e.parting.end, e.solution.problem.span()[1]
+    return (
+        f"by the method of lines the solution ends at t = {end:.4g} of {t1:g}: it "
+        f"changes ever faster on its way there (size {e.parting.largest:.2g})"
+    )
+
+
 def chaos_horizon(e: Evidence, *, asked: bool = False) -> str:
     """Two solutions from starts 1e-8 apart part before the end."""
-    problem = e.solution.problem
-    if not (asked or e.failed) or problem.time is None or not _bends(e):
+    problem, found = e.solution.problem, None
+    if asked or e.failed:
+        found = e.parting
+    if found is None or found.horizon is None or found.end is not None:
         return ""
-    found = parting(problem, parameters(e.solution))
-    if isinstance(found, str) or found.horizon is None:
-        return ""
+    assert problem.time is not None  # nothing parts without
     return (
         f"two solutions whose starts differ by 1e-8 have parted by 10 % at t = "
         f"{found.horizon:.4g}, before the end at {problem.time[1]:g}"
     )
 
 
-def _bends(e: Evidence) -> bool:
-    """Whether the equation is nonlinear: linear ones forget nothing suddenly."""
-    law = e.solution.problem.law
-    rng = np.random.default_rng(2)
-    points = e.samples.points()[:4]
-    draws = [
-        law_and_slopes(
-            law,
-            rng.normal(size=(len(points), len(law.needs))),
-            points,
-            parameters(e.solution),
-        )[1]
-        for _ in range(2)
-    ]
-    return not np.allclose(*draws, rtol=1e-9, atol=1e-12)
-
-
 FAULTS: dict[str, Callable[[Evidence], str]] = {
     "ic_bc_incompatible": ic_bc_incompatible,
+    "blow_up": blow_up,
     "chaos_horizon": chaos_horizon,
     "overfit_collocation": overfit_collocation,
     "bandwidth": bandwidth,
@@ -315,6 +322,7 @@ FAULTS: dict[str, Callable[[Evidence], str]] = {
     "precision_floor": precision_floor,
     "gradient_conflict": gradient_conflict,
     "ill_conditioned": ill_conditioned,
+    "errors_grow": errors_grow,
     "under_optimised": under_optimised,
 }
 """Code -> the evidence in words, "" where there is none."""

@@ -106,7 +106,7 @@ class FrozenSolver:
         self.unknown = np.zeros(len(problem.unknowns))
         self.posterior: dict[str, Estimated] = {}
         self.misfits: Misfits = ()
-        self.lacking = ""
+        self.lacking = self.ended = ""
         self.level, self.denser = 0, 0
         self.graded = self.base.gathered and self.monitor is not None
         self.largest = self.base
@@ -154,6 +154,7 @@ class FrozenSolver:
             {key: e.interval for key, e in self.posterior.items()},
             missed=missed,
             lacking=self.lacking or None,
+            ended=self.ended,
             notes=tuple(notes),
             used=dataclasses.replace(self.largest, gathered=self.graded),
         )
@@ -274,7 +275,10 @@ class FrozenSolver:
             slope = layout.slope
             if pace.accept(found.check) and self.level > 0:
                 self._resize(self.level - 1, self.denser)  # fewer neurons will do
-            if not np.isfinite(found.check) or (late and pace.left() > 0.0):
+            if not np.isfinite(found.check):
+                self.ended = "the equation gave a number that is not finite"
+                return False
+            if late and pace.left() > 0.0:
                 return False
         return good
 

@@ -40,6 +40,8 @@ class Outcome:
     """RMS in sigma by which measurements are missed, where that is no noise."""
     lacking: str | None = None
     """Why the equation and its conditions do not have one solution."""
+    ended: str = ""
+    """Why it did not come to the end of the time, where that was not the budget."""
     notes: tuple[str, ...] = ()
     used: Any = None
     """Settings that the largest window needed, where a method changes them."""

@@ -131,7 +131,8 @@ def _refusal(
     if inside and problem.time is not None:
         why = (
             f"was not reached: the solve ended at t = {reached:g} of "
-            f"{problem.time[1]:g}. Give it more budget"
+            f"{problem.time[1]:g}. Give it more budget, where that ran out "
+            "(report.ended)"
         )
     else:
         why = f"lies outside: it is known for {_extent(problem)}. Ask there"

@@ -24,13 +24,15 @@ class SolveReport:
     them, relative to the solution, the worst window; `estimate`, `certificate`: times
     and relative errors, None where they were not asked for or are not offered;
     `seconds_compile`, `seconds_run` apart; `converged`: whether the tolerance was
-    reached before the budget; `unknown`, `unknown_sd`, `unknown_interval`: parameters
+    reached before the budget, by the residual and, where there is one, by the estimate;
+    `unknown`, `unknown_sd`, `unknown_interval`: parameters
     found, and where there are measurements their standard deviations and what holds
     them with 95 % (Laplace's approximation; by `frozen` and methods of second order);
     `missed`: by how many sigma (RMS) measurements are missed, where noise does not
     explain it: then nothing has converged, and the intervals are too narrow;
     `lacking`: why the problem does not have one solution: conditions that the equation
-    asks for and that are not given, or functions that it leaves open.
+    asks for and that are not given, or functions that it leaves open; `ended`: why it
+    did not come to the end of the time, "" where it did.
     """
 
     problem: str
@@ -58,6 +60,7 @@ class SolveReport:
     )
     missed: float | None = None
     lacking: str | None = None
+    ended: str = ""
 
     def replace(self, **changes: Any) -> SolveReport:
         """The same with other entries."""

@@ -20,7 +20,7 @@ from ._diagnose import diagnose
 from ._estimate import estimate, grid
 from ._faults import APART
 from ._form import HardForm
-from ._jumps import jumps
+from ._jumps import jumps, keeps_jumps
 from ._lacking import lacking
 from ._methods import method_of
 from ._outcome import Deadline, Method, Outcome
@@ -35,6 +35,7 @@ _BUDGET = re.compile(
 _LOOKED = (64, 9)  # points and times at which sizes are looked at
 _NOTHING = 1e-12
 _LOOSE = 0.1
+_SPENT = "the budget ended"
 _FINER = 5.0  # budgets that the second solve may take
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -66,8 +67,8 @@ def solve(
     **Raises:** `ConfigError` for settings that cannot be used; whatever is wrong with a
     problem is said when it is made.
     **Warns:** `PendulaWarning` for a problem that has not one solution; for a start
-    that does not fit the ends in value or slope, with the jump, where the solution
-    keeps it; for fewer rows than weights; for a field that is 1e4 times smaller than
+    that jumps, or does not fit the ends, in value or slope, where the solution keeps
+    it; for fewer rows than weights; for a field that is 1e4 times smaller than
     another one; for a `sigma_r` that is a tenth of the solution.
 
     ```python
@@ -133,10 +134,12 @@ def of_problem(problem: Problem, form: HardForm, lacking: str | None) -> Iterato
             "periodic=True."
         )
     for jump in jumps(problem, form):
-        yield (
-            f"{jump.text}. The solution keeps it; give a start that fits, or other "
-            "boundary values."
+        rest = (
+            "a smooth start"
+            if jump.at is not None
+            else ("a start that fits, or other boundary values")
         )
+        yield f"{jump.text}. The solution keeps it; give {rest}."
 
 
 def _unlike(problem: Problem, outcome: Outcome) -> Iterator[str]:
@@ -207,10 +210,12 @@ def _report(
 ) -> SolveReport:
     """The numbers of the solve itself."""
     edges = [problem.span()[0], *outcome.windows.ends().tolist()]
+    whole = outcome.windows.reached() >= problem.span()[1]
+    apart = keeps_jumps(problem, outcome.windows.form, tol)
     return SolveReport(
         problem=problem.name,
         method=method.name,
-        converged=outcome.converged,
+        converged=outcome.converged and not apart,
         tol=tol,
         windows=edges if problem.time is not None else [],
         weights=outcome.weights,
@@ -228,6 +233,7 @@ def _report(
         unknown_interval=outcome.unknown_interval,
         missed=outcome.missed,
         lacking=lacking(problem, outcome.windows, outcome.unknown) or outcome.lacking,
+        ended="" if whole else outcome.ended or _SPENT,
     )
 
 
@@ -240,4 +246,6 @@ def _checked(
         certificate=certificate(solution),
     )
     found = diagnose(solution, report, outcome)
-    return report.replace(diagnosis=found)
+    # a residual may keep the tolerance while what it leaves grows beyond it
+    kept = report.lacking or report.estimate["overall"] <= report.tol  # type: ignore[index]  # set above
+    return report.replace(diagnosis=found, converged=report.converged and bool(kept))

@@ -289,6 +289,10 @@ class System:
         """Gauss-Newton from zero weights. Where measurements are not met, the valley
         that the equation leaves may be too narrow to be followed: once more with an
         equation that begins loose, and the better one of both."""
+        with np.errstate(over="ignore", invalid="ignore"):  # of what runs away
+            return self._solved()
+
+    def _solved(self) -> Solved:
         zero = np.zeros((self.num_fields, self.num_features))
         raw = np.zeros(len(self.unknowns))
         best = self._descend(zero, raw, None)
