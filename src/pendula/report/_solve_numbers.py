@@ -192,12 +192,17 @@ def _unfinished(told: dict[str, Any]) -> list[str]:
         words = misfit_words(report["missed"])
         return [f"{words[0].upper()}{words[1:]}."]
     if time is not None and told["reached"] < time[1]:
+        why = str(report.get("ended") or "the budget ended")
         return [
-            f"The budget ended at t = {number(told['reached'])} of {number(time[1])}; "
-            "nothing is shown beyond."
+            f"{why[0].upper()}{why[1:]} at t = {number(told['reached'])} of "
+            f"{number(time[1])}; nothing is shown beyond."
         ]
     if report.get("lacking"):
         return []  # that is the reason
+    estimated = told.get("estimated")
+    above = estimated is not None and not estimated <= report["tol"]
+    if above or report.get("diagnosis"):
+        return []  # those are told beside
     return ["The residual between the points stayed above what the tolerance allows."]
 
 

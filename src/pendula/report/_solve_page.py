@@ -203,7 +203,7 @@ def _truth_words(error: dict[str, Any]) -> str:
 def _error_caption(run: Run) -> str:
     text, told = "Relative error at each time, L2 over space.", _told(run)[0]
     if not _is_whole(told, told.get("reached")):
-        text += " Shaded: not reached before the budget ended."
+        text += " Shaded: not reached."
     return text
 
 
