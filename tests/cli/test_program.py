@@ -148,6 +148,21 @@ def test_debug_shows_the_traceback(pendula):
     assert "Traceback" in pendula("inspect", "absent.csv", "--debug").err
 
 
+def test_a_start_below_zero_is_no_option(pendula, tmp_path):
+    options = ["--duration", 1, "--dt", 0.5, "--out", "a.csv"]
+    done = pendula("simulate", "van_der_pol", "--start", "-1.2,0", *options)
+    assert (done.status, "samples of" in done.out) == (0, True)
+    assert read(tmp_path / "a.csv").ys[0, 0, 0] == -1.2
+
+
+def test_a_time_without_a_unit_stands_alone(pendula):
+    options = ["--duration", 1, "--dt", 0.5, "--out", "a.csv"]
+    done = pendula("simulate", "selkov", *options)
+    assert done.out.rstrip().endswith(", 1")
+    done = pendula("simulate", "selkov", "--duration", 0.1, *options[2:], "--force")
+    assert "duration is 0.1; it must be at least dt (0.5)" in done.err
+
+
 def test_simulate_then_inspect(pendula, tmp_path):
     """Several records of one file are told apart without being told."""
     options = ["--num", 2, "--duration", 2, "--dt", 0.1, "--observe", "theta"]

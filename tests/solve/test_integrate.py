@@ -109,6 +109,17 @@ def test_inputs_are_followed_exactly(kind):
     np.testing.assert_allclose(out.ys[:, 0], want, rtol=0, atol=2e-8)
 
 
+def test_a_small_motion_is_followed_as_well_as_a_large_one():
+    """With 1e-8 for the absolute tolerance one of 1e-9 was off by its whole size."""
+    ts, sizes = np.array([0.0, 3.0, 6.0]), jnp.asarray([1e-9, 1.0, 1e3])
+    spring = lambda t, y, u, c: jnp.stack([y[1], -4.0 * y[0]])
+    run = lambda size: integrate(spring, jnp.asarray([1.0, 0.0]) * size, ts)
+    out = jax.vmap(run)(sizes)
+    np.testing.assert_array_equal(out.status, 0)
+    for ys, size in zip(np.asarray(out.ys), np.asarray(sizes), strict=True):
+        np.testing.assert_allclose(ys[:, 0] / size, np.cos(2.0 * ts), atol=2e-5)
+
+
 def test_stiff_decay_onto_a_slow_curve():
     """y' = -k (y - cos t) - sin t, k = 1e5: y = cos t after a boundary layer. The
     implicit solver walks, the explicit one runs out of steps."""

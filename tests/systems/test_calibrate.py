@@ -104,6 +104,43 @@ def test_what_bars_do_not_feel_is_not_told(line):
         calibrate(CASE, told(base), ("youngs", "drag", "pitch"), dt=DT)
 
 
+def test_intervals_count_the_length_of_the_steps(line, monkeypatch):
+    """Steps that move the bars as 1 % of Young's modulus does, four times as far where
+    they are twice as long."""
+    base, slope, _ = line
+    rng = np.random.default_rng(1)
+
+    def linear(model, q):
+        moved = np.append(np.asarray(q), 0.0)[:2]
+        moved = moved + np.array([0.01 * float(model.dt / DT) ** 2, 0.0])
+        return base + np.einsum("k,ktbc->tbc", moved, slope[:2]), slope[:1]
+
+    monkeypatch.setattr("pendula.systems._calibrate.linearised", linear)
+    u = base + 1e-6 * rng.normal(size=base.shape) / np.array([1.0, 1.0, 0.033])
+    found = calibrate(CASE, told(u), ("youngs",), dt=DT)
+    assert_allclose(np.log(found.values["youngs"] / 65e9), -0.01, atol=1e-3)
+    assert_allclose(found.steps["youngs"], 0.03, rtol=1e-9)
+    low, high = found.intervals["youngs"]
+    assert 0.06 < np.log(high / low) < 0.062
+    assert "youngs: twice as long steps move it by 3 %" in str(found)
+
+
+def test_a_swing_more_or_less_is_no_answer(monkeypatch):
+    """Five swings from a start a quarter too slow: all frames at once end elsewhere."""
+    ts, rate = np.linspace(0.0, 0.1, 41), 2.0 * np.pi * 50.0
+
+    def swing(model, q):
+        phase = (rate * np.exp(float(q[0])) * ts)[:, None, None]
+        one = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+        return np.sin(phase) * one, (phase * np.cos(phase) * one)[None]
+
+    monkeypatch.setattr("pendula.systems._calibrate.linearised", swing)
+    u = swing(None, np.array([0.25]))[0]
+    tracks = Trajectories.from_arrays(ts, u.reshape(41, -1), names=bar_names(2))
+    found = calibrate(CASE, tracks, ("youngs",), dt=DT)
+    assert_allclose(found.values["youngs"], 65e9 * np.exp(0.25), rtol=1e-6)
+
+
 def test_residuals_that_repeat_are_told(line):
     """As those of a wrong set-up do."""
     base, _, _ = line

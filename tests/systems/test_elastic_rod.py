@@ -1,5 +1,6 @@
 """An elastic rod at rest and in motion: closed forms, other codes, invariances."""
 
+import contextlib
 import dataclasses
 
 import equinox as eqx
@@ -10,6 +11,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from pendula import ConfigError, DataError, DivergedError
+from pendula._errors import DataWarning
 from pendula.systems import (
     Boundary,
     ElasticRod,
@@ -88,6 +90,27 @@ def test_a_rod_that_is_turned_at_an_end_twists_evenly(rod):
     assert_allclose(np.diff(rest.angles), 1.0 / 19.0, atol=1e-10)
     torque = -rod_forces(rod, rest)[0][3, 19]
     assert_allclose(torque, SOFT.twisting / (19 * 0.005), rtol=1e-9)
+
+
+@pytest.mark.parametrize("share", [0.99, 1.01])
+def test_a_column_beyond_its_buckling_load_is_no_calm_rest(rod, clamp, share):
+    """Euler's load of one clamped end and one free: P = pi^2 EI / (4 L^2)."""
+    force = np.zeros((4, NUMBER))
+    force[0, -1] = -share * np.pi**2 * SOFT.bending_1 / (4.0 * 0.0975**2)
+    load = {"boundary": clamp, "gravity": (0, 0, 0), "force": force, "increments": 2}
+    told = contextlib.nullcontext()
+    if share > 1.0:
+        told = pytest.warns(DataWarning, match="as a pencil is on its tip")
+    with told:
+        rest = rest_rod(rod, **load)
+    assert np.abs(rest.nodes[:, 2]).max() == 0.0
+
+
+def test_a_slack_chain_is_told_what_helps(rod):
+    chain = ElasticRod.from_points(LINE, Section(1e3, 0.0, 0.0, 0.0, 1e-3, 1e-9))
+    ends = Boundary.of(rod, [0, NUMBER - 1], [0])
+    with pytest.raises(DivergedError, match=r"without any force.* sink there"):
+        rest_rod(chain, boundary=ends, increments=1)
 
 
 def test_the_whole_stiffness_is_the_slope_of_the_forces(rod):

@@ -47,7 +47,11 @@ def simulate(
         tuple[str, ...], Parameter(help="Observed components; all without.")
     ] = (),
     start: Annotated[
-        str | None, Parameter(help="Initial state: 1.2,0; random without.")
+        str | None,
+        Parameter(
+            allow_leading_hyphen=True,  # -1.2,0 is no option
+            help="Initial state: 1.2,0; random without.",
+        ),
     ] = None,
     seed: Annotated[
         int, Parameter(converter=whole, help="Of starts, times, noise, losses.")
@@ -126,13 +130,14 @@ def _slinky(
 def _written(console: Console, data: Trajectories, out: Path) -> int:
     """Write the file and say what is in it."""
     from ..data import write
+    from ..report import quantity
 
     write(data, out)
     shape = {"trajectories": data.num, "samples": int(data.lengths.max())}
     shown = [*data.names[:6], ".."] if data.dim > 12 else data.names
     text = (
         f"{out}: {data.num} x {shape['samples']} samples of {', '.join(shown)}, "
-        f"{data.ts.max():g} {data.time_unit}"
+        f"{quantity(f'{data.ts.max():g}', data.time_unit)}"
     )
     console.result(text, {"file": str(out), **shape, "channels": list(data.names)})
     return 0

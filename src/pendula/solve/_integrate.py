@@ -41,7 +41,7 @@ def integrate(
     *,
     solver: Any = "tsit5",
     rtol: Float[Array, ""] | float = 1e-6,
-    atol: Float[Array, ""] | float = 1e-8,
+    atol: Float[Array, ""] | float | None = None,
     max_steps: int = 65536,
     event: Event | None = None,
     bound: Float[Array, ""] | float | None = None,
@@ -71,7 +71,9 @@ def integrate(
       each sample.
     - `solver`: a name of `SOLVERS`, or a Diffrax solver.
     - `rtol`, `atol`: tolerances of one step; 1e-6 and 1e-8 suit float32 only just,
-      go lower in float64.
+      go lower in float64. `atol` is in the unit of the state; None: 1e-8, or 1e-8 of
+      the largest component at the start where that is below 1 (a motion that starts
+      at zero and stays small needs a smaller one given).
     - `max_steps`: steps after which it gives up.
     - `event`: `event(t, y, context) -> value`, a number; integration stops where the
       value crosses zero, `t_fail` is that time and later states are NaN. A value that
@@ -109,7 +111,7 @@ def integrate(
 
     at_least(1, max_steps=max_steps)
     for name, tol in (("rtol", rtol), ("atol", atol)):
-        if not isinstance(tol, jax.Array) and not tol > 0:
+        if tol is not None and not isinstance(tol, jax.Array) and not tol > 0:
             raise ConfigError(f"{name} is {tol:g}; it must be above 0.")
     _known(solver)
     y0 = as_state(y0)
@@ -124,6 +126,7 @@ def integrate(
     good = all_finite(y0, since, dts, path, context)
     y0, path, context = safe((y0, path, context), good)
     inputs = _inputs(path, since)
+    atol = _small(y0) if atol is None else atol
 
     def slope(s: Any, y: State, args: Context) -> State:
         dy = field(t0 + s, y, inputs(s), args)
@@ -172,6 +175,14 @@ def integrate(
         throw=False,
     )
     return _outcome(solution, good, starts, t0, since, bound)
+
+
+def _small(y0: State) -> Float[Array, ""]:
+    """The absolute tolerance of a motion from `y0`: with 1e-8 for all of them, a small
+    one was a state that may be anything, and was called ok."""
+    size = jnp.max(jnp.abs(jax.lax.stop_gradient(y0)), initial=0.0)
+    share = jnp.where(size > 0.0, jnp.minimum(size, 1.0), 1.0)
+    return jnp.maximum(1e-8 * share, jnp.finfo(y0.dtype).tiny)
 
 
 def _leaving(

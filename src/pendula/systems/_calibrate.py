@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +14,7 @@ from .._checks import whole
 from .._errors import ConfigError, DataError, DivergedError, nearest
 from .._precision import precision
 from ..data import Trajectories
-from ._rod_fit import levenberg, linearised
+from ._rod_fit import Linearised, levenberg, linearised
 from ._rod_step import checked_integrator
 from ._slinky import Slinky
 from ._slinky_cases import SlinkyCase
@@ -24,6 +25,7 @@ from ._slinky_data import OF_A_BAR, bar_names, bar_units, check_units, length_of
 SINGULAR = 1e-6  # of the largest singular value: below, the data say nothing
 LEVEL = 0.95
 REPEATS = 0.3  # correlation from frame to frame above which it is said
+EARLY = (0.25, 0.5)  # shares of the record that are fitted before all of it
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -31,18 +33,20 @@ class Calibration:
     """What `calibrate` found.
 
     `values` of the free constants [SI] and their 95 % `intervals`; `covariance`
-    `"free free"` of their logarithms; `noise` of a coordinate [m], the estimate that
-    counts the constants; `rms` of the residuals [m]; `correlation` of residuals from
-    frame to frame: well above 0, the law is wrong somewhere and the intervals are too
-    narrow; `samples`: coordinates that were there; `iterations`; `converged`, and the
-    `reason` of stopping; `slinky` and `drag` with the values; times `ts`, the rod's
-    `bars` and `residuals` `"time bar 3"` [m; the tilt times the radius], NaN where
-    nothing was seen.
+    `"free free"` of their logarithms, of the noise alone; `steps`: the share by which
+    twice as long steps of the rod move each, which the intervals count; `noise` of a
+    coordinate [m], the estimate that counts the constants; `rms` of the residuals [m];
+    `correlation` of residuals from frame to frame: well above 0, the law is wrong
+    somewhere and the intervals are too narrow; `samples`: coordinates that were there;
+    `iterations`; `converged`, and the `reason` of stopping; `slinky` and `drag` with
+    the values; times `ts`, the rod's `bars` and `residuals` `"time bar 3"` [m; the tilt
+    times the radius], NaN where nothing was seen.
     """
 
     values: dict[str, float]
     intervals: dict[str, tuple[float, float]]
     covariance: Float[np.ndarray, "free free"]
+    steps: dict[str, float]
     noise: float
     rms: float
     correlation: float
@@ -69,6 +73,13 @@ class Calibration:
             f"noise {1e3 * self.noise:.3g} mm; {done} after {self.iterations} "
             f"iterations ({self.reason})"
         )
+        noise = 1.96 * np.sqrt(np.diag(self.covariance))
+        rows += [
+            f"{name}: twice as long steps move it by {100 * abs(moved):.2g} %, the "
+            f"noise by {100 * own:.2g} %; a smaller dt narrows the interval"
+            for (name, moved), own in zip(self.steps.items(), noise, strict=True)
+            if abs(moved) > own
+        ]
         if self.correlation > REPEATS:
             rows.append(
                 f"residuals repeat themselves (correlation {self.correlation:.2f} from "
@@ -95,10 +106,13 @@ def calibrate(
     $$ \min_p \sum_{t, i} |x_i - \tilde x_i|^2 + |y_i - \tilde y_i|^2
        + R^2 (\alpha_i - \tilde\alpha_i)^2, \quad p = \log(c / c_0) $$
 
-    over whatever was seen. Where top and bottom of a bar are followed equally well,
+    over whatever was seen; once from the start, once from what the first frames say
+    (a motion that swings has other minima, a swing more or less), the better counts.
+    Where top and bottom of a bar are followed equally well,
     x, y and R alpha are equally noisy. Levenberg-Marquardt (SciPy's trust region, which
     shrinks where a trial's motion fails) with exact derivatives of the solved steps;
-    intervals of c from $s^2 (J^\top J)^{-1}$ in p, Student's t.
+    intervals of c from $s^2 (J^\top J)^{-1}$ in p, Student's t, and on both sides what
+    twice as long steps move p by: more than those that are taken.
 
     **Arguments:** `case`: how it is held and let go, at time 0 of the tracks; `tracks`
     with channels `bar_names(cycles)`, x and y [m], alpha [rad], absent or missing ones
@@ -157,12 +171,12 @@ def calibrate(
     scale = np.array([1.0, 1.0, machine.radius])
     model = SlinkyBars.of(case, machine, start, free, ts, dt, integrator)
 
-    def compared(p: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def compared(
+        p: np.ndarray, model: SlinkyBars = model
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         with precision(np.float64):
             bars, jac = map(np.asarray, linearised(model, jnp.asarray(p)))
-        gap = bars - seen
-        gap[..., 2] = (gap[..., 2] + np.pi) % (2.0 * np.pi) - np.pi
-        return bars, gap * scale, (jac * scale)[:, there].T
+        return bars, _apart(bars, seen) * scale, (jac * scale)[:, there].T
 
     first = np.zeros(len(free))
     bars, gap, jac = compared(first)
@@ -173,17 +187,21 @@ def calibrate(
         )
     _check_told_apart(jac, free)
 
-    def at(p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def at(p: np.ndarray) -> Linearised:
         _, gap, jac = compared(p)
         return gap[there], jac
 
-    done = levenberg(at, first, (gap[there], jac), max_iterations)
+    when = np.broadcast_to(ts[:, None, None], seen.shape)[there]
+    done = _best(at, (gap[there], jac), when, max_iterations)
     bars, gap, jac = compared(done.x)
     _check_told_apart(jac, free)
     variance = float(np.sum(gap[there] ** 2)) / (count - len(free))
     covariance = variance * np.linalg.inv(jac.T @ jac)
+    coarse = compared(done.x, model.stepped(ts, 2.0 * dt))[0]
+    off = (_apart(coarse, bars) * scale)[there]
+    moved = np.linalg.lstsq(jac, off)[0] if np.isfinite(off).all() else 0.0 * first
     wide = student.ppf(0.5 * (1.0 + LEVEL), count - len(free))
-    wide = wide * np.sqrt(np.diag(covariance))
+    wide = wide * np.sqrt(np.diag(covariance)) + np.abs(moved)
     found = {k: float(start[k] * np.exp(p)) for k, p in zip(free, done.x, strict=True)}
     every = start | found
     return Calibration(
@@ -193,6 +211,7 @@ def calibrate(
             for k, w in zip(free, wide, strict=True)
         },
         covariance,
+        dict(zip(free, moved.tolist(), strict=True)),
         float(np.sqrt(variance)),
         float(np.sqrt(np.mean(gap[there] ** 2))),
         _repeating(gap),
@@ -206,6 +225,47 @@ def calibrate(
         bars,
         gap,
     )
+
+
+def _best(
+    at: Callable[[np.ndarray], Linearised],
+    there: Linearised,
+    when: Float[np.ndarray, "seen"],
+    most: int,
+) -> Any:
+    """The better of two fits: from the start, and from what first the early frames say,
+    in which no swing has been lost or won yet."""
+    first = np.zeros(there[1].shape[1])
+    direct = levenberg(at, first, there, most)
+    p, now = first, there
+    for share in EARLY:
+        early = when <= when.min() + share * np.ptp(when)
+        if not _tells(now[1][early]):
+            continue
+        cut = lambda both, early=early: (both[0][early], both[1][early])
+        p = levenberg(lambda p, cut=cut: cut(at(p)), p, cut(now), most).x
+        now = at(p)
+        if not np.isfinite(now[0]).all():
+            return direct
+    if p is first:
+        return direct
+    staged = levenberg(at, p, now, most)
+    return staged if staged.cost < direct.cost else direct
+
+
+def _apart(bars: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Their difference, tilts within half a turn."""
+    gap = bars - others
+    gap[..., 2] = (gap[..., 2] + np.pi) % (2.0 * np.pi) - np.pi
+    return gap
+
+
+def _tells(jac: Float[np.ndarray, "sample free"]) -> bool:
+    """Whether samples tell all constants apart."""
+    if len(jac) <= jac.shape[1]:
+        return False
+    s = np.linalg.svd(jac, compute_uv=False)
+    return bool(s[-1] > SINGULAR * s[0])
 
 
 def tracked(

@@ -159,8 +159,9 @@ class _Pace:
             f"the flow blew up at t = {t:.4g}: C_D is {drag:.3g}, and stays below "
             f"{self._most:g} in a real one. dt = {self.config.dt:.4g} is too long: "
             f"with {mesh.num_angular} angles the limit, about 0.5 r dtheta / |u|, was "
-            f"{limit:.2g}; or the mesh is too coarse for this Reynolds number. Take a "
-            'shorter dt, or the preset "reference".'
+            f"{limit:.2g} shortly before; or the mesh is too coarse for this Reynolds "
+            f"number. Take dt = {0.5 * min(self.config.dt, limit):.2g}; where that is "
+            "not enough, more angles and radii too."
         )
 
 

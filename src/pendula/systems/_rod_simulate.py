@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from typing import Any
 
 import equinox as eqx
@@ -12,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from .._checks import at_least, not_negative, positive, whole
-from .._errors import ConfigError, DivergedError
+from .._errors import ConfigError, DataWarning, DivergedError
 from .._precision import precision, to_host
 from ._elastic_rod import ElasticRod, RodState
 from ._rod_banded import Grid
@@ -30,6 +31,8 @@ from ._rod_step import (
 
 
 RETRIES = 6  # halvings of a step that fails
+# of the largest stiffness over mass, within which a rest that is not held stands too
+ROUNDING = 1e-13
 JUMP = 1e-6  # of a rod's length, by which a motion may miss the rod where it goes on
 
 
@@ -344,6 +347,8 @@ def rest_rod(
 
     `force` `"4 node"` [N, N m] adds to the weight. A prescribed motion is taken from
     its time 0 to 1.
+    **Returns:** the state. Warns (`DataWarning`) where that rest is not stable: a
+    straight rod under more than its buckling load rests like a pencil on its tip.
     **Raises:** `ConfigError` for no increment or a force of another shape,
     `DivergedError` where Newton's method fails, with the part of the load.
     """
@@ -370,19 +375,49 @@ def rest_rod(
             now, out = _resting(stepper, now, share, method)
             if not bool(out.good):
                 raise DivergedError(
-                    f"the rod found no rest at {k}/{increments} of its load: force "
-                    f"{float(out.residual):.3g} N left after {int(out.iterations)} "
-                    "iterations. Take more increments."
+                    f"the rod found no rest at {k}/{increments} of its load: "
+                    + _unrested(float(out.residual), int(out.iterations))
                 )
+        if not bool(_stands(stepper, now, method)):
+            warnings.warn(
+                "the rod is at rest as a pencil is on its tip: the least push takes it "
+                "elsewhere, as under more than the load at which it buckles. To find "
+                "where it goes, push it aside by a hundredth of the load as force, or "
+                "bend its start and let it sink by simulate_rod with drag.",
+                DataWarning,
+                stacklevel=2,
+            )
         return to_host(now)
+
+
+def _unrested(residual: float, iterations: int) -> str:
+    """What Newton's method left, and what helps."""
+    if np.isfinite(residual):
+        return (
+            f"force {residual:.3g} N left after {iterations} iterations. Take more "
+            "increments."
+        )
+    return (
+        "something of it moves without any force, as a slack chain or a section "
+        "without bending or twisting stiffness does. Let it sink there by "
+        "simulate_rod with drag, and give that state."
+    )
 
 
 def resting(
     stepper: Stepper, now: RodState, share: Any, method: Method
 ) -> tuple[RodState, Solved]:
     """Rest under a share of the load, from the rest before."""
+    problem = _at_rest(stepper, now, share)
+    out = solve(problem, now.z, stepper.boundary.held(), method)
     none = jnp.zeros_like(now.z)
-    problem = Problem(
+    return RodState(out.z, none, now.frames.at(out.z), now.time), out
+
+
+def _at_rest(stepper: Stepper, now: RodState, share: Any) -> Problem:
+    """What a rest minimises: no inertia, no drag."""
+    none = jnp.zeros_like(now.z)
+    return Problem(
         stepper.rod.elastic,
         now.frames,
         none,
@@ -394,11 +429,19 @@ def resting(
         stepper.contact,
         jnp.asarray(stepper.rod.voronoi),
     )
-    out = solve(problem, now.z, stepper.boundary.held(), method)
-    return RodState(out.z, none, now.frames.at(out.z), now.time), out
 
 
 _resting = eqx.filter_jit(resting)
+
+
+@eqx.filter_jit
+def _stands(stepper: Stepper, now: RodState, method: Method) -> Any:
+    """Whether no small move lowers the potential at a rest, but for rounding."""
+    slope, blocks = _at_rest(stepper, now, 1.0).newton(now.z)
+    mass, own = jnp.asarray(stepper.rod.mass), jnp.einsum("iin->in", blocks.diagonal)
+    fastest = jnp.max(jnp.where(mass > 0.0, own / jnp.where(mass > 0.0, mass, 1.0), 0))
+    held = blocks.plus(ROUNDING * fastest * mass).held(stepper.boundary.held())
+    return jnp.all(jnp.isfinite(held.solve(slope, method.solver)))
 
 
 def rod_forces(

@@ -180,12 +180,12 @@ def _grid(
         return grid
     dt = world.good_step if dt is None else dt
     duration = world.good_duration if duration is None else duration
+    unit = "" if world.time_unit == "1" else f" {world.time_unit}"
     if not (np.isfinite(dt) and dt > 0):
-        raise ConfigError(f"dt is {dt:g} {world.time_unit}; it must be above 0.")
+        raise ConfigError(f"dt is {dt:g}{unit}; it must be above 0.")
     if not (np.isfinite(duration) and duration >= dt):
         raise ConfigError(
-            f"duration is {duration:g} {world.time_unit}; it must be at least dt "
-            f"({dt:g})."
+            f"duration is {duration:g}{unit}; it must be at least dt ({dt:g})."
         )
     return dt * np.arange(int(np.floor(duration / dt * (1 + 1e-12))) + 1)
 
@@ -379,7 +379,7 @@ def _judge(out: Rollout, rtol: float, error: float, helps: bool) -> None:
         )
         warnings.warn(
             f"the simulated states are exact to {error:.1e} of their range only "
-            f"(asked: {rtol:.1e}); {why}, or raise rtol.",
+            f"(asked: {rtol:.1e}); {why}, or raise rtol (in Python).",
             DataWarning,
             stacklevel=4,
         )
