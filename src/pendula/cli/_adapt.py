@@ -88,7 +88,7 @@ def adapt(
     for one, rows in zip(found, systems_of(clips)[0], strict=True):
         etas[rows] = one.eta
     runs = free_runs(family, etas, clips, noise)
-    report, arrays = adapted_report(found, runs, clips, command(), decisions)
+    report, arrays = adapted_report(found, runs, clips, command(), decisions, noise)
     console.say("writing the page")
     console.log = out / "log.txt"
     told = {
