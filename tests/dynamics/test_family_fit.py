@@ -23,6 +23,7 @@ from pendula.dynamics import (
 from pendula.dynamics._family_data import family_data
 from pendula.dynamics._family_fit import Setup
 from pendula.dynamics._family_new import new_data as prepared
+from pendula.dynamics._family_outside import law_lines
 from pendula.dynamics._family_programs import inner_loop
 from pendula.dynamics._family_shorter import on_shorter
 from pendula.nn import bind
@@ -144,6 +145,25 @@ def test_each_new_system_has_its_own_noise(family):
         assert found.label == str(i)
         assert not found.extrapolating
     assert together[0].covariance < 1e-2 * together[1].covariance
+
+
+def test_start_states_of_noisy_records_are_found_with_the_law(family):
+    """Smoothed data are rough at their ends; measured states that are exact stay."""
+    clean = springs([1.1], starts=(0.8, 0.5, 0.9, 0.6))
+    noise = 0.05 * np.random.default_rng(0).normal(size=clean.ys.shape)
+    noisy = clean.replace(ys=clean.ys + noise)
+    etas = np.tile(family.adapt(clean).eta, (4, 1))
+    rough, found = (family.first_states(noisy, 0.05, e) for e in (None, etas))
+    off = lambda states: np.sqrt(np.mean((states - clean.ys[:, 0]) ** 2))
+    assert off(found) < 0.7 * off(rough)
+    assert_array_equal(family.first_states(clean, None, etas), clean.ys[:, 0])
+
+
+def test_a_law_that_misses_its_own_training_says_so(family):
+    assert not family.law_lines
+    poor = {**family.about, "variance": 0.25}
+    assert "by 50 % of the spread" in law_lines(poor)[0]
+    assert not law_lines({**poor, "noise": (0.3 * np.array(poor["spread"])).tolist()})
 
 
 @pytest.mark.slow

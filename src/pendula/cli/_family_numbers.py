@@ -39,11 +39,12 @@ GRID = 121
 def free_runs(
     family: Family, etas: Any, data: Trajectories, noise: float | None = None
 ) -> np.ndarray:
-    """Observations `"traj time obs"` of the members `etas` `"traj eta"` from the first
-    state of each trajectory, along its times and inputs; NaN where there is no sample
-    and where the rollout failed. `noise` of the measurement, as for an adaptation."""
+    """Observations `"traj time obs"` of the members `etas` `"traj eta"` from the start
+    of each trajectory (`Family.first_states`), along its times and inputs; NaN where
+    there is no sample and where the rollout failed. `noise` of the measurement, as for
+    an adaptation."""
     data = family.match(data)
-    y0 = family.first_states(data, noise)
+    y0 = family.first_states(data, noise, etas)
     usual = family.about["every"] * family.about["sampling"]
     refine = max(1, int(np.ceil(np.diff(data.ts, axis=1).max() / usual - 1e-6)))
     dtype = family.dtype
@@ -210,7 +211,11 @@ def family_report(
             "param_names": list(about.get("param_names") or ()),
             "errors": errors,
             "constants": _constants(family),
-            "dimension": [*_dimension(family), *family.step_lines],
+            "dimension": [
+                *_dimension(family),
+                *family.step_lines,
+                *family.law_lines,
+            ],
             "law": _law_words(family),
             "horizon": float(np.nanmax(data.ts) - np.nanmin(data.ts)),
         },

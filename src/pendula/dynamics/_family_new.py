@@ -9,18 +9,23 @@ from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
 from .._errors import DataError
+from .._precision import cast, precision
 from ..data import Trajectories, noise_estimate
+from ..nn import bind
 from ._family_data import CLEAN, Clips, noise_of, states_of, systems_of
+from ._start import refine_start
 from ._times import LONGEST, divided
 
 
 if TYPE_CHECKING:
     from ._family import Family
 
+BEGINNING = 40  # steps of the training, from which a start state is found
 ELSEWHERE = 5.0  # error of a law on records that it was not trained on, at most
 
 
@@ -145,6 +150,32 @@ def _first_states(states: np.ndarray, labels: tuple[str, ...]) -> np.ndarray:
             "complete."
         )
     return y0
+
+
+def found_starts(
+    family: Family, data: Trajectories, guess: np.ndarray, etas: np.ndarray
+) -> Float[np.ndarray, "traj dim"]:
+    """First states `"traj dim"` from which members `etas` `"traj eta"` follow the first
+    samples best, as many as a clip of the training has at most."""
+    step = family.about["every"] * family.about["sampling"]
+    within = data.ts - data.ts[:, :1] <= (BEGINNING + 1e-6) * step
+    counts = np.minimum(np.maximum(within.sum(axis=1), 4), data.lengths)
+    early = data.gather([np.arange(n) for n in counts], "beginnings")
+    batch = _filled(early, LONGEST * step).full(family.dtype)
+    with precision(family.dtype):
+        model = cast(family.model, family.dtype)
+        weight = 1.0 / np.asarray(family.about["spread"])
+        numbers = (jnp.asarray(x, family.dtype) for x in (etas, guess, weight))
+        batch = jax.tree.map(jnp.asarray, batch)
+        return np.asarray(_found(model, batch, *numbers), np.float64)
+
+
+@eqx.filter_jit
+def _found(model: Any, batch: Any, etas: Any, guess: Any, weight: Any) -> Any:
+    def one(eta: Any, y0: Any, item: Any) -> Any:
+        return refine_start(bind(model, eta), y0, item, weight)[0]
+
+    return jax.vmap(one)(etas, guess, batch)
 
 
 def _thinned(data: Trajectories, step: float) -> Trajectories:

@@ -294,7 +294,7 @@ def _adapted_result(run: Run) -> Section:
         f" of each of the first 3 of {len(systems)} systems" if len(systems) > 3 else ""
     )
     caption = (
-        f"The adapted model from the first state, {shown}: the same record that eta "
+        f"The adapted model from its start state, {shown}: the same record that eta "
         "was fitted to."
     )
     blocks: list[AbstractBlock] = [
