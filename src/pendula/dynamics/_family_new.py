@@ -47,6 +47,7 @@ class NewData:
 
 
 def check_scale(family: Family, data: Trajectories) -> None:
+    """Refuse values a thousand times those of the training, by name: other units."""
     spread = np.asarray(family.about["spread"])
     seen = np.where(data.mask, data.ys, np.nan)
     with warnings.catch_warnings():
