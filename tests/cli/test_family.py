@@ -322,6 +322,8 @@ def test_bad_labels_name_row_and_column(tmp_path, text, words):
         ({"forecast_error": None}, False),
         ({"forecast_error": 1.5}, False),
         ({"forecast_error": 0.5}, None),
+        ({"forecast_error": 0.5, "noise": 0.45}, True),
+        ({"forecast_error": 1.2, "noise": 0.9}, None),
         ({"extrapolating": True, "extrapolation": ["eta is far"]}, None),
         ({"converged": False}, None),
     ],

@@ -92,6 +92,16 @@ def test_the_region_has_the_symmetries_of_the_wire(known):
     np.testing.assert_allclose(region.distance(mirrored), own, rtol=1e-4)
 
 
+def test_the_region_is_the_same_far_from_the_origin(known):
+    """Single precision would tell places there to centimetres only."""
+    path, record = known
+    u = path.u[-1] + np.random.default_rng(0).normal(size=(BARS, 3)) * 1e-3
+    away = np.array([1e5, -1e5, 0.0])
+    moved = VisitedRegion(bar_record(path.ts, path.u + away, path.v))
+    own = VisitedRegion(record).distance(u)
+    np.testing.assert_allclose(moved.distance(u + away), own, rtol=1e-2)
+
+
 def test_a_motion_that_left_the_finite_numbers_is_outside(known):
     path, record = known
     region = VisitedRegion(record)

@@ -10,8 +10,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from pendula import DataError
 from pendula.data import Trajectories
-from pendula.dynamics._family_adapt import _check_scale
 from pendula.dynamics._family_data import Clips
+from pendula.dynamics._family_new import check_scale
 from pendula.dynamics._family_outside import beyond_hull
 from pendula.dynamics._family_shorter import on_shorter
 from pendula.train import Adaptation
@@ -31,7 +31,7 @@ def test_other_units_are_named_by_trajectory_and_channel():
     ys = [np.ones((5, 2)), np.ones((5, 2)) * [1.0, 5e3]]
     data = Trajectories.from_arrays([t] * 2, ys, names=("u", "v"))
     with pytest.raises(DataError, match=r'trajectory ".*", channel "v".*other units'):
-        _check_scale(Trained(), data)
+        check_scale(Trained(), data)
 
 
 def test_outside_the_hull_but_inside_the_box():

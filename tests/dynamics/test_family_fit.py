@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from pendula import CheckpointError, ConfigError, DataError, ShapeError
 from pendula.data import Trajectories
-from pendula.diagnostics import principal_dimension
+from pendula.diagnostics import StepGuard, principal_dimension
 from pendula.dynamics import (
     FamilyConfig,
     ModelConfig,
@@ -20,12 +20,14 @@ from pendula.dynamics import (
     meta_fit,
     next_experiment,
 )
-from pendula.dynamics._family_adapt import _prepare as prepared
 from pendula.dynamics._family_data import family_data
 from pendula.dynamics._family_fit import Setup
+from pendula.dynamics._family_new import new_data as prepared
+from pendula.dynamics._family_outside import law_lines
 from pendula.dynamics._family_programs import inner_loop
 from pendula.dynamics._family_shorter import on_shorter
 from pendula.nn import bind
+from pendula.train import AbstractCallback
 
 
 RATES = np.array([0.8, 1.0, 1.2, 1.5])
@@ -44,9 +46,23 @@ def springs(rates, starts=(1.0, 0.5), t=T):
     return data.replace(env=np.array(env), origin={"system": "springs"})
 
 
+class Seen(AbstractCallback):
+    """The step of every row."""
+
+    def __init__(self):
+        self.steps = []
+
+    def __call__(self, state, row):
+        self.steps.append(row["step"])
+        return state
+
+
+SEEN = Seen()
+
+
 @pytest.fixture(scope="module")
 def family():
-    return meta_fit(springs(RATES), FamilyConfig(SMALL, steps=15))
+    return meta_fit(springs(RATES), FamilyConfig(SMALL, steps=15), callbacks=[SEEN])
 
 
 def test_a_new_member_is_known_from_one_clip(family):
@@ -64,6 +80,13 @@ def test_a_new_member_is_known_from_one_clip(family):
     read = np.polyval(line, [a.eta[0] for a in out])
     assert_allclose(read, new**2, rtol=0.02)
     assert "eta" in out[0].summary()
+
+
+def test_callbacks_look_at_every_stage(family):
+    ends = [row["steps"] for row in family.about["stages"]]
+    assert SEEN.steps == [k + 1 for end in ends for k in range(end)]
+    with pytest.raises(ConfigError, match="StepGuard was given to meta_fit"):
+        meta_fit(springs(RATES), callbacks=[StepGuard()])
 
 
 def test_times_far_apart_are_stepped_as_in_training(family):
@@ -105,6 +128,42 @@ def test_noise_that_is_none_is_refused(family, noise, error):
         family.first_states(clip, noise)
     with pytest.raises(ValueError, match=error):
         next_experiment(family, T, [[1.0, 0.0]], noise=noise)
+
+
+def test_each_new_system_has_its_own_noise(family):
+    """Adapted beside a noisy one, a quiet system is known as well as alone, and the
+    noisy one is no other law."""
+    pair = springs([1.1, 1.3], starts=(0.8,))
+    rng = np.random.default_rng(0)
+    level = np.array([0.0, 0.2])[:, None, None]
+    data = pair.replace(ys=pair.ys + level * rng.normal(size=pair.ys.shape))
+    together = family.adapt_many(data)
+    for i, found in enumerate(together):
+        alone = family.adapt(data.select([i]))
+        assert_allclose(found.eta, alone.eta, rtol=1e-6)
+        assert_allclose(found.covariance, alone.covariance, rtol=1e-6)
+        assert found.label == str(i)
+        assert not found.extrapolating
+    assert together[0].covariance < 1e-2 * together[1].covariance
+
+
+def test_start_states_of_noisy_records_are_found_with_the_law(family):
+    """Smoothed data are rough at their ends; measured states that are exact stay."""
+    clean = springs([1.1], starts=(0.8, 0.5, 0.9, 0.6))
+    noise = 0.05 * np.random.default_rng(0).normal(size=clean.ys.shape)
+    noisy = clean.replace(ys=clean.ys + noise)
+    etas = np.tile(family.adapt(clean).eta, (4, 1))
+    rough, found = (family.first_states(noisy, 0.05, e) for e in (None, etas))
+    off = lambda states: np.sqrt(np.mean((states - clean.ys[:, 0]) ** 2))
+    assert off(found) < 0.7 * off(rough)
+    assert_array_equal(family.first_states(clean, None, etas), clean.ys[:, 0])
+
+
+def test_a_law_that_misses_its_own_training_says_so(family):
+    assert not family.law_lines
+    poor = {**family.about, "variance": 0.25}
+    assert "by 50 % of the spread" in law_lines(poor)[0]
+    assert not law_lines({**poor, "noise": (0.3 * np.array(poor["spread"])).tolist()})
 
 
 @pytest.mark.slow

@@ -70,6 +70,18 @@ def test_parameters_that_are_not_on_a_log_scale():
     assert gauge.names == ("phi1", "phi2")
 
 
+def test_a_label_that_is_told_far_better_as_it_is_says_so():
+    """Stiffnesses of springs, in which eta is affine: as logarithms they are read with
+    an interval of 20 % and more."""
+    k = np.array([1.0, 1.7, 2.4, 3.2, 4.0])[:, None]
+    eta = 0.7 - 0.45 * k
+    given = {"names": ("k",), "config": AFFINE}
+    assert "k is told" in fit_gauge(eta, k, **given).summary()
+    assert "--linear" in fit_gauge(eta, k, **given).measure(eta[1]).text
+    assert not fit_gauge(eta, k, log=False, **given).warnings
+    assert not fit_gauge(eta, np.exp(eta), **given).warnings
+
+
 def test_a_bent_relation_needs_the_flow(curved):
     unseen = draw(40, seed=1)
     found = np.asarray(jax.vmap(curved)(jnp.asarray(bent(unseen))))

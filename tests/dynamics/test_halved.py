@@ -74,6 +74,9 @@ def test_a_guard_halves_the_step_and_a_resumed_fit_is_the_same(tmp_path):
     assert json.loads((tmp_path / "cut/resume/substeps.json").read_text()) == rows
     same = lambda a, b: assert_array_equal(np.asarray(a), np.asarray(b))
     jax.tree.map(same, again.ensemble, whole.ensemble)
+    # without a guard the short step stays, and that is said
+    with pytest.warns(FitWarning, match="the resumed one was given none"):
+        fit(None, data, CONFIG, out=tmp_path / "cut", resume=True, **given)
 
 
 @pytest.mark.slow
@@ -94,6 +97,26 @@ def test_a_guard_as_it_is_given_keeps_a_law_from_its_solver():
     euler = -2 * modified_eigenvalue(1j, 0.5, "euler").real
     assert damping[0] == pytest.approx(euler, abs=0.01)
     assert 0.0 < damping[1] < 0.03
+
+
+@pytest.mark.slow
+def test_a_guard_looks_at_the_refit_and_leaves_its_step():
+    looks = []
+
+    class Listed(StepGuard):
+        def close(self, state, reason):
+            looks.append((self.halves, self.gap is not None))
+            super().close(state, reason)
+
+    config = FitConfig(
+        ModelConfig(learn="none", known=(KnownConfig("spring", free=("k",)),)),
+        TrainConfig(members=1),
+    )
+    data = simulate("harmonic", num=4, duration=20.0, dt=0.5, seed=0)
+    found = fit(None, data, config, callbacks=[Listed()])
+    assert looks[-1] == (False, True)
+    assert all(halves for halves, _ in looks[:-1])
+    assert found.report["training"]["phases"][-1]["reason"].startswith("converged")
 
 
 @pytest.mark.slow

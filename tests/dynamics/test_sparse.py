@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from pendula import ConfigError
 from pendula._precision import precision
 from pendula.data import Trajectories
+from pendula.diagnostics import StepGuard
 from pendula.dynamics import (
     FitConfig,
     Library,
@@ -22,6 +23,7 @@ from pendula.dynamics import (
 )
 from pendula.dynamics._eliminate import eliminate, rate_covariance
 from pendula.systems import simulate
+from pendula.train import AbstractCallback
 
 
 def regression(noise=0.1, seed=0):
@@ -111,6 +113,12 @@ def test_thresholds_must_increase():
             fit_sparse(data, thresholds=thresholds)
 
 
+def test_a_guard_of_the_step_is_refused():
+    data = simulate("harmonic", duration=3.0, dt=0.1)
+    with pytest.raises(ConfigError, match="StepGuard was given to fit_sparse"):
+        fit_sparse(data, callbacks=[StepGuard()])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("noise", "tolerance"), [(0.0, 1e-4), (0.05, 0.03)])
 def test_lotka_and_volterra_are_found_in_noise(noise, tolerance, tmp_path):
@@ -135,6 +143,16 @@ def test_lotka_and_volterra_are_found_in_noise(noise, tolerance, tmp_path):
     assert np.isfinite(forecast.mean).all()
 
 
+class Seen(AbstractCallback):
+    """Counts what it is shown."""
+
+    rows = 0
+
+    def __call__(self, state, row):
+        self.rows += 1
+        return state
+
+
 @pytest.mark.slow
 def test_shuffled_samples_give_no_law_that_can_be_followed():
     """The control: without motion in time nothing is found, or nothing that follows
@@ -143,6 +161,8 @@ def test_shuffled_samples_give_no_law_that_can_be_followed():
     rng = np.random.default_rng(0)
     ys = np.stack([rng.permutation(y) for y in data.ys])
     config = FitConfig(train=TrainConfig(window=10.0, steps=10), every=1)
-    fitted = fit_sparse(data.replace(ys=ys), config, degree=2, thresholds=(3.0,))
+    guess, seen = data.replace(ys=ys), Seen()
+    fitted = fit_sparse(guess, config, degree=2, thresholds=(3.0,), callbacks=[seen])
+    assert seen.rows > 0
     assert len(fitted.about["equations"]) == 2
     assert fitted.about["path"][0]["error"] > 0.8

@@ -12,6 +12,7 @@ from scipy.linalg import expm
 from scipy.stats import multivariate_normal
 
 from pendula import ConfigError, DataError
+from pendula._errors import FitWarning
 from pendula._precision import precision
 from pendula._tree import split_trainable
 from pendula.data import Trajectories, input_path
@@ -229,6 +230,16 @@ def test_an_ornstein_uhlenbeck_process_is_recovered():
     noise = float(np.asarray(field.diffusion(0.0, jnp.zeros(1), None, None))[0, 0])
     assert_allclose(rate, 0.5, rtol=0.4)
     assert_allclose(noise * fit.scales.scale[0] / fit.scales.time**0.5, 0.8, rtol=0.2)
+
+
+@pytest.mark.slow
+def test_a_record_that_is_short_beside_its_memory_is_warned_of():
+    """A walk that hardly turns: where it comes to nobody saw."""
+    rng = np.random.default_rng(0)
+    walk = np.cumsum(rng.normal(size=60))
+    quick = StochasticConfig(hidden=0, members=2, steps=50, lr=0.1)
+    with pytest.warns(FitWarning, match=r'channel "y0" has about .* independent'):
+        fit_stochastic(Trajectories.from_arrays(np.arange(60.0), walk), config=quick)
 
 
 @pytest.fixture(scope="module")

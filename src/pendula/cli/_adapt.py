@@ -88,7 +88,7 @@ def adapt(
     for one, rows in zip(found, systems_of(clips)[0], strict=True):
         etas[rows] = one.eta
     runs = free_runs(family, etas, clips, noise)
-    report, arrays = adapted_report(found, runs, clips, command(), decisions)
+    report, arrays = adapted_report(found, runs, clips, command(), decisions, noise)
     console.say("writing the page")
     console.log = out / "log.txt"
     told = {
@@ -197,7 +197,7 @@ def adapted_lines(row: dict[str, Any]) -> list[str]:
     if row["identified"]:
         error = row["forecast_error"]
         off = f"{percent(error)} of the spread" if error < float("inf") else "failed"
-        lines.append(f"  free run from the first state, error: {off}")
+        lines.append(f"  free run over the record, error: {off}")
     else:
         lines.append(
             "  the record says nothing of some direction of eta (condition "

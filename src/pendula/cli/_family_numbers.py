@@ -17,7 +17,7 @@ from .._machine import cores, revision, versions
 from .._precision import cast, precision
 from .._source import citations
 from .._tree import sources_of
-from ..data import Batch, Trajectories, summary
+from ..data import Batch, Trajectories, noise_estimate, summary
 from ..diagnostics import intrinsic_dimension
 from ..dynamics import (
     STARTS,
@@ -39,11 +39,12 @@ GRID = 121
 def free_runs(
     family: Family, etas: Any, data: Trajectories, noise: float | None = None
 ) -> np.ndarray:
-    """Observations `"traj time obs"` of the members `etas` `"traj eta"` from the first
-    state of each trajectory, along its times and inputs; NaN where there is no sample
-    and where the rollout failed. `noise` of the measurement, as for an adaptation."""
+    """Observations `"traj time obs"` of the members `etas` `"traj eta"` from the start
+    of each trajectory (`Family.first_states`), along its times and inputs; NaN where
+    there is no sample and where the rollout failed. `noise` of the measurement, as for
+    an adaptation."""
     data = family.match(data)
-    y0 = family.first_states(data, noise)
+    y0 = family.first_states(data, noise, etas)
     usual = family.about["every"] * family.about["sampling"]
     refine = max(1, int(np.ceil(np.diff(data.ts, axis=1).max() / usual - 1e-6)))
     dtype = family.dtype
@@ -78,6 +79,15 @@ def run_error(family: Family, runs: np.ndarray, data: Trajectories) -> float:
     off = (runs - data.ys) / np.asarray(family.about["spread"])
     off = off[data.mask]
     return float(np.sqrt(np.mean(off**2))) if np.isfinite(off).all() else np.inf
+
+
+def record_noise(family: Family, data: Trajectories, noise: Any = None) -> float:
+    """Size of the noise of records, in spreads of the channels: the given one, else
+    estimated."""
+    data = family.match(data)
+    sd = noise_estimate(data) if noise is None else noise
+    share = np.nan_to_num(sd) / np.asarray(family.about["spread"])
+    return float(np.sqrt(np.mean(share**2)))
 
 
 def eta_deviations(family: Family) -> np.ndarray:
@@ -201,7 +211,11 @@ def family_report(
             "param_names": list(about.get("param_names") or ()),
             "errors": errors,
             "constants": _constants(family),
-            "dimension": [*_dimension(family), *family.step_lines],
+            "dimension": [
+                *_dimension(family),
+                *family.step_lines,
+                *family.law_lines,
+            ],
             "law": _law_words(family),
             "horizon": float(np.nanmax(data.ts) - np.nanmin(data.ts)),
         },
@@ -234,10 +248,12 @@ def adapted_report(
     data: Trajectories,
     command: str = "",
     decisions: Sequence[dict[str, str]] = (),
+    noise: float | None = None,
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """What the page of an adaptation shows: a report and its arrays.
 
-    **Arguments:** `found`: one a system of `data`; `runs`: of `free_runs`.
+    **Arguments:** `found`: one a system of `data`; `runs`: of `free_runs`; `noise`: of
+    the measurement, as for an adaptation.
     """
     family = found[0].family
     data = family.match(data)
@@ -260,6 +276,7 @@ def adapted_report(
             | {
                 "trajectory": data.labels[first],
                 "forecast_error": run_error(family, runs[rows], data.select(rows)),
+                "noise": record_noise(family, data.select(rows), noise),
             }
         )
     told = summary(data)

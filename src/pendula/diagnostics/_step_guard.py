@@ -79,13 +79,21 @@ class StepGuard(AbstractCallback):
             whole(4, "StepGuard", samples=samples)
         self.every, self.tolerance, self.most = every, tolerance, most
         self.samples = samples
-        self.gap, self.seen, self.halvings = gap, 0, 0
+        self.gap, self.seen, self.halvings, self.halves = gap, 0, 0, True
         self.end: float = math.inf
 
-    def bind(self, gap: Callable[[Any], Any] | None, step: int, halvings: int) -> None:
+    def bind(
+        self,
+        gap: Callable[[Any], Any] | None,
+        step: int,
+        halvings: int,
+        *,
+        halves: bool = True,
+    ) -> None:
         """Take up a stage of a training that stands at `step` (None: it has no
-        rollouts, nothing is looked at)."""
+        rollouts, nothing is looked at); `halves`: whether its step may be halved."""
         self.gap, self.seen, self.halvings = gap, step, halvings
+        self.halves = halves
 
     def open(self, num_steps: int) -> None:
         """How far the stage goes."""
@@ -97,7 +105,7 @@ class StepGuard(AbstractCallback):
         if self.gap is None or step // self.every == due:
             return state
         gap = row["solver_gap"] = _middle(self.gap(state.params))
-        left = self.halvings < self.most and step < self.end
+        left = self.halves and self.halvings < self.most and step < self.end
         if gap > self.tolerance and left:
             raise StopTraining(
                 f"{HALVED} at step {step}: solver gap {number(gap)}, tolerance "

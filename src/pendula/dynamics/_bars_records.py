@@ -20,6 +20,7 @@ from ._model import Model
 # how many times as far as they went bars may go by their rates: sums of samples far
 # apart are rough, other units are far off
 ALIKE = (0.2, 5.0)
+APART = 4.0  # m: places are counted from a multiple of this near them
 
 
 def bar_model(chain: AbstractField, bars: int, substeps: int = 5) -> Model:
@@ -65,6 +66,11 @@ def inner_triplets(
     u: Float[np.ndarray, "*lead bar 3"],
 ) -> Float[np.ndarray, "*lead inner 6"]:
     """The coordinates of both pairs of each inner bar, in float32."""
+    # single precision would lose the few millimetres between bars far from 0
+    near = APART * np.round(np.asarray(u[..., :1, :2], np.float64) / APART)
+    u = u - np.pad(
+        np.where(np.isfinite(near), near, 0.0), [(0, 0)] * (u.ndim - 1) + [(0, 1)]
+    )
     left, right = (jnp.asarray(x, jnp.float32) for x in (u[..., :-1, :], u[..., 1:, :]))
     pairs = np.asarray(pair_coordinates(left, right))
     return np.concatenate([pairs[..., :-1, :], pairs[..., 1:, :]], axis=-1)

@@ -24,6 +24,8 @@ from ._family_adapt import Adapted, adapt_many, fisher_of
 from ._family_config import FamilyConfig
 from ._family_constants import member_constants
 from ._family_data import FamilyData, states_of
+from ._family_new import found_starts
+from ._family_outside import law_lines
 from ._family_size import size_lines
 from ._family_step import step_change, step_lines
 from ._layout import Layout, match_channels, match_inputs, match_units
@@ -76,6 +78,11 @@ class Family:
     def step_lines(self) -> list[str]:
         """A sentence where the law counts on the step that it was trained with."""
         return step_lines(self.about)
+
+    @property
+    def law_lines(self) -> list[str]:
+        """A sentence where the law misses its own training by more than the noise."""
+        return law_lines(self.about)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -224,13 +231,18 @@ class Family:
         return data
 
     def first_states(
-        self, data: Trajectories, noise: Any = None
+        self, data: Trajectories, noise: Any = None, etas: Any = None
     ) -> Float[np.ndarray, "traj dim"]:
         """The state of each trajectory at its first sample: the measured one where
-        the noise is below a thousandth of the spread, else one of the smoothed data;
-        NaN where it cannot be told. `noise` as for `adapt`."""
+        the noise is below a thousandth of the spread, else one of the smoothed data,
+        which is rough at the end of a record: with the `etas` `"traj eta"` of their
+        systems the one from which the first samples are followed best. NaN where it
+        cannot be told. `noise` as for `adapt`."""
         data = self.match(data)
-        return states_of(data, self.plan, self.about["spread"], noise)[0][:, 0]
+        states, _, exact = states_of(data, self.plan, self.about["spread"], noise)
+        if etas is None or exact:
+            return states[:, 0]
+        return found_starts(self, data, states[:, 0], self._eta(etas))
 
     def summary(self) -> str:
         """A few lines: what was learned, from how many systems."""
@@ -241,6 +253,7 @@ class Family:
             f"state: {', '.join(a['state'])}",
             *self.size_lines,
             *self.step_lines,
+            *self.law_lines,
         ]
         lines += [
             f"eta of {k}: {np.array2string(e, precision=4)}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import time
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
@@ -14,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._checks import choice, positive, whole
-from .._errors import ConfigError, DataError
+from .._errors import ConfigError
 from .._precision import cast, precision, to_host
 from ..data import Trajectories
 from ..nn import bind
@@ -26,22 +25,14 @@ from ..train import (
     eliminate_starts,
     normal_equations,
 )
-from ._family_data import (
-    Clips,
-    FamilyData,
-    check_lengths,
-    drawn,
-    states_of,
-    systems_of,
-    widths_of,
-)
+from ._family_data import Clips, FamilyData, check_lengths, drawn, systems_of, widths_of
+from ._family_new import NewData, check_scale, new_data, taken_apart
 from ._family_outside import eta_outside, law_outside, states_outside
 from ._family_programs import clip_residuals, descend
 from ._family_shorter import on_shorter, shared
 from ._model import Model, weighted_residual
 from ._programs import correlation_time
 from ._start import refine_start
-from ._times import LONGEST, divided
 
 
 if TYPE_CHECKING:
@@ -54,7 +45,6 @@ LONG = 9  # intervals from which a record is long
 CONDITION = 1e4  # of J; of J'J its square, which is where single precision ends
 SETTLED = 1e-2  # of the squared error: what may be left to gain where gd has converged
 LEAST = 1e-2  # of what the family knows: a clip that says less says nothing
-ELSEWHERE = 5.0  # error of a law on records that it was not trained on, at most
 JUDGED = 20  # samples from which their noise is known well enough to judge a law
 
 
@@ -173,17 +163,37 @@ def adapt_many(
         raise ConfigError(
             f"eta0 is {first.tolist()}; it must be {family.size} finite numbers."
         )
-    begun = time.perf_counter()
     data = family.match(data)
     check_lengths(data)
-    _check_scale(family, data)
+    check_scale(family, data)
     rows, labels = systems_of(data)
+    env = np.zeros(data.num, int)
+    for i, mine in enumerate(rows):
+        env[mine] = i
+    data = data.replace(env=env)
     if window is not None:  # a stretch is no system of its own
-        env = np.zeros(data.num, int)
-        for i, mine in enumerate(rows):
-            env[mine] = i
-        data = data.replace(env=env).windows(window)
-    found = _prepare(family, data, labels, noise)
+        data = data.windows(window)
+    told = (method, iterations, starts, first, steps, rate)
+    out: dict[int, Adapted] = {}
+    for which in taken_apart(family, data, noise):
+        some = data.select(np.flatnonzero(np.isin(np.asarray(data.env), which)))
+        found = new_data(family, some, tuple(labels[i] for i in which), noise)
+        out |= dict(zip(which.tolist(), _together(family, found, *told), strict=True))
+    return [out[i] for i in range(len(labels))]
+
+
+def _together(
+    family: Family,
+    found: NewData,
+    method: str,
+    iterations: int,
+    starts: int,
+    first: np.ndarray,
+    steps: int,
+    rate: float,
+) -> list[Adapted]:
+    """Systems that are all taken as exact, or all as noisy."""
+    begun = time.perf_counter()
     with precision(family.dtype):
         put = lambda tree: jax.tree.map(jnp.asarray, cast(tree, family.dtype))
         model, clips = put(family.model), put(found.clips)
@@ -234,132 +244,6 @@ def adapt_many(
     ]
 
 
-@dataclasses.dataclass(frozen=True)
-class NewData:
-    """New systems, prepared: clips `"system clip"`, and how noisy they are."""
-
-    clips: Clips
-    labels: tuple[str, ...]
-    clean: bool
-    variance: float
-    accounted: float
-    samples: int
-    repeats: float
-    low: np.ndarray
-    high: np.ndarray
-    moves: np.ndarray
-
-
-def _check_scale(family: Family, data: Trajectories) -> None:
-    spread = np.asarray(family.about["spread"])
-    seen = np.where(data.mask, data.ys, np.nan)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a channel not measured
-        here = np.sqrt(np.nanmean(seen**2, axis=1))
-    high = np.maximum(np.abs(family.about["high"]), np.abs(family.about["low"]))
-    usual = np.maximum(spread, high[np.asarray(family.plan.observed)])
-    bad = np.argwhere(here > 1e3 * usual)
-    if len(bad):
-        i, j = bad[0]
-        raise DataError(
-            f'trajectory "{data.labels[i]}", channel "{data.names[j]}": its values are '
-            f"{here[i, j] / usual[j]:.3g} times those of the training systems. Are "
-            "they in other units? Convert them first."
-        )
-
-
-def _prepare(
-    family: Family, data: Trajectories, labels: tuple[str, ...], noise: Any
-) -> NewData:
-    spread = np.asarray(family.about["spread"])
-    step = family.about["every"] * family.about["sampling"]
-    states, sd, clean = states_of(data, family.plan, spread, noise)
-    y0 = _first_states(states, data.labels)
-    smooth = states[..., np.asarray(family.plan.observed)]
-    if clean and data.us is None:
-        data = _thinned(data, step)
-    data = _filled(data, LONGEST * step)
-    batch = data.full(family.dtype)
-    rows, _ = systems_of(data)
-    most = max(map(len, rows))
-    order = np.stack([r[np.arange(most) % len(r)] for r in rows])
-    extra = np.arange(most)[None] >= np.array([len(r) for r in rows])[:, None]
-    pick = lambda x: np.asarray(x)[order]
-    batch = jax.tree.map(pick, batch)
-    mask = np.asarray(batch.mask) & ~extra[..., None, None]
-    batch = eqx.tree_at(lambda b: b.mask, batch, mask)
-    ys = np.where(mask, np.asarray(batch.ys), np.nan)
-    # the error of a law is smooth: its samples count for few
-    repeats = float(family.about.get("correlation", 1.0)) if clean else 1.0
-    known = repeats * family.about["variance"]
-    noisy = float(np.mean((sd / spread) ** 2))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a channel not measured
-        low, high = np.nanmin(ys, axis=(1, 2)), np.nanmax(ys, axis=(1, 2))
-        # noise leaves the range by itself, and the more often the longer a record
-        least, most = np.nanmin(smooth, axis=1)[order], np.nanmax(smooth, axis=1)[order]
-        inside = np.fmax(low, np.nanmin(least, 1)), np.fmin(high, np.nanmax(most, 1))
-    return NewData(
-        Clips(batch, y0[order].astype(family.dtype)),
-        labels,
-        clean,
-        max(noisy, known),
-        _accounted(family, noisy),
-        int(data.lengths.sum()),
-        repeats,
-        *inside,
-        (high - low) / spread,
-    )
-
-
-def _accounted(family: Family, noisy: float) -> float:
-    """The squared residual, in spreads, that noise and the error of the law account
-    for; the law errs more on records that it was not trained on."""
-    about = family.about
-    noise = np.asarray(about["noise"]) / np.asarray(about["spread"])
-    law = about["variance"] - float(np.mean(noise**2))
-    return noisy + ELSEWHERE**2 * max(law, 0.01 * about["variance"])
-
-
-def _first_states(states: np.ndarray, labels: tuple[str, ...]) -> np.ndarray:
-    y0 = states[:, 0]
-    if not np.isfinite(y0).all():
-        i = int(np.argwhere(~np.isfinite(y0).all(1))[0, 0])
-        raise DataError(
-            f'trajectory "{labels[i]}": the state at its first sample cannot be told, '
-            "too many values are missing there. Let it begin at a sample that is "
-            "complete."
-        )
-    return y0
-
-
-def _thinned(data: Trajectories, step: float) -> Trajectories:
-    """Each record at the steps of the training, whatever others are given with it; of
-    a short one at least 4 samples are left."""
-    keep = []
-    for ts, n in zip(data.ts, data.lengths, strict=True):
-        every = int(step / np.median(np.diff(ts[:n])) + 1e-6)
-        keep.append(np.arange(0, n, max(1, min(every, (n - 1) // 3))))
-    return data.gather(keep, "thinned to the steps of the training")
-
-
-def _filled(data: Trajectories, longest: float) -> Trajectories:
-    """Gaps longer than a training step get unmeasured samples."""
-    if data.us is not None or np.diff(data.ts, axis=1).max() <= longest:
-        return data
-    ts, ys = [], []
-    for i, n in enumerate(data.lengths):
-        t = data.ts[i, :n]
-        y = np.where(data.mask[i, :n], data.ys[i, :n], np.nan)
-        grid, where = divided(t, longest)
-        out = np.full((len(grid), data.dim), np.nan)
-        out[where] = y
-        ts.append(grid)
-        ys.append(out)
-    new = Trajectories.from_arrays(ts, ys)
-    return data.replace("gaps filled", ts=new.ts, ys=new.ys, mask=new.mask)
-
-
 @eqx.filter_jit
 def _starts(
     model: Model, mean: Array, etas: Array, clips: Clips, weight: Array, count: int
@@ -397,7 +281,7 @@ def _adapt(
     begin: Array,
     weight: Array,
     widths: Array | None,
-    variance: Array,
+    variance: Float[Array, "system"],
     iterations: int,
     long: bool,
 ) -> Adaptation:
@@ -410,7 +294,7 @@ def _adapt(
     hold = 1e-8 * jnp.eye(size, dtype=weight.dtype)
 
     def fit(
-        eta: Array, local: Array, mine: Clips, damping: float = MU_FIRST
+        eta: Array, local: Array, mine: Clips, own: Array, damping: float = MU_FIRST
     ) -> Adaptation:
         return adapt(
             residual,
@@ -418,19 +302,19 @@ def _adapt(
             mine,
             local,
             eta,
-            variance=variance,
+            variance=own,
             start_precision=hold,
             count=jnp.sum(mine.batch.mask, dtype=weight.dtype),
             iterations=iterations,
             damping=damping,
         )
 
-    def one(mine: Clips, etas: Array) -> Adaptation:
+    def one(mine: Clips, etas: Array, own: Array) -> Adaptation:
         local0 = jnp.zeros_like(mine.y0[:, :size])
 
         def from_start(eta: Array) -> tuple[Array, Array, Array]:
             def grow(carry: tuple, share: Array) -> tuple[tuple, Array]:
-                out = fit(carry[0], carry[1], shared(early, share))
+                out = fit(carry[0], carry[1], shared(early, share), own)
                 return (out.eta, out.local), out.history[-1]
 
             each = jnp.asarray(GROWING, weight.dtype)
@@ -438,15 +322,15 @@ def _adapt(
             return eta, local, costs[-1]
 
         if not long:  # every start on the whole clips
-            outs = jax.vmap(lambda eta: fit(eta, local0, mine))(etas)
+            outs = jax.vmap(lambda eta: fit(eta, local0, mine, own))(etas)
             best = jnp.argmin(outs.history[:, -1])
             return jax.tree.map(lambda x: x[best], outs)
         early = _cut(mine, EARLY)
         found, local, costs = jax.vmap(from_start)(etas)
         best = jnp.argmin(costs)
-        return fit(found[best], local[best], mine, CLOSE)
+        return fit(found[best], local[best], mine, own, CLOSE)
 
-    return jax.vmap(one)(clips, begin)
+    return jax.vmap(one)(clips, begin, variance)
 
 
 def _residual(model: Model, weight: Array, widths: Array | None) -> Any:
@@ -545,7 +429,7 @@ def _told(
         eta, information = turn * eta, turn[:, None] * information * turn
     d = len(eta)
     here = float(out.rss[i] / max(float(out.count[i]) - d, 1.0))
-    variance = max(here * found.repeats, found.variance)
+    variance = max(here * found.repeats, float(found.variance[i]))
     prior = family.covariance
     root = np.linalg.cholesky(prior)
     told = np.linalg.eigvalsh(root.T @ np.nan_to_num(information) @ root)[::-1]
@@ -565,8 +449,8 @@ def _told(
         eta, covariance = family.mean, np.diag(np.full(d, np.inf))
     said = eta_outside(family, eta) if identified else []
     said += states_outside(family, found.low[i], found.high[i])
-    misfit = float(np.sqrt(here / found.accounted))
-    if identified and out.converged[i] and found.samples >= JUDGED:
+    misfit = float(np.sqrt(here / found.accounted[i]))
+    if identified and out.converged[i] and found.samples[i] >= JUDGED:
         said += law_outside(misfit, float(np.sqrt(here)))
     history = np.atleast_1d(np.asarray(out.history[i], np.float64))
     return Adapted(

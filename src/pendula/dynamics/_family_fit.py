@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from .._precision import precision, to_host
 from .._tree import num_parameters, split_trainable
 from ..data import Trajectories
 from ..nn import AbstractMember
-from ..train import halvings, latest, run
+from ..train import AbstractCallback, halvings, latest, run
 from ._build import build_model
 from ._config import to_dict
 from ._family import Family
@@ -31,7 +31,7 @@ from ._family_size import check_choice, chosen_size
 from ._family_stages import family_stages
 from ._family_step import HALVINGS, coarse, finer, step_change
 from ._model import Model
-from ._watch import open_folder, taken_up, watching
+from ._watch import no_guard, open_folder, taken_up, watching
 
 
 def meta_fit(
@@ -42,6 +42,7 @@ def meta_fit(
     folder: Path | None = None,
     resume: bool = False,
     tell: Callable[[dict[str, Any]], None] | None = None,
+    callbacks: Sequence[AbstractCallback] = (),
 ) -> Family:
     r"""Learn the law that several systems share, and a small vector eta for each.
 
@@ -56,7 +57,8 @@ def meta_fit(
     `"system eta"`, of size about 1, that stay as they are (physical parameters as an
     input of the network; `gauss_newton` and `joint`). `folder`: where checkpoints go;
     with `resume` a killed run goes on from the last one, by the same settings and
-    data. `tell(row)` hears of progress.
+    data. `tell(row)` hears of progress. `callbacks` also look at every stage, in the
+    order given, but not at the trainings that choose the size of eta.
     **Returns:** `Family`.
     **Raises:** `DataError` for one system, short records or mixed units,
     `ConfigError` for settings that do not fit, `CheckpointError` for a folder of
@@ -82,6 +84,9 @@ def meta_fit(
     config = FamilyConfig() if config is None else config
     if resume and folder is None:
         raise ConfigError("resume needs the folder to go on from: give folder.")
+    no_guard(
+        callbacks, "meta_fit", "tries half the step itself, and model.substeps sets it"
+    )
     if etas is not None:
         etas = np.asarray(etas, np.float64)
     begun = time.perf_counter()
@@ -98,7 +103,9 @@ def meta_fit(
         settings = Setup(found, config, etas)
         _open(folder, resume, found, config, etas)
     with precision(settings.dtype):
-        model, fitted, outcomes = settings.train(folder, resume, tell, HALVINGS)
+        model, fitted, outcomes = settings.train(
+            folder, resume, tell, HALVINGS, callbacks
+        )
         model, fitted = to_host(model), np.asarray(fitted, np.float64)
     if config.head == "reference" and not settings.held:
         fitted = np.abs(fitted)  # all that its network sees
@@ -300,7 +307,12 @@ class Setup:
         return coarse(*step_change(model, etas, self.found, self.horizon, self.dtype))
 
     def train(
-        self, folder: Path | None, resume: bool, tell: Any, halvings_of_step: int = 0
+        self,
+        folder: Path | None,
+        resume: bool,
+        tell: Any,
+        halvings_of_step: int = 0,
+        own: Sequence[AbstractCallback] = (),
     ) -> tuple[Model, Any, list[dict[str, Any]]]:
         """All stages; (model, etas, what each came to). A law that counts on its step
         goes through the last stage again with half of it, so often at most."""
@@ -347,7 +359,7 @@ class Setup:
                     stage.step,
                     state,
                     stage.batches,
-                    callbacks,
+                    [*own, *callbacks],
                     num_steps=stage.count,
                     log_every=stage.log_every,
                 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
@@ -55,6 +55,21 @@ def law_outside(misfit: float, residual: float) -> list[str]:
         f"its residuals, {100 * residual:.2g} % of the spread, are {misfit:.2g} times "
         "what noise and the error of the law account for: another law may act on it, "
         "or the record is longer than this one stays good"
+    ]
+
+
+def law_lines(about: dict[str, Any]) -> list[str]:
+    """A sentence where the law misses the clips of its own training by more than their
+    noise."""
+    share = np.asarray(about["noise"]) / np.asarray(about["spread"])
+    size, noise = np.sqrt(about["variance"]), np.sqrt(np.mean(share**2))
+    if not size > max(LOOSE * noise, SMALL):
+        return []
+    return [
+        f"The law misses the clips of its training by {100 * size:.2g} % of the "
+        f"spread, their noise is {100 * noise:.2g} %: something else acts on these "
+        "systems, the order of a channel is another one, or the training was too "
+        "short. Let it learn more, or give eta another entry."
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import warnings
 from typing import Any
 
 import equinox as eqx
@@ -12,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import fields_at_least
-from .._errors import ConfigError, DataError, DivergedError
+from .._errors import ConfigError, DataError, DivergedError, FitWarning
 from .._precision import cast, precision, to_host
 from .._tree import prior_residual, reinitialise, trainable
 from ..data import Batch, Scales, Trajectories
@@ -34,6 +35,7 @@ from ._stochastic_forecast import FittedStochastic, batch_of
 
 
 INNER = 25  # updates in one call of the step: small models wait for dispatch
+FEW = 5.0  # independent values of a record, below which its climatology is not known
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,6 +102,8 @@ def fit_stochastic(
     does, and a forecast is the mixture of all. No validation part is needed.
 
     **Returns:** `FittedStochastic`, whose `forecast` gives mean and covariance.
+    Without a `model`, inputs and a rest it warns (`FitWarning`) of data that are short
+    beside the memory of what was found.
     **Raises:** `DataError` for fewer than three values in a channel; `ConfigError` for
     a model that does not fit; `DivergedError` when no member is finite.
     **Source:** Sarkka, Solin 2019, chapter 11 (parameters by innovations); Pearce,
@@ -139,6 +143,8 @@ def fit_stochastic(
     if not config.anchored:
         keep = keep[[np.argmin(scores[keep])]]
     kept = jax.tree.map(lambda x: x[keep] if eqx.is_array(x) else x, trained)
+    if model is None and not (data.ctrl or config.width):
+        _warn_of_memory(kept, data, scales)
     return FittedStochastic(
         kept,
         scales,
@@ -158,6 +164,40 @@ def _check(data: Trajectories) -> None:
             f'channel "{data.names[few[0]]}" has {count[few[0]]} measured values; a '
             "stochastic fit needs three. Leave the channel out."
         )
+
+
+def _warn_of_memory(ensemble: Stochastic, data: Trajectories, scales: Scales) -> None:
+    r"""Warn of records that are short beside the memory of what was fitted:
+    $T / 2 \tau$ values of a record of length T are independent, with $\tau$ the
+    integral of their correlation, $-(A^{-1} P)_{ii} / P_{ii}$."""
+    last = data.ts[np.arange(data.num), data.lengths - 1]
+    length = float(np.sum(last - data.ts[:, 0]) / scales.time)
+    with precision(np.float64):
+        tau = to_host(_memories(jax.tree.map(jnp.asarray, ensemble.field)))
+    tau = np.median(tau, axis=0)[np.asarray(ensemble.observed)]
+    longest = int(np.argmax(tau))
+    count = length / (2.0 * max(float(tau[longest]), 1e-12))
+    if count < FEW:
+        warnings.warn(
+            f'channel "{data.names[longest]}" has about {count:.2g} independent values '
+            "in the data, which are short beside its memory: the mean and the spread "
+            "that forecasts come to are hardly known, and their bands too narrow. Give "
+            "longer or more records.",
+            FitWarning,
+            stacklevel=3,
+        )
+
+
+@eqx.filter_jit
+def _memories(field: Any) -> Any:
+    """The integral of each entry's correlation in each member `"member dim"`."""
+
+    def one(field: Stationary) -> Any:
+        spread = field.covariance()
+        whole = -jnp.linalg.solve(field.matrix(), spread)
+        return jnp.diagonal(whole) / jnp.diagonal(spread)
+
+    return eqx.filter_vmap(one, in_axes=(eqx.if_array(0),))(field)
 
 
 def _unscaled(data: Trajectories) -> Scales:

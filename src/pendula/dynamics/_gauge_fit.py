@@ -234,7 +234,8 @@ def _gauge(
     gauge = Gauge(
         _pick(flows, -1), _pick(flows, slice(-1)), fold_of, made.mean, made.scale,
         made.etas, made.labels, errors, np.maximum(square, TINY), np.zeros_like(errors),
-        affine, neural, made.log, fold, made.names, made.units, notes(made, errors),
+        affine, neural, made.log, fold, made.names, made.units,
+        notes(made, errors, fold_of),
     )  # fmt: skip
     pushed = np.zeros((len(fold_of), number))
     if made.covariances is not None:

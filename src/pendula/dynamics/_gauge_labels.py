@@ -16,6 +16,9 @@ from ._gauge_affine import fixed_directions, in_words, left_out, told_directions
 
 FEW = 5  # systems below which a gauge is warned of
 LEAST = 3  # systems below which there is none
+BETTER = 3.0  # times as exact, from which on another scale is named
+ALIKE = 1e-4  # relative error, below which all are as good
+TELLING = 0.01  # relative error of a gauge, below which no scale need be named
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -230,10 +233,12 @@ def check_enough_etas(made: Calibration, fold_of: np.ndarray) -> None:
     )
 
 
-def notes(made: Calibration, errors: np.ndarray) -> tuple[str, ...]:
-    """Warnings on labels that cannot be told apart, from the errors of the gauge on
-    systems left out."""
-    out = list(made.warnings)
+def notes(
+    made: Calibration, errors: np.ndarray, fold_of: np.ndarray
+) -> tuple[str, ...]:
+    """Warnings on labels that cannot be told apart, or are better told on another
+    scale, from the errors of the gauge on systems left out."""
+    out = [*made.warnings, *_other_scale(made, errors, fold_of)]
     fixed = fixed_directions(made.goal)
     for direction in fixed:
         out.append(
@@ -246,3 +251,20 @@ def notes(made: Calibration, errors: np.ndarray) -> tuple[str, ...]:
         only = f"only {words} is told by eta" if words else "eta tells no label"
         out.append(f"{only}; what else varies in the labels is not identifiable.")
     return tuple(out)
+
+
+def _other_scale(
+    made: Calibration, errors: np.ndarray, fold_of: np.ndarray
+) -> list[str]:
+    """A sentence on each logarithmic label that an affine map tells far better as it
+    is: its interval is then wide for want of the right scale alone."""
+    level, size = made.labels.mean(axis=0), made.labels.std(axis=0)
+    plain = left_out(made.scaled, (made.labels - level) / size, fold_of) * size
+    off = np.maximum(np.sqrt(np.mean((plain / made.labels) ** 2, axis=0)), ALIKE)
+    here = np.sqrt(np.mean((errors * made.scale) ** 2, axis=0))
+    return [
+        f"{name} is told {here[k] / off[k]:.2g} times as exactly as it is, not as a "
+        "logarithm: the law may be linear in it. Set log=False (--linear)."
+        for k, name in enumerate(made.names)
+        if made.log[k] and here[k] > max(BETTER * off[k], TELLING)
+    ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from .._errors import ConfigError
 from .._precision import precision
 from .._tree import member
 from ..data import Trajectories
+from ..train import AbstractCallback
 from ._config import FitConfig
 from ._field import SecondOrder
 from ._fitted import Fitted
@@ -23,6 +24,7 @@ from ._posterior import posterior
 from ._prepare import Prepared, prepare
 from ._sparse_path import FLOOR, Law, SparsePath, library_of
 from ._trainer import Trainer
+from ._watch import no_guard
 
 
 THRESHOLDS = (3.0, 5.0, 8.0, 12.0, 20.0, 35.0, 60.0)
@@ -36,6 +38,7 @@ def fit_sparse(
     degree: int = 3,
     thresholds: tuple[float, ...] = THRESHOLDS,
     tell: Callable[[dict[str, Any]], None] | None = None,
+    callbacks: Sequence[AbstractCallback] = (),
 ) -> Fitted:
     r"""Find a law of few terms: monomials up to a degree, sines and cosines of angles.
 
@@ -58,6 +61,7 @@ def fit_sparse(
     - `degree`: of the monomials of state and inputs.
     - `thresholds`: standard deviations, increasing.
     - `tell`: called with a dict of host numbers as training goes on.
+    - `callbacks`: also look at every stage, in the order given.
 
     **Returns:** `Fitted`; `about["equations"]` are the law in the units of the data,
     `about["path"]` the laws that were tried. Without intervals and verdict.
@@ -86,6 +90,7 @@ def fit_sparse(
         raise ConfigError(
             f"thresholds is {list(thresholds)}; they must be above 0 and increase."
         )
+    no_guard(callbacks, "fit_sparse", "takes model.substeps")
     config = dataclasses.replace(
         config, train=dataclasses.replace(config.train, members=1, method="levenberg")
     )
@@ -93,7 +98,9 @@ def fit_sparse(
     deadline = time.perf_counter() + 60.0 * config.train.minutes
     prepared = prepare(data, config, "levenberg")
     with precision(dtype):
-        trainer = Trainer(prepared, config, dtype, None, deadline, tell, False, False)
+        trainer = Trainer(
+            prepared, config, dtype, None, deadline, tell, False, False, callbacks
+        )
         model = library_model(prepared, config, degree)
         ensemble = make_members(model, prepared, config, "levenberg")
         path = SparsePath(prepared, config, trainer)

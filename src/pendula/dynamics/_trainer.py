@@ -70,6 +70,16 @@ class Trainer:
         self.folder, self.deadline, self.tell = folder, deadline, tell
         self.resume, self.debug_nans = resume, debug_nans
         self.callbacks, self.halvings = callbacks, Halvings(folder, resume)
+        self.guards = [c for c in callbacks if isinstance(c, StepGuard)]
+        if self.halvings.rows and not self.guards:
+            warnings.warn(
+                f"a guard of the step halved it {len(self.halvings.rows)} times before "
+                "this run was stopped, and the resumed one was given none: the step "
+                "stays as short, and is not looked at again. Give the StepGuard anew: "
+                "callbacks=[StepGuard()].",
+                FitWarning,
+                stacklevel=3,
+            )
         self.key = jax.random.fold_in(jax.random.key(config.seed), 1_000_003)
         self._clips: dict[int, tuple[Any, Any, Any]] = {}  # held out, by length
 
@@ -251,16 +261,13 @@ class Trainer:
         )
 
     def _own(self, index: int, stage: Stage, state: Any) -> list[AbstractCallback]:
-        """The caller's callbacks; a guard of the step gets something to measure."""
-        if not self.callbacks or index >= REFIT:
-            return []
-        step = int(state.step)
-        for callback in self.callbacks:
-            if not isinstance(callback, StepGuard):
-                continue
+        """The caller's callbacks; a guard of the step gets something to measure. Of
+        the refit it looks at what comes out, only: the step that was judged stays."""
+        refit, step = index >= REFIT, int(state.step)
+        for callback in self.guards:
             held = self._held_out(callback.samples) if stage.clip > 1 else None
             gap = None
-            if held is None and stage.clip > 1:
+            if held is None and stage.clip > 1 and not refit:
                 warnings.warn(
                     "fewer than four samples are held out: the guard of the step has "
                     "nothing to measure a solver gap on. Give longer records.",
@@ -271,8 +278,9 @@ class Trainer:
                 static = stage.items[0]
                 shared = static if isinstance(static, Model) else member(static[0], 0)
                 gap = lambda pair, s=shared, held=held: solver_gap(pair[0], s, *held)
-            callback.bind(gap, step, self.halvings.before(index, step))
-        return list(self.callbacks)
+            made = self.halvings.before(index, step)
+            callback.bind(gap, step, made, halves=not refit)
+        return list(self.guards if refit else self.callbacks)
 
     def _validation(self, static: Any) -> Any:
         """Mean squared error on validation clips of the longest length, compiled."""

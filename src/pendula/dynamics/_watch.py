@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .._errors import ConfigError
 from ..data import Trajectories
+from ..diagnostics import StepGuard
 from ..train import (
     STOPPED,
     AbstractCallback,
@@ -57,6 +59,18 @@ def taken_up(place: Path, index: int, state: TrainState) -> tuple[Any, str | Non
         return state, None
     state, ended = found
     return state, None if ended is not None and ended.startswith(STOPPED) else ended
+
+
+def no_guard(callbacks: Sequence[AbstractCallback], name: str, instead: str) -> None:
+    """Refuse a guard of the step where nothing would halve it.
+
+    **Raises:** `ConfigError`.
+    """
+    if any(isinstance(callback, StepGuard) for callback in callbacks):
+        raise ConfigError(
+            f"a StepGuard was given to {name}, which does not halve its step in the "
+            f"middle of a stage. Leave the guard out: {name} {instead}."
+        )
 
 
 def watching(

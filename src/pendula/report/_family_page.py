@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -239,7 +240,7 @@ def adapted_verdict(systems: list[dict[str, Any]]) -> tuple[bool | None, str, li
     failed = [s for s in systems if s.get("forecast_error") is None]
     far = [s for s in systems if s.get("extrapolating")]
     late = [s for s in systems if s.get("identified") and not s.get("converged")]
-    off = [s for s in systems if (s.get("forecast_error") or 0.0) > POOR]
+    off = [s for s in systems if _missed(s) > POOR]
     reasons = [
         f"{s.get('system')}: the record says nothing of some direction of eta "
         f"(condition {number(s.get('condition'))}); measure a larger motion."
@@ -258,12 +259,13 @@ def adapted_verdict(systems: list[dict[str, Any]]) -> tuple[bool | None, str, li
     ]
     reasons += [
         f"{s.get('system')}: its run misses the record by "
-        f"{percent(s.get('forecast_error'))} of the spread."
+        f"{percent(s.get('forecast_error'))} of the spread"
+        + (f", its noise is {percent(s['noise'])}." if s.get("noise") else ".")
         for s in off
     ]
     if open_ or failed:
         return False, "Not determined: do not use this eta.", reasons
-    if any(s["forecast_error"] >= 1.0 for s in off):
+    if any(_missed(s) >= 1.0 for s in off):
         text = "The adapted model does not follow its own record: do not use it."
         return False, text, reasons
     if far:
@@ -279,6 +281,12 @@ def adapted_verdict(systems: list[dict[str, Any]]) -> tuple[bool | None, str, li
     return True, "Identified, and inside the family that was learned.", reasons
 
 
+def _missed(system: dict[str, Any]) -> float:
+    """The error of a run that is not the noise of the record, in spreads."""
+    error, noise = system.get("forecast_error") or 0.0, system.get("noise") or 0.0
+    return math.sqrt(max(error**2 - noise**2, 0.0))
+
+
 def _adapted_result(run: Run) -> Section:
     told = run.report.get("adapted") or {}
     systems = told.get("systems") or []
@@ -286,7 +294,7 @@ def _adapted_result(run: Run) -> Section:
         f" of each of the first 3 of {len(systems)} systems" if len(systems) > 3 else ""
     )
     caption = (
-        f"The adapted model from the first state, {shown}: the same record that eta "
+        f"The adapted model from its start state, {shown}: the same record that eta "
         "was fitted to."
     )
     blocks: list[AbstractBlock] = [

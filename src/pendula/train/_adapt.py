@@ -22,6 +22,7 @@ from ._levenberg import Residual, eliminate_starts, normal_equations
 MU_FIRST = 1e-2
 """Damping of the first step, over the diagonal of the normal equations."""
 MU_LEAST, MU_MOST = 1e-9, 1e9
+LEFT = 1e-4  # of the objective, which an undamped step may still promise at the end
 
 
 class EtaPrior(eqx.Module):
@@ -160,13 +161,19 @@ def adapt(
     going = lambda c: (c[6] <= iterations) & ~c[5]
     eta, local, _, _, moves, done, _, history = jax.lax.while_loop(going, step, carry)
     normal = normal_equations(residual, eta, local, items)
-    information, _ = eliminate_starts(normal, start_precision)
+    gs = normal.gs + (local - begin) @ start_precision
+    normal = eqx.tree_at(lambda n: n.gs, normal, gs)
+    information, slope = eliminate_starts(normal, start_precision)
+    # damped by the trace, a direction that is felt little may hardly have moved
+    slope = slope + pull @ (eta - prior.mean)
+    inverse = jnp.linalg.pinv(information + pull, hermitian=True)
+    left = slope @ inverse @ slope <= LEFT * history[-1]
     return Adaptation(
         eta,
         local,
         history,
         moves,
-        done & jnp.isfinite(history[-1]),
+        done & left & jnp.isfinite(history[-1]),
         information,
         normal.rss,
         count,
