@@ -39,8 +39,8 @@ class DoublePendulum(AbstractSystem):
     **Raises:** `ConfigError` for constants out of range.
     **Behaviour / good values:** the energy is conserved for c = tau = 0. Small swings
     are two modes (`modes`); larger ones can be chaotic: from the default start the
-    largest Lyapunov exponent is 0.16 to 0.22 1/s over 200 s, and 0.14 to 0.17 over
-    4000 s. RK4 steps of 0.01 s.
+    largest Lyapunov exponent is between 0.1 and 0.3 1/s, smaller over longer times. RK4
+    steps of 0.01 s.
     **Source:** Landau and Lifshitz, Mechanics, 3rd ed. 1976, section 5 problem 1.
 
     ```python
