@@ -20,7 +20,7 @@ from ._levenberg import Residual, eliminate_starts, normal_equations
 
 
 MU_FIRST = 1e-2
-"""Damping of the first step, over the diagonal of the normal equations."""
+"""Damping of the first step, as a share of the trace of the normal equations."""
 MU_LEAST, MU_MOST = 1e-9, 1e9
 LEFT = 1e-4  # of the objective, which an undamped step may still promise at the end
 
