@@ -99,26 +99,10 @@ def data_dir() -> Path:
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _forget_programs(request: pytest.FixtureRequest):
-    """Modules share what they compile, as long as it is little: memory grows with
-    compiled programs. One that puts something in the place of a function leaves none
-    behind: a program goes on calling what it was traced with."""
+def _forget_programs():
+    """Memory grows with compiled programs: each module leaves none behind."""
     yield
-    here = [item for item in request.session.items if item.path == request.path]
-    replaced = any("monkeypatch" in item.fixturenames for item in here)
-    if replaced or _memory() > MOST_MEMORY:
-        jax.clear_caches()
-
-
-MOST_MEMORY = 2.5e9  # bytes of a process, of which there are two
-
-
-def _memory() -> float:
-    """Bytes that this process holds; infinitely many where the system does not tell."""
-    told = Path("/proc/self/statm")
-    if not told.exists():
-        return float("inf")
-    return float(told.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    jax.clear_caches()
 
 
 @pytest.fixture(autouse=True)
