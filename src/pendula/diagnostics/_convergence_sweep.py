@@ -24,7 +24,7 @@ RUNGS = 5  # of a ladder: as many show an order, also among many other steps
 NEAR = 0.06  # a number of steps may move by this share to meet more samples
 TIGHT = {"float64": 1e-13, "float32": 1e-6}  # rtol and atol of the reference
 MOST_STEPS = 200_000  # of the reference
-SMALL = 2.0**-10  # a state that stays below is solved in a unit of its own
+SMALL = 2.0**-10  # a state that stays below is solved by its own size
 
 
 def step_counts(train: int, samples: int) -> list[int]:
@@ -143,26 +143,23 @@ def _tight(
 ) -> Any:
     import diffrax
 
-    def scaled(t: Any, y: Array, u: Any, context: Any) -> Any:
-        return field(t, unit * y, u, context) / unit
-
     def one(y0: Array) -> Any:
         return integrate(
-            scaled,
-            y0 / unit,
+            field,
+            y0,
             ts,
             path,
             context,
             solver="dopri8",
             rtol=tolerance,
-            atol=tolerance,
+            atol=tolerance * unit,
             max_steps=MOST_STEPS,
             jumps=jumps,
             adjoint=diffrax.ForwardMode(),
         )
 
     out = jax.vmap(one)(y0)
-    return unit * out.ys, out.status, out.t_fail
+    return out.ys, out.status, out.t_fail
 
 
 def reference(
@@ -174,7 +171,7 @@ def reference(
 ) -> tuple[np.ndarray, Status, float]:
     """The field's own motion at the times `ts`, its start included: Dormand and
     Prince's pair of order 8 to rounding; with the worst status and when it came. A
-    motion far below 1 is solved again in a unit of its size: the tolerance of a step is
+    motion far below 1 is solved again by its own size: the tolerance of a step is
     absolute there."""
     tolerance = TIGHT[str(y0.dtype)]
     at = ts - ts[0]

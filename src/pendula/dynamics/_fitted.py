@@ -231,7 +231,7 @@ class Fitted:
             )
         self._check_cost(ts[first:], end, refine)
         self._check_horizon(float(end - start), beyond=bool(end > ts[-1]))
-        run = lambda first: self._begun(data, first, start, until, refine)
+        run = lambda first: self._begun(data, first, start, close, until, refine)
         best = run(first)
         if best.astray > ASTRAY:  # the fit of a start has many minima, a short one few
             for share in SHORTER:
@@ -273,18 +273,17 @@ class Fitted:
         data: Trajectories,
         first: int,
         start: float,
+        close: float,
         until: float | None,
         refine: int,
     ) -> _Begun:
         """The forecast of one trajectory whose start is fitted on its samples from
-        `first` to `start`."""
-        ts = data.ts[0, first : int(data.lengths[0])]
-        grid, keep = self._grid(ts, until)
+        `first` to `start`, with times as `close` as one."""
+        grid, keep = self._grid(data.ts[0, first : int(data.lengths[0])], until)
         piece = _resample(data, first, grid)
-        until_start = start + near(ts, float(self.about["step"]))
-        out = self._run(piece.between(grid[0], until_start), piece, refine)
+        out = self._run(piece.between(grid[0], start + close), piece, refine)
         bands = self.combine(out, grid - start)
-        past = grid <= until_start
+        past = grid <= start + close
         off = np.abs(np.where(np.isnan(bands[0]), np.inf, bands[0]) - piece.ys)[0, past]
         astray = self._astray(off, piece.mask[0, past])
         return _Begun(grid, keep, piece, out, bands, astray)

@@ -13,6 +13,7 @@ import scipy.integrate
 from jaxtyping import Float
 
 from .._precision import precision
+from ..systems import chebyshev
 from ._conditions import Dirichlet, evaluate
 from ._law import Need
 from ._problem import Problem
@@ -189,15 +190,10 @@ class _Lines:
         if not any(orders):
             return np.eye(n)
         assert domain is not None  # there are slopes in space
-        if not domain.periodic[0]:
-            x = self.space[:, 0]
-            weight = (-1.0) ** np.arange(n)
-            weight[[0, -1]] *= 0.5
-            first = weight[None, :] / weight[:, None] / (x[:, None] - x + np.eye(n))
-            np.fill_diagonal(first, 0.0)
-            np.fill_diagonal(first, -first.sum(1))
-            return np.linalg.matrix_power(first, orders[0])
         lo, hi = domain.bounds[0]
+        if not domain.periodic[0]:
+            first = chebyshev(n - 1, hi - lo)[1]
+            return np.linalg.matrix_power(first, orders[0])
         k = 2.0j * np.pi / (hi - lo) * np.fft.rfftfreq(n, 1.0 / n)
         symbol = k ** orders[0]
         if orders[0] % 2:

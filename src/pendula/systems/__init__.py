@@ -27,7 +27,7 @@ from ._cylinder_config import (
     CylinderConfig as CylinderConfig,
 )
 from ._cylinder_flow import CylinderFlow as CylinderFlow, FlowState as FlowState
-from ._cylinder_grid import CylinderMesh as CylinderMesh
+from ._cylinder_grid import CylinderMesh as CylinderMesh, chebyshev as chebyshev
 from ._cylinder_numbers import (
     WakeNumbers as WakeNumbers,
     bubble_length as bubble_length,

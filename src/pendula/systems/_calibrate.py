@@ -364,10 +364,9 @@ def _check_told_apart(
 ) -> None:
     """**Raises:** `DataError` for constants that may change together, the bars not
     moving."""
-    _, s, vt = np.linalg.svd(jac, full_matrices=False)
-    if s[-1] > SINGULAR * s[0]:
+    if _tells(jac):
         return
-    part = np.abs(vt[-1])
+    part = np.abs(np.linalg.svd(jac, full_matrices=False)[2][-1])
     which = [k for k, w in zip(free, part, strict=True) if w > 0.1 * part.max()]
     problem = f"say nothing of {which[0]}: the bars stay where they are when it changes"
     if which[1:]:

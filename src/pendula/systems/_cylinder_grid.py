@@ -24,6 +24,14 @@ def chebyshev(
     Nodes by sines and the diagonal as minus the sum of its row: both keep digits where
     nodes are close. **Source:** Trefethen, Spectral Methods in MATLAB, SIAM 2000,
     chapter 6; Baltensperger and Trummer 2003 for the diagonal.
+
+    ```python
+    >>> from pendula.systems import chebyshev
+    >>> x, slope = chebyshev(4, 2.0)
+    >>> bool(abs(slope @ x**3 - 3 * x**2).max() < 1e-12)
+    True
+
+    ```
     """
     half = np.arange(num + 1) * np.pi / (2 * num)
     x = length * np.sin(half) ** 2
