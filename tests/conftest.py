@@ -26,6 +26,8 @@ import jaxlib
 import matplotlib
 import pytest
 
+import shared_context
+
 
 ROOT = Path(__file__).parent.parent
 SLOW_LIST = ROOT / "tests" / "slow.txt"
@@ -37,6 +39,7 @@ jax.config.update("jax_num_cpu_devices", 2)
 # Tracing makes much garbage, nearly none of it in cycles: looking for those at Python's
 # pace costs the tests time and frees little.
 gc.set_threshold(100_000, 50, 100)
+shared_context.share()
 
 
 def _program_cache() -> str:
@@ -103,6 +106,7 @@ def _forget_programs():
     """Memory grows with compiled programs: each module leaves none behind."""
     yield
     jax.clear_caches()
+    shared_context.forget()
 
 
 @pytest.fixture(autouse=True)
