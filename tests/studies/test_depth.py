@@ -12,7 +12,7 @@ from pendula.studies import (
     _depth_exact as exact,
     _depth_nets as nets,
 )
-from pendula.studies._reproduce import select
+from pendula.studies._catalogue import select
 from pendula.studies._study import NotHere
 from pendula.train import Checkpoint, TrainState
 

@@ -6,9 +6,9 @@ from numpy.testing import assert_allclose
 from scipy.integrate import solve_ivp
 
 from pendula.data import Trajectories
+from pendula.studies._catalogue import studies
 from pendula.studies._families_ball_laws import baselines, from_release
 from pendula.studies._families_balls import balls, left_out
-from pendula.studies._reproduce import studies
 
 
 DRAGS = ((0.0, 0.005), (0.01, 0.01), (0.02, 0.015), (0.03, 0.03))

@@ -1,17 +1,24 @@
-"""What is committed: `docs/claims.md` is generated from `results/`."""
+"""What is committed: the pages of claims are generated from `results/`."""
 
 from pathlib import Path
 
-from pendula.studies import docs_text, read_claims
+from pendula.studies import docs_pages, read_claims
 
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_page_of_claims_is_generated():
-    """`pendula reproduce` at full budget writes it."""
-    page = (ROOT / "docs" / "claims.md").read_text(encoding="utf-8")
-    assert page == docs_text(ROOT / "results")
+def test_the_pages_of_claims_are_generated():
+    """`pendula reproduce` at full budget writes them."""
+    docs = ROOT / "docs"
+    found = {"claims.md", *(f"claims/{p.name}" for p in (docs / "claims").iterdir())}
+    pages = {name: (docs / name).read_text(encoding="utf-8") for name in found}
+    assert pages == docs_pages(ROOT / "results")
+
+
+def test_every_page_of_claims_is_in_the_menu():
+    menu = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    assert [name for name in docs_pages(ROOT / "results") if name not in menu] == []
 
 
 def test_committed_rows_are_measured_at_full_size_and_give_reasons():

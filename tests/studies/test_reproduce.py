@@ -12,13 +12,14 @@ from pendula.studies import (
     Row,
     Study,
     claims_table,
-    docs_text,
+    docs_pages,
     read_claims,
     reproduce,
     studies,
 )
+from pendula.studies._catalogue import select
 from pendula.studies._ledger import Ledger
-from pendula.studies._reproduce import run_parts, select
+from pendula.studies._reproduce import run_parts
 
 
 ROWS = (
@@ -211,14 +212,21 @@ def test_names_and_budgets_are_checked():
 
 def test_the_page_says_what_the_files_say(tmp_path):
     folder = tmp_path / "results"
-    assert "No study has been run yet." in docs_text(folder)
+    assert "No study has been run yet." in docs_pages(folder)["claims.md"]
     Toy().run(tmp_path)
-    text = docs_text(folder)
+    pages = docs_pages(folder)
+    assert list(pages) == ["claims.md", "claims/toy.md"]
+    text = pages["claims/toy.md"]
     assert "`pendula reproduce toy`: 1 of 2 targets met." in text
     assert "| `toy.sums.one` | One number. | 1 | = 1 |  | yes | ours |" in text
     assert "| Another, with a \\| in it. | 2 s | <= 1 |  | **no** | ours |" in text
     assert "- `toy.sums.two`: Twice." in text
-    assert text == docs_text(folder)
+    assert "| [toy](claims/toy.md) | 1 | 1 | 1 | 0 |" in pages["claims.md"]
+    missed = (
+        "- `toy.sums.two`: Another, with a | in it. Measured: 2 s; asked: <= 1. Twice."
+    )
+    assert missed in pages["claims.md"].splitlines()
+    assert pages == docs_pages(folder)
     rows = claims_table(folder)
     assert [row["met"] for row in rows] == [True, False, None]
     assert list(read_claims(folder)) == ["toy"]

@@ -1,10 +1,12 @@
-"""`docs/claims.md`: the ledger as a page, generated from `results/`, never typed."""
+"""The ledger as pages, generated from `results/`, never typed: `docs/claims.md`, and
+in `docs/claims/` one page for each study."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from .._files import replacing
+from ._catalogue import studies
 from ._claim import Bound, Claim, Number
 from ._ledger import read_claims
 
@@ -12,12 +14,12 @@ from ._ledger import read_claims
 HEAD = """\
 # Claims
 
-Everything that Pendula says of itself in numbers, with the command that measures it.
-This page is generated from `results/` by `pendula reproduce`; `pendula claims` prints
-the same rows.
+Everything that Pendula says of itself in numbers, with the command that measures it: a
+page for each study. They are generated from `results/` by `pendula reproduce`; `pendula
+claims` prints the same rows.
 
 - A **target** row has to reach its target; the goal is stricter and never required. A
-  row that is not met stays here, with what was tried.
+  row that is not met stays, with what was tried.
 - A **report** row stands beside: baselines, classical methods, secondary figures, also
   where they are better.
 - A row that could not be run says why.
@@ -73,21 +75,22 @@ def cells(claim: Claim) -> dict[str, str]:
     }
 
 
-def docs_text(folder: str | Path = "results") -> str:
-    """The text of `docs/claims.md`; the same results give the same text."""
-    parts = [HEAD]
+def docs_pages(folder: str | Path = "results") -> dict[str, str]:
+    """The texts of `claims.md`, first, and of `claims/STUDY.md`; the same results give
+    the same texts."""
     found = read_claims(folder)
-    if not found:
-        parts.append("No study has been run yet.\n")
-    for name, claims in found.items():
-        parts.append(_study(name, claims))
-    return "\n".join(parts)
+    known = studies()
+    about = {name: known[name].about if name in known else "" for name in found}
+    pages = {
+        f"claims/{name}.md": _page(name, about[name], found[name]) for name in found
+    }
+    return {"claims.md": _overview(about, found), **pages}
 
 
 def write_docs(
     folder: str | Path = "results", path: str | Path = "docs/claims.md"
 ) -> Path:
-    """Write `docs/claims.md` from the results.
+    """Write `docs/claims.md` and the pages of the studies from the results.
 
     ```python
     >>> from pendula.studies import write_docs
@@ -96,28 +99,92 @@ def write_docs(
 
     ```
     """
-    with replacing(path) as temporary:
-        temporary.write_text(docs_text(folder), encoding="utf-8")
-    return Path(path)
+    path = Path(path)
+    pages = path.with_suffix("")
+    (first, overview), *others = docs_pages(folder).items()
+    for old in set(pages.glob("*.md")) - {path.parent / name for name, _ in others}:
+        old.unlink()  # of a study that is no more
+    for name, text in [*others, (first, overview)]:
+        place = path if name == first else pages / Path(name).name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(place) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    return path
 
 
-def _study(name: str, claims: list[Claim]) -> str:
+def _overview(about: dict[str, str], found: dict[str, list[Claim]]) -> str:
+    """Counts of every study, and by name what is not met or was not run."""
+    if not found:
+        return f"{HEAD}\nNo study has been run yet.\n"
+    lines = [
+        "| study | targets met | not met | rows beside | not run | |",
+        "|---|---|---|---|---|---|",
+    ]
+    unmet, missing = [], []
+    for name, claims in found.items():
+        kinds = [claim.kind for claim in claims]
+        below = [claim for claim in claims if claim.met is False]
+        met = sum(claim.met is True for claim in claims)
+        beside, left = kinds.count("report"), kinds.count("not_run")
+        lines.append(
+            f"| [{name}](claims/{name}.md) | {met} | {len(below)} | {beside} | {left} "
+            f"| {_cell(about[name])} |"
+        )
+        unmet += [_unmet(claim) for claim in below]
+        missing += _not_run(claims)
+    for title, rows in (
+        ("Targets that are not met", unmet),
+        ("Rows that were not run", missing),
+    ):
+        if rows:
+            lines += ["", f"## {title}", "", *rows]
+    return "\n".join([HEAD, *lines, ""])
+
+
+def _cell(text: str) -> str:
+    """A text as it stands in a table."""
+    return text.replace("|", "\\|")
+
+
+def _unmet(claim: Claim) -> str:
+    row = cells(claim)
+    return (
+        f"- `{claim.id}`: {row['statement']} Measured: {row['value']}; asked: "
+        f"{row['target']}. {row['note']}"
+    )
+
+
+def _not_run(claims: list[Claim]) -> list[str]:
+    """The rows that were not run, those of one part and reason in one line."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for claim in claims:
+        if claim.kind == "not_run":
+            key = (claim.id.rpartition(".")[0], cells(claim)["note"])
+            groups.setdefault(key, []).append(claim.id)
+    named = lambda part, ids: (
+        f"`{ids[0]}`" if len(ids) == 1 else f"`{part}`, {len(ids)} rows"
+    )
+    return [f"- {named(part, ids)}: {why}" for (part, why), ids in groups.items()]
+
+
+def _page(name: str, about: str, claims: list[Claim]) -> str:
     targets = [claim for claim in claims if claim.kind == "target"]
     met = sum(claim.met is True for claim in targets)
     missing = sum(claim.kind == "not_run" for claim in claims)
     lines = [
-        f"## {name}",
+        f"# Claims: {name}",
         "",
+        *([about, ""] if about else []),
         f"`pendula reproduce {name}`: {met} of {len(targets)} targets met"
         + (f", {missing} rows not run" if missing else "")
-        + ".",
+        + ". What the columns mean, and the other studies: [claims](../claims.md).",
         "",
         "| id | what | value | target | goal | met | source |",
         "|---|---|---|---|---|---|---|",
     ]
     notes = []
     for claim in claims:
-        row = {key: text.replace("|", "\\|") for key, text in cells(claim).items()}
+        row = {key: _cell(text) for key, text in cells(claim).items()}
         source = row["source"]
         if row["published"]:
             source += f": {row['published']}"
