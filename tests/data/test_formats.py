@@ -307,3 +307,14 @@ def test_texts_that_files_cannot_hold(tmp_path):
     with pytest.raises(errors.ConfigError, match="two trajectories"):
         write(twice, tmp_path / "a.csv")
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("angle", [False, True])
+def test_the_largest_numbers_are_read_without_a_word(tmp_path, angle):
+    """Differences of such numbers overflow: numpy would warn of it."""
+    values = np.tile([1.7e308, -1.7e308, 0.0], 8)
+    data = Trajectories.from_arrays(
+        np.arange(24.0)[None], values[None, :, None], angle=(angle,), units=("rad",)
+    )
+    back = read(write(data, tmp_path / "a.parquet"))
+    assert back.ys.tobytes() == data.ys.tobytes()

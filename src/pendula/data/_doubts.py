@@ -23,9 +23,11 @@ def doubts(data: Trajectories, channel: int) -> list[str]:
     for i in range(data.num):
         there = np.flatnonzero(data.mask[i, :, channel])
         series.append((data.ts[i, there], data.ys[i, there, channel]))
-    found = [_strays([y for _, y in series])]
-    if data.angle[channel]:
-        found.append(_turns(series))
+    # differences of the largest numbers there are overflow to infinity, rightly so
+    with np.errstate(over="ignore"):
+        found = [_strays([y for _, y in series])]
+        if data.angle[channel]:
+            found.append(_turns(series))
     return [text for text in found if text]
 
 
