@@ -43,8 +43,9 @@ _TEST = (
         "Time of `make test` on a fresh clone after the install.",
         "s",
         target=200,
-        tried="Two processes, few compiled shapes, XLA's optimisations left out. The "
-        "limit was set for the first path; what came since added its tests.",
+        tried="Two processes, few compiled shapes, XLA's optimisations left out, one "
+        "MLIR context for many programs (it was a third of the time of each small "
+        "one). The limit was set for the first path; what came since added its tests.",
     ),
 )
 # Settings: `packages`: whether make installs them (else the packages of the running

@@ -117,7 +117,7 @@ def _overview(about: dict[str, str], found: dict[str, list[Claim]]) -> str:
     if not found:
         return f"{HEAD}\nNo study has been run yet.\n"
     lines = [
-        "| study | targets met | not met | rows beside | not run | |",
+        "| study | targets met | not met | rows beside | not run | about |",
         "|---|---|---|---|---|---|",
     ]
     unmet, missing = [], []
