@@ -1,8 +1,8 @@
 """One MLIR context for many compiled programs.
 
 JAX makes a context for every program that it compiles, loads all dialects into it and
-keeps it as long as the program: for the thousands of small programs of the tests this
-took about a third of the time of each, and more than half of the memory.
+keeps it as long as the program: for the thousands of small programs of the tests that
+was a good part of the time and most of the memory, by hand.
 """
 
 from __future__ import annotations

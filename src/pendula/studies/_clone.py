@@ -44,8 +44,9 @@ _TEST = (
         "s",
         target=200,
         tried="Two processes, few compiled shapes, XLA's optimisations left out, one "
-        "MLIR context for many programs (it was a third of the time of each small "
-        "one). The limit was set for the first path; what came since added its tests.",
+        "MLIR context for many programs (by hand: less time for each small one, and "
+        "far less memory). The limit was set for the first path; what came since added "
+        "its tests.",
     ),
 )
 # Settings: `packages`: whether make installs them (else the packages of the running
