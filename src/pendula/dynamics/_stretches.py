@@ -38,8 +38,8 @@ def stretch_errors(
 
     over N stretches of n_s values, d the size of a state. Measured start states would
     add their noise to every error, the same for good models and bad ones. A start is
-    looked for on all of a stretch, and on beginnings of it that grow: where motions part,
-    as beside a saddle, the first way ends in another minimum.
+    looked for on all of a stretch, and on beginnings of it that grow: where motions
+    part, as beside a saddle, the first way ends in another minimum.
 
     **Arguments:** `models`: one `Model` whose arrays carry a leading axis; `data`: the
     stretches are cut from these; `duration`: of a stretch, in units of time (all of a
