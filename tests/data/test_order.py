@@ -63,7 +63,7 @@ def test_order(case, noise):
     assert all(d.what == "order" and "--order" in d.option for d in decisions)
 
 
-@pytest.mark.parametrize("noise", [0.0, 0.02])
+@pytest.mark.parametrize("noise", [0.0, 0.02, 0.1])
 def test_a_rate_is_paired(noise):
     data = solve(pendulum, [[1, 0], [2, 0]], 30, 600, [1, 0], noise)
     data = data.replace(names=("w", "angle"))
@@ -91,6 +91,13 @@ def test_a_momentum_is_not_a_rate():
     scaled = data.replace(ys=data.ys * [1, 3])
     kinds, _ = decide_order(scaled)
     assert {k.kind for k in kinds.values()} == {"first"}
+
+
+def test_prey_near_their_rest_are_not_the_rate_of_predators():
+    """Of small orbits about (1, 1) they are, but for the rest."""
+    data = solve(predators, [[1.02, 1.0]], 30, 300, [0, 1])
+    kinds, _ = decide_order(data)
+    assert {k.kind for k in kinds.values()}.isdisjoint({"rate", "position"})
 
 
 def test_a_smoothed_rate_is_reported():

@@ -1,5 +1,6 @@
 """Known laws and constants: exact values, and a sentence for every wrong name."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +16,7 @@ from pendula.dynamics import (
     Given,
     Known,
     Law,
+    Model,
     SecondOrder,
     Sum,
     constant,
@@ -22,6 +24,7 @@ from pendula.dynamics import (
     terms_of,
 )
 from pendula.dynamics._layout import layout
+from pendula.dynamics._posterior import posterior
 
 
 @pytest.fixture(autouse=True)
@@ -214,3 +217,13 @@ def test_layout_from_channels_to_states_and_back():
 def test_layouts_that_do_not_fit_are_refused(kinds, pairs, words):
     with pytest.raises(ConfigError, match=words):
         layout(["a", "b"], kinds, pairs)
+
+
+def test_intervals_of_the_seeds_alone_say_so():
+    """Gradient descent knows no covariance: its members differ by their seeds."""
+    model = Model(SecondOrder(Known("spring", k=4.0, free=("k",)), 1), (0,), 2)
+    many = eqx.filter_vmap(lambda _: model, axis_size=2)(jnp.zeros(2))
+    covariance, (told,), _ = posterior(many, "adam", None, None)
+    assert covariance is None
+    assert told["value"] == told["low"] == told["high"] == 4.0
+    assert "not what the noise leaves open" in told["note"]

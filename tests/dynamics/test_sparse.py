@@ -7,8 +7,10 @@ import jax
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.integrate import solve_ivp
 
 from pendula import ConfigError
+from pendula._errors import FitWarning
 from pendula._precision import precision
 from pendula.data import Trajectories
 from pendula.diagnostics import StepGuard
@@ -22,6 +24,7 @@ from pendula.dynamics import (
     stretch_errors,
 )
 from pendula.dynamics._eliminate import eliminate, rate_covariance
+from pendula.dynamics._sparse import _warn_of_misses
 from pendula.systems import simulate
 from pendula.train import AbstractCallback
 
@@ -88,11 +91,16 @@ def test_the_covariance_of_the_rates_is_that_of_least_squares():
     assert_allclose(found, variance * np.linalg.inv(design.T @ design), rtol=1e-4)
 
 
-def oscillator(stiffness):
-    """Models q' = v, v' = -k q, stacked."""
-    library = Library(exponents(2, 1), out=2)
-    laws = [np.array([[0, 0], [0, -k], [1, 0]], float) for k in stiffness]
-    models = [Model(library.with_physical(c), (0, 1), 2) for c in laws]
+def springs(laws):
+    """Models q' = v, v' = a q + b q^3, stacked."""
+    library = Library(exponents(2, 3), out=2)
+    models = []
+    for linear, cubic in laws:
+        law = np.zeros((len(library.powers), 2))
+        law[library.powers.index((0, 1)), 0] = 1.0
+        law[library.powers.index((1, 0)), 1] = linear
+        law[library.powers.index((3, 0)), 1] = cubic
+        models.append(Model(library.with_physical(law), (0, 1), 2))
     return jax.tree.map(lambda *xs: np.stack(xs), *models)
 
 
@@ -101,9 +109,38 @@ def test_the_true_law_is_held_out_to_the_noise_and_a_wrong_one_is_not():
     rng = np.random.default_rng(3)
     ys = np.stack([np.cos(t), -np.sin(t)], axis=1) + 0.02 * rng.normal(size=(121, 2))
     data = Trajectories.from_arrays(t, ys, names=("q", "v"))
-    true, wrong = stretch_errors(oscillator([1.0, 1.3]), data, 3.0, np.ones(2))
+    laws = springs([(-1.0, 0.0), (-1.3, 0.0)])
+    true, wrong = stretch_errors(laws, data, 3.0, np.ones(2))
     assert 0.018 < true < 0.022
     assert wrong > 3 * true
+
+
+def test_the_true_law_is_held_out_to_the_noise_beside_a_saddle():
+    """The noise of its first sample tells on which side of the hill the motion goes
+    down: the best start is not the minimum next to it."""
+    t = np.linspace(0.0, 6.0, 121)
+    rng = np.random.default_rng(2)
+    run = solve_ivp(
+        lambda t, y: [y[1], 4.0 * (y[0] - y[0] ** 3)],
+        (0.0, 6.0),
+        [0.05, 0.0],
+        t_eval=t,
+        rtol=1e-9,
+        atol=1e-11,
+    )
+    ys = run.y.T + 0.1 * rng.normal(size=(121, 2))
+    data = Trajectories.from_arrays(t, ys, names=("q", "v"))
+    laws = springs([(4.0, -4.0), (5.2, -4.0)])
+    true, wrong = stretch_errors(laws, data, 3.0, np.ones(2))
+    assert 0.09 < true < 0.11
+    assert wrong > 1.5 * true
+
+
+def test_a_law_far_beyond_the_noise_is_warned_of():
+    with pytest.warns(FitWarning, match=r"by 56 % of the spread, their noise is 5 %"):
+        _warn_of_misses(0.56, np.array([0.05, np.nan]))
+    _warn_of_misses(0.12, np.array([0.05, 0.05]))
+    _warn_of_misses(0.04, np.full(2, np.nan))
 
 
 def test_thresholds_must_increase():

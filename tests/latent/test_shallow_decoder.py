@@ -8,6 +8,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from pendula import CheckpointError, ConfigError, DataError, ShapeError
+from pendula._errors import FitWarning
 from pendula.data import Snapshots
 from pendula.latent import (
     DecoderFitConfig,
@@ -190,6 +191,16 @@ def test_training_moves_every_weight(flow, fitted):
         *((*m.weights, *m.biases) for m in (before, fitted.model)), strict=True
     ):
         assert np.any(np.asarray(old) != np.asarray(new))
+
+
+def test_sensors_that_see_no_mode_are_warned_of():
+    """Three bumps in one place, in noise; a warning of the good places would fail."""
+    rng, x = np.random.default_rng(0), np.linspace(0, 6, 90)
+    bumps = np.exp(-9.0 * (x - np.array([[1.2], [1.5], [1.8]])) ** 2)
+    rows = 3.0 + rng.normal(size=(30, 3)) @ bumps + 0.01 * rng.normal(size=(30, 90))
+    assert GappyPOD().fit(rows, [18, 22, 27]).score(rows).deviation < 0.1
+    with pytest.warns(FitWarning, match="hardly see the modes"):
+        GappyPOD().fit(rows, [60, 70, 80])
 
 
 def test_gappy_pod_is_exact_on_a_field_of_low_rank():

@@ -48,5 +48,6 @@ def test_a_direction_that_is_felt_little_has_not_converged_where_it_stands_still
         )
     assert float(rough.eta[1]) < 1.0
     assert not rough.converged
+    np.testing.assert_allclose(rough.eta + rough.short, [1.0, 10.0], rtol=1e-6)
     np.testing.assert_allclose(fine.eta, [1.0, 10.0], rtol=0.1)
     assert fine.converged

@@ -19,6 +19,7 @@ from ._trajectories import Trajectories
 RATE_CORRELATION = 0.98  # of increments with the integrated rate
 RATE_SLOPE = 0.05  # how far from 1 the slope may lie
 RATE_NAMES = ("d{}", "d{}_dt", "{}_dot", "{}dot", "v_{}")
+OFFSET = 1.0  # of its own motion: a rate with more is none, a sensor has a small one
 NAMED = (0.8, 0.25)  # correlation and slope of a rate that its name tells
 STEPS_PER_PERIOD = 12  # the coarsest sampling at which delays are compared
 GAIN = 0.5  # two delays must halve the error of one
@@ -166,13 +167,14 @@ def rate_match(
     data: Trajectories, i: int, j: int, period: np.ndarray
 ) -> tuple[float, float]:
     """Correlation and slope of channel i's increments against channel j's integral
-    (trapezoids) over the same samples; the best over several spans."""
+    (trapezoids) over the same samples; the best over several spans, of those over
+    which they drift apart by less than they move."""
     best = (0.0, 0.0)
     steps = np.median(np.diff(data.ts[0, : data.lengths[0]]))
-    longest = 16.0 if np.isnan(period[i]) else period[i] / steps / 8
-    for span in (1, 2, 4, 8, 16):
-        if span > max(1.0, longest):
-            break
+    # noise hides the rise over a few samples, and over a quarter of a period least
+    longest = 16.0 if np.isnan(period[i]) else period[i] / steps / 4
+    most = max(1, int(longest))
+    for span in sorted({most, *(2**k for k in range(most.bit_length()))}):
         rise, area = [], []
         for k, n in enumerate(data.lengths):
             there = np.flatnonzero(data.mask[k, :n, i] & data.mask[k, :n, j])
@@ -186,7 +188,10 @@ def rate_match(
         if sum(map(len, rise)) < 5:
             return best
         a, b = np.concatenate(rise), np.concatenate(area)
+        offset = abs(float(a.mean() - b.mean()))
         a, b = a - a.mean(), b - b.mean()
+        if offset > OFFSET * b.std():
+            continue
         size = float(np.sqrt(np.sum(a**2) * np.sum(b**2)))
         if size == 0:
             return best

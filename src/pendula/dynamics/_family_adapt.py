@@ -52,7 +52,8 @@ JUDGED = 20  # samples from which their noise is known well enough to judge a la
 class Adapted:
     """One new member of a family.
 
-    `eta` `"eta"` and its `covariance` `"eta eta"`; `history` the objective after each
+    `eta` `"eta"` and its `covariance` `"eta eta"`, which counts the step that was left
+    where the iterations did not get to the end; `history` the objective after each
     iteration on the whole clips, `iterations` of them moved (long clips are fitted on
     shares of them before, not counted); `converged`: whether nothing was left to gain,
     for `gd` less than a hundredth of the squared error; `singular_values` of the
@@ -198,6 +199,10 @@ def _together(
         put = lambda tree: jax.tree.map(jnp.asarray, cast(tree, family.dtype))
         model, clips = put(family.model), put(found.clips)
         weight = jnp.asarray(1.0 / np.asarray(family.about["spread"]), family.dtype)
+        widths = None  # start states are known
+        if not found.clean:
+            widths = widths_of(family.about["low"], family.about["high"])
+            widths = jnp.asarray(widths, family.dtype)
         if method == "gd":
             plain = family.about["mode"] == "reference"  # the error is not scaled
             etas, losses = descend(
@@ -208,7 +213,8 @@ def _together(
                 steps,
                 jnp.asarray(rate, family.dtype),
             )
-            out = _judge(model, etas, clips, weight)
+            # start states that were held at noisy samples have drawn eta along
+            out = _judge(model, etas, clips, weight, widths)
             count = jnp.full(len(etas), steps)
             share = np.ones(len(etas))
             at = lambda a: (a.history, a.iterations)
@@ -222,10 +228,6 @@ def _together(
             judged = shared(clips, 0.1) if long else clips
             begin = _starts(model, prior.mean, put(family.etas), judged, weight, starts)
             variance = jnp.asarray(found.variance, family.dtype)
-            widths = None  # start states are known
-            if not found.clean:
-                widths = widths_of(family.about["low"], family.about["high"])
-                widths = jnp.asarray(widths, family.dtype)
             told = (weight, widths, variance)
             out, share = on_shorter(
                 lambda clips, begin: _adapt(
@@ -364,16 +366,17 @@ def _judge(
         information, slope = eliminate_starts(normal, hold)
         count = jnp.sum(mine.batch.mask, dtype=eta.dtype) - local.size
         none = jnp.zeros((), jnp.int32)
-        left = slope @ jnp.linalg.pinv(information, hermitian=True) @ slope
+        short = -jnp.linalg.pinv(information, hermitian=True) @ slope
         return Adaptation(
             eta,
             local,
             normal.rss[None],
             none,
-            left <= SETTLED * normal.rss,
+            -slope @ short <= SETTLED * normal.rss,
             information,
             normal.rss,
             count,
+            short,
         )
 
     return jax.vmap(one)(etas, clips)
@@ -424,9 +427,11 @@ def _told(
     """One system's result, on the host."""
     eta = np.asarray(out.eta[i], np.float64)
     information = np.asarray(out.information[i], np.float64)
+    short = np.nan_to_num(np.asarray(out.short[i], np.float64))
     if family.folded:
         turn = np.where(eta < 0, -1.0, 1.0)
-        eta, information = turn * eta, turn[:, None] * information * turn
+        eta, short = turn * eta, turn * short
+        information = turn[:, None] * information * turn
     d = len(eta)
     here = float(out.rss[i] / max(float(out.count[i]) - d, 1.0))
     variance = max(here * found.repeats, float(found.variance[i]))
@@ -445,6 +450,7 @@ def _told(
     identified = some and bool(told[-1] > variance)
     if some:  # what the record says little of stays where the family has it
         covariance = np.linalg.inv(information / variance + np.linalg.inv(prior))
+        covariance += np.outer(short, short)  # where gd, say, did not get to the end
     else:
         eta, covariance = family.mean, np.diag(np.full(d, np.inf))
     said = eta_outside(family, eta) if identified else []

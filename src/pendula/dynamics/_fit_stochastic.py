@@ -103,7 +103,8 @@ def fit_stochastic(
 
     **Returns:** `FittedStochastic`, whose `forecast` gives mean and covariance.
     Without a `model`, inputs and a rest it warns (`FitWarning`) of data that are short
-    beside the memory of what was found.
+    beside the memory of what was found. Not all of them are told: the memory that a
+    short record shows is often shorter than the true one.
     **Raises:** `DataError` for fewer than three values in a channel; `ConfigError` for
     a model that does not fit; `DivergedError` when no member is finite.
     **Source:** Sarkka, Solin 2019, chapter 11 (parameters by innovations); Pearce,

@@ -27,6 +27,7 @@ from ._reaction import ReactionDiffusion
 
 
 MOST = 400  # parameters for which a covariance is kept
+SEEDS = "tells how far the seeds lie apart, not what the noise leaves open"
 
 
 def posterior(
@@ -140,7 +141,8 @@ def _in_clock(unit: str, clock: str) -> str:
 def constants(
     ensemble: Model, covariance: np.ndarray | None, clock: str
 ) -> list[dict[str, Any]]:
-    """The free constants: mean over members, 90 % interval of the mixture."""
+    """The free constants: mean over members, 90 % interval of the mixture; without a
+    covariance, as of gradient descent, that of the members alone, which a note says."""
     members = jax.tree.leaves(split_trainable(ensemble)[0])[0].shape[0]
     take = lambda i: member(ensemble, i)
     first = take(0)
@@ -174,7 +176,7 @@ def constants(
                 "high": float(high),
                 "unit": _in_clock(unit, clock),
                 "confounded": False,
-                "note": "",
+                "note": "" if covariance is not None else SEEDS,
             }
         )
     return out

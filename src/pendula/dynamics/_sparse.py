@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from .._errors import ConfigError
+from .._errors import ConfigError, FitWarning
 from .._precision import precision
 from .._tree import member
 from ..data import Trajectories
@@ -21,7 +22,7 @@ from ._library import Library, exponents
 from ._members import make_members, package
 from ._model import Model
 from ._posterior import posterior
-from ._prepare import Prepared, prepare
+from ._prepare import Prepared, observed_spread, prepare
 from ._sparse_path import FLOOR, Law, SparsePath, library_of
 from ._trainer import Trainer
 from ._watch import no_guard
@@ -29,6 +30,8 @@ from ._watch import no_guard
 
 THRESHOLDS = (3.0, 5.0, 8.0, 12.0, 20.0, 35.0, 60.0)
 TOLERANCE = 1.05  # times the least held-out error, or less than `FLOOR`: as good
+LOOSE = 3.0  # times the noise, which a law of the library misses by no more
+SMALL = 0.05  # of the spread: smaller errors are none that mislead
 
 
 def fit_sparse(
@@ -64,7 +67,9 @@ def fit_sparse(
     - `callbacks`: also look at every stage, in the order given.
 
     **Returns:** `Fitted`; `about["equations"]` are the law in the units of the data,
-    `about["path"]` the laws that were tried. Without intervals and verdict.
+    `about["path"]` the laws that were tried. Without intervals and verdict. It warns
+    (`FitWarning`) where even the best law misses the held-out data by far more than
+    their noise.
     **Raises:** `ConfigError` for thresholds that do not increase; `DataError` as `fit`
     does; `DivergedError` when no law of the path can be followed over its windows.
     **Behaviour:** with much noise, few terms and enough data the true support is found
@@ -106,6 +111,7 @@ def fit_sparse(
         path = SparsePath(prepared, config, trainer)
         laws = path.laws(ensemble, thresholds)
         best = _fewest(laws)
+        _warn_of_misses(best.error, prepared.noise / observed_spread(prepared.train))
         if config.train.refit:
             best = path.refit(best)
         fitted = package(prepared, config, best.ensemble, dtype, "levenberg")
@@ -149,6 +155,20 @@ def _fewest(laws: list[Law]) -> Law:
     enough = max(FLOOR, TOLERANCE * min(law.error for law in laws))
     good = [law for law in laws if law.error <= enough]
     return min(good, key=lambda law: (law.terms, law.error))
+
+
+def _warn_of_misses(error: float, noise: np.ndarray) -> None:
+    """Warn of held-out errors far above the noise `"obs"`, all in spreads."""
+    level = float(np.sqrt(np.nanmean(noise**2))) if np.isfinite(noise).any() else 0.0
+    if error > max(LOOSE * level, SMALL):
+        warnings.warn(
+            f"the best law misses the held-out data by {100 * error:.2g} % of the "
+            f"spread, their noise is {100 * level:.2g} %: its terms are not to be "
+            "trusted. The library may lack a term (raise degree), something unseen "
+            "may act, or train.window is too long to be followed.",
+            FitWarning,
+            stacklevel=3,
+        )
 
 
 def _equations(fitted: Fitted) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -20,6 +22,7 @@ from ._start import refine_start
 
 
 WORST = 10.0  # spreads: what a stretch counts for that cannot be followed
+PARTS = (8, 4, 2)  # of a stretch, on which its start is looked for one after the other
 
 
 def stretch_errors(
@@ -34,7 +37,9 @@ def stretch_errors(
        |y(t; y_0) - o|^2\big)\Big)^{1/2} $$
 
     over N stretches of n_s values, d the size of a state. Measured start states would
-    add their noise to every error, the same for good models and bad ones.
+    add their noise to every error, the same for good models and bad ones. A start is
+    looked for on all of a stretch, and on beginnings of it that grow: where motions
+    part, as beside a saddle, the first way ends in another minimum.
 
     **Arguments:** `models`: one `Model` whose arrays carry a leading axis; `data`: the
     stretches are cut from these; `duration`: of a stretch, in units of time (all of a
@@ -66,9 +71,11 @@ def stretch_errors(
 
 @eqx.filter_jit
 def _errors(models: Model, items: object, starts: Array, weight: Array) -> Array:
-    def square(model: Model, guess: Array, item: object) -> Array:
-        _, _, found = refine_start(model, guess, item, weight)
-        return jnp.minimum(jnp.where(jnp.isnan(found), jnp.inf, found), WORST**2)
+    def square(model: Model, guess: Array, item: Any) -> Array:
+        both = jnp.stack([guess, _grown(model, guess, item, weight)])
+        _, _, found = jax.vmap(lambda g: refine_start(model, g, item, weight))(both)
+        found = jnp.where(jnp.isnan(found), jnp.inf, found)
+        return jnp.minimum(jnp.min(found), WORST**2)
 
     def one(model: Model) -> Array:
         return jnp.sqrt(
@@ -76,6 +83,22 @@ def _errors(models: Model, items: object, starts: Array, weight: Array) -> Array
         )
 
     return eqx.filter_vmap(one, in_axes=(eqx.if_array(0),))(models)
+
+
+def _grown(model: Model, guess: Array, item: Any, weight: Array) -> Array:
+    """The start that beginnings of a stretch lead to, each from that of the one before;
+    the guess where they lead nowhere."""
+    length = item.mask.shape[0]
+    index = jnp.arange(length)
+
+    def more(now: Array, count: Array) -> tuple[Array, None]:
+        seen = item.mask & (index < count)[:, None]
+        part = eqx.tree_at(lambda i: i.mask, item, seen)
+        return refine_start(model, now, part, weight)[0], None
+
+    counts = jnp.asarray([-(-length // part) for part in PARTS])
+    found, _ = jax.lax.scan(more, guess, counts)
+    return jnp.where(jnp.isfinite(found).all(), found, guess)
 
 
 def layout_of(model: Model, data: Trajectories) -> Layout:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from .._checks import not_negative, whole
-from .._errors import ConfigError, DataError, ShapeError
+from .._errors import ConfigError, DataError, FitWarning, ShapeError
 from ._codec import FieldCodec
 from ._sensors import checked_sensors
 from ._series import Rows, check_finite, rows_of
@@ -19,6 +20,7 @@ from ._series import Rows, check_finite, rows_of
 WAYS = ("modes", "training", "regression")
 PLUS = 5e-8
 """The ridge of "POD plus"."""
+BLIND = 10.0  # times the deviation of the training fields: what no mode is seen by
 
 
 class ReconstructionErrors(NamedTuple):
@@ -141,6 +143,8 @@ class GappyPOD:
         already.
         **Raises:** `DataError` for snapshots that cannot be used; `ConfigError` for
         more modes than they have.
+        **Warns:** `FitWarning` of sensors from which the training fields come out many
+        times worse than their mean is.
         """
         given = rows_of(rows)
         if codec is None:
@@ -174,7 +178,18 @@ class GappyPOD:
                 # the columns of Y+ U are the coefficients over their squared lengths
                 seen = readings.T @ (states / np.square(states).sum(axis=0))
             matrix = _ridge(seen, np.eye(len(at)), ridge)
-        return FittedGappyPOD(mean, modes, matrix, at)
+        found = FittedGappyPOD(mean, modes, matrix, at)
+        missed = found.score(given).deviation
+        if missed > BLIND:
+            warnings.warn(
+                f"these sensors miss the training fields by {missed:.2g} times what "
+                "these differ from their mean: they hardly see the modes, or see them "
+                "alike. Place them where the modes move (leverage_sensors), lower the "
+                'rank, or take way="regression".',
+                FitWarning,
+                stacklevel=2,
+            )
+        return found
 
 
 def _ridge(a: np.ndarray, b: np.ndarray, ridge: float) -> np.ndarray:

@@ -24,7 +24,8 @@ class HankelDMD:
     are observed at a time.
 
     **Arguments:**
-    - `delays`: d, snapshots in a window. More of them average noise.
+    - `delays`: d, snapshots in a window. More of them average noise, which draws the
+      eigenvalues inwards as it does for `ExactDMD`.
     - `rank`: of the map; None: all directions that are not rounding in the type of the
       data.
 

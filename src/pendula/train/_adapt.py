@@ -38,7 +38,8 @@ class Adaptation(eqx.Module):
     `eta` `"eta"`; `local` `"clip start"` the start states; `history` `"iteration"`
     the objective after each iteration; `iterations` how many moved; `converged`;
     `information` `"eta eta"`, J'J of the residuals with the start states eliminated
-    (per unit variance); `rss` and `count` of the residuals.
+    (per unit variance); `rss` and `count` of the residuals; `short` `"eta"` the step
+    that an undamped iteration would still make.
     """
 
     eta: Float[Array, "*batch eta"]
@@ -49,6 +50,7 @@ class Adaptation(eqx.Module):
     information: Float[Array, "*batch eta eta"]
     rss: Float[Array, "*batch"]
     count: Float[Array, "*batch"]
+    short: Float[Array, "*batch eta"]
 
 
 def _held(matrix: Array, mu: Array) -> Array:
@@ -167,7 +169,8 @@ def adapt(
     # damped by the trace, a direction that is felt little may hardly have moved
     slope = slope + pull @ (eta - prior.mean)
     inverse = jnp.linalg.pinv(information + pull, hermitian=True)
-    left = slope @ inverse @ slope <= LEFT * history[-1]
+    short = -inverse @ slope
+    left = -slope @ short <= LEFT * history[-1]
     return Adaptation(
         eta,
         local,
@@ -177,4 +180,5 @@ def adapt(
         information,
         normal.rss,
         count,
+        short,
     )
