@@ -323,3 +323,5 @@ def test_the_cost_of_a_run_is_known_before_it_begins():
         check_run("a run", longest / 0.1, **run)
         with pytest.raises(ConfigError):
             check_run("a run", 1.2 * longest / 0.1, **run)
+    with pytest.raises(ConfigError, match=r"a run of 1e\+07 is possible"):
+        check_run("a run", 1e12, every=1.0, unit="1")  # a time without a unit

@@ -40,6 +40,19 @@ def test_a_stiff_field_between_far_samples():
     assert_allclose(out.ys[1:, 1], np.exp(-TS[1:]), atol=1e-5)
 
 
+def test_a_small_motion_is_followed_as_well_as_a_large_one():
+    still = run(jnp.asarray([0.0, 1e-9]), jnp.asarray(0.0))
+    assert_allclose(still.ys[1:, 1], 1e-9 * np.exp(-TS[1:]), rtol=2e-5)
+
+
+def test_what_has_decayed_away_is_no_failure():
+    far = 100.0 * TS  # times the rate 1e4: below every number
+    fall = lambda t, y, u, c: -c * y
+    out = rollout(fall, jnp.ones(2), far, context=RATE, scheme="kvaerno5")
+    assert int(out.status) == Status.ok
+    assert_allclose(out.ys[1:], 0.0, atol=1e-6)
+
+
 @pytest.mark.slow
 def test_van_der_pol_beside_radau():
     world = VanDerPol(epsilon=100.0)

@@ -30,6 +30,7 @@ from pendula.systems import (
 )
 from pendula.systems._cylinder_grid import barycentric, chebyshev, quadrature
 from pendula.systems._cylinder_modes import mode_solver
+from pendula.systems._cylinder_numbers import angular_tail, warn_coarse
 from pendula.systems._kept_wake import settings_key, wake_attrs, warn_unsettled
 
 
@@ -348,6 +349,16 @@ def test_shedding_that_has_not_settled_is_said(rate, words):
     warn_unsettled(snapshots(still))
     with pytest.warns(DataWarning, match=words):
         warn_unsettled(snapshots(found))
+
+
+def test_a_mesh_that_does_not_resolve_the_flow_is_said():
+    omega = np.zeros((2, 2, 16, 3))
+    assert angular_tail(omega) == 0.0  # before the start
+    omega[1, 0, 1, 0], omega[0, 1, 14, 2] = 2.0, 0.6
+    assert angular_tail(omega) == pytest.approx(0.3)
+    warn_coarse(0.09)
+    with pytest.warns(DataWarning, match="too coarse for this flow.* hold 30 %"):
+        warn_coarse(angular_tail(omega))
 
 
 def test_numbers_need_a_stretch():

@@ -106,11 +106,50 @@ def test_a_column_beyond_its_buckling_load_is_no_calm_rest(rod, clamp, share):
     assert np.abs(rest.nodes[:, 2]).max() == 0.0
 
 
-def test_a_slack_chain_is_told_what_helps(rod):
-    chain = ElasticRod.from_points(LINE, Section(1e3, 0.0, 0.0, 0.0, 1e-3, 1e-9))
-    ends = Boundary.of(rod, [0, NUMBER - 1], [0])
-    with pytest.raises(DivergedError, match=r"without any force.* sink there"):
-        rest_rod(chain, boundary=ends, increments=1)
+@pytest.mark.parametrize("drawn", [True, False])
+def test_a_chain_finds_its_rest(rod, drawn):
+    """Held at both ends or at one: the catenary, or straight down."""
+    ends = Boundary.of(rod, [0, NUMBER - 1] if drawn else [0], [0])
+    angle = np.linspace(0.0, np.pi, NUMBER)
+    bow = np.stack([-np.cos(angle), 0.0 * angle, -np.sin(angle)], 1)
+    links = Section(1e3, 0.0, 0.0, 0.0, 1e-3, 1e-9)
+    chain = ElasticRod.from_points(0.05 * bow if drawn else LINE, links)
+    rest = rest_rod(chain, boundary=ends, increments=1)
+    if not drawn:
+        assert_allclose(rest.nodes[-1], [0.0, 0.0, -0.1], atol=1e-6)
+        return
+    down = np.diff(rest.nodes[: NUMBER // 2 + 1], axis=0)[:, 2]
+    over = np.diff(rest.nodes[: NUMBER // 2 + 1], axis=0)[:, 0]
+    steep = down / over  # what hangs below an edge over the pull along x
+    assert_allclose(np.diff(steep), np.diff(steep).mean(), rtol=1e-5)
+
+
+def test_a_wire_that_hardly_stretches_bends_as_the_elastica(rod):
+    """Mattiasson 1981: P L^2/(EI) = 10 moves the tip by 0.81061 L."""
+    step = 1.0 / (NUMBER - 1.5)
+    x = (np.arange(NUMBER) - 0.5) * step
+    wire = Section(1e8, 1.0, 1.0, 0.8, 1.0, 1e-3)
+    beam = ElasticRod.from_points(np.stack([x, 0 * x, 0 * x], 1), wire)
+    held = Boundary.of(beam, nodes=[0, 1], edges=[0])
+    force = np.zeros((4, NUMBER))
+    force[2, -1] = -10.0
+    rest = rest_rod(beam, boundary=held, gravity=(0, 0, 0), force=force, increments=1)
+    assert_allclose(rest.nodes[-1, 2], -0.81061, rtol=4e-3)
+
+
+def test_a_rod_that_nothing_holds_has_no_rest(rod):
+    with pytest.raises(DivergedError, match="nothing holds the rod"):
+        rest_rod(rod, increments=1)
+
+
+def test_another_tolerance_is_no_other_program(rod, clamp):
+    from pendula.systems._rod_rest import _resting
+
+    given = {"boundary": clamp, "increments": 1}
+    rest_rod(rod, **given)
+    before = _resting._cached._cache_size()
+    rest_rod(rod, **given, tolerance=3e-9)
+    assert _resting._cached._cache_size() == before
 
 
 def test_the_whole_stiffness_is_the_slope_of_the_forces(rod):
@@ -294,11 +333,11 @@ def test_a_move_that_is_cut_down_to_nothing_has_found_no_minimum(rod, kind, good
         none, mass = jnp.zeros_like(start.z), jnp.asarray(rod.mass)
         inertia = 1e6 * jnp.where(mass > 0.0, mass, 1e-12)
         force = jnp.zeros_like(none).at[2].set(-9.81 * mass[2])
-        given = (inertia, start.z, none, none, force, start.z)
+        given = (inertia, start.z, none, none, force, start.z, 1e-12)
         problem = kind(rod.elastic, start.frames, *given)
         fixed = np.zeros((4, NUMBER), bool)
         fixed[3, -1] = True
-        out = solve(problem, start.z, fixed, Method(1e-12))
+        out = solve(problem, start.z, fixed, Method())
     assert bool(out.good) is good
     assert (float(out.residual) <= 1e-12) is good
 

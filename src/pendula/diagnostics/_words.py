@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import SupportsFloat
 
+from .._units import with_unit
+
 
 def number(value: SupportsFloat, unit: str = "") -> str:
     """`value` with three significant digits and its unit ("1" is left out).
@@ -21,7 +23,7 @@ def number(value: SupportsFloat, unit: str = "") -> str:
         text = f"{float(f'{value:.3g}'):.0f}"
     else:
         text = f"{value:.3g}"
-    return text if unit in ("", "1") else f"{text} {unit}"
+    return with_unit(text, unit)
 
 
 def percent(share: SupportsFloat) -> str:

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._tree import all_finite
+from .._units import with_unit
 from ._look import Look
 from ._stages import Stage
 
@@ -41,7 +42,8 @@ def blame(stage: Stage, params: Any, bad: np.ndarray, *, debug: bool) -> str:
     what = "the gradient" if np.isfinite(value[k]) else "the loss"
     place = f"trajectory {data.labels[int(look.rows[k])]} " if data.num > 1 else ""
     text = (
-        f"The first is {what} of {place}from {look.times[k]:.6g} {data.time_unit} on "
+        f"The first is {what} of {place}from "
+        f"{with_unit(f'{look.times[k]:.6g}', data.time_unit)} on "
         f"({len(wrong)} of {len(value)} cases)."
     )
     return f"{text} {_operation(look, k)}".strip() if debug else text

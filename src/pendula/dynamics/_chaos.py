@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .._errors import DataError
+from .._units import with_unit
 from ..data import Trajectories
 from ..diagnostics import (
     Statistics,
@@ -37,7 +38,8 @@ def chaos(
     told = _exponents(law, fitted, ys)
     low, high, even = told["low"], told["high"], told["even"]
     value, unit = told["value"], law.time_unit
-    ends = f"{value:.3g} ({low:.3g} to {high:.3g}) per {unit or 'unit of time'}"
+    ends = f"{value:.3g} ({low:.3g} to {high:.3g}) per "
+    ends += unit if unit not in ("", "1") else "unit of time"
     if low <= even:
         kind = "settles" if high < 0 else "neither settles nor is told from regular"
         text = f"The free run {kind}: its largest Lyapunov exponent is {ends}"
@@ -49,8 +51,8 @@ def chaos(
         return {"exponents": told, "text": [f"{text}."]}, {}
     text = [
         f"The law is chaotic: its largest Lyapunov exponent is {ends}, so that a small "
-        f"error grows tenfold in {np.log(10) / value:.3g} {unit}. A long forecast is "
-        "compared by spectrum and histogram, not by its path."
+        f"error grows tenfold in {with_unit(f'{np.log(10) / value:.3g}', unit)}. A "
+        "long forecast is compared by spectrum and histogram, not by its path."
     ]
     record = _record(prepared)
     if isinstance(record, str):

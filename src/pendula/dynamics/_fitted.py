@@ -26,6 +26,7 @@ from .._errors import (
 from .._precision import cast, precision, to_host
 from .._registry import register
 from .._tree import member
+from .._units import with_unit
 from ..data import Batch, Trajectories, input_path
 from ..diagnostics import Conformal
 from ..solve import Rollout
@@ -313,7 +314,7 @@ class Fitted:
         # derivatives of the observations by parameters and start state, twice
         free = 0 if self.covariance is None else np.shape(self.covariance)[-1]
         check_run(
-            f"a forecast until {end:g} {self.about['time_unit']}".rstrip(),
+            f"a forecast until {with_unit(f'{end:g}', self.about['time_unit'])}",
             float(measured + more),
             every=step,
             unit=self.about["time_unit"],
@@ -325,10 +326,11 @@ class Fitted:
         """Warn of a forecast whose end nothing has been compared with."""
         known = self.intervals.trusted_to if self.intervals else math.inf
         if beyond and horizon > FAR * known:
-            far, near = (f"{t:g} {self.about['time_unit']}" for t in (horizon, known))
+            unit = self.about["time_unit"]
+            far, near = (with_unit(f"{t:g}", unit) for t in (horizon, known))
             warnings.warn(
-                f"a forecast of {far.rstrip()}: forecasts of this model were compared "
-                f"with data over {near.rstrip()} only. Nothing measured says how good "
+                f"a forecast of {far}: forecasts of this model were compared "
+                f"with data over {near} only. Nothing measured says how good "
                 "the rest of it is; fit longer records, or end it earlier.",
                 DataWarning,
                 stacklevel=3,

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from .._precision import cast, precision, to_host
+from .._units import with_unit
 from ..diagnostics import LimitCycle, limit_cycle
 from ._chaos import chaos
 from ._fitted import Fitted
@@ -38,14 +39,15 @@ def motion(
     step = float(fitted.about["step"])
     num = min(int(np.ceil(duration / step)), LONGEST)
     ys = free_run(fitted, start, step, num)
-    duration, unit = num * step, law.time_unit
+    duration = num * step
+    length = with_unit(f"{duration:.4g}", law.time_unit)
     drawn = {"behaviour/run": ys[:: max(1, len(ys) // DRAWN)]}
     gone = _leaves(ys, law, prepared.plan.positions, fitted)
     if gone is not None:
         text = (
-            f"A free run of {duration:.4g} {unit} leaves the range of the data for "
-            f"good after {gone * step:.3g} {unit}: what the law does there was never "
-            "measured."
+            f"A free run of {length} leaves the range of the data for good after "
+            f"{with_unit(f'{gone * step:.3g}', law.time_unit)}: what the law does "
+            "there was never measured."
         )
         return {"text": [text]}, {}
     thirds = [part.std(0) / law.width for part in np.array_split(ys, 3)]
@@ -56,7 +58,7 @@ def motion(
         return {"text": [_dying(ys[-1], swing, duration, law, told)]}, drawn
     if swing[1] > swing[0] / CHANGES and swing[2] > swing[1] / CHANGES:
         text = (
-            f"A free run of {duration:.4g} {unit} still grows: its swing over the last "
+            f"A free run of {length} still grows: its swing over the last "
             f"third is {swing[2] / swing[0]:.3g} times that over the first."
         )
         return {"text": [text]}, drawn
@@ -66,10 +68,7 @@ def motion(
     if found is not None:
         return found, drawn | curves
     if fitted.ensemble.dim < 3:
-        text = (
-            f"A free run of {duration:.4g} {unit} neither dies away nor closes into a "
-            "cycle."
-        )
+        text = f"A free run of {length} neither dies away nor closes into a cycle."
         return {"text": [text]}, drawn
     found, curves = chaos(law, fitted, prepared, ys)
     return found, drawn | curves
@@ -130,12 +129,12 @@ def _dying(
             where = f" towards {said(rest['y'], law)}"
     if swing[2] < AT_REST:
         return (
-            f"Left alone, the motion comes to rest{where} within {duration:.4g} "
-            f"{law.time_unit}."
+            f"Left alone, the motion comes to rest{where} within "
+            f"{with_unit(f'{duration:.4g}', law.time_unit)}."
         )
     return (
         f"Left alone, the motion dies away{where}: over the last third of "
-        f"{duration:.4g} {law.time_unit} it swings "
+        f"{with_unit(f'{duration:.4g}', law.time_unit)} it swings "
         f"{100 * swing[2] / swing[0]:.2g} % as widely as over the first."
     )
 
@@ -144,7 +143,7 @@ def said(y: Any, law: Region) -> str:
     """A state in words: `theta = 0.1 rad, dtheta/dt = 0 rad/s`."""
     zero = lambda v, w: 0.0 if abs(v) < 1e-6 * w else v
     parts = [
-        f"{name} = {zero(v, w):.3g} {'' if unit == '1' else unit}".strip()
+        f"{name} = {with_unit(f'{zero(v, w):.3g}', unit)}"
         for v, w, (name, unit) in zip(y, law.width, law.axes, strict=True)
     ]
     return ", ".join(parts)
@@ -179,7 +178,7 @@ def _cycles(
     cycle = found[0]
     periods = [one.period for one in found]
     leading = [float(np.abs(one.multipliers).max()) for one in found]
-    unit = law.time_unit
+    period = with_unit(f"{cycle.period:.4g}", law.time_unit)
     told = {
         "period": cycle.period,
         "period_range": [min(periods), max(periods)],
@@ -191,14 +190,14 @@ def _cycles(
     }
     if told["attracts"]:
         text = (
-            f"The motion runs into a limit cycle of period {cycle.period:.4g} {unit}: "
+            f"The motion runs into a limit cycle of period {period}: "
             "one turn shrinks a small distance from it to "
             f"{100 * leading[0]:.2g} %."
         )
     else:
         text = (
-            f"The motion goes around a closed orbit of period {cycle.period:.4g} "
-            f"{unit}, one of a family: a small distance from it neither shrinks nor "
+            f"The motion goes around a closed orbit of period {period}, "
+            f"one of a family: a small distance from it neither shrinks nor "
             f"grows (multiplier {leading[0]:.4g})."
         )
     return {"cycle": told, "text": [text]}, {"behaviour/cycle": cycle.ys}

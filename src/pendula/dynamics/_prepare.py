@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .._errors import ConfigError, DataError
+from .._units import with_unit
 from ..data import (
     Scales,
     Trajectories,
@@ -81,7 +82,8 @@ def prepare(data: Trajectories, config: FitConfig, method: str) -> Prepared:
                 {
                     "what": "samples used",
                     "choice": f"every {every}th",
-                    "why": f"the dominant period {period:.4g} {data.time_unit} keeps "
+                    "why": "the dominant period "
+                    f"{with_unit(f'{period:.4g}', data.time_unit)} keeps "
                     f"{period / sampling / every:.0f} samples",
                     "option": "--every",
                 }

@@ -12,6 +12,7 @@ import numpy as np
 from .._machine import cores, revision, versions
 from .._source import Source, citations
 from .._tree import sources_of
+from .._units import with_unit
 from ..data import summary
 from ..diagnostics import Conformal
 from ..solve import scheme as find_scheme
@@ -128,7 +129,8 @@ def _scores(trial: Any, about: dict[str, Any], records: int) -> Any:
     low, value, high = np.quantile(ours, [0.1, 0.5, 0.9], method=method)
     horizon = float(np.nanmax(trial.horizon))
     headline = {
-        "text": f"median error of free runs over {horizon:.4g} {about['time_unit']}, "
+        "text": "median error of free runs over "
+        f"{with_unit(f'{horizon:.4g}', about['time_unit'])}, "
         f"{len(ours)} start{'s' * (len(ours) > 1)} in {records} held-out "
         f"record{'s' * (records > 1)}",
         "value": float(value),

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from .._errors import DataError
 from .._precision import precision, to_host
 from .._tree import member
+from .._units import with_unit
 from ..data import Batch, Scales, Trajectories
 from ._kalman import Stochastic, filtered
 from ._layout import match_inputs, match_units
@@ -242,7 +243,7 @@ def _until(data: Trajectories, until: float | None, members: int) -> Trajectorie
         )
     step = float(np.median(np.diff(ts[:n])))
     check_run(
-        f"a forecast until {until:g} {data.time_unit}".rstrip(),
+        f"a forecast until {with_unit(f'{until:g}', data.time_unit)}",
         float((until - ts[0]) / step),
         every=step,
         unit=data.time_unit,

@@ -22,7 +22,7 @@ from ._draw import (
     mark_time,
     thin,
 )
-from ._numbers import axis_label, number
+from ._numbers import axis_label, quantity
 from ._run_folder import Run
 
 
@@ -171,7 +171,7 @@ def draw_forecast(
         mark_time(ax, start, "forecast starts" if j == 0 else "")
     until = curves["trusted_to"]
     if max(start, shown[0]) < until < min(ts[-1], shown[1]):
-        text = f"trusted to {number(until)} {time_unit(run)}"
+        text = f"trusted to {quantity(until, time_unit(run))}"
         mark_time(ax, until, text if j == 0 else "")
 
 

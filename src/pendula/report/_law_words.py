@@ -55,10 +55,11 @@ def rest_table(run: Run) -> list[AbstractBlock]:
     rests = found.get("rests") or []
     if not rests:
         return []
+    clock = time_unit(run)
     rows = [
         [
             where(rest, found, ends=True),
-            near(rest, time_unit(run)),
+            near(rest, clock),
             eigenvalues(rest.get("eigenvalues") or []),
             _growth(rest),
             f"{rest.get('members')} of {found.get('searched')}",
@@ -70,7 +71,7 @@ def rest_table(run: Run) -> list[AbstractBlock]:
     head = (
         "rest state (range over the members)",
         "near it",
-        f"eigenvalues [1/{time_unit(run)}]",
+        f"eigenvalues [1/{'unit of time' if clock == '1' else clock}]",
         "largest real part, over the members",
         "members",
         "visited range",
@@ -190,7 +191,8 @@ def eigenvalues(pairs: list[Any]) -> str:
 
 
 def _unit(report: dict[str, Any]) -> str:
-    return str((report.get("data") or {}).get("time_unit") or "")
+    unit = str((report.get("data") or {}).get("time_unit") or "")
+    return "" if unit == "1" else unit  # that of a number is none
 
 
 def _cycle_facts(

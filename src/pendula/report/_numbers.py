@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from .._units import with_unit
+
 
 MISSING = "-"
 
@@ -50,7 +52,7 @@ def number(value: Any, digits: int = 3) -> str:
 def quantity(value: Any, unit: str | None = "", digits: int = 3) -> str:
     """A number and its unit, `12.3 mV`; a dimensionless one stands alone."""
     text = number(value, digits)
-    return f"{text} {unit}" if unit and unit != "1" and text != MISSING else text
+    return text if text == MISSING else with_unit(text, unit)
 
 
 def interval(low: Any, high: Any, unit: str | None = "", digits: int = 3) -> str:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from .._registry import register
 from .._source import Source
 from .._types import Context, State, Time
-from ._integrate import solver_of
+from ._integrate import small_tolerance, solver_of
 from ._schemes import AbstractScheme, Field, Inputs
 
 
@@ -26,7 +26,9 @@ class Adaptive(AbstractScheme):
     with events and a finer status.
 
     **Arguments:** `solver`: a name of `SOLVERS`; `rtol`, `atol`: tolerances of a step,
-    not below the rounding of the state's dtype; `max_steps` for one interval.
+    not below the rounding of the state's dtype (`atol` None: 1e-8, or 1e-8 of the
+    largest component at the interval's start where that is below 1, down to 1e-12 in
+    double precision); `max_steps` for one interval.
     **Behaviour / good values:** in double precision. An interval that is not done
     within `max_steps` is NaN, which a rollout reports as `non_finite_state`.
     Derivatives in both directions are those of the discrete solution; a reverse one
@@ -51,7 +53,7 @@ class Adaptive(AbstractScheme):
     order: int = 5
     solver: str = "kvaerno5"
     rtol: float = 1e-6
-    atol: float = 1e-8
+    atol: float | None = None
     max_steps: int = 256
 
     def step(
@@ -73,7 +75,13 @@ class Adaptive(AbstractScheme):
         def slope(s: Any, y: State, args: Context) -> State:
             return field(t + s, y, inputs(s), args)
 
-        rtol, atol = max(self.rtol, digits), max(self.atol, digits)
+        rtol: Any = max(self.rtol, digits)
+        if self.atol is None:
+            # a state that has decayed away asks for no digits
+            least = float(jnp.finfo(y.dtype).eps) ** 0.75 * max(1e-8, digits)
+            atol: Any = jnp.maximum(small_tolerance(y, max(1e-8, digits)), least)
+        else:
+            atol = max(self.atol, digits)
         solver, first = solver_of(self.solver, rtol, atol, span)
         solution: Any = diffrax.diffeqsolve(
             diffrax.ODETerm(slope),

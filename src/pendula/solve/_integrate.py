@@ -126,7 +126,7 @@ def integrate(
     good = all_finite(y0, since, dts, path, context)
     y0, path, context = safe((y0, path, context), good)
     inputs = _inputs(path, since)
-    atol = _small(y0) if atol is None else atol
+    atol = small_tolerance(y0) if atol is None else atol
 
     def slope(s: Any, y: State, args: Context) -> State:
         dy = field(t0 + s, y, inputs(s), args)
@@ -177,12 +177,12 @@ def integrate(
     return _outcome(solution, good, starts, t0, since, bound)
 
 
-def _small(y0: State) -> Float[Array, ""]:
+def small_tolerance(y0: State, share: float = 1e-8) -> Float[Array, ""]:
     """The absolute tolerance of a motion from `y0`: with 1e-8 for all of them, a small
     one was a state that may be anything, and was called ok."""
     size = jnp.max(jnp.abs(jax.lax.stop_gradient(y0)), initial=0.0)
-    share = jnp.where(size > 0.0, jnp.minimum(size, 1.0), 1.0)
-    return jnp.maximum(1e-8 * share, jnp.finfo(y0.dtype).tiny)
+    size = jnp.where(size > 0.0, jnp.minimum(size, 1.0), 1.0)
+    return jnp.maximum(share * size, jnp.finfo(y0.dtype).tiny)
 
 
 def _leaving(

@@ -85,9 +85,9 @@ from ._rod_frames import (
     reference_twist as reference_twist,
     transport as transport,
 )
+from ._rod_rest import rest_rod as rest_rod
 from ._rod_simulate import (
     RodRun as RodRun,
-    rest_rod as rest_rod,
     rod_energy as rod_energy,
     rod_forces as rod_forces,
     rod_path as rod_path,

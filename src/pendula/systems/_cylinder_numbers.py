@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import warnings
 
 import numpy as np
 from jaxtyping import Float
 
+from .._errors import DataWarning
 from ._cylinder_grid import RADIUS, CylinderMesh, barycentric
 
 
 QUIET = 1e-6  # a lift that stays below does not oscillate
+COARSE = 0.1  # share of the highest modes, above which forces are seen to be wrong
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,3 +125,24 @@ def step_limit(mesh: CylinderMesh, psi: Float[np.ndarray, "part mode node"]) -> 
     speed = np.abs(around).max(axis=1) / mesh.radii
     spacing = mesh.radii * (2.0 * np.pi / mesh.num_angular)
     return float(np.min(0.5 * spacing / np.maximum(speed, 1e-300)))
+
+
+def angular_tail(omega: Float[np.ndarray, "time part mode node"]) -> float:
+    """Vorticity in the highest eighth of the modes around the cylinder, over that of
+    the strongest mode: small where the angles resolve the flow."""
+    size = np.hypot(omega[:, 0], omega[:, 1]).max(axis=(0, 2))
+    most = float(size.max())
+    return float(size[-(-(len(size) * 7) // 8) :].max()) / most if most > 0.0 else 0.0
+
+
+def warn_coarse(tail: float) -> None:
+    """A `DataWarning` for a flow that its angles do not resolve."""
+    if tail > COARSE:
+        warnings.warn(
+            f"the mesh is too coarse for this flow: its highest modes hold "
+            f"{100 * tail:.0f} % of the vorticity of the strongest one, and forces and "
+            "frequency may be off by as much. Lower re, or take a CylinderMesh of more "
+            "angles and radii with shorter steps.",
+            DataWarning,
+            stacklevel=3,
+        )

@@ -15,7 +15,12 @@ from .._precision import precision, to_host
 from ..data import Snapshots
 from ._cylinder_config import CHANNELS, CylinderConfig
 from ._cylinder_flow import CylinderFlow, FlowState
-from ._cylinder_numbers import WakeNumbers, step_limit
+from ._cylinder_numbers import (
+    WakeNumbers,
+    angular_tail,
+    step_limit,
+    warn_coarse,
+)
 from ._cylinder_sample import WakeSampler
 from ._kept_wake import (
     kept_snapshots,
@@ -75,7 +80,9 @@ def simulate_cylinder(
     """
     config = CylinderConfig() if config is None else config
     config.warn()
-    return _simulated(config, tell)
+    run = _simulated(config, tell)
+    warn_coarse(angular_tail(run.omega))
+    return run
 
 
 def _simulated(config: CylinderConfig, tell: Tell | None) -> CylinderRun:
@@ -180,7 +187,8 @@ def cylinder_wake(
     `tell`: is told t, C_D and C_L as the flow goes on; `again`: compute even if it is
     in the cache.
     **Returns:** `Snapshots`; `attrs` hold Re, the Strouhal number, forces and settings.
-    Warns (`DataWarning`) where the swings of the lift still grow or die out.
+    Warns (`DataWarning`) where the swings of the lift still grow or die out, and where
+    the mesh is too coarse: the highest modes hold more than a tenth (`angular tail`).
     **Raises:** `DivergedError` as for `simulate_cylinder`.
     **Source:** as for `CylinderFlow`; the grid of the data set is that of Erichson et
     al., arXiv:1902.07358 and arXiv:1905.10866.
@@ -198,7 +206,9 @@ def cylinder_wake(
     config = CylinderConfig() if config is None else config
     config.warn()
     make = lambda: wake_snapshots(_simulated(config, tell))
-    return warn_unsettled(kept_snapshots("cylinder", config.key(), again, make))
+    data = kept_snapshots("cylinder", config.key(), again, make)
+    warn_coarse(data.attrs.get("angular tail", 0.0))
+    return warn_unsettled(data)
 
 
 def wake_snapshots(run: CylinderRun) -> Snapshots:
@@ -244,6 +254,7 @@ def _attrs(run: CylinderRun) -> dict[str, Any]:
         "num_radial": mesh.num_radial,
         "num_angular": mesh.num_angular,
         "outer": float(mesh.outer),
+        "angular tail": angular_tail(run.omega),
     }
     found = run.numbers() if config.phase == "periodic" and len(run.ts) > 1 else None
     return wake_attrs(settings, found)

@@ -17,7 +17,7 @@ from .._precision import precision
 from ._elastic_rod import ElasticRod
 from ._rod_bending import BendingLaw
 from ._rod_fit import levenberg, linearised
-from ._rod_simulate import method_of, rod_path
+from ._rod_simulate import method_of, rod_path, tolerance_of
 from ._rod_step import Boundary, checked_integrator
 
 
@@ -121,7 +121,6 @@ def fit_bending(
     _check_plane(rod, nodes)
     seen = np.isfinite(nodes.transpose(0, 2, 1))
     steps = every * (len(nodes) - 1)
-    method = method_of(rod, gravity, None, "auto")
     with precision(np.float64):
         number = lambda v: jnp.asarray(v, jnp.float64)
         model = _Seen(
@@ -134,8 +133,8 @@ def fit_bending(
             jnp.arange(0, steps + 1, every),
             steps,
             integrator,
-            method.tolerance,
-            method.solver,
+            tolerance_of(rod, gravity, None),
+            method_of("auto").solver,
         )
     bend = smooth * np.diff(np.eye(knots), 2, axis=0)
 

@@ -1,9 +1,8 @@
-"""Motion and rest of an elastic rod."""
+"""Motion of an elastic rod."""
 
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from typing import Any
 
 import equinox as eqx
@@ -13,13 +12,13 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from .._checks import at_least, not_negative, positive, whole
-from .._errors import ConfigError, DataWarning, DivergedError
+from .._errors import ConfigError, DivergedError
 from .._precision import precision, to_host
 from ._elastic_rod import ElasticRod, RodState
 from ._rod_banded import Grid
 from ._rod_contact import Contact
 from ._rod_energy import Frames, energy, stiffness
-from ._rod_solve import Method, Problem, Solved, solve
+from ._rod_solve import Method
 from ._rod_step import (
     Boundary,
     Loads,
@@ -31,8 +30,6 @@ from ._rod_step import (
 
 
 RETRIES = 6  # halvings of a step that fails
-# of the largest stiffness over mass, within which a rest that is not held stands too
-ROUNDING = 1e-13
 JUMP = 1e-6  # of a rod's length, by which a motion may miss the rod where it goes on
 
 
@@ -134,9 +131,10 @@ def simulate_rod(
             "it would be kept. Save more often."
         )
     with precision(np.float64):
-        _check_apart(rod, state, contact)
-        stepper = stepper_of(rod, state, boundary, gravity, drag, contact)
-        method = method_of(rod, gravity, tolerance, solver)
+        check_apart(rod, state, contact)
+        stop = tolerance_of(rod, gravity, tolerance)
+        stepper = stepper_of(rod, state, boundary, gravity, drag, stop, contact)
+        method = method_of(solver)
         first = rod.start if state is None else state
         first = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), first)
         _check_goes_on(stepper, first)
@@ -176,7 +174,7 @@ def simulate_rod(
     )
 
 
-def _check_apart(
+def check_apart(
     rod: ElasticRod, state: RodState | None, contact: Contact | None
 ) -> None:
     """**Raises:** `DataError` for cycles that overlap at the start."""
@@ -207,6 +205,7 @@ def stepper_of(
     boundary: Boundary | None,
     gravity: Any,
     drag: Any,
+    tolerance: float,
     contact: Contact | None = None,
 ) -> Stepper:
     """Loads and boundary of a motion; to be used inside float64."""
@@ -222,20 +221,24 @@ def stepper_of(
             f"the state is one of {start.z.shape[1]} nodes, the rod has {rod.number}."
         )
     loads = Loads.of(rod, gravity, drag)
-    return Stepper(rod, loads, bounds, jnp.asarray(start.z, jnp.float64), contact)
+    z0, stop = (jnp.asarray(x, jnp.float64) for x in (start.z, tolerance))
+    return Stepper(rod, loads, bounds, z0, stop, contact)
 
 
-def method_of(
-    rod: ElasticRod, gravity: Any, tolerance: float | None, solver: str
-) -> Method:
-    """The stop of Newton's method and the linear solver."""
+def tolerance_of(rod: ElasticRod, gravity: Any, given: float | None) -> float:
+    """The force that Newton's method may leave [N]."""
+    if given is None:
+        pull = float(np.linalg.norm(np.asarray(gravity, float))) or 9.81
+        given = 1e-6 * float(np.min(rod.mass[0])) * pull
+    positive(tolerance=given)
+    return float(given)
+
+
+def method_of(solver: str) -> Method:
+    """Newton's method with a linear solver."""
     if solver == "auto":
         solver = "lapack" if jax.default_backend() == "cpu" else "blocks"
-    if tolerance is None:
-        pull = float(np.linalg.norm(np.asarray(gravity, float))) or 9.81
-        tolerance = 1e-6 * float(np.min(rod.mass[0])) * pull
-    positive(tolerance=tolerance)
-    return Method(float(tolerance), solver)
+    return Method(solver)
 
 
 @eqx.filter_jit
@@ -311,12 +314,12 @@ def rod_path(
     ```
     """
     checked_integrator(integrator)
-    stepper = stepper_of(rod, state, boundary, gravity, drag)
+    stepper = stepper_of(rod, state, boundary, gravity, drag, tolerance)
     first = rod.start if state is None else state
     first = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), first)
     if v is not None:
         first = eqx.tree_at(lambda s: s.v, first, jnp.asarray(v, jnp.float64))
-    method = Method(tolerance, solver, forward)
+    method = Method(solver, forward)
     h = jnp.asarray(dt, jnp.float64)
 
     def one(carry: tuple, _: Any) -> tuple[tuple, Grid]:
@@ -328,120 +331,6 @@ def rod_path(
     start = (Stepped.start(first), jnp.asarray(False))
     path = jax.lax.scan(one, start, None, length=steps)[1]
     return jnp.concatenate([first.z[None], path])
-
-
-def rest_rod(
-    rod: ElasticRod,
-    *,
-    state: RodState | None = None,
-    boundary: Boundary | None = None,
-    gravity: Any = (0.0, 0.0, -9.81),
-    force: Any = None,
-    contact: Contact | None = None,
-    increments: int = 10,
-    tolerance: float | None = None,
-    solver: str = "auto",
-) -> RodState:
-    r"""The rod at rest: $\nabla E(z) = f$, loads and prescribed ends brought in
-    `increments` equal parts.
-
-    `force` `"4 node"` [N, N m] adds to the weight. A prescribed motion is taken from
-    its time 0 to 1.
-    **Returns:** the state. Warns (`DataWarning`) where that rest is not stable: a
-    straight rod under more than its buckling load rests like a pencil on its tip.
-    **Raises:** `ConfigError` for no increment or a force of another shape,
-    `DivergedError` where Newton's method fails, with the part of the load.
-    """
-    whole(1, increments=increments)
-    with precision(np.float64):
-        _check_apart(rod, state, contact)
-        stepper = stepper_of(rod, state, boundary, gravity, 0.0, contact)
-        if force is not None:
-            loads = stepper.loads
-            if np.shape(force) != loads.force.shape:
-                raise ConfigError(
-                    f"force has shape {np.shape(force)}; expected "
-                    f"{loads.force.shape}: along x, y, z and about the edge, of each "
-                    "node."
-                )
-            loads = loads._replace(force=loads.force + jnp.asarray(force))
-            stepper = stepper._replace(loads=loads)
-        method = method_of(rod, gravity, tolerance, solver)
-        now = rod.start if state is None else state
-        now = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), now)
-        now = eqx.tree_at(lambda s: s.v, now, jnp.zeros_like(now.v))
-        for k in range(1, increments + 1):
-            share = jnp.asarray(k / increments, jnp.float64)
-            now, out = _resting(stepper, now, share, method)
-            if not bool(out.good):
-                raise DivergedError(
-                    f"the rod found no rest at {k}/{increments} of its load: "
-                    + _unrested(float(out.residual), int(out.iterations))
-                )
-        if not bool(_stands(stepper, now, method)):
-            warnings.warn(
-                "the rod is at rest as a pencil is on its tip: the least push takes it "
-                "elsewhere, as under more than the load at which it buckles. To find "
-                "where it goes, push it aside by a hundredth of the load as force, or "
-                "bend its start and let it sink by simulate_rod with drag.",
-                DataWarning,
-                stacklevel=2,
-            )
-        return to_host(now)
-
-
-def _unrested(residual: float, iterations: int) -> str:
-    """What Newton's method left, and what helps."""
-    if np.isfinite(residual):
-        return (
-            f"force {residual:.3g} N left after {iterations} iterations. Take more "
-            "increments."
-        )
-    return (
-        "something of it moves without any force, as a slack chain or a section "
-        "without bending or twisting stiffness does. Let it sink there by "
-        "simulate_rod with drag, and give that state."
-    )
-
-
-def resting(
-    stepper: Stepper, now: RodState, share: Any, method: Method
-) -> tuple[RodState, Solved]:
-    """Rest under a share of the load, from the rest before."""
-    problem = _at_rest(stepper, now, share)
-    out = solve(problem, now.z, stepper.boundary.held(), method)
-    none = jnp.zeros_like(now.z)
-    return RodState(out.z, none, now.frames.at(out.z), now.time), out
-
-
-def _at_rest(stepper: Stepper, now: RodState, share: Any) -> Problem:
-    """What a rest minimises: no inertia, no drag."""
-    none = jnp.zeros_like(now.z)
-    return Problem(
-        stepper.rod.elastic,
-        now.frames,
-        none,
-        none,
-        none,
-        none,
-        share * stepper.loads.force,
-        stepper.boundary.targets(share, stepper.start),
-        stepper.contact,
-        jnp.asarray(stepper.rod.voronoi),
-    )
-
-
-_resting = eqx.filter_jit(resting)
-
-
-@eqx.filter_jit
-def _stands(stepper: Stepper, now: RodState, method: Method) -> Any:
-    """Whether no small move lowers the potential at a rest, but for rounding."""
-    slope, blocks = _at_rest(stepper, now, 1.0).newton(now.z)
-    mass, own = jnp.asarray(stepper.rod.mass), jnp.einsum("iin->in", blocks.diagonal)
-    fastest = jnp.max(jnp.where(mass > 0.0, own / jnp.where(mass > 0.0, mass, 1.0), 0))
-    held = blocks.plus(ROUNDING * fastest * mass).held(stepper.boundary.held())
-    return jnp.all(jnp.isfinite(held.solve(slope, method.solver)))
 
 
 def rod_forces(

@@ -33,7 +33,8 @@ class Problem(NamedTuple):
        + \tfrac12 (z - z_d)^\top D (z - z_d) $$
 
     with `inertia` I (mass over the square of the step), `drag` D (over the step), all
-    `"4 node"`; `target`: the values of those that are prescribed.
+    `"4 node"`; `target`: the values of those that are prescribed; `tolerance`: the
+    force [N] that may be left, a value so that another one is no other program.
     """
 
     elastic: Elastic
@@ -44,6 +45,7 @@ class Problem(NamedTuple):
     behind: Grid
     force: Grid
     target: Grid
+    tolerance: Float[Array, ""] | float
     contact: Contact | None = None
     lengths: Float[Array, "node"] | None = None
 
@@ -108,12 +110,12 @@ class Solved(NamedTuple):
 
 
 class Method(NamedTuple):
-    """How it is solved: the force [N] that may be left, the linear solver, and whether
-    derivatives are carried forwards (`jvp`) and not back (`grad`)."""
+    """How it is solved: the linear solver, whether derivatives are carried forwards
+    (`jvp`) and not back (`grad`), and the iterations that are allowed."""
 
-    tolerance: float
     solver: str = "blocks"
     forward: bool = False
+    most: int = MOST
 
 
 def solve(
@@ -143,7 +145,7 @@ def _newton(method: Method, problem: Problem, z: Grid, fixed: Any) -> Solved:
     tiny = 64.0 * float(jnp.finfo(z.dtype).eps)
 
     def going(carry: tuple) -> Array:
-        return (carry[2] < MOST) & ~carry[4]
+        return (carry[2] < method.most) & ~carry[4]
 
     def once(carry: tuple) -> tuple:
         z, phi, count, *_ = carry
@@ -169,7 +171,7 @@ def _newton(method: Method, problem: Problem, z: Grid, fixed: Any) -> Solved:
         residual = left(problem.residual(new))
         whole = jnp.max(jnp.abs(move))
         still = share * whole <= LEAST_MOVE
-        found = (residual <= method.tolerance) | (still & (whole <= NEAR))
+        found = (residual <= problem.tolerance) | (still & (whole <= NEAR))
         return (
             new,
             value,
@@ -180,7 +182,7 @@ def _newton(method: Method, problem: Problem, z: Grid, fixed: Any) -> Solved:
         )
 
     residual = left(problem.residual(z))
-    found = residual <= method.tolerance
+    found = residual <= problem.tolerance
     none = jnp.zeros((), jnp.int32)
     start = (z, problem.potential(z), none, residual, found, found)
     z, phi, count, residual, _, found = jax.lax.while_loop(going, once, start)
@@ -194,6 +196,8 @@ def _positive(
     """A^-1 g, where A is made positive if it is not: first without the pull aside of
     compressed edges, then with more and more inertia (or a share of the diagonal)."""
     own = jnp.abs(jnp.einsum("iin->in", blocks.diagonal))
+    # across a slack edge, or about one without twist, there is no stiffness at all
+    own = jnp.where(own > 0.0, own, jnp.max(own[:3], axis=0))
     more = jnp.where(problem.inertia > 0.0, problem.inertia, 1e-4 * own)
 
     def bad(item: tuple) -> Array:

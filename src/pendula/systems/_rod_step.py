@@ -166,6 +166,7 @@ class Stepper(NamedTuple):
     loads: Loads
     boundary: Boundary
     start: Grid  # where prescribed unknowns begin
+    tolerance: Float[Array, ""] | float  # force that may be left [N]
     contact: Contact | None = None
 
     def step(
@@ -203,6 +204,7 @@ class Stepper(NamedTuple):
             base,
             self.loads.force,
             halfway,
+            self.tolerance,
             self.contact,
             jnp.asarray(self.rod.voronoi),
         )

@@ -25,6 +25,7 @@ from .._errors import (
 )
 from .._precision import precision
 from .._registry import name_of
+from .._units import with_unit
 from ..data import Trajectories, check_input_kind, input_path
 from ..solve import Rollout, rollout_steps
 from ._observe import Observation
@@ -180,12 +181,13 @@ def _grid(
         return grid
     dt = world.good_step if dt is None else dt
     duration = world.good_duration if duration is None else duration
-    unit = "" if world.time_unit == "1" else f" {world.time_unit}"
+    asked = {"dt": dt, "duration": duration}
+    said = {k: with_unit(f"{v:g}", world.time_unit) for k, v in asked.items()}
     if not (np.isfinite(dt) and dt > 0):
-        raise ConfigError(f"dt is {dt:g}{unit}; it must be above 0.")
+        raise ConfigError(f"dt is {said['dt']}; it must be above 0.")
     if not (np.isfinite(duration) and duration >= dt):
         raise ConfigError(
-            f"duration is {duration:g}{unit}; it must be at least dt ({dt:g})."
+            f"duration is {said['duration']}; it must be at least dt ({dt:g})."
         )
     return dt * np.arange(int(np.floor(duration / dt * (1 + 1e-12))) + 1)
 

@@ -13,7 +13,8 @@ from .._checks import fields_positive, whole
 from .._errors import ConfigError, DataError
 from ._elastic_rod import ElasticRod, RodState, Section
 from ._rod_contact import Contact
-from ._rod_simulate import RodRun, rest_rod, simulate_rod
+from ._rod_rest import rest_rod
+from ._rod_simulate import RodRun, simulate_rod
 from ._rod_step import Boundary
 
 

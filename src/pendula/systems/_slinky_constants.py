@@ -15,7 +15,8 @@ from jaxtyping import Array, Float
 from .._errors import ConfigError
 from .._precision import precision
 from ._elastic_rod import ElasticRod, RodState, Section, assembled
-from ._rod_simulate import resting, rod_path, stepper_of
+from ._rod_rest import resting
+from ._rod_simulate import rod_path, stepper_of
 from ._rod_solve import Method
 from ._rod_step import Boundary
 from ._slinky import AROUND, AXIS, GRAVITY, SPAN, Slinky
@@ -137,8 +138,8 @@ class SlinkyBars(eqx.Module):
             return rod, rod.start
         rod = assembled(drawn, helix, section, sides)
         none = (0.0, 0.0, 0.0)
-        stepper = stepper_of(rod, None, self.held[0], none, 0.0)
-        method = Method(TOLERANCE, self.solver, forward=True)
+        stepper = stepper_of(rod, None, self.held[0], none, 0.0, TOLERANCE)
+        method = Method(self.solver, forward=True)
         state, out = resting(stepper, rod.start, jnp.ones(()), method)
         z = jnp.where(out.good, state.z, jnp.nan)
         return rod, eqx.tree_at(lambda s: s.z, state, z)
