@@ -8,7 +8,7 @@ from pendula._errors import DataWarning
 from pendula.data import Trajectories
 from pendula.dynamics import FitConfig, ModelConfig
 from pendula.dynamics._prepare import prepare
-from pendula.dynamics._times import GAP, filled
+from pendula.dynamics._times import GAP, filled, said_time
 
 
 STEP, LONGEST = 0.1, 0.25
@@ -68,3 +68,8 @@ def test_a_long_pause_is_not_filled_without_end():
     with pytest.warns(DataWarning, match="record 0 pauses for 3.6e.04 after 1.9,"):
         more = filled(paused, LONGEST)
     assert more.ts.shape[1] <= 2.1 * data.ts.shape[1]
+
+
+@pytest.mark.parametrize(("unit", "text"), [("s", "60 s"), ("1", "60"), ("", "60")])
+def test_a_time_without_a_unit_is_a_number(unit, text):
+    assert said_time(60.0, unit) == text

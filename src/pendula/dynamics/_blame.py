@@ -15,6 +15,7 @@ import numpy as np
 from .._tree import all_finite
 from ._look import Look
 from ._stages import Stage
+from ._times import said_time
 
 
 LIBRARIES = ("jax", "jaxlib", "equinox", "diffrax", "optax", "numpy")
@@ -41,7 +42,8 @@ def blame(stage: Stage, params: Any, bad: np.ndarray, *, debug: bool) -> str:
     what = "the gradient" if np.isfinite(value[k]) else "the loss"
     place = f"trajectory {data.labels[int(look.rows[k])]} " if data.num > 1 else ""
     text = (
-        f"The first is {what} of {place}from {look.times[k]:.6g} {data.time_unit} on "
+        f"The first is {what} of {place}from "
+        f"{said_time(look.times[k], data.time_unit, 6)} on "
         f"({len(wrong)} of {len(value)} cases)."
     )
     return f"{text} {_operation(look, k)}".strip() if debug else text

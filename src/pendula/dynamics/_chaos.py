@@ -18,6 +18,7 @@ from ..diagnostics import (
 from ._fitted import Fitted
 from ._prepare import Prepared
 from ._region import Region
+from ._times import said_time
 
 
 STEPS = (2000, 10000)  # of the run that the exponents are taken from
@@ -49,8 +50,8 @@ def chaos(
         return {"exponents": told, "text": [f"{text}."]}, {}
     text = [
         f"The law is chaotic: its largest Lyapunov exponent is {ends}, so that a small "
-        f"error grows tenfold in {np.log(10) / value:.3g} {unit}. A long forecast is "
-        "compared by spectrum and histogram, not by its path."
+        f"error grows tenfold in {said_time(np.log(10) / value, unit, 3)}. A long "
+        "forecast is compared by spectrum and histogram, not by its path."
     ]
     record = _record(prepared)
     if isinstance(record, str):

@@ -35,7 +35,7 @@ from ._layout import Layout, match_channels, match_inputs, match_units
 from ._model import Model
 from ._prepare import estimate_states
 from ._run_size import check_run
-from ._times import LONGEST, divided, near, resampled
+from ._times import LONGEST, divided, near, resampled, said_time
 
 
 ASTRAY = 3.0  # times the errors of validation, over the history of a forecast
@@ -313,7 +313,7 @@ class Fitted:
         # derivatives of the observations by parameters and start state, twice
         free = 0 if self.covariance is None else np.shape(self.covariance)[-1]
         check_run(
-            f"a forecast until {end:g} {self.about['time_unit']}".rstrip(),
+            f"a forecast until {said_time(end, self.about['time_unit'], 6)}",
             float(measured + more),
             every=step,
             unit=self.about["time_unit"],
@@ -325,10 +325,11 @@ class Fitted:
         """Warn of a forecast whose end nothing has been compared with."""
         known = self.intervals.trusted_to if self.intervals else math.inf
         if beyond and horizon > FAR * known:
-            far, near = (f"{t:g} {self.about['time_unit']}" for t in (horizon, known))
+            unit = self.about["time_unit"]
+            far, near = (said_time(t, unit, 6) for t in (horizon, known))
             warnings.warn(
-                f"a forecast of {far.rstrip()}: forecasts of this model were compared "
-                f"with data over {near.rstrip()} only. Nothing measured says how good "
+                f"a forecast of {far}: forecasts of this model were compared "
+                f"with data over {near} only. Nothing measured says how good "
                 "the rest of it is; fit longer records, or end it earlier.",
                 DataWarning,
                 stacklevel=3,

@@ -15,6 +15,7 @@ from ._chaos import chaos
 from ._fitted import Fitted
 from ._prepare import Prepared
 from ._region import Region
+from ._times import said_time
 
 
 PERIODS = 20  # of a free run, at least
@@ -39,12 +40,13 @@ def motion(
     num = min(int(np.ceil(duration / step)), LONGEST)
     ys = free_run(fitted, start, step, num)
     duration, unit = num * step, law.time_unit
+    long = said_time(duration, unit)
     drawn = {"behaviour/run": ys[:: max(1, len(ys) // DRAWN)]}
     gone = _leaves(ys, law, prepared.plan.positions, fitted)
     if gone is not None:
         text = (
-            f"A free run of {duration:.4g} {unit} leaves the range of the data for "
-            f"good after {gone * step:.3g} {unit}: what the law does there was never "
+            f"A free run of {long} leaves the range of the data for good after "
+            f"{said_time(gone * step, unit, 3)}: what the law does there was never "
             "measured."
         )
         return {"text": [text]}, {}
@@ -56,7 +58,7 @@ def motion(
         return {"text": [_dying(ys[-1], swing, duration, law, told)]}, drawn
     if swing[1] > swing[0] / CHANGES and swing[2] > swing[1] / CHANGES:
         text = (
-            f"A free run of {duration:.4g} {unit} still grows: its swing over the last "
+            f"A free run of {long} still grows: its swing over the last "
             f"third is {swing[2] / swing[0]:.3g} times that over the first."
         )
         return {"text": [text]}, drawn
@@ -66,10 +68,7 @@ def motion(
     if found is not None:
         return found, drawn | curves
     if fitted.ensemble.dim < 3:
-        text = (
-            f"A free run of {duration:.4g} {unit} neither dies away nor closes into a "
-            "cycle."
-        )
+        text = f"A free run of {long} neither dies away nor closes into a cycle."
         return {"text": [text]}, drawn
     found, curves = chaos(law, fitted, prepared, ys)
     return found, drawn | curves
@@ -130,12 +129,12 @@ def _dying(
             where = f" towards {said(rest['y'], law)}"
     if swing[2] < AT_REST:
         return (
-            f"Left alone, the motion comes to rest{where} within {duration:.4g} "
-            f"{law.time_unit}."
+            f"Left alone, the motion comes to rest{where} within "
+            f"{said_time(duration, law.time_unit)}."
         )
     return (
         f"Left alone, the motion dies away{where}: over the last third of "
-        f"{duration:.4g} {law.time_unit} it swings "
+        f"{said_time(duration, law.time_unit)} it swings "
         f"{100 * swing[2] / swing[0]:.2g} % as widely as over the first."
     )
 
@@ -191,14 +190,15 @@ def _cycles(
     }
     if told["attracts"]:
         text = (
-            f"The motion runs into a limit cycle of period {cycle.period:.4g} {unit}: "
+            f"The motion runs into a limit cycle of period "
+            f"{said_time(cycle.period, unit)}: "
             "one turn shrinks a small distance from it to "
             f"{100 * leading[0]:.2g} %."
         )
     else:
         text = (
-            f"The motion goes around a closed orbit of period {cycle.period:.4g} "
-            f"{unit}, one of a family: a small distance from it neither shrinks nor "
-            f"grows (multiplier {leading[0]:.4g})."
+            f"The motion goes around a closed orbit of period "
+            f"{said_time(cycle.period, unit)}, one of a family: a small distance "
+            f"from it neither shrinks nor grows (multiplier {leading[0]:.4g})."
         )
     return {"cycle": told, "text": [text]}, {"behaviour/cycle": cycle.ys}

@@ -24,7 +24,7 @@ from ._first_guess import Guess, first_guesses
 from ._known_terms import spreads
 from ._layout import Layout, layout
 from ._slots import Ranges
-from ._times import GAP, filled
+from ._times import GAP, filled, said_time
 
 
 SAMPLES_PER_PERIOD = {"adam": 24, "levenberg": 48}
@@ -85,7 +85,8 @@ def prepare(data: Trajectories, config: FitConfig, method: str) -> Prepared:
                 {
                     "what": "samples used",
                     "choice": f"every {every}th",
-                    "why": f"the dominant period {period:.4g} {data.time_unit} keeps "
+                    "why": f"the dominant period "
+                    f"{said_time(period, data.time_unit)} keeps "
                     f"{period / sampling / every:.0f} samples",
                     "option": "--every",
                 }

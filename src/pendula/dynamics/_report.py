@@ -20,6 +20,7 @@ from ._fitted import Fitted
 from ._panels import energies, visited
 from ._posterior import constant_covariance
 from ._prepare import Prepared
+from ._times import said_time
 
 
 MOST_POINTS = 2000
@@ -128,7 +129,8 @@ def _scores(trial: Any, about: dict[str, Any], records: int) -> Any:
     low, value, high = np.quantile(ours, [0.1, 0.5, 0.9], method=method)
     horizon = float(np.nanmax(trial.horizon))
     headline = {
-        "text": f"median error of free runs over {horizon:.4g} {about['time_unit']}, "
+        "text": f"median error of free runs over "
+        f"{said_time(horizon, about['time_unit'])}, "
         f"{len(ours)} start{'s' * (len(ours) > 1)} in {records} held-out "
         f"record{'s' * (records > 1)}",
         "value": float(value),

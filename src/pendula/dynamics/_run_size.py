@@ -6,6 +6,7 @@ import math
 
 from .._errors import ConfigError
 from .._machine import memory
+from ._times import said_time
 
 
 MOST_STEPS = 10_000_000  # of all runs together: minutes of a small model
@@ -36,7 +37,7 @@ def check_run(
         need = 4.0 * times * numbers
         cost = f"{need / 2**30:.3g} GiB of memory, and there are {room / 2**30:.3g}"
     digit = 10.0 ** (math.floor(math.log10(most * every)) - 1)
-    longest = f"{math.floor(most * every / digit) * digit:g} {unit}".rstrip()
+    longest = said_time(math.floor(most * every / digit) * digit, unit, 6)
     raise ConfigError(
         f"{asked} takes {cost}. End it earlier: a run of {longest} is possible."
     )

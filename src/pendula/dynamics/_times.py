@@ -26,6 +26,11 @@ def divided(
     return np.interp(np.arange(where[-1] + 1), where, ts), where
 
 
+def said_time(value: float, unit: str, digits: int = 4) -> str:
+    """A time in words, `12.3 ms`; `1` is no word for a unit."""
+    return f"{value:.{digits}g} {'' if unit == '1' else unit}".rstrip()
+
+
 def near(ts: Float[np.ndarray, "time"], step: float) -> float:
     """How far two times may be apart and count as one: little of a `step`, whatever
     the unit of time, and the rounding of `ts`, however far they are from 0."""
