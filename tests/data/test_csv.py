@@ -250,6 +250,19 @@ def test_an_angle_that_counts_from_0_again_warns(write, unit, turn):
         read_csv(write_angle(whole))
 
 
+def test_a_column_that_somebody_sets_is_told(write):
+    """A valve among the levels it drives; a coarse instrument jumps alike."""
+    level = np.sin(0.1 * np.arange(60))
+    valve = np.repeat([0.2, 0.9, 0.5, 0.6], 15)
+    coarse = np.repeat([0.1, 0.2, 0.3, 0.2], 15)
+    text = lambda u: rows("t,h,valve", *(f"{k},{h:.6f},{v}" for k, (h, v) in u))
+    path = write(text(enumerate(zip(level, valve, strict=True))))
+    with pytest.warns(errors.DataWarning, match="then jumps.*give --inputs valve"):
+        read_csv(path)
+    assert read_csv(path, inputs="valve").input_names == ("valve",)
+    read_csv(write(text(enumerate(zip(level, coarse, strict=True)))))
+
+
 def test_mostly_missing_channel_warns(write):
     text = rows("t,q", "0,1", "1,", "2,", "3,", "4,5")
     with pytest.warns(errors.DataWarning, match='"q": 3 of 5 samples are missing'):

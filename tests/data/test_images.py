@@ -11,7 +11,7 @@ from hypothesis import given, settings, strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
-from pendula._errors import ConfigError, DataError, ShapeError
+from pendula._errors import ConfigError, DataError, DataWarning, ShapeError
 from pendula.data import (
     ImageBatches,
     Images,
@@ -231,6 +231,15 @@ def picture(array, kind="PNG", **options):
     out = io.BytesIO()
     Image.fromarray(array).save(out, kind, **options)
     return out.getvalue()
+
+
+def test_colours_that_no_viewer_shows_are_told():
+    colours = np.full((4, 4, 4), 255, np.uint8)
+    assert decode_pictures([("whole", picture(colours))], 1).shape == (1, 4, 4, 3)
+    colours[1, 2] = 9, 8, 7, 0
+    with pytest.warns(DataWarning, match="clear: it is transparent in places"):
+        found = decode_pictures([("clear", picture(colours))], 1)
+    assert found[0, 1, 2].tolist() == [9, 8, 7]
 
 
 def tiny(folder):

@@ -142,3 +142,19 @@ def test_too_short_to_compare():
     kinds, decisions = decide_order(data)
     assert kinds["y0"].kind == "first"
     assert "too short" in decisions[0].why
+
+
+def test_a_rate_in_another_unit_of_time_is_told():
+    """A phone gives rad/s, and its times in ms."""
+    data = solve(pendulum, [[1.0, 0.0]], 30, 300, [0, 1])
+    data = data.replace(
+        ts=1e3 * data.ts,
+        names=("theta", "gyro"),
+        units=("rad", "rad/s"),
+        time_unit="ms",
+    )
+    with pytest.warns(errors.DataWarning, match="is in rad/s, and times are in ms"):
+        kinds, _ = decide_order(data)
+    assert kinds["gyro"].partner is None
+    kinds, _ = decide_order(data.replace(ts=data.ts / 1e3, time_unit="s"))
+    assert kinds["gyro"] == ("rate", "theta")

@@ -25,6 +25,7 @@ from pendula.cli._words import constant_lines
 from pendula.data import Trajectories
 from pendula.diagnostics import equilibria, error_growth
 from pendula.dynamics import Fitted, _posterior, continuity, fit, from_dict, load
+from pendula.dynamics._continuity import SHORTEST
 from pendula.dynamics._judge import measured_horizons, quieter
 from pendula.dynamics._prepare import (
     observed_spread,
@@ -92,6 +93,23 @@ def test_a_convergence_test_takes_the_steps_of_the_rollouts(swing):
     fitted = dataclasses.replace(swing, ensemble=far)
     found = continuity(fitted, [[1.0, 0.0]], schemes=("rk4",))
     assert found.h_train == pytest.approx(3 * swing.about["step"])
+
+
+def test_without_trust_the_test_runs_as_far_as_was_compared(swing, monkeypatch):
+    """Not over the fewest samples there may be, where no solver shows."""
+    ends = []
+
+    def noted(field, starts, t1, **more):
+        ends.append(t1)
+        raise ConfigError("seen enough")
+
+    monkeypatch.setattr("pendula.dynamics._continuity.convergence_test", noted)
+    none = {**swing.about, "verdict": {"trust_to": None}}
+    with pytest.raises(ConfigError, match="seen enough"):
+        continuity(dataclasses.replace(swing, about=none), [[1.0, 0.0]])
+    step = swing.about["step"]
+    assert ends == [pytest.approx(swing.intervals.trusted_to, abs=0.51 * step)]
+    assert ends[0] > SHORTEST * step
 
 
 def test_constants_lie_in_their_own_intervals(swing):

@@ -8,6 +8,7 @@ import pytest
 import run_example
 from pendula.cli import main
 from pendula.report import law_lines, write_figures, write_page
+from pendula.report._law_figures import mark_of
 from pendula.report._law_words import eigenvalues, law_points, near
 
 
@@ -135,6 +136,23 @@ def test_a_time_is_that_of_the_usual_member():
     }
     text = near(rest, "s")
     assert "falls to 1/e in 5 s (4 to 50 s over the members)" in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "pairs", "mark", "words"),
+    [
+        ("stable focus", [[-0.1, 1.0], [-0.1, -1.0]], "centre", "centre or slow"),
+        ("saddle", [[0.385, 0.0], [-3.76, 0.0]], "open", "stable or not: the members"),
+        ("sink", [[-0.07, 0.0], [-3.1, 0.0]], "open", "stable or not: the members"),
+    ],
+)
+def test_only_what_the_motion_turns_around_is_called_a_centre(kind, pairs, mark, words):
+    """Members that differ in the sign of a real eigenvalue circle nothing."""
+    rest = {"kind": kind, "eigenvalues": pairs, "undecided": True}
+    assert mark_of(rest) == mark
+    assert near(rest, "s").startswith(words)
+    line = {"kind": "degenerate", "eigenvalues": [[0.0, 0.0], [-1.0, 0.0]]}
+    assert mark_of(line) == "open"
 
 
 @pytest.mark.slow

@@ -79,12 +79,12 @@ def check(
     if measured is not None:
         from ._on_data import fitted_to, hold_on, no_test
 
-        console.say("forecasting the data")
         horizon = verdict.get("trust_to")
-        if is_chain(fitted):
-            rows = hold_bars(fitted, data, measured, reading, horizon)
-        else:
-            rows = hold_on(fitted, measured, horizon)
+        with console.waiting("forecasting the data"):
+            if is_chain(fitted):
+                rows = hold_bars(fitted, data, measured, reading, horizon)
+            else:
+                rows = hold_on(fitted, measured, horizon)
         trust = trust and all(row["holds"] for row in rows)
         seen = fitted_to(run, measured, min(row.get("start", -inf) for row in rows))
         result |= {"trust": trust, "data": rows, "fitted_to": seen}
@@ -132,15 +132,15 @@ def _continuity(run: Path, read: Run, fitted: Any, console: Console) -> tuple[An
     starts = read.array(STARTS)
     if starts is None:
         return None, "Continuity: not tested, the run keeps no starts."
-    console.say("sweeping the solver's step and scheme")
     given: dict[str, Any] = {"starts": starts}
     if (knots := read.array(KNOTS)) is not None:
         given["drive"] = (knots, read.array(DRIVE))
     try:
-        if (systems := read.array(SYSTEMS)) is not None:
-            found = _of_family(read, fitted, systems, console)
-        else:
-            found = continuity(fitted, **given)
+        with console.waiting("sweeping the solver's step and scheme"):
+            if (systems := read.array(SYSTEMS)) is not None:
+                found = _of_family(read, fitted, systems, console)
+            else:
+                found = continuity(fitted, **given)
     except (ConfigError, DataError) as error:  # a motion at rest, a start that is NaN
         return None, f"Continuity: not tested, {error}"
     try:

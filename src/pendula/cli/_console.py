@@ -84,6 +84,13 @@ class Console:
             check()
 
     @contextlib.contextmanager
+    def waiting(self, what: str) -> Iterator[None]:
+        """Says what is done while the block runs, and for how long it has been."""
+        with self.training() as tell:
+            tell({"phase": what})
+            yield
+
+    @contextlib.contextmanager
     def _drawing(self) -> Iterator[Callable[[dict[str, Any]], None]]:
         if self.talk.quiet:
             yield lambda row: None

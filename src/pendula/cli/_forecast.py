@@ -92,11 +92,11 @@ def forecast(
         )
     if out is not None and out.suffix.lower() != ".csv":
         raise ConfigError(f'{out}: forecasts are written as .csv, not "{out.suffix}".')
-    console.say("forecasting")
-    found = [
-        fitted.forecast(data, start=start, until=until, trajectory=i)
-        for i in range(data.num)
-    ]
+    with console.waiting("forecasting"):
+        found = [
+            fitted.forecast(data, start=start, until=until, trajectory=i)
+            for i in range(data.num)
+        ]
     labels = list(data.labels)
     if out is not None:
         write_forecasts(out, found, labels, data.time_unit)

@@ -33,12 +33,13 @@ def score(
     from ._words import error_words
 
     fitted = load(run)
-    console.say("forecasting")
     if is_chain(fitted):
+        console.say("forecasting")
         rows = score_bars(fitted, data, measured, reading, start)
         seen = fitted_to(run, measured, min(row["start"] for row in rows))
         return _score_bars(rows, seen, console)
-    scores = fitted.score(measured, start=start)
+    with console.waiting("forecasting"):
+        scores = fitted.score(measured, start=start)
     rows, units = scores["trajectories"], fitted.about["units"]
     cells = [
         [

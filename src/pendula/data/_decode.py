@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from .._errors import DataError
+from .._errors import DataError, DataWarning
 
 
 def decode_pictures(
@@ -21,15 +22,18 @@ def decode_pictures(
     **Raises:** `DataError` for a picture that cannot be decoded, is far too large or
     has another size than the first, and for another number of them than `count`.
 
-    Grey levels of 16 bits become 8 bits (over 257, rounded).
+    Grey levels of 16 bits become 8 bits (over 257, rounded). **Warns:** `DataWarning`
+    of the first picture that is transparent somewhere: its colours are taken as they
+    are beneath.
     """
     from PIL import Image, UnidentifiedImageError
 
     out: np.ndarray | None = None
-    k = -1
+    k, clear = -1, ""
     for k, (name, raw) in enumerate(pictures):
         try:
             with Image.open(io.BytesIO(raw), formats=("JPEG", "PNG")) as picture:
+                clear = clear or (name if _is_clear(picture) else "")
                 one = np.asarray(_eight_bits(picture).convert(mode), np.uint8)
         except Image.DecompressionBombError:
             raise DataError(
@@ -57,7 +61,21 @@ def decode_pictures(
         raise DataError("there is no picture to decode.")
     if k + 1 < count:
         raise _miscounted(count, f"{k + 1}")
+    if clear:
+        warnings.warn(
+            f"{clear}: it is transparent in places, and the colours beneath, which no "
+            "viewer shows, are taken. Save such pictures upon a background.",
+            DataWarning,
+            stacklevel=2,
+        )
     return out
+
+
+def _is_clear(picture: Any) -> bool:
+    """Whether some of a picture lets through what is behind it."""
+    if "A" not in picture.getbands() and "transparency" not in picture.info:
+        return False
+    return picture.convert("RGBA").getchannel("A").getextrema()[0] < 255
 
 
 def _eight_bits(picture: Any) -> Any:

@@ -15,6 +15,8 @@ FEWEST = 20  # values, from which a range can be told
 TURN = 0.75  # of a whole turn from one sample to the next: it is counted from 0 again
 JUMP = 3.0  # times all other steps: no motion goes on there
 SHORTEST = 10  # samples of a trial, on average
+HELD = 0.9  # of the samples keep the value before: it is set, not measured
+UNLIKE = 3.0  # jumps differ by so much: those of a coarse instrument are alike
 
 
 def doubts(data: Trajectories, channel: int) -> list[str]:
@@ -23,9 +25,10 @@ def doubts(data: Trajectories, channel: int) -> list[str]:
     for i in range(data.num):
         there = np.flatnonzero(data.mask[i, :, channel])
         series.append((data.ts[i, there], data.ys[i, there, channel]))
+    values = [y for _, y in series]
     # differences of the largest numbers there are overflow to infinity, rightly so
     with np.errstate(over="ignore"):
-        found = [_strays([y for _, y in series])]
+        found = [_strays(values), _is_set(values, data.names[channel])]
         if data.angle[channel]:
             found.append(_turns(series))
     return [text for text in found if text]
@@ -59,6 +62,20 @@ def _strays(series: list[np.ndarray]) -> str:
         f"{len(stray)} of {len(values)} values ({span}) {verb} far from all others "
         f"({low:g} to {high:g}). Leave the cell empty where such a value marks a "
         "missing sample or is wrong: the spread that errors are held against counts it."
+    )
+
+
+def _is_set(series: list[np.ndarray], name: str) -> str:
+    """A channel that is held and moved now and then, as a valve or a voltage is."""
+    jumps = np.abs(np.concatenate([np.diff(y) for y in series]))
+    moved = jumps[jumps > 0]
+    if len(jumps) < FEWEST or len(moved) < 3 or len(moved) > (1 - HELD) * len(jumps):
+        return ""
+    if moved.max() < UNLIKE * moved.min():
+        return ""
+    return (
+        "it keeps its value and then jumps, as what somebody sets does. A model would "
+        f"have to foretell it: if it drives the others, give --inputs {name}."
     )
 
 

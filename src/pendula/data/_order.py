@@ -59,7 +59,8 @@ def decide_order(
     **Returns:** channel -> `ChannelKind`, and the decisions for the report.
     **Warns:** `DataWarning` for a measured rate that looks smoothed: its noise is
     less than half of what differences of the position would have, and is made of the
-    position's by a linear filter; that of a sensor is its own.
+    position's by a linear filter; that of a sensor is its own. Also for a rate in
+    another unit of time than that of the data.
     """
     noise, period = noise_estimate(data), dominant_period(data)
     pairs, decisions = _pairs(data, noise, period)
@@ -97,6 +98,15 @@ def _pairs(
         least, most = NAMED if said else (RATE_CORRELATION, RATE_SLOPE)
         if match[0] > least and abs(match[1] - 1) < most:
             found.append((match[0], i, j))
+        elif match[0] > RATE_CORRELATION and _other_clock(data, i, j):
+            warnings.warn(
+                f'channel "{data.names[j]}" follows the rate of "{data.names[i]}", but '
+                f"is in {data.units[j]}, and times are in {data.time_unit}: it counts "
+                f"as a quantity of its own. Give it in {data.units[i]}/"
+                f"{data.time_unit}, or the times in its unit.",
+                DataWarning,
+                stacklevel=4,
+            )
     pairs: dict[str, str] = {}
     decisions = []
     for correlation, i, j in sorted(found, reverse=True):
@@ -127,6 +137,13 @@ def _pairs(
         choice = f"{rate} is the rate of {position}"
         decisions.append(Decision("order", choice, why, "--order or --channels"))
     return pairs, decisions
+
+
+def _other_clock(data: Trajectories, i: int, j: int) -> bool:
+    """Whether the unit of channel j is that of a rate of channel i in another unit of
+    time than that of the data."""
+    of, _, clock = data.units[j].rpartition("/")
+    return bool(of) and of == data.units[i] and clock != data.time_unit
 
 
 def _spread(data: Trajectories, channel: int) -> float:

@@ -108,7 +108,7 @@ def _exponents(law: Region, fitted: Fitted, ys: np.ndarray) -> dict[str, Any]:
 def _record(prepared: Prepared) -> np.ndarray | str:
     """The longest record as the model was sampled, `"time obs"`; a sentence where it
     has gaps, is uneven or short."""
-    data: Trajectories = prepared.whole
+    data: Trajectories = prepared.given
     if prepared.every > 1:
         data = data.subsample(prepared.every)
     row = int(np.argmax(data.lengths))

@@ -44,8 +44,9 @@ def continuity(
       object that `fit` returns), for a model with inputs one of them with its inputs.
     - `eta`: of a family, which system; default: the training system nearest the mean.
     - `horizon`: time that is run over, in whole sampling intervals; default: as far as
-      the verdict trusts the model, within the bounds of `swept_horizon`. Never farther
-      than the inputs are known.
+      the verdict trusts the model, or, where it does not, as far as it was compared
+      with data; within the bounds of `swept_horizon`. Never farther than the inputs
+      are known.
     - `tolerance`: relative to the signal; `more`: `truth`, `true_field`, `drive`,
       `schemes`, `hs`, `t0` of the test. Without truth the verdict is `consistent_flow`
       or `depends_on_solver`.
@@ -79,8 +80,10 @@ def continuity(
             "fit returns."
         )
     if horizon is None:
+        tested = getattr(fitted, "intervals", None)
         trusted = (about.get("verdict") or {}).get("trust_to")
-        horizon = swept_horizon(dt, starts, float(trusted or 0.0))
+        wanted = trusted or (tested.trusted_to if tested else 0.0)
+        horizon = swept_horizon(dt, starts, float(wanted))
     positive("continuity", horizon=horizon)
     count = round(horizon / dt)
     if count < 1:

@@ -36,7 +36,7 @@ from ._layout import Layout, match_channels, match_inputs, match_units
 from ._model import Model
 from ._prepare import estimate_states
 from ._run_size import check_run
-from ._times import LONGEST, divided, near
+from ._times import LONGEST, divided, near, resampled
 
 
 ASTRAY = 3.0  # times the errors of validation, over the history of a forecast
@@ -281,7 +281,7 @@ class Fitted:
         """The forecast of one trajectory whose start is fitted on its samples from
         `first` to `start`, with times as `close` as one."""
         grid, keep = self._grid(data.ts[0, first : int(data.lengths[0])], until)
-        piece = _resample(data, first, grid)
+        piece = resampled(data, first, grid)
         out = self._run(piece.between(grid[0], start + close), piece, refine)
         bands = self.combine(out, grid - start)
         past = grid <= start + close
@@ -502,29 +502,6 @@ def _simulate(ensemble: Any, y0: Any, t0: Any, dts: Any, us: Any, refine: Any) -
         lambda m: m.steps(y0, t0, dts, us, None, refine=refine),
         in_axes=(eqx.if_array(0),),
     )(ensemble)
-
-
-def _resample(data: Trajectories, first: int, grid: np.ndarray) -> Trajectories:
-    """One trajectory on `grid` (which contains its samples or goes beyond them):
-    observations where measured, inputs along their path."""
-    n = int(data.lengths[0])
-    ts = data.ts[0, first:n]
-    ys = np.full((len(grid), data.dim), np.nan)
-    at = np.minimum(np.searchsorted(ts, grid), len(ts) - 1)
-    hit = ts[at] == grid
-    values = np.where(data.mask[0, first:n], data.ys[0, first:n], np.nan)
-    ys[hit] = values[at[hit]]
-    us = None
-    if data.us is not None:
-        path = input_path(ts, data.us[0, first:n], data.input_kind)
-        k = np.clip(np.searchsorted(ts, grid, side="right") - 1, 0, len(path) - 1)
-        powers = (grid - ts[k])[:, None] ** np.arange(4)
-        us = np.einsum("kp,kpj->kj", powers, path[k])
-        us[hit] = data.us[0, first:n][at[hit]]  # held inputs jump at a sample
-    out = Trajectories.from_arrays(grid, ys, us)
-    return dataclasses.replace(
-        data, ts=out.ts, ys=out.ys, mask=out.mask, us=out.us, labels=data.labels
-    )
 
 
 def load(path: str | Path) -> Fitted:

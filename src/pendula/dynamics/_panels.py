@@ -133,4 +133,5 @@ def _state_axis(fitted: Fitted, index: int) -> tuple[str, str]:
     if channel is not None:
         return name, units[channel]
     unit = units[plan.positions[index - plan.n]]
-    return name, f"{unit or '1'}/{fitted.about['time_unit']}"
+    clock = fitted.about["time_unit"]
+    return name, unit if clock in ("", "1") else f"{unit or '1'}/{clock}"

@@ -25,6 +25,7 @@ from ._first_guess import Guess, first_guesses
 from ._known_terms import spreads
 from ._layout import Layout, layout
 from ._slots import Ranges
+from ._times import GAP, filled
 
 
 SAMPLES_PER_PERIOD = {"adam": 24, "levenberg": 48}
@@ -45,8 +46,11 @@ class States:
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
-    """The data of a fit, thinned and split, with what was decided."""
+    """The data of a fit, thinned and split, with what was decided. `given` are the
+    data as they came; in the others gaps are filled with times that nothing was
+    measured at."""
 
+    given: Trajectories
     whole: Trajectories
     train: Trajectories
     validation: Trajectories
@@ -109,8 +113,15 @@ def prepare(data: Trajectories, config: FitConfig, method: str) -> Prepared:
     guesses = starts(config.model, plan, states.ys, states.rates, train.us)
     decisions += _starts_said(config, guesses)
     substeps = chosen_substeps(config.model, sampling * every, period)
+    longest = GAP * sampling * every
+    whole, train, validation = (filled(d, longest) for d in (data, train, validation))
+    if train.ts.shape != states.ys.shape[:2]:
+        states = estimate_states(train, plan)
+        # within a gap they are good enough to start from, not to learn rates from
+        states.rates[~train.mask.any(-1)] = np.nan
     return Prepared(
         data,
+        whole,
         train,
         validation,
         plan,

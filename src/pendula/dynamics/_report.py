@@ -44,8 +44,8 @@ def fill_report(
     report = {
         "format": 1,
         "kind": "fit",
-        "title": f"{name}: {prepared.whole.origin.get('file', 'data in memory')}",
-        "data": summary(prepared.whole),
+        "title": f"{name}: {prepared.given.origin.get('file', 'data in memory')}",
+        "data": summary(prepared.given),
         "decisions": list(prepared.decisions),
         "model": {
             "equation": _equation(fitted),
@@ -150,7 +150,7 @@ def _arrays(
     fitted: Any, prepared: Any, trial: Any, panels: Any, growth: Any, rivals: Any
 ) -> dict[str, np.ndarray]:
     """The numbers of every figure."""
-    whole = prepared.whole
+    whole = prepared.given
     n = int(whole.lengths[0])
     thin = max(1, n // MOST_POINTS)
     factor = panels["factor"]

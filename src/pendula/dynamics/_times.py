@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import warnings
+
 import numpy as np
 from jaxtyping import Float
 
+from .._errors import DataWarning
+from ..data import Trajectories, input_path
+
 
 LONGEST = 1.5  # steps of the training that one step of a rollout may be
+GAP = 2.5  # the same in the training itself: samples may be uneven
 
 
 def divided(
@@ -23,3 +30,58 @@ def near(ts: Float[np.ndarray, "time"], step: float) -> float:
     """How far two times may be apart and count as one: little of a `step`, whatever
     the unit of time, and the rounding of `ts`, however far they are from 0."""
     return max(1e-6 * step, 4.0 * float(np.spacing(np.abs(ts).max())))
+
+
+def resampled(data: Trajectories, first: int, grid: np.ndarray) -> Trajectories:
+    """One trajectory on `grid` (which contains its samples or goes beyond them):
+    observations where measured, inputs along their path."""
+    n = int(data.lengths[0])
+    ts = data.ts[0, first:n]
+    ys = np.full((len(grid), data.dim), np.nan)
+    at = np.minimum(np.searchsorted(ts, grid), len(ts) - 1)
+    hit = ts[at] == grid
+    values = np.where(data.mask[0, first:n], data.ys[0, first:n], np.nan)
+    ys[hit] = values[at[hit]]
+    us = None
+    if data.us is not None:
+        path = input_path(ts, data.us[0, first:n], data.input_kind)
+        k = np.clip(np.searchsorted(ts, grid, side="right") - 1, 0, len(path) - 1)
+        powers = (grid - ts[k])[:, None] ** np.arange(4)
+        us = np.einsum("kp,kpj->kj", powers, path[k])
+        us[hit] = data.us[0, first:n][at[hit]]  # held inputs jump at a sample
+    out = Trajectories.from_arrays(grid, ys, us)
+    return dataclasses.replace(
+        data, ts=out.ts, ys=out.ys, mask=out.mask, us=out.us, labels=data.labels
+    )
+
+
+def filled(data: Trajectories, longest: float) -> Trajectories:
+    """Times without observations between samples that are further apart than `longest`:
+    over one long step no solver follows a motion. A record gets about as many of them
+    as it has samples at most. **Warns:** `DataWarning` where that is too few."""
+    pieces = []
+    for i, n in enumerate(data.lengths):
+        ts = data.ts[i, :n]
+        gaps = np.diff(ts)
+        affordable = gaps[gaps > longest].sum() / n
+        if affordable > longest:
+            k = int(np.argmax(gaps))
+            warnings.warn(
+                f"record {data.labels[i]} pauses for {gaps[k]:.4g} after {ts[k]:.10g}, "
+                f"{gaps[k] / np.median(gaps):.3g} sampling intervals: the motion in "
+                "between is followed in coarse steps only. Give what lies before and "
+                "after the pause as two records.",
+                DataWarning,
+                stacklevel=2,
+            )
+        grid, _ = divided(ts, max(longest, affordable))
+        pieces.append(resampled(data.select([i]), 0, grid))
+    if sum(one.ts.shape[1] for one in pieces) == data.lengths.sum():
+        return data
+    us = [one.us[0] for one in pieces if one.us is not None]
+    out = Trajectories.from_arrays(
+        [one.ts[0] for one in pieces],
+        [np.where(one.mask[0], one.ys[0], np.nan) for one in pieces],
+        us or None,
+    )
+    return data.replace("gaps filled", ts=out.ts, ys=out.ys, mask=out.mask, us=out.us)

@@ -23,6 +23,7 @@ from ._draw import (
     log_axis,
     thin,
 )
+from ._law_words import is_circled
 from ._numbers import axis_label
 from ._run_folder import Run
 
@@ -37,6 +38,7 @@ MARKS = {
     "stable": ("stable rest state", "o", True),
     "centre": ("rest state that is circled", "o", False),
     "unstable": ("unstable rest state", "X", False),
+    "open": ("rest state, stable or not", "D", False),
 }
 
 
@@ -44,7 +46,7 @@ def mark_of(rest: dict[str, Any]) -> str:
     """Which of `MARKS` a rest state of the report gets."""
     kind = str(rest.get("kind"))
     if kind in ("centre", "degenerate") or rest.get("undecided"):
-        return "centre"
+        return "centre" if is_circled(rest) else "open"
     return "stable" if kind in ("sink", "stable focus") else "unstable"
 
 

@@ -20,7 +20,8 @@ NEAR = {
     "unstable focus": "unstable focus: the motion spirals away from it",
     "degenerate": "the linear law there cannot tell",
 }
-OPEN = "centre or slow spiral: the members differ in whether the motion nears it"
+CENTRE = "centre or slow spiral: the members differ in whether the motion nears it"
+OPEN = "stable or not: the members differ in whether the motion nears it"
 
 
 def law_lines(report: dict[str, Any]) -> list[str]:
@@ -149,7 +150,9 @@ def _rounded(value: float, width: float) -> float:
 def near(rest: dict[str, Any], unit: str) -> str:
     """What the motion does near a rest state, with its two times."""
     kind = str(rest.get("kind"))
-    text = OPEN if rest.get("undecided") else NEAR.get(kind, kind)
+    text = NEAR.get(kind, kind)
+    if rest.get("undecided"):
+        text = CENTRE if is_circled(rest) else OPEN
     values = [complex(*pair) for pair in rest.get("eigenvalues") or []]
     turning = [v for v in values if v.imag > 0]
     if turning and ("focus" in kind or kind == "centre"):
@@ -174,6 +177,12 @@ def _over_members(rest: dict[str, Any], unit: str) -> str:
     if len(ends) < 2 or ends[1] < 1.33 * ends[0]:
         return ""
     return f" ({interval(ends[0], ends[1], unit)} over the members)"
+
+
+def is_circled(rest: dict[str, Any]) -> bool:
+    """Whether the motion that lasts longest near a rest state turns around it."""
+    pairs = rest.get("eigenvalues") or []
+    return bool(pairs) and pairs[0][1] != 0
 
 
 def eigenvalues(pairs: list[Any]) -> str:
