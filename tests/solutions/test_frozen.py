@@ -4,7 +4,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pendula.solutions import Dirichlet, Initial, Interval, Problem, _frozen, solve
+from pendula.solutions import (
+    Box,
+    Dirichlet,
+    Initial,
+    Interval,
+    Problem,
+    _frozen,
+    solve,
+)
 
 
 POISSON = Problem(
@@ -61,3 +69,22 @@ def test_tables_that_do_not_fit_are_made_again(monkeypatch):
     at = np.asarray([[1.0, 0.3], [2.0, 1.0]])
     values = [s.windows.values(at, [(0, 0)])[0, 0] for s in (first, second)]
     np.testing.assert_array_equal(*values)
+
+
+@pytest.mark.parametrize(
+    ("time", "law"),
+    [
+        (None, lambda u, x, y, z, p: u.xx + u.yy + u.zz),
+        ((0.0, 1.0), lambda u, x, y, z, t, p: u.t - u.xx - u.yy - u.zz),
+    ],
+)
+def test_three_coordinates_of_space_fit_into_the_memory(time, law):
+    box = Box(*(Interval(0.0, 1.0, name=name) for name in "xyz"))
+    starts = [] if time is None else [Initial(0.0)]
+    problem = Problem(law, box, time=time, conditions=[Dirichlet(0.0), *starts])
+    own = _frozen.FrozenConfig().filled(problem)
+    rows = own.nodes * own.times
+    assert rows > 3 * own.features
+    assert 8e-9 * rows * own.features < 0.1  # GB of one table
+    grown = own.grown(3, 2)
+    assert 8e-9 * grown.nodes * grown.times * grown.features < 0.5

@@ -75,9 +75,9 @@ class Frozen:
         return FrozenSolver(problem, self.config, self.levels).run(tol, deadline)
 
     def finer(self, problem: Problem, outcome: Outcome) -> Frozen:
-        """1.5 times the features and the points along each axis of the largest window,
-        other neurons, the same windows; no more than that, for what did not converge
-        would grow beyond the memory."""
+        """1.5 times the features and the points along each axis of the largest window
+        (of two axes, where there are more), other neurons, the same windows; no more
+        than that, for what did not converge would grow beyond the memory."""
         own = outcome.used or self.config.filled(problem)
         more = lambda n: math.ceil(1.5 * (n or 1))
         dim = 0 if problem.domain is None else problem.domain.dim
@@ -85,7 +85,7 @@ class Frozen:
         finer = dataclasses.replace(
             own,
             features=more(own.features),
-            nodes=math.ceil(1.5**dim * (own.nodes or 1)),
+            nodes=math.ceil(1.5 ** min(dim, 2) * (own.nodes or 1)),
             times=more(own.times),
             windows=None if problem.time is None else edges,
             seed=own.seed + 1,
