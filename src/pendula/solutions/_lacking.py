@@ -46,9 +46,7 @@ def lacking(
     return reason and f"{reason}: many functions solve that, and this is one of them"
 
 
-def _reasons(
-    problem: Problem, at: _Coefficients, met: Sequence[str]
-) -> Iterator[str]:
+def _reasons(problem: Problem, at: _Coefficients, met: Sequence[str]) -> Iterator[str]:
     """For each coordinate that has ends."""
     domain = problem.domain
     assert domain is not None
