@@ -189,7 +189,8 @@ class Joint:
             rows, first, _, _ = self._assemble(systems, zero, True, scales)
             return rows if same(first, matrix) else None
 
-        phi = scipy.linalg.block_diag(*map(values_of, systems.values()))
+        tables = map(values_of, systems.values())
+        phi = np.asarray(scipy.linalg.block_diag(*tables))
         return open_functions(matrix, phi, asked, self.worst, tol)
 
     def solution(
