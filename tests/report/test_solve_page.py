@@ -258,6 +258,7 @@ def test_the_start_alone_tells_no_error(tmp_path):
     page = write_solution(tmp_path, solution, name="convection", params={"beta": 3.0})
     assert read_run(tmp_path).array("solve/error") is None
     assert "true error" not in words(page)
+    assert "none of the known faults explains that" in words(page)
 
 
 def test_without_a_name_there_is_no_truth(tmp_path):

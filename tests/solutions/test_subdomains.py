@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 
-from pendula._errors import ConfigError, DataError, ShapeError
-from pendula.solutions._conditions import Dirichlet, Initial
+from pendula._errors import ConfigError, DataError, PendulaWarning, ShapeError
+from pendula.solutions._conditions import Dirichlet, Initial, Neumann
 from pendula.solutions._difference import Difference
 from pendula.solutions._domain import Box, Interval
 from pendula.solutions._frozen_config import FrozenConfig
@@ -305,3 +305,23 @@ def test_a_gradient_of_too_high_an_order_is_refused():
     meet = Interface("left", "right", on="x+", terms=("residual_gradient",))
     with pytest.raises(ConfigError, match="order 5"):
         solve_subdomains(pieces, [meet], SMALL)
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "words", "converged"),
+    [
+        ([], [Dirichlet(1.0, on="x+")], "asks for 2 conditions", True),
+        ([Neumann(0.0, on="x-")], [Neumann(1.0, on="x+")], "nothing solves it", False),
+    ],
+)
+def test_what_all_together_leave_open_is_said(left, right, words, converged):
+    line = lambda u, x, p: u.xx
+    pieces = {
+        "left": Problem(line, Interval(0.0, 1.0), conditions=left),
+        "right": Problem(line, Interval(1.0, 2.0), conditions=right),
+    }
+    with pytest.warns(PendulaWarning, match="functions"):
+        found = solve_subdomains(pieces, [Interface("left", "right", on="x+")], SMALL)
+    assert words in found["left"].report.lacking
+    assert found["right"].report.lacking
+    assert found["right"].report.converged == converged

@@ -276,14 +276,12 @@ def _diagnosis(run: Run) -> Section:
         Table(("fault", "evidence", "what to do"), rows, words=None)
     ]
     if not rows:
-        checked = report.get("estimate") is not None
-        blocks.append(
-            Text(
-                "No fault was found."
-                if checked
-                else "No faults were looked for: the run was made without checks."
-            )
-        )
+        text = "No fault was found."
+        if report.get("estimate") is None:
+            text = "No faults were looked for: the run was made without checks."
+        elif not report.get("converged"):
+            text = "It did not converge, and none of the known faults explains that."
+        blocks.append(Text(text))
     return Section("Diagnosis: which failure it is", blocks, "Diagnosis")
 
 

@@ -36,6 +36,7 @@ _DENSER = 2  # how often points are added
 _BETWEEN = 5.0  # times the residual at the points: too few points
 _SLOPES = 7  # how many slopes are tried at most
 _STEEPER = 3.0  # times the slopes in time, where there is one window
+_KEPT = 2e9  # bytes of tables that are kept for windows to come
 
 
 @dataclasses.dataclass
@@ -59,21 +60,24 @@ class Frozen:
     equation is not linear), in windows of time whose lengths follow the residual
     between the collocation points.
 
-    **Arguments:** `config`: see `FrozenConfig`.
+    **Arguments:** `config`: see `FrozenConfig`; `levels`: how often neurons are added
+    where the residual stays too large.
     **Source:** Datar et al. 2024, arXiv:2405.20836; windows, slopes and points by the
     residual between the points are ours.
     """
 
     config: FrozenConfig = dataclasses.field(default_factory=FrozenConfig)
+    levels: int = _LEVELS
     name: ClassVar[str] = "frozen"
 
     def run(self, problem: Problem, tol: float, deadline: Deadline) -> Outcome:
         """Solve; see `FrozenSolver`."""
-        return FrozenSolver(problem, self.config).run(tol, deadline)
+        return FrozenSolver(problem, self.config, self.levels).run(tol, deadline)
 
     def finer(self, problem: Problem, outcome: Outcome) -> Frozen:
-        """1.5 times the features and the points along each axis of the largest window,
-        other neurons, the same windows."""
+        """1.5 times the features and the points along each axis of the largest window
+        (of two axes, where there are more), other neurons, the same windows; no more
+        than that, for what did not converge would grow beyond the memory."""
         own = outcome.used or self.config.filled(problem)
         more = lambda n: math.ceil(1.5 * (n or 1))
         dim = 0 if problem.domain is None else problem.domain.dim
@@ -81,19 +85,20 @@ class Frozen:
         finer = dataclasses.replace(
             own,
             features=more(own.features),
-            nodes=math.ceil(1.5**dim * (own.nodes or 1)),
+            nodes=math.ceil(1.5 ** min(dim, 2) * (own.nodes or 1)),
             times=more(own.times),
             windows=None if problem.time is None else edges,
             seed=own.seed + 1,
         )
-        return Frozen(finer)
+        return Frozen(finer, levels=0)
 
 
 class FrozenSolver:
     """Windows of random features for one problem."""
 
-    def __init__(self, problem: Problem, config: FrozenConfig) -> None:
+    def __init__(self, problem: Problem, config: FrozenConfig, levels: int) -> None:
         self.problem, self.base = problem, config.filled(problem)
+        self.levels, self.deadline = levels, Deadline()
         self.config = self.base
         with precision(np.float64):
             self.form: HardForm = hard_form(problem, carry=config.carry)
@@ -122,6 +127,7 @@ class FrozenSolver:
 
     def run(self, tol: float, deadline: Deadline) -> Outcome:
         """Window after window, to the end or until the time is up."""
+        self.deadline = deadline
         if self.problem.time is None:
             good = self._stationary(tol, deadline)
         elif self.config.windows is not None:
@@ -162,7 +168,7 @@ class FrozenSolver:
     def _stationary(self, tol: float, deadline: Deadline) -> bool:
         """One solve, with more neurons until the residual is small."""
         best = self._best_slope(0.0, 1.0)
-        while best[1].check > SAFETY * tol and self.level < _LEVELS:
+        while best[1].check > SAFETY * tol and self.level < self.levels:
             if deadline.passed():
                 break
             self._resize(self.level + 1, 0)
@@ -179,7 +185,7 @@ class FrozenSolver:
         the residual is small: what others leave to shorter windows."""
         t0, t1 = self.problem.span()
         best = self._best_slope(t0, t1 - t0)
-        while best[1].check > tol and self.level < _LEVELS:
+        while best[1].check > tol and self.level < self.levels:
             if deadline.passed():
                 break
             self._resize(self.level + 1, 0)
@@ -293,7 +299,7 @@ class FrozenSolver:
         if found.check > _BETWEEN * found.train and self.denser < _DENSER:
             self._resize(self.level, self.denser + 1)
             return True
-        if self.level < _LEVELS:
+        if self.level < self.levels:
             self._resize(self.level + 1, self.denser)
             return True
         return False
@@ -315,17 +321,23 @@ class FrozenSolver:
             return self._with_slope(slopes[0], t, length)  # there are none in space
         if around is not None and len(slopes) > 1:
             slopes = [0.5 * around, around, 2.0 * around]
-        tried = {slope: self._with_slope(slope, t, length) for slope in slopes}
-        best = min(slopes, key=lambda slope: tried[slope][1].check)
-        factor = 2.0 if best == slopes[-1] else 0.5
-        while best in (slopes[0], slopes[-1]) and len(tried) < _SLOPES:
-            new = factor * best
-            tried[new] = self._with_slope(new, t, length)
-            if not tried[new][1].check < tried[best][1].check:
+        tried = 1
+        best = self._with_slope(slopes[0], t, length)
+        for slope in slopes[1:]:
+            if not self.deadline.passed():
+                tried += 1
+                best = _better(best, self._with_slope(slope, t, length))
+        factor = 2.0 if best[0].slope == slopes[-1] else 0.5
+        while best[0].slope in (slopes[0], slopes[-1]) and tried < _SLOPES:
+            if self.deadline.passed():
+                break
+            tried += 1
+            new = self._with_slope(factor * best[0].slope, t, length)
+            if _better(best, new) is best:
                 break
             best = new
-            slopes = sorted(tried)
-        return tried[best]
+            slopes = sorted([*slopes, new[0].slope])
+        return best
 
     def _with_slope(
         self, slope: float, t: float, length: float
@@ -341,11 +353,23 @@ class FrozenSolver:
             grading = self.monitor.grading(t)
         density = None if grading is None else grading.key
         key = (slope, self.level, self.denser, density)
-        if key not in self._layouts:
+        layout = self._layouts.pop(key, None)
+        if layout is None:
             if any(k[-1] != density for k in self._layouts):
                 self._layouts.clear()  # of another density: not needed again
-            self._layouts[key] = self._make(slope, grading)
-        return self._layouts[key]
+            layout = self._make(slope, grading)
+        self._keep(key, layout)
+        return layout
+
+    def _keep(self, key: Any, layout: Layout) -> None:
+        """For windows to come, as many as there is room for."""
+        if self.problem.time is None:
+            return
+        sizes = [own.size for own in self._layouts.values()]
+        while sizes and sum(sizes) + layout.size > _KEPT:
+            self._layouts.pop(next(iter(self._layouts)))  # used longest ago
+            sizes.pop(0)
+        self._layouts[key] = layout
 
     def _first_length(self) -> float:
         """About three radians of what the start does first."""
@@ -400,3 +424,10 @@ class FrozenSolver:
         self.unknown, self.misfits = found.unknown, found.misfits
         if (layout.config.features or 0) > (self.largest.features or 0):
             self.largest = layout.config
+
+
+def _better(
+    one: tuple[Layout, Solved], other: tuple[Layout, Solved]
+) -> tuple[Layout, Solved]:
+    """The one whose residual between the points is smaller, the first where equal."""
+    return other if other[1].check < one[1].check else one

@@ -102,9 +102,12 @@ class FrozenConfig:
         if timed:
             line = (300, 64, 14) if periodic else (400, 80, 10)
             line = (400, 40, 24) if swings and not periodic else line
-            sizes = {0: (40, 1, 40), 1: line}.get(space, (700, 20**space, 8))
+            plane = (700, 20**2, 8)
+            many = (700, _evenly(space, 800), 8)
+            sizes = {0: (40, 1, 40), 1: line, 2: plane}.get(space, many)
         else:
-            sizes = {1: (300, 600, 1)}.get(space, (700, 45**space, 1))
+            many = (700, _evenly(space, 3400), 1)
+            sizes = {1: (300, 600, 1), 2: (700, 45**2, 1)}.get(space, many)
         defaults = {
             "features": sizes[0],
             "nodes": sizes[1],
@@ -118,7 +121,7 @@ class FrozenConfig:
     def grown(self, dim: int, level: int, denser: int = 0) -> FrozenConfig:
         """Half as many neurons again for each level, and points to go with them in so
         many coordinates of space; and `denser` times half as many points again."""
-        points = 1.35 ** (dim * level) * 1.5**denser
+        points = 1.35 ** (min(dim, 2) * level) * 1.5**denser
         later = 1.15**level if dim else 1.5 ** (level + denser)
         return dataclasses.replace(
             self,
@@ -126,3 +129,9 @@ class FrozenConfig:
             nodes=math.ceil(points * (self.nodes or 1)),
             times=math.ceil(later * (self.times or 1)),
         )
+
+
+def _evenly(dim: int, count: int) -> int:
+    """About so many points, as many along each axis: what determines the features, in
+    however many coordinates."""
+    return round(count ** (1.0 / max(dim, 1))) ** dim

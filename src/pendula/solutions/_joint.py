@@ -5,13 +5,17 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import resource
+from collections.abc import Sequence
 
 import numpy as np
+import scipy.linalg
 
 from ._frozen_config import FrozenConfig
 from ._interface import Interface
+from ._lacking import lacking
 from ._layout import Solved, window_times
 from ._link import Link, Side
+from ._open import open_functions, same, values_of
 from ._problem import Problem
 from ._report import SolveReport
 from ._solution import Solution
@@ -104,6 +108,7 @@ class Joint:
             r, matrix, scales, slopes = self._assemble(systems, w, True, scales)
         self.iterations += done
         self._finish(systems, w, scales, (t, length, done))
+        self.last = (systems, w, scales)
 
     def _assemble(
         self,
@@ -171,15 +176,41 @@ class Joint:
         for link in [*self.links, *self.checks]:
             link.continue_from(parts)
 
-    def solution(self, name: str, tol: float, compiled: float, ran: float) -> Solution:
-        """One subdomain's solution, with the report of all."""
+    def left_open(self, tol: float) -> tuple[str, bool]:
+        """As `open_functions`, of all subdomains together, where there is no time and
+        nothing else to say."""
+        if self.timed or self.worst > tol:
+            return "", True
+        systems, w, scales = self.last
+        _, matrix, _, _ = self._assemble(systems, w, True, scales)
+
+        def asked() -> np.ndarray | None:
+            zero = Columns(systems).zero()
+            rows, first, _, _ = self._assemble(systems, zero, True, scales)
+            return rows if same(first, matrix) else None
+
+        tables = map(values_of, systems.values())
+        phi = np.asarray(scipy.linalg.block_diag(*tables))
+        return open_functions(matrix, phi, asked, self.worst, tol)
+
+    def solution(
+        self,
+        name: str,
+        tol: float,
+        seconds: tuple[float, float],
+        left: tuple[str, bool],
+        met: Sequence[str],
+    ) -> Solution:
+        """One subdomain's solution, with the report of all: `seconds` in all and of
+        compilation, what is `left` open, and the sides that are `met` by others."""
+        ran, compiled = seconds
         side = self.sides[name]
         edges = [self.span[0], *side.windows.ends().tolist()] if self.timed else []
         count = len(side.windows.parts)
         report = SolveReport(
             problem=f"{name}: {side.problem.name}",
             method="frozen, subdomains",
-            converged=bool(self.worst <= tol),
+            converged=bool(self.worst <= tol) and left[1],
             tol=tol,
             windows=edges,
             weights=count * side.layout.features.size * len(side.problem.fields),
@@ -191,6 +222,7 @@ class Joint:
             train=dict(self.train),
             check=dict(self.check),
             condition=self.condition,
+            lacking=lacking(side.problem, side.windows, {}, met) or left[0] or None,
         )
         return Solution(side.problem, side.windows, report, {})
 

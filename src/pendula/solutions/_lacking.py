@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import jax
 import numpy as np
@@ -22,7 +22,10 @@ _NOTHING = 1e-6  # of a coefficient's largest value
 
 
 def lacking(
-    problem: Problem, windows: Windows, unknown: Mapping[str, float]
+    problem: Problem,
+    windows: Windows,
+    unknown: Mapping[str, float],
+    met: Sequence[str] = (),
 ) -> str | None:
     r"""Why many functions solve a problem, where its boundary is not told enough.
 
@@ -30,6 +33,8 @@ def lacking(
     where its leading coefficient vanishes there; one of first order in time and space
     for what flows in. Of several fields, only that nothing at all is given is seen.
     Measurements and integrals may stand for conditions: then nothing is said.
+
+    **Arguments:** `met`: sides where another problem says what holds.
     """
     domain = problem.domain
     if domain is None or any(
@@ -37,15 +42,15 @@ def lacking(
     ):
         return None
     at = _Coefficients(problem, windows, unknown)
-    reason = next(iter(_reasons(problem, at)), None)
+    reason = next(iter(_reasons(problem, at, met)), None)
     return reason and f"{reason}: many functions solve that, and this is one of them"
 
 
-def _reasons(problem: Problem, at: _Coefficients) -> Iterator[str]:
+def _reasons(problem: Problem, at: _Coefficients, met: Sequence[str]) -> Iterator[str]:
     """For each coordinate that has ends."""
     domain = problem.domain
     assert domain is not None
-    given = [s for c in problem.conditions for s in _on(problem, c)]
+    given = [*met, *(s for c in problem.conditions for s in _on(problem, c))]
     single = len(problem.fields) == 1
     for coord in domain.coords:
         order = problem.law.order(coord)

@@ -169,6 +169,12 @@ class Layout:
         keys = [(f.order, tuple(side for side, _ in f.sides)) for f in forms]
         return [keys.index(key) for key in keys]
 
+    @property
+    def size(self) -> int:
+        """Bytes of all tables."""
+        every = [t for rows in [*self.rows, *self.checks] for t in rows.tables]
+        return sum(values.nbytes for table in every for values in table.values())
+
     def part(self, found: Solved, t: float, length: float) -> Part:
         """The window's part of the solution."""
         with precision(np.float64):

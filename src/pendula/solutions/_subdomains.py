@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from .._compile_clock import CompileClock
-from .._errors import ConfigError, nearest
+from .._errors import ConfigError, PendulaWarning, nearest
 from ._conditions import SIDED
 from ._frozen_config import FrozenConfig
 from ._interface import Interface
@@ -15,6 +18,8 @@ from ._problem import Problem
 from ._solution import Solution
 
 
+_SEEN = 32  # points on a side
+_TOUCH = 1e-6  # of a domain: how far apart two of them still meet
 _SMALL = 0.1  # of the tolerance, when no other slope is tried
 
 
@@ -47,6 +52,8 @@ def solve_subdomains(
     value and flux of every interface between the points.
     **Raises:** `ConfigError` for subdomains that do not fit each other, are named and
     missing, have unknown parameters, or a condition where they meet.
+    **Warns:** `PendulaWarning` where all together do not have one solution, as `solve`
+    does; the reports' `lacking` says why.
     **Source:** domain decomposition by interface terms after Jagtap, Karniadakis 2020
     (XPINNs); as one least-squares problem with random features Dong, Li 2021, local
     extreme learning machines, arXiv:2012.02895.
@@ -74,8 +81,38 @@ def solve_subdomains(
     began = time.perf_counter()
     with CompileClock() as clock:
         joint = _search(dict(pieces), list(interfaces), own, tol)
-        ran, compiled = time.perf_counter() - began, clock.seconds
-    return {name: joint.solution(name, tol, compiled, ran) for name in pieces}
+        left = joint.left_open(tol)
+        seconds = time.perf_counter() - began, clock.seconds
+    found = {
+        name: joint.solution(name, tol, seconds, left, _met(pieces, interfaces, name))
+        for name in pieces
+    }
+    for reason in dict.fromkeys(one.report.lacking for one in found.values()):
+        if reason:
+            warnings.warn(
+                f"solve_subdomains: {reason}. Check the conditions of all subdomains.",
+                PendulaWarning,
+                stacklevel=2,
+            )
+    return found
+
+
+def _met(
+    pieces: Mapping[str, Problem], interfaces: Sequence[Interface], name: str
+) -> list[str]:
+    """Sides of a subdomain where others say what holds: most of them lies there."""
+    own, out = pieces[name].domain, []
+    for interface in interfaces:
+        if name not in (interface.a, interface.b):
+            continue
+        other = pieces[interface.b if name == interface.a else interface.a].domain
+        assert own is not None
+        assert other is not None
+        for side in own.sides:
+            points, _ = own.on_side(side, _SEEN)
+            if np.mean(other.contains(points, _TOUCH)) > 0.5:
+                out.append(side)
+    return out
 
 
 def _check(pieces: Mapping[str, Problem], interfaces: Sequence[Interface]) -> None:
