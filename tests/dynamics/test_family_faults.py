@@ -69,7 +69,7 @@ def test_where_the_rollout_fails_the_horizon_is_shortened_and_grows_again():
         zero = jnp.zeros(4, jnp.int32)
         return Adaptation(
             found, jnp.zeros((4, 1, 0)), cost[:, None], zero, zero == 0,
-            jnp.zeros((4, 1, 1)), none, none,
+            jnp.zeros((4, 1, 1)), none, none, found,
         )  # fmt: skip
 
     out, share = on_shorter(fit, clips, jnp.zeros((4, 1, 1)))
