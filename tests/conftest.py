@@ -220,7 +220,7 @@ def pytest_runtest_call(item: pytest.Item):
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Move the slow tests that passed, or failed as expected, to the end of the list."""
+    """Move the slow tests that passed or failed as expected to the end of the list."""
     if session.config.getoption("--cut") is None or not _Clock.passed:
         return
     known = {item.nodeid for item in session.items}
