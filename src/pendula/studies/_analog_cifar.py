@@ -170,17 +170,19 @@ def trained(run: Run, key: str, train: Images) -> tuple[WideResNet, Any, float]:
         optax.add_decayed_weights(5e-4), optax.sgd(rate, momentum=0.9, nesterov=True)
     )
     params, rest = eqx.partition(net, eqx.is_inexact_array)
-    twin = to_analog(net, RangeNoise(), state=running)
     estimator: Any = Plain()
     if key == "sam":
         estimator = Sam(0.05)
     elif key == "entropy":
         estimator = EntropySGD(5, gamma0=0.03)
-    elif key in ("ha05", "ha10"):
-        estimator = hardware_aware(twin, {"ha05": 0.05, "ha10": 0.1}[key])
-    elif key == "recipe":
-        estimator = hardware_aware(twin, ramp(0.1, 0.5, steps))
-        base = optax.chain(base, clip_weights(twin))
+    elif key != "vanilla":
+        # only here: a fresh network's norms are all 1, which the twin warns of
+        twin = to_analog(net, RangeNoise(), state=running)
+        if key == "recipe":
+            estimator = hardware_aware(twin, ramp(0.1, 0.5, steps))
+            base = optax.chain(base, clip_weights(twin))
+        else:
+            estimator = hardware_aware(twin, {"ha05": 0.05, "ha10": 0.1}[key])
 
     def loss(parts: Any, batch: Any, key: Any) -> tuple[Array, Any]:
         weights, state = parts
