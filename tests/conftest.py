@@ -205,9 +205,7 @@ def pytest_runtest_call(item: pytest.Item):
     signal.setitimer(signal.ITIMER_REAL, max(left, 1e-3))
     try:
         result = yield
-    except pytest.skip.Exception:
-        raise
-    except Exception:
+    except (Exception, pytest.fail.Exception):
         if item.get_closest_marker("xfail"):  # else it would come first for ever
             _Clock.passed.append(item.nodeid)
         raise
