@@ -16,6 +16,7 @@ from pendula.studies import (
     read_claims,
     reproduce,
     studies,
+    write_docs,
 )
 from pendula.studies._catalogue import select
 from pendula.studies._ledger import Ledger
@@ -208,6 +209,19 @@ def test_names_and_budgets_are_checked():
         reproduce("spine.hlp")
     with pytest.raises(ConfigError, match=r'budget "ful" is unknown\. Did you mean'):
         reproduce("spine.help", "ful")
+
+
+def test_pages_take_away_only_their_own(tmp_path):
+    """A study that is no more loses its page; what somebody wrote beside stays."""
+    beside = tmp_path / "notes"
+    beside.mkdir()
+    (beside / "gone.md").write_text("# Claims: gone\n", encoding="utf-8")
+    (beside / "mine.md").write_text("# Mine\n", encoding="utf-8")
+    Toy().run(tmp_path)
+    path = write_docs(tmp_path / "results", tmp_path / "notes.md")
+    assert {p.name for p in beside.iterdir()} == {"mine.md", "toy.md"}
+    assert "[toy](notes/toy.md)" in path.read_text(encoding="utf-8")
+    assert "[claims](../notes.md)" in (beside / "toy.md").read_text(encoding="utf-8")
 
 
 def test_the_page_says_what_the_files_say(tmp_path):

@@ -26,6 +26,7 @@ claims` prints the same rows.
 
 A value of several runs is their median, with the lowest and the highest in brackets.
 """
+TITLE = "# Claims: "  # of the page of a study
 SIGN = {"lower": "<=", "higher": ">=", "equal": "=", "within": "in"}
 MET = {True: "yes", False: "**no**", None: ""}
 
@@ -75,16 +76,16 @@ def cells(claim: Claim) -> dict[str, str]:
     }
 
 
-def docs_pages(folder: str | Path = "results") -> dict[str, str]:
-    """The texts of `claims.md`, first, and of `claims/STUDY.md`; the same results give
-    the same texts."""
+def docs_pages(folder: str | Path = "results", name: str = "claims") -> dict[str, str]:
+    """The texts of `NAME.md`, first, and of `NAME/STUDY.md`; the same results give the
+    same texts."""
     found = read_claims(folder)
     known = studies()
-    about = {name: known[name].about if name in known else "" for name in found}
+    about = {one: known[one].about if one in known else "" for one in found}
     pages = {
-        f"claims/{name}.md": _page(name, about[name], found[name]) for name in found
+        f"{name}/{one}.md": _page(one, about[one], found[one], name) for one in found
     }
-    return {"claims.md": _overview(about, found), **pages}
+    return {f"{name}.md": _overview(about, found, name), **pages}
 
 
 def write_docs(
@@ -100,19 +101,19 @@ def write_docs(
     ```
     """
     path = Path(path)
-    pages = path.with_suffix("")
-    (first, overview), *others = docs_pages(folder).items()
-    for old in set(pages.glob("*.md")) - {path.parent / name for name, _ in others}:
-        old.unlink()  # of a study that is no more
-    for name, text in [*others, (first, overview)]:
-        place = path if name == first else pages / Path(name).name
+    pages = docs_pages(folder, path.stem)
+    places = {path.parent / name: text for name, text in pages.items()}
+    for old in set(path.with_suffix("").glob("*.md")) - set(places):
+        if old.read_text(encoding="utf-8").startswith(TITLE):
+            old.unlink()  # of a study that is no more
+    for place, text in reversed(places.items()):
         place.parent.mkdir(parents=True, exist_ok=True)
         with replacing(place) as temporary:
             temporary.write_text(text, encoding="utf-8")
     return path
 
 
-def _overview(about: dict[str, str], found: dict[str, list[Claim]]) -> str:
+def _overview(about: dict[str, str], found: dict[str, list[Claim]], folder: str) -> str:
     """Counts of every study, and by name what is not met or was not run."""
     if not found:
         return f"{HEAD}\nNo study has been run yet.\n"
@@ -127,8 +128,8 @@ def _overview(about: dict[str, str], found: dict[str, list[Claim]]) -> str:
         met = sum(claim.met is True for claim in claims)
         beside, left = kinds.count("report"), kinds.count("not_run")
         lines.append(
-            f"| [{name}](claims/{name}.md) | {met} | {len(below)} | {beside} | {left} "
-            f"| {_cell(about[name])} |"
+            f"| [{name}]({folder}/{name}.md) | {met} | {len(below)} | {beside} "
+            f"| {left} | {_cell(about[name])} |"
         )
         unmet += [_unmet(claim) for claim in below]
         missing += _not_run(claims)
@@ -167,17 +168,17 @@ def _not_run(claims: list[Claim]) -> list[str]:
     return [f"- {named(part, ids)}: {why}" for (part, why), ids in groups.items()]
 
 
-def _page(name: str, about: str, claims: list[Claim]) -> str:
+def _page(name: str, about: str, claims: list[Claim], first: str) -> str:
     targets = [claim for claim in claims if claim.kind == "target"]
     met = sum(claim.met is True for claim in targets)
     missing = sum(claim.kind == "not_run" for claim in claims)
     lines = [
-        f"# Claims: {name}",
+        f"{TITLE}{name}",
         "",
         *([about, ""] if about else []),
         f"`pendula reproduce {name}`: {met} of {len(targets)} targets met"
         + (f", {missing} rows not run" if missing else "")
-        + ". What the columns mean, and the other studies: [claims](../claims.md).",
+        + f". What the columns mean, and the other studies: [claims](../{first}.md).",
         "",
         "| id | what | value | target | goal | met | source |",
         "|---|---|---|---|---|---|---|",
