@@ -9,7 +9,7 @@ from pendula._units import with_unit
 from pendula.data import Trajectories
 from pendula.dynamics import FitConfig, ModelConfig
 from pendula.dynamics._prepare import prepare
-from pendula.dynamics._times import GAP, filled
+from pendula.dynamics._times import GAP, affordable, filled
 
 
 STEP, LONGEST = 0.1, 0.25
@@ -67,7 +67,7 @@ def test_a_long_pause_is_not_filled_without_end():
     data = record()
     paused = data.replace(ts=data.ts + np.where(data.ts > 2.0, 36000.0, 0.0))
     with pytest.warns(DataWarning, match="record 0 pauses for 3.6e.04 after 1.9,"):
-        more = filled(paused, LONGEST)
+        more = filled(paused, affordable(paused, LONGEST))
     assert more.ts.shape[1] <= 2.1 * data.ts.shape[1]
 
 

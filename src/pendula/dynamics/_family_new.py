@@ -19,7 +19,7 @@ from ..data import Trajectories, noise_estimate
 from ..nn import bind
 from ._family_data import CLEAN, Clips, noise_of, states_of, systems_of
 from ._start import refine_start
-from ._times import LONGEST, divided
+from ._times import LONGEST, filled
 
 
 if TYPE_CHECKING:
@@ -79,7 +79,8 @@ def new_data(
     smooth = states[..., np.asarray(family.plan.observed)]
     if clean and data.us is None:
         data = _thinned(data, step)
-    data = _filled(data, LONGEST * step)
+    if data.us is None:
+        data = filled(data, LONGEST * step)
     batch = data.full(family.dtype)
     most = max(map(len, rows))
     order = np.stack([r[np.arange(most) % len(r)] for r in rows])
@@ -162,7 +163,9 @@ def found_starts(
     within = data.ts - data.ts[:, :1] <= (BEGINNING + 1e-6) * step
     counts = np.minimum(np.maximum(within.sum(axis=1), 4), data.lengths)
     early = data.gather([np.arange(n) for n in counts], "beginnings")
-    batch = _filled(early, LONGEST * step).full(family.dtype)
+    if early.us is None:
+        early = filled(early, LONGEST * step)
+    batch = early.full(family.dtype)
     with precision(family.dtype):
         model = cast(family.model, family.dtype)
         weight = 1.0 / np.asarray(family.about["spread"])
@@ -187,20 +190,3 @@ def _thinned(data: Trajectories, step: float) -> Trajectories:
         every = int(step / np.median(np.diff(ts[:n])) + 1e-6)
         keep.append(np.arange(0, n, max(1, min(every, (n - 1) // 3))))
     return data.gather(keep, "thinned to the steps of the training")
-
-
-def _filled(data: Trajectories, longest: float) -> Trajectories:
-    """Gaps longer than a training step get unmeasured samples."""
-    if data.us is not None or np.diff(data.ts, axis=1).max() <= longest:
-        return data
-    ts, ys = [], []
-    for i, n in enumerate(data.lengths):
-        t = data.ts[i, :n]
-        y = np.where(data.mask[i, :n], data.ys[i, :n], np.nan)
-        grid, where = divided(t, longest)
-        out = np.full((len(grid), data.dim), np.nan)
-        out[where] = y
-        ts.append(grid)
-        ys.append(out)
-    new = Trajectories.from_arrays(ts, ys)
-    return data.replace("gaps filled", ts=new.ts, ys=new.ys, mask=new.mask)

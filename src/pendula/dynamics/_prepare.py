@@ -25,7 +25,7 @@ from ._first_guess import Guess, first_guesses
 from ._known_terms import spreads
 from ._layout import Layout, layout
 from ._slots import Ranges
-from ._times import GAP, filled
+from ._times import GAP, affordable, filled
 
 
 SAMPLES_PER_PERIOD = {"adam": 24, "levenberg": 48}
@@ -114,7 +114,9 @@ def prepare(data: Trajectories, config: FitConfig, method: str) -> Prepared:
     decisions += _starts_said(config, guesses)
     substeps = chosen_substeps(config.model, sampling * every, period)
     longest = GAP * sampling * every
-    whole, train, validation = (filled(d, longest) for d in (data, train, validation))
+    whole, train, validation = (
+        filled(d, affordable(d, longest)) for d in (data, train, validation)
+    )
     if train.ts.shape != states.ys.shape[:2]:
         states = estimate_states(train, plan)
         # within a gap they are good enough to start from, not to learn rates from

@@ -55,16 +55,37 @@ def resampled(data: Trajectories, first: int, grid: np.ndarray) -> Trajectories:
     )
 
 
-def filled(data: Trajectories, longest: float) -> Trajectories:
-    """Times without observations between samples that are further apart than `longest`:
-    over one long step no solver follows a motion. A record gets about as many of them
-    as it has samples at most. **Warns:** `DataWarning` where that is too few."""
-    pieces = []
+def filled(
+    data: Trajectories, longest: float | Float[np.ndarray, "record"]
+) -> Trajectories:
+    """Times without observations between samples that are further apart than `longest`
+    (for all records, or for each): over one long step no solver follows a motion."""
+    most = np.broadcast_to(longest, data.num)
+    grids = [
+        divided(t[:n], m)[0]
+        for t, n, m in zip(data.ts, data.lengths, most, strict=True)
+    ]
+    if all(len(grid) == n for grid, n in zip(grids, data.lengths, strict=True)):
+        return data
+    pieces = [resampled(data.select([i]), 0, grid) for i, grid in enumerate(grids)]
+    us = [one.us[0] for one in pieces if one.us is not None]
+    out = Trajectories.from_arrays(
+        [one.ts[0] for one in pieces],
+        [np.where(one.mask[0], one.ys[0], np.nan) for one in pieces],
+        us or None,
+    )
+    return data.replace("gaps filled", ts=out.ts, ys=out.ys, mask=out.mask, us=out.us)
+
+
+def affordable(data: Trajectories, longest: float) -> Float[np.ndarray, "record"]:
+    """The `longest` step of each record, or one by which gaps get about as many times
+    as the record has samples. **Warns:** `DataWarning` where that is longer."""
+    out = np.full(data.num, longest)
     for i, n in enumerate(data.lengths):
         ts = data.ts[i, :n]
         gaps = np.diff(ts)
-        affordable = gaps[gaps > longest].sum() / n
-        if affordable > longest:
+        out[i] = max(longest, gaps[gaps > longest].sum() / n)
+        if out[i] > longest:
             k = int(np.argmax(gaps))
             warnings.warn(
                 f"record {data.labels[i]} pauses for {gaps[k]:.4g} after {ts[k]:.10g}, "
@@ -74,14 +95,4 @@ def filled(data: Trajectories, longest: float) -> Trajectories:
                 DataWarning,
                 stacklevel=2,
             )
-        grid, _ = divided(ts, max(longest, affordable))
-        pieces.append(resampled(data.select([i]), 0, grid))
-    if sum(one.ts.shape[1] for one in pieces) == data.lengths.sum():
-        return data
-    us = [one.us[0] for one in pieces if one.us is not None]
-    out = Trajectories.from_arrays(
-        [one.ts[0] for one in pieces],
-        [np.where(one.mask[0], one.ys[0], np.nan) for one in pieces],
-        us or None,
-    )
-    return data.replace("gaps filled", ts=out.ts, ys=out.ys, mask=out.mask, us=out.us)
+    return out
