@@ -302,6 +302,7 @@ def test_every_study_has_a_table_of_its_own():
             "A2_rd",
             "A2_reaction",
             "A2_curriculum",
+            "A2_convection_curriculum",
             "A3",
             "A5",
             "A4",

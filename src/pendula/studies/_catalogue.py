@@ -103,6 +103,7 @@ _MODULES = {
     "pinns": (
         "_pinns",
         "_pinns_failures",
+        "_pinns_curriculum",
         "_pinns_frozen",
         "_pinns_weights",
         "_pinns_inverse",

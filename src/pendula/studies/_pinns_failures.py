@@ -1,6 +1,5 @@
 """Parts `A1` and `A2_...` of study `pinns`: the published network and loss,
-where they fail, and two published cures: a curriculum of coefficients, and windows of
-time one after the other."""
+where they fail, and a published cure: windows of time one after the other."""
 
 from __future__ import annotations
 
@@ -13,7 +12,6 @@ import numpy as np
 
 from ..solutions import (
     LBFGS,
-    Curriculum,
     Deadline,
     InWindows,
     Network,
@@ -46,7 +44,6 @@ _REACTION = {
     9: (9.95e-1, 7.02e-2, 8.63e-2),
     10: (9.96e-1, 6.88e-2, 7.47e-2),
 }
-_CURRICULUM = {20: 9.84e-3, 30: 2.02e-2, 40: 5.33e-2}
 _TRIED = (
     "The published network (4 layers of 50), loss and tolerances, L-BFGS in float32."
 )
@@ -109,8 +106,8 @@ def talk_problem(case: Case) -> Problem:
 
 def trained(problem: Problem, case: Case, method: Network) -> dict[str, Any]:
     """Errors (against the truth, and the reference that was published with the
-    failures), loss, iterations and seconds of one training."""
-
+    failures), residuals at the points and between them, iterations and seconds of one
+    training."""
     began = time.perf_counter()
     out = method.run(problem, 1e-4, Deadline())
     seconds = time.perf_counter() - began
@@ -121,6 +118,8 @@ def trained(problem: Problem, case: Case, method: Network) -> dict[str, Any]:
     found = {
         "error": np.linalg.norm(gap) / np.linalg.norm(truth),
         "absolute": np.abs(gap).mean(),
+        "at_points": out.train["equation"],
+        "between": out.check["equation"],
         "iterations": out.iterations,
         "seconds": seconds,
     }
@@ -131,11 +130,13 @@ def trained(problem: Problem, case: Case, method: Network) -> dict[str, Any]:
     return found
 
 
-def _talk(case: Case, method: Network) -> dict[str, Any]:
+def talked(case: Case, method: Network) -> dict[str, Any]:
+    """`trained` on the problem as published."""
     return trained(talk_problem(case), case, method)
 
 
-def _words(case: Case) -> str:
+def words(case: Case) -> str:
+    """The equation and its coefficients."""
     params = ", ".join(f"{k} = {v:g}" for k, v in case.params.items())
     return f"{case.name.replace('_', '-')} {params}"
 
@@ -143,9 +144,9 @@ def _words(case: Case) -> str:
 def _published(key: str, column: int) -> float | None:
     kind, value = key.split("_")[0], int("".join(c for c in key if c.isdigit()))
     if kind == "convection":
-        return {0: _CONVECTION, 3: _CURRICULUM}.get(column, {}).get(value)
-    table = _RD if kind == "rd" else _REACTION
-    return table[value][column] if column < 3 else None
+        # of its windows no digits were published
+        return None if column else _CONVECTION.get(value)
+    return (_RD if kind == "rd" else _REACTION)[value][column]
 
 
 def _regular_rows() -> Iterator[Row]:
@@ -154,7 +155,7 @@ def _regular_rows() -> Iterator[Row]:
         yield Row(
             f"pinns.A1.{key}",
             f"Relative L2 error of the published network trained on the whole domain "
-            f"at once, {_words(case)}.",
+            f"at once, {words(case)}.",
             better="higher" if must else "lower",
             target=0.5 if must else None,
             source=TALK,
@@ -163,11 +164,11 @@ def _regular_rows() -> Iterator[Row]:
         )
         yield Row(
             f"pinns.A1.{key}_absolute",
-            f"The same, mean absolute error, {_words(case)}.",
+            f"The same, mean absolute error, {words(case)}.",
         )
         yield Row(
             f"pinns.A1.{key}_seconds",
-            f"Time of that training, {_words(case)}.",
+            f"Time of that training, {words(case)}.",
             "s",
             target=180.0 if must else None,
             tried=_TRIED if must else None,
@@ -198,7 +199,7 @@ def regular(run: Run) -> Iterator[Claim]:
         found = [
             run.keep(
                 f"{key}_{seed}",
-                lambda c=case, k=seed: _talk(c, talk_network(s, k, Whole())),
+                lambda c=case, k=seed: talked(c, talk_network(s, k, Whole())),
             )
             for seed in range(s["must_seeds" if must else "seeds"])
         ]
@@ -208,9 +209,8 @@ def regular(run: Run) -> Iterator[Claim]:
         yield run.row(f"pinns.A1.{key}_seconds").measured(pick("seconds"))
 
 
-_STEPS = {"convection": ("beta", 1.0), "reaction": ("rho", 0.5)}
-_THRICE = ("convection_beta30_curriculum", "rd_nu5_dt01", "reaction_rho5_dt01")
-_FURTHER = (
+_THRICE = ("rd_nu5_dt01", "reaction_rho5_dt01")
+FURTHER = (
     "The published network (4 layers of 50) and loss, L-BFGS in float64, stopped by "
     "smaller changes than published. No other optimiser."
 )
@@ -226,38 +226,27 @@ they are trained instead. What does not travel gains by weights of the window be
 residual r over a window of length dt makes an error of dt r in the solution, so that
 the term of the equation is weighted by L = dt^2 there: with the published L = 1 short
 windows hardly see their start, whose errors grow by exp(rho t)."""
-LONGER_CURRICULUM = {"dtype": "float64", "tolerance": 1e-9}
 
 
-def _cures(group: str) -> Iterator[tuple[str, Case, str, float | None]]:
-    """(key, problem, cure, target) of every cell of a part."""
+def _windows(group: str) -> Iterator[tuple[str, Case, float, float | None]]:
+    """(key, problem, length, target) of every cell of a part."""
     for key, case in cases().items():
-        if key == "convection_beta1":
-            continue
-        if group == "curriculum":
-            if case.name in _STEPS:
-                yield f"{key}_curriculum", case, "curriculum", _published(key, 3)
-        elif key.startswith(f"{group}_"):
+        if key != "convection_beta1" and key.startswith(f"{group}_"):
             for column, dt in ((1, 0.05), (2, 0.1)):
-                # of convection no digits were published
-                published = None if group == "convection" else _published(key, column)
-                yield f"{key}_dt{dt:g}".replace(".", ""), case, f"dt={dt:g}", published
+                name = f"{key}_dt{dt:g}".replace(".", "")
+                yield name, case, dt, _published(key, column)
 
 
-def _cure_rows(group: str) -> Iterator[Row]:
-    for key, case, cure, target in _cures(group):
-        longer = group == "curriculum" or key in _LONGER
-        tried = _FURTHER if longer else _TRIED
-        what = f"windows, {cure}"
-        if cure == "curriculum":
-            name, step = _STEPS[case.name]
-            what = f"{name} from 1 in steps of {step:g}"
-        what += ", in float64" if longer else ""
+def _window_rows(group: str) -> Iterator[Row]:
+    for key, case, dt, target in _windows(group):
+        longer = key in _LONGER
+        tried = FURTHER if longer else _TRIED
+        what = f"windows, dt={dt:g}" + (", in float64" if longer else "")
         if _LONGER.get(key, {}).get("warm"):
             what += ", each from the weights of the one before, L = dt^2"
         yield Row(
             f"pinns.A2.{key}",
-            f"Relative L2 error of the published network with {what}, {_words(case)}.",
+            f"Relative L2 error of the published network with {what}, {words(case)}.",
             target=target,
             source=TALK,
             published=target,
@@ -267,46 +256,26 @@ def _cure_rows(group: str) -> Iterator[Row]:
             yield Row(
                 f"pinns.A2.{key}_2021",
                 f"The same against the published reference, which itself is off by "
-                f"more than half a percent, {_words(case)}, {what}.",
+                f"more than half a percent, {words(case)}, {what}.",
                 source=TALK,
                 published=target,
             )
-        if case.name == "reaction" and cure == "curriculum":
-            yield Row(
-                f"pinns.A2.{key}_gain",
-                f"Error on the whole domain over that with {what}, {_words(case)}.",
-                better="higher",
-                target=10.0,
-                tried=tried,
-            )
         yield Row(
             f"pinns.A2.{key}_seconds",
-            f"Time of all its trainings, {_words(case)}, {what}.",
+            f"Time of all its trainings, {words(case)}, {what}.",
             "s",
             target=600.0,
             tried=tried,
         )
 
 
-def in_steps(case: Case, s: dict[str, Any], seed: int) -> Network:
-    """A curriculum from the coefficient 1 on."""
-    name, step = _STEPS[case.name]
-    last = case.params[name]
-    count = max(2, round((last - 1.0) / (step * s["stride"])) + 1)
-    way = Curriculum(name, np.linspace(1.0, last, count).tolist())
-    return _further(s, seed, way, s)
-
-
-def _cell(key: str, case: Case, cure: str, s: dict[str, Any], seed: int) -> Network:
-    if cure == "curriculum":
-        return in_steps(case, s, seed)
-    way = InWindows(float(cure.split("=")[1]))
+def _cell(key: str, dt: float, s: dict[str, Any], seed: int) -> Network:
     if key in _LONGER:
-        return _further(s, seed, way, _LONGER[key])
-    return talk_network(s, seed, way)
+        return further(s, seed, InWindows(dt), _LONGER[key])
+    return talk_network(s, seed, InWindows(dt))
 
 
-def _further(
+def further(
     s: dict[str, Any], seed: int, strategy: Any, how: dict[str, Any]
 ) -> Network:
     """The published network and loss, trained further."""
@@ -323,65 +292,35 @@ def _further(
     )
 
 
-def _measured(run: Run, group: str) -> Iterator[Claim]:
-    """Every cell once, a few of them three times."""
-    s = run.settings
-    for key, case, cure, _ in _cures(group):
-        if key not in s.get("only", [key]):
-            yield from left_out(run, f"pinns.A2.{key}")
-            continue
-        if not run.wants(f"pinns.A2.{key}"):
-            continue
-        seeds = range(s["more"] if key in _THRICE else 1)
-        found = [
-            run.keep(
-                f"{key}_{seed}",
-                lambda i=key, c=case, w=cure, k=seed: _talk(c, _cell(i, c, w, s, k)),
-            )
-            for seed in seeds
-        ]
-        pick = lambda name, found=found: [float(one[name]) for one in found]
-        yield run.row(f"pinns.A2.{key}").measured(pick("error"))
-        if case.name == "reaction_diffusion":
-            yield run.row(f"pinns.A2.{key}_2021").measured(pick("error_2021"))
-        if case.name == "reaction" and cure == "curriculum":
-            whole = run.keep(
-                f"{key}_whole", lambda c=case: _talk(c, talk_network(s, 0, Whole()))
-            )
-            gain = float(whole["error"]) / np.asarray(pick("error"))
-            yield run.row(f"pinns.A2.{key}_gain").measured(gain)
-        yield run.row(f"pinns.A2.{key}_seconds").measured(pick("seconds"))
-
-
-_FULL = {"width": 50, "points": 1000, "steps": 15000, "more": 3}
-_QUICK = {"width": 6, "points": 50, "steps": 30, "more": 1}
-
-
+FULL = {"width": 50, "points": 1000, "steps": 15000, "more": 3}
+QUICK = {"width": 6, "points": 50, "steps": 30, "more": 1}
 _ONLY = {"convection": [], "rd": [], "reaction": ["reaction_rho5_dt01"]}
 for _group, _quick in _ONLY.items():
 
     @pinns.part(
         f"A2_{_group}",
-        tuple(_cure_rows(_group)),
-        full=_FULL,
-        quick={**_QUICK, "only": _quick},
+        tuple(_window_rows(_group)),
+        full=FULL,
+        quick={**QUICK, "only": _quick},
     )
     def windows(run: Run, group: str = _group) -> Iterator[Claim]:
-        """Windows of time."""
-        return _measured(run, group)
-
-
-@pinns.part(
-    "A2_curriculum",
-    tuple(_cure_rows("curriculum")),
-    full={**_FULL, **LONGER_CURRICULUM, "stride": 1},
-    quick={
-        **_QUICK,
-        **LONGER_CURRICULUM,
-        "stride": 29,
-        "only": ["convection_beta30_curriculum"],
-    },
-)
-def curricula(run: Run) -> Iterator[Claim]:
-    """Coefficients in steps."""
-    return _measured(run, "curriculum")
+        """Windows of time: every cell once, a few of them three times."""
+        s = run.settings
+        for key, case, dt, _ in _windows(group):
+            if key not in s.get("only", [key]):
+                yield from left_out(run, f"pinns.A2.{key}")
+                continue
+            if not run.wants(f"pinns.A2.{key}"):
+                continue
+            found = [
+                run.keep(
+                    f"{key}_{seed}",
+                    lambda i=key, c=case, h=dt, k=seed: talked(c, _cell(i, h, s, k)),
+                )
+                for seed in range(s["more"] if key in _THRICE else 1)
+            ]
+            pick = lambda name, found=found: [float(one[name]) for one in found]
+            yield run.row(f"pinns.A2.{key}").measured(pick("error"))
+            if case.name == "reaction_diffusion":
+                yield run.row(f"pinns.A2.{key}_2021").measured(pick("error_2021"))
+            yield run.row(f"pinns.A2.{key}_seconds").measured(pick("seconds"))

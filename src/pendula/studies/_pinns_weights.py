@@ -22,13 +22,8 @@ from ..solutions import (
 from ._claim import Claim
 from ._figures import maps
 from ._pinns import TALK, Case, left_out, pinns
-from ._pinns_failures import (
-    LONGER_CURRICULUM,
-    in_steps,
-    talk_network,
-    talk_problem,
-    trained,
-)
+from ._pinns_curriculum import LONGER_CURRICULUM, in_steps
+from ._pinns_failures import talk_network, talk_problem, trained
 from ._row import Row
 from ._study import Run
 
