@@ -87,10 +87,11 @@ _TRIED = {
     "daily": "Linear and curved coders, 1, 2 and 7 delays, 4 to 24 latent numbers, "
     "windows of 14 and 30 steps; one year has too few anomalies to learn more than "
     "their decay. What the latent numbers miss of the last day, carried along, helps "
-    "at one day (by hand), and not enough.",
+    "at one day (by hand, on 2004), and not enough.",
     "tropics": "By hand, trained on 24 and 27 of the 36 months and judged on the rest: "
-    "2 to 8 latent numbers, windows of 6 to 9 steps, mu of 0.1 to 10: the season is "
-    "better there in all of them. Damped anomalies are no better than it either.",
+    "2 to 8 latent numbers, windows of 6 to 9 steps, mu of 0.1 to 10: 6 months ahead "
+    "the season is better there in all of them. Damped anomalies are no better than "
+    "it either.",
     "nino3": "By hand, trained until 1930 and judged until 1950: windows of 12 to 48 "
     "months, 12 to 36 delays, 2 to 8 latent numbers, mu of 0.1 to 10, weight decay, "
     "what the latent numbers miss of the last month carried along: 12 months ahead the "

@@ -17,6 +17,7 @@ from ._pinns_failures import (
     FURTHER,
     QUICK,
     cases,
+    cell,
     further,
     talk_network,
     talked,
@@ -87,15 +88,12 @@ def reactions(run: Run) -> Iterator[Claim]:
         if key not in s.get("only", [key]):
             yield from left_out(run, f"pinns.A2.{key}")
             continue
-        if not run.wants(f"pinns.A2.{key}"):
-            continue
-        whole = lambda c=case: talked(c, talk_network(s, 0, Whole()))
-        found = run.keep(f"{key}_0", lambda c=case: talked(c, in_steps(c, s, 0)))
-        yield run.row(f"pinns.A2.{key}").measured(float(found["error"]))
-        gain = float(run.keep(f"{key}_whole", whole)["error"]) / float(found["error"])
-        yield run.row(f"pinns.A2.{key}_gain").measured(gain)
-        seconds = float(found["seconds"])
-        yield run.row(f"pinns.A2.{key}_seconds").measured(seconds)
+        found = yield from cell(run, key, case, lambda k, c=case: in_steps(c, s, k))
+        if found:
+            whole = lambda c=case: talked(c, talk_network(s, 0, Whole()))
+            alone = run.keep(f"{key}_whole", whole)
+            gain = float(alone["error"]) / float(found[0]["error"])
+            yield run.row(f"pinns.A2.{key}_gain").measured(gain)
 
 
 _STAGE = {"target": 1e-5, "patience": 5, "inner": 1, "condition": False}
@@ -174,40 +172,20 @@ def convections(run: Run) -> Iterator[Claim]:
         if key not in s.get("only", [key]):
             yield from left_out(run, f"pinns.A2.{key}")
             continue
-        if not run.wants(f"pinns.A2.{key}"):
-            continue
-        found = [
-            run.keep(f"{key}_{k}", lambda c=case, k=k: talked(c, _newton(c, s, k)))
-            for k in range(s["more"] if stem == _ALL else 1)
-        ]
-        pick = lambda name, found=found: [float(one[name]) for one in found]
-        yield run.row(f"pinns.A2.{key}").measured(pick("error"))
-        yield run.row(f"pinns.A2.{key}_seconds").measured(pick("seconds"))
+        steps = lambda k, c=case: in_steps(c, s, k)
+        newton = lambda k, f=steps: _by_newton(f(k), s["iterations"], _STAGE)
+        yield from cell(run, key, case, newton, s["more"] if stem == _ALL else 1)
+        yield from cell(run, f"{key}_lbfgs", case, steps)
     if run.wants(f"pinns.A2.{_ALL}_alone"):
-        found = run.keep(f"{_ALL}_alone", lambda: _alone(cases()[_ALL], s))
+        at_once = _by_newton(further(s, 0, Whole(), s), s["alone"], _ALONE)
+        found = run.keep(f"{_ALL}_alone", lambda: talked(cases()[_ALL], at_once))
         yield run.row(f"pinns.A2.{_ALL}_alone").measured(float(found["error"]))
         for name in ("absolute", "at_points", "between"):
             row = run.row(f"pinns.A2.{_ALL}_alone_{name}")
             yield row.measured(float(found[name]))
-    for stem, case in _those("convection").items():
-        key = f"{stem}_curriculum"
-        if key in s.get("only", [key]) and run.wants(f"pinns.A2.{key}_lbfgs"):
-            found = run.keep(
-                f"{key}_lbfgs", lambda c=case: talked(c, in_steps(c, s, 0))
-            )
-            yield run.row(f"pinns.A2.{key}_lbfgs").measured(float(found["error"]))
-            seconds = float(found["seconds"])
-            yield run.row(f"pinns.A2.{key}_lbfgs_seconds").measured(seconds)
 
 
-def _newton(case: Case, s: dict[str, Any], seed: int) -> Network:
-    """The curriculum by Gauss-Newton."""
-    by = GaussNewton(s["iterations"], unit_rows=False, **_STAGE)
-    return dataclasses.replace(in_steps(case, s, seed), optimiser=by)
-
-
-def _alone(case: Case, s: dict[str, Any]) -> dict[str, Any]:
-    """Gauss-Newton on all of it at once."""
-    by = GaussNewton(s["alone"], unit_rows=False, **_ALONE)
-    method = dataclasses.replace(further(s, 0, Whole(), s), optimiser=by)
-    return talked(case, method)
+def _by_newton(method: Network, steps: int, how: dict[str, Any]) -> Network:
+    """The same, trained by Gauss-Newton."""
+    by = GaussNewton(steps, unit_rows=False, **how)
+    return dataclasses.replace(method, optimiser=by)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import numpy as np
@@ -292,6 +292,25 @@ def further(
     )
 
 
+def cell(
+    run: Run, key: str, case: Case, method: Callable[[int], Network], count: int = 1
+) -> Generator[Claim, None, list[dict[str, Any]]]:
+    """The rows of a cell of `A2`, of as many trainings as are asked for; returns the
+    trainings, none where the rows stand already."""
+    if not run.wants(f"pinns.A2.{key}"):
+        return []
+    found = [
+        run.keep(f"{key}_{seed}", lambda k=seed: talked(case, method(k)))
+        for seed in range(count)
+    ]
+    pick = lambda name: [float(one[name]) for one in found]
+    yield run.row(f"pinns.A2.{key}").measured(pick("error"))
+    if case.name == "reaction_diffusion":
+        yield run.row(f"pinns.A2.{key}_2021").measured(pick("error_2021"))
+    yield run.row(f"pinns.A2.{key}_seconds").measured(pick("seconds"))
+    return found
+
+
 FULL = {"width": 50, "points": 1000, "steps": 15000, "more": 3}
 QUICK = {"width": 6, "points": 50, "steps": 30, "more": 1}
 _ONLY = {"convection": [], "rd": [], "reaction": ["reaction_rho5_dt01"]}
@@ -310,17 +329,6 @@ for _group, _quick in _ONLY.items():
             if key not in s.get("only", [key]):
                 yield from left_out(run, f"pinns.A2.{key}")
                 continue
-            if not run.wants(f"pinns.A2.{key}"):
-                continue
-            found = [
-                run.keep(
-                    f"{key}_{seed}",
-                    lambda i=key, c=case, h=dt, k=seed: talked(c, _cell(i, h, s, k)),
-                )
-                for seed in range(s["more"] if key in _THRICE else 1)
-            ]
-            pick = lambda name, found=found: [float(one[name]) for one in found]
-            yield run.row(f"pinns.A2.{key}").measured(pick("error"))
-            if case.name == "reaction_diffusion":
-                yield run.row(f"pinns.A2.{key}_2021").measured(pick("error_2021"))
-            yield run.row(f"pinns.A2.{key}_seconds").measured(pick("seconds"))
+            count = s["more"] if key in _THRICE else 1
+            method = lambda seed, i=key, h=dt: _cell(i, h, s, seed)
+            yield from cell(run, key, case, method, count)
