@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given, strategies as st
 
 from by_hand import CIRCLE, TAU, by_hand, free_form, report
 from pendula._precision import precision
@@ -39,7 +40,7 @@ from pendula.solutions._optimise import OptimiserTrace
 from pendula.solutions._parts import Part, Windows
 from pendula.solutions._signals import alignment, training_signals
 from pendula.solutions._twins import Parting, _Lines, parting
-from pendula.solutions._width import width_decay, width_text
+from pendula.solutions._width import width, width_decay, width_left, width_words
 from pendula.studies._pinns_faults import clean, planted
 
 
@@ -457,7 +458,31 @@ def test_width_counts_modes():
     np.testing.assert_allclose(np.sum(travelling**2), 1.0)
     jump = by_hand(wave(), lambda x, t, n: [jnp.tanh(40.0 * jnp.sin(x - 4.0 * t))])
     assert np.sum(width_decay(jump) > 1e-3) > 20
-    assert "0.001 of the solution: 2 " in width_text(travelling)
+    assert width_words(travelling).startswith("2 modes fixed in space leave less")
+    assert "`lagrangian`" not in width_words(travelling)
+    assert "in coordinates that move with it" in width_words(width_decay(jump))
+
+
+@given(st.lists(st.floats(1e-6, 1.0), min_size=1, max_size=6))
+def test_what_modes_leave(sizes):
+    sizes = np.sort(np.asarray(sizes))[::-1]
+    sizes = sizes / np.linalg.norm(sizes)
+    left = width_left(sizes)
+    dense = [np.linalg.norm(sizes[n + 1 :]) for n in range(len(sizes))]
+    np.testing.assert_allclose(left, dense, rtol=1e-12)
+    count = int(width_words(sizes).split(" ")[0])
+    assert left[count - 1] < 1e-3
+    assert count == 1 or left[count - 2] >= 1e-3
+
+
+def test_width_of_a_report():
+    made = by_hand(wave(), EXACT)
+    np.testing.assert_allclose(width(made), width_decay(made))
+    nothing = by_hand(wave(), lambda x, t, n: [0.0 * x])
+    assert width(nothing) is None
+    made.values = lambda points, wanted: {wanted[0]: np.full((len(points), 1), np.inf)}
+    assert np.isnan(width_decay(made)).all()
+    assert width(made) is None
 
 
 def test_ensembles_spread():

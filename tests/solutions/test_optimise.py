@@ -24,7 +24,7 @@ from pendula.solutions._domain import Interval
 from pendula.solutions._embedding import Axis
 from pendula.solutions._first_order import FirstOrder
 from pendula.solutions._form import hard_form
-from pendula.solutions._gauss_newton import GaussNewton, damped_step
+from pendula.solutions._gauss_newton import GaussNewton, damped_step, gram
 from pendula.solutions._jacobian import jacobian, kernel_traces
 from pendula.solutions._limited_memory import LBFGS
 from pendula.solutions._networks import build
@@ -220,7 +220,7 @@ def test_both_forms_give_the_same_step(seed, power):
     assert np.abs(left).max() < 1e-8
 
 
-_step = eqx.filter_jit(lambda j, r, d, dual: damped_step(j, r, d, dual=dual))
+_step = eqx.filter_jit(lambda j, r, d, dual: damped_step(gram(j, dual), j, r, d, dual))
 
 
 def test_blocks_start_with_their_own_weight():

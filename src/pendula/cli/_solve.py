@@ -223,6 +223,7 @@ def _solved(
 def _lines(told: dict[str, Any], verdict: dict[str, Any]) -> list[str]:
     """The result on a terminal."""
     from ..report import found_parameters, number
+    from ..solutions import width_words
 
     report, error = told["report"], told.get("error")
     lines = [verdict["text"], *(f"  {reason}" for reason in verdict["reasons"])]
@@ -233,6 +234,8 @@ def _lines(told: dict[str, Any], verdict: dict[str, Any]) -> list[str]:
         lines.append(f"true error {number(error['overall'], 2)}")
     for found in report.get("diagnosis") or []:
         lines.append(f"{found['code']}: {found['evidence']} {found['advice']}")
+    if report.get("width"):
+        lines.append(width_words(report["width"]))
     lines.extend(f"{key} = {value}" for key, value in found_parameters(report).items())
     compiled, ran = report["seconds_compile"], report["seconds_run"]
     cost = f"compiled {number(compiled)} s, solved {number(ran)} s"

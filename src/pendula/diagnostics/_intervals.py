@@ -138,13 +138,6 @@ class Conformal:
         columns = [np.interp(h, self.horizon, column) for column in self.sd.T]
         return np.stack(columns, axis=-1) ** 2
 
-    def predictive_sd(self, horizons: ArrayLike, var_ens: ArrayLike) -> np.ndarray:
-        """Root of ensemble variance `"time obs"` plus residual variance."""
-        h, var = aligned(
-            ("horizons", horizons, "time"), ("var_ens", var_ens, "time obs")
-        )
-        return np.sqrt(var + self.variance(h))
-
     def band(
         self, horizons: ArrayLike, mean: ArrayLike, var_ens: ArrayLike
     ) -> tuple[np.ndarray, np.ndarray]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from typing import Any
 
 import numpy as np
 
@@ -190,19 +189,3 @@ def _words(ends: tuple[bool, bool]) -> str:
         (False, False): "nowhere",
     }
     return names[ends]
-
-
-def machine_words(machine: BarsMachine) -> list[tuple[str, Any]]:
-    """Name and value of everything of a machine, units said."""
-    units = {
-        "mass": "kg",
-        "radius": "m",
-        "gravity": "m/s^2",
-        "drag": "N s/m^2",
-        "wire_length": "m",
-    }
-    rows = []
-    for name, value in dataclasses.asdict(machine).items():
-        unit = f" [{units[name]}]" if name in units else ""
-        rows.append((f"{name}{unit}", value))
-    return rows

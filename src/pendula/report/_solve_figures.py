@@ -1,5 +1,5 @@
 """Figures of a solved equation: the solution, its error over time, its residual, its
-windows."""
+windows, its modes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..solutions import width_left
 from ._draw import (
     DASHES,
     HALF,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 MOST_FIELDS = 4
 _MAP = "viridis"
 _DECADES = 5.0  # of a residual's map: what lies further below is one colour
+_ROUNDING = 1e-14  # of a solution: below, a count of modes is one of digits
 _CUTS = (MUTED, OTHERS[0], MODEL)  # beginning, middle, end
 
 
@@ -117,11 +119,33 @@ def windows_figure(run: Run) -> Figure | None:
     return figure
 
 
+def width_figure(run: Run) -> Figure | None:
+    """What modes fixed in space leave of the solution, over their number; None where
+    two leave nothing."""
+    decay = (_told(run).get("report") or {}).get("width")
+    if not decay:
+        return None
+    left = width_left(decay)
+    shown = left > _ROUNDING
+    if shown.sum() < 2:
+        return None
+    with drawing():
+        figure, axes = canvas(HALF, 2.6)
+        ax = axes[0, 0]
+        counts = np.arange(1, len(left) + 1)[shown]
+        ax.plot(counts, left[shown], color=MODEL, marker="o", markersize=3.0)
+        log_axis(ax)
+        ax.set_xlabel("modes n")
+        ax.set_ylabel("left of the solution [1]")
+    return figure
+
+
 SOLVE_FIGURES: dict[str, Callable[[Run], Figure | None]] = {
     "solution": solution_figure,
     "error": error_figure,
     "residual": residual_figure,
     "windows": windows_figure,
+    "width": width_figure,
 }
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 from typing import Any
 
+from ..solutions import width_words
 from ._blocks import (
     AbstractBlock,
     Columns,
@@ -30,6 +31,10 @@ from ._solve_found import found_parameters
 _ERROR = (
     "of the solution: distance to a second, finer solve (L2 over space and time, "
     "relative)"
+)
+_WIDTH = (
+    "What the best n modes fixed in space leave of the solution (L2 over space and "
+    "time, relative): the slower it falls, the more neurons a window takes."
 )
 
 
@@ -282,6 +287,9 @@ def _diagnosis(run: Run) -> Section:
         elif not report.get("converged"):
             text = "It did not converge, and none of the known faults explains that."
         blocks.append(Text(text))
+    if report.get("width"):
+        blocks.append(Text(width_words(report["width"])))
+        blocks += _picture(run, "width", _WIDTH)
     return Section("Diagnosis: which failure it is", blocks, "Diagnosis")
 
 

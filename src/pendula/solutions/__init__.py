@@ -87,4 +87,8 @@ from ._trained import (
 )
 from ._trial import fit_last_layer as fit_last_layer
 from ._unknown import Unknown as Unknown
-from ._width import width_decay as width_decay
+from ._width import (
+    width_decay as width_decay,
+    width_left as width_left,
+    width_words as width_words,
+)

@@ -187,11 +187,16 @@ class GaussNewton(AbstractOptimiser):
         return weights
 
 
+def gram(jac: Float[Array, "row weight"], dual: bool) -> Float[Array, "side side"]:
+    """J J^T (`dual`), or J^T J."""
+    return jac @ jac.T if dual else jac.T @ jac
+
+
 def damped_step(
+    matrix: Float[Array, "side side"],
     jac: Float[Array, "row weight"],
     residual: Float[Array, "row"],
     damping: Float[Array, ""],
-    *,
     dual: bool,
 ) -> Float[Array, "weight"]:
     r"""The step of Levenberg-Marquardt.
@@ -199,22 +204,12 @@ def damped_step(
     $$ d = -(J^\top J + \lambda I)^{-1} J^\top r
          = -J^\top (J J^\top + \lambda I)^{-1} r $$
 
-    **Arguments:** `dual`: whether the second form is used, which factors a matrix of
-    rows and not of weights.
+    NaN where the matrix cannot be factored: the damping then grows as after a step
+    that fails.
+
+    **Arguments:** `matrix`: what `gram` gives; `dual`: whether the second form is used,
+    which factors a matrix of rows and not of weights.
     """
-    return _solved(gram(jac, dual), jac, residual, damping, dual)
-
-
-def gram(jac: Array, dual: bool) -> Array:
-    """J J^T, or J^T J."""
-    return jac @ jac.T if dual else jac.T @ jac
-
-
-def _solved(
-    matrix: Array, jac: Array, residual: Array, damping: Array, dual: bool
-) -> Array:
-    """The step, of a matrix that is at hand. NaN where it cannot be factored: the
-    damping then grows as after a step that fails."""
     eye = jnp.eye(matrix.shape[0], dtype=matrix.dtype)
     factor = jax.scipy.linalg.cho_factor(matrix + damping * eye)
     if dual:
@@ -322,7 +317,7 @@ def _iterate(
 
     def attempt(trial: _Trial) -> _Trial:
         lam = jnp.where(trial.tries == 0, trial.damping, 4.0 * trial.damping)
-        step = _solved(matrix, jac, scaled, lam, dual)
+        step = damped_step(matrix, jac, scaled, lam, dual)
         new = rows(flat + step)
         loss = jnp.sum((goal.scale * new) ** 2)
         foretold = lam * (step @ step) - slope @ step

@@ -32,7 +32,8 @@ class SolveReport:
     explain it: then nothing has converged, and the intervals are too narrow;
     `lacking`: why the problem does not have one solution: conditions that the equation
     asks for and that are not given, or functions that it leaves open; `ended`: why it
-    did not come to the end of the time, "" where it did.
+    did not come to the end of the time, "" where it did; `width`: singular values of
+    the solution over space and time (`width_decay`), of a solve that was checked.
     """
 
     problem: str
@@ -61,6 +62,7 @@ class SolveReport:
     missed: float | None = None
     lacking: str | None = None
     ended: str = ""
+    width: list[float] | None = None
 
     def replace(self, **changes: Any) -> SolveReport:
         """The same with other entries."""

@@ -27,6 +27,7 @@ from ._outcome import Deadline, Method, Outcome
 from ._problem import Problem
 from ._report import SolveReport
 from ._solution import Solution
+from ._width import width
 
 
 _BUDGET = re.compile(
@@ -244,6 +245,7 @@ def _checked(
     report = solution.report.replace(
         estimate=estimate(solution, method, outcome, limit),
         certificate=certificate(solution),
+        width=width(solution),
     )
     found = diagnose(solution, report, outcome)
     # a residual may keep the tolerance while what it leaves grows beyond it

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import ArrayLike
 
 from ._estimate import grid
 from ._solution import Solution
@@ -11,18 +12,21 @@ from ._solution import Solution
 
 _NODES, _TIMES = 128, 65
 _LEFT = 1e-3  # of the solution: what the modes that are counted may leave
+_MANY = 20  # modes: smooth solutions take fewer
 
 
 def width_decay(solution: Solution) -> Float[np.ndarray, "mode"]:
-    r"""Singular values of the matrix $u(x_i, t_j)$, over their root of squares.
+    r"""Singular values $\sigma_n$ of the matrix $u(x_i, t_j)$, over the root of the sum
+    of their squares.
 
     $$ d_n = \Big(\sum_{m > n} \sigma_m^2\Big)^{1/2} $$
 
-    is the relative error of the best n modes fixed in space: Kolmogorov's width of the
-    solution, as far as a grid tells. A wave that travels over a jump takes as many
+    is then the relative error of the best n modes fixed in space: Kolmogorov's width of
+    the solution, as far as a grid tells. A wave that travels over a jump takes as many
     modes as the grid has; along its characteristics it takes one.
 
-    **Returns:** `"mode"`, largest first; one value, 1, for a stationary solution.
+    **Returns:** `"mode"`, largest first; one value, 1, for a stationary solution, and
+    one NaN where the solution is not finite.
     **Source:** Mojgani, Balajewicz, Hassanzadeh 2022, arXiv:2205.02902 (the argument
     for Lagrangian networks).
 
@@ -52,14 +56,51 @@ def width_decay(solution: Solution) -> Float[np.ndarray, "mode"]:
     return found / max(float(np.linalg.norm(found)), 1e-300)
 
 
-def width_text(decay: Float[np.ndarray, "mode"]) -> str:
-    """The decay in a sentence, for a report."""
-    if not np.isfinite(decay).all():
-        return "The solution is not finite everywhere; its modes were not counted."
-    tail = np.sqrt(np.maximum(1.0 - np.cumsum(decay**2), 0.0))
-    count = int(np.argmax(tail < _LEFT)) + 1 if (tail < _LEFT).any() else len(decay)
-    some = ", ".join(f"{value:.1e}" for value in decay[:6])
+def width(solution: Solution) -> list[float] | None:
+    """`width_decay` for a report: None where there is no time or no space, where
+    nothing was solved, or nothing is there to count."""
+    problem = solution.problem
+    if problem.time is None or problem.domain is None:
+        return None
+    if solution.reached <= problem.time[0]:
+        return None
+    decay = width_decay(solution)
+    return decay.tolist() if np.isfinite(decay).all() and decay.any() else None
+
+
+def width_left(decay: ArrayLike) -> Float[np.ndarray, "mode"]:
+    """What the best 1, 2, .. modes leave of the solution, d_1, d_2, .. of
+    `width_decay`; not below rounding."""
+    squares = np.asarray(decay, np.float64) ** 2
+    return np.sqrt(np.append(np.cumsum(squares[::-1])[::-1][1:], 0.0))
+
+
+def width_words(decay: ArrayLike) -> str:
+    """How many modes a solution takes, in a sentence.
+
+    ```python
+    >>> from pendula.solutions import width_words
+    >>> width_words([0.8, 0.6, 1e-5])
+    '2 modes fixed in space leave less than 0.001 of the solution (singular values 8.0e-01, 6.0e-01, 1.0e-05).'
+
+    ```
+    """  # noqa: E501 one sentence
+    sizes = np.asarray(decay, np.float64)
+    count = int(np.argmax(width_left(sizes) < _LEFT)) + 1  # the last one leaves nothing
+    modes = (
+        "1 mode fixed in space leaves"
+        if count == 1
+        else (f"{count} modes fixed in space leave")
+    )
+    some = ", ".join(f"{value:.1e}" for value in sizes[:6])
+    more = ", .." if len(sizes) > 6 else ""
+    many = (
+        " What is sharp and travels takes many; in coordinates that move with it "
+        "(`lagrangian`) it takes fewer."
+        if count > _MANY
+        else ""
+    )
     return (
-        f"Modes fixed in space that leave less than {_LEFT:g} of the solution: {count} "
-        f"(singular values {some}{', ..' if len(decay) > 6 else ''})."
+        f"{modes} less than {_LEFT:g} of the solution (singular values {some}{more})."
+        f"{many}"
     )
