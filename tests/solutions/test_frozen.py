@@ -1,5 +1,7 @@
 """How much the fast path tries, and how much of it is kept."""
 
+import dataclasses
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from pendula.solutions import (
     Interval,
     Problem,
     _frozen,
+    _solve,
     solve,
 )
 
@@ -41,6 +44,48 @@ def test_the_second_solve_is_finer_by_a_half_and_grows_no_more(tried):
     found = solve(POISSON, method=_frozen.Frozen(SMALL, levels=0))
     assert not found.report.converged
     assert {n for n, _ in tried} == {8, 12}  # not 18 and 27, and so on in the plane
+
+
+def test_a_line_without_time_gets_the_neurons_that_it_needs(tried):
+    found = solve(POISSON, tol=1e-4, method=_frozen.Frozen(SMALL), check=False)
+    grown = sorted({n for n, _ in tried})
+    assert grown == [8, 12, 18, 27, 41, 61]
+    assert found.report.converged
+    x = np.linspace(0.0, 1.0, 50)
+    truth = (np.sin(40.0 * x) - x * np.sin(40.0)) / 1600.0
+    assert np.abs(found(x) - truth).max() < 1e-4 * np.abs(truth).max()
+
+
+def test_neurons_that_do_not_help_are_not_added_for_ever(tried, monkeypatch):
+    monkeypatch.setattr(_frozen, "_LESS", 1e-9)
+    found = solve(POISSON, method=_frozen.Frozen(SMALL), check=False)
+    assert {n for n, _ in tried} == {8, 12, 18, 27}
+    assert not found.report.converged
+
+
+@pytest.mark.parametrize(
+    ("estimate", "near", "kept"),
+    [
+        ({"overall": 9e-6, "converged": True, "until": 1.0}, True, True),
+        ({"overall": 2e-5, "converged": True, "until": 1.0}, True, False),
+        ({"overall": 9e-6, "converged": False, "until": 1.0}, True, False),
+        ({"overall": 9e-6, "converged": True, "until": 0.9}, True, False),
+        ({"overall": 9e-6, "converged": True, "until": 1.0}, False, False),
+    ],
+)
+def test_an_estimate_makes_up_for_a_residual_without_room(
+    monkeypatch, estimate, near, kept
+):
+    """The residual keeps the tolerance, not a tenth of it."""
+    decay = Problem(
+        lambda u, t, p: u.t + u(), time=(0.0, 1.0), conditions=[Initial(1.0)]
+    )
+    run = _frozen.FrozenSolver.run
+    changed = lambda *a: dataclasses.replace(run(*a), converged=False, near=near)
+    monkeypatch.setattr(_frozen.FrozenSolver, "run", changed)
+    times = {"times": [0.0, 1.0], "relative": [0.0, estimate["overall"]]}
+    monkeypatch.setattr(_solve, "estimate", lambda *a: {**times, **estimate})
+    assert solve(decay).report.converged == kept
 
 
 def test_a_budget_ends_the_search_for_a_slope(tried):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +13,7 @@ from pendula._errors import ConfigError
 from pendula._precision import precision
 from pendula.solutions import (
     PROBLEMS,
+    FrozenConfig,
     derivatives,
     named_problem,
     truth_call,
@@ -252,3 +255,10 @@ def test_what_is_not_known_of_a_field_is_nan():
 def test_bad_input_is_refused(name, params, words):
     with pytest.raises(ConfigError, match=words.replace("?", r"\?")):
         named_problem(name, **params)
+
+
+def test_options_are_those_of_solve():
+    for name, named in PROBLEMS.items():
+        options = dict(named.options)
+        assert 0.0 < options.pop("tol", 1e-4) < 0.1, name
+        assert dataclasses.asdict(FrozenConfig(**options)).items() >= options.items()

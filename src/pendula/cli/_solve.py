@@ -43,7 +43,13 @@ def solve(
             "method.features=500.",
         ),
     ] = (),
-    tol: Annotated[float, Parameter(help="Relative error (L2) asked for.")] = 1e-4,
+    tol: Annotated[
+        float | None,
+        Parameter(
+            help="Relative error (L2) asked for. [default: 0.0001, or what suits a "
+            "problem of the list]"
+        ),
+    ] = None,
     budget: Annotated[
         str | None,
         Parameter(help='Time for the solution itself: "2 min", 90; no limit without.'),
@@ -93,6 +99,12 @@ def solve(
     coefficients = {k: v for k, v in given.items() if not k.startswith(_METHOD)}
     name = None if path else problem
     made, params = _problem(problem, path, coefficients)
+    suited = _suited(name, method)
+    if suited:
+        listed = ", ".join(f"{key} = {value}" for key, value in suited.items())
+        console.say(f"suits {name}, where nothing else is said: {listed}")
+    tol = suited.pop("tol", 1e-4) if tol is None else tol
+    options = {**suited, **options}
     solution, seconds = _solved(
         console,
         made,
@@ -147,6 +159,14 @@ def _defaults(name: str | None) -> dict[str, Any]:
     from ..solutions import PROBLEMS
 
     return {} if name is None else PROBLEMS[name].defaults
+
+
+def _suited(name: str | None, method: str) -> dict[str, Any]:
+    """Options that suit a named problem; only the tolerance for other methods."""
+    from ..solutions import PROBLEMS
+
+    own = {} if name is None else PROBLEMS[name].options
+    return {k: v for k, v in own.items() if k == "tol" or method == "frozen"}
 
 
 def _text(path: Path) -> str:

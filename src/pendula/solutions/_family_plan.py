@@ -15,10 +15,10 @@ from ._estimate import grid, norms
 from ._family import Found, Group, values_of
 from ._family_march import Carry, Marched, Setting, march, no_carry, setting_of
 from ._form import HardForm, hard_form
-from ._frozen import SAFETY
 from ._frozen_config import FrozenConfig
 from ._layout import Layout, Solved
 from ._open import left_open
+from ._outcome import SAFETY
 from ._parts import Windows
 from ._problem import Problem
 from ._solve import solve

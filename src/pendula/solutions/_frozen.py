@@ -22,16 +22,17 @@ from ._layout import Layout, Solved
 from ._misfit import Misfits, beyond_noise, misfit_words
 from ._monitor import Grading, Monitor
 from ._open import left_open
-from ._outcome import Deadline, Outcome
+from ._outcome import SAFETY, Deadline, Outcome
 from ._pace import Pace
 from ._parts import Windows
 from ._problem import Problem
 from ._window import LeastSquares, System, law_and_slopes
 
 
-SAFETY = 0.1
-"""Of the tolerance: what the residuals of all windows may add up to."""
 _LEVELS = 2  # how often neurons are added
+_MORE = 5  # the same for what is cheap: a line without time, nothing to be found
+_IDLE = 3  # levels without less of a residual: more will not help
+_LESS = 0.7  # of the residual before: less of it
 _DENSER = 2  # how often points are added
 _BETWEEN = 5.0  # times the residual at the points: too few points
 _SLOPES = 7  # how many slopes are tried at most
@@ -61,18 +62,20 @@ class Frozen:
     between the collocation points.
 
     **Arguments:** `config`: see `FrozenConfig`; `levels`: how often neurons are added
-    where the residual stays too large.
+    where the residual stays too large; None: 2, and 5 on a line without time where
+    nothing is unknown.
     **Source:** Datar et al. 2024, arXiv:2405.20836; windows, slopes and points by the
     residual between the points are ours.
     """
 
     config: FrozenConfig = dataclasses.field(default_factory=FrozenConfig)
-    levels: int = _LEVELS
+    levels: int | None = None
     name: ClassVar[str] = "frozen"
 
     def run(self, problem: Problem, tol: float, deadline: Deadline) -> Outcome:
         """Solve; see `FrozenSolver`."""
-        return FrozenSolver(problem, self.config, self.levels).run(tol, deadline)
+        levels = _levels(problem) if self.levels is None else self.levels
+        return FrozenSolver(problem, self.config, levels).run(tol, deadline)
 
     def finer(self, problem: Problem, outcome: Outcome) -> Frozen:
         """1.5 times the features and the points along each axis of the largest window
@@ -91,6 +94,12 @@ class Frozen:
             seed=own.seed + 1,
         )
         return Frozen(finer, levels=0)
+
+
+def _levels(problem: Problem) -> int:
+    """How often neurons may be added."""
+    cheap = problem.time is None and problem.domain and problem.domain.dim == 1
+    return _MORE if cheap and not problem.unknowns else _LEVELS
 
 
 class FrozenSolver:
@@ -112,6 +121,7 @@ class FrozenSolver:
         self.posterior: dict[str, Estimated] = {}
         self.misfits: Misfits = ()
         self.lacking = self.ended = ""
+        self.near = False
         self.level, self.denser = 0, 0
         self.graded = self.base.gathered and self.monitor is not None
         self.largest = self.base
@@ -162,23 +172,28 @@ class FrozenSolver:
             lacking=self.lacking or None,
             ended=self.ended,
             notes=tuple(notes),
+            near=self.near and missed is None,
             used=dataclasses.replace(self.largest, gathered=self.graded),
         )
 
     def _stationary(self, tol: float, deadline: Deadline) -> bool:
         """One solve, with more neurons until the residual is small."""
         best = self._best_slope(0.0, 1.0)
+        idle = 0
         while best[1].check > SAFETY * tol and self.level < self.levels:
-            if deadline.passed():
+            if deadline.passed() or idle == _IDLE:
                 break
             self._resize(self.level + 1, 0)
-            best = min(best, self._best_slope(0.0, 1.0), key=lambda b: b[1].check)
-        good = best[1].check <= SAFETY * tol
-        if good and not self.problem.unknowns:
+            around = None if self.level <= _LEVELS else best[0].slope
+            new = self._best_slope(0.0, 1.0, around)
+            idle = 0 if new[1].check < _LESS * best[1].check else idle + 1
+            best = min(best, new, key=lambda b: b[1].check)
+        self.near = bool(best[1].check <= tol)
+        if self.near and not self.problem.unknowns:
             system = System(best[0], 0.0, 1.0, self.params, self._least_squares)
-            self.lacking, good = left_open(system, best[1], tol)
+            self.lacking, self.near = left_open(system, best[1], tol)
         self._accept(*best, 0.0, 1.0)
-        return good
+        return self.near and bool(best[1].check <= SAFETY * tol)
 
     def _whole(self, tol: float, deadline: Deadline) -> bool:
         """One window for all of the time, with more and steeper neurons in time until
@@ -286,6 +301,7 @@ class FrozenSolver:
                 return False
             if late and pace.left() > 0.0:
                 return False
+        self.near = bool(sum(self.trace.check) <= tol)
         return good
 
     def _escalate(self, found: Solved) -> bool:

@@ -20,9 +20,8 @@ from .._precision import precision
 from ._blocks import Block, soft_blocks
 from ._derivatives import Orders
 from ._domain import Box, Interval
-from ._frozen import SAFETY
 from ._objective import needed
-from ._outcome import Deadline, Outcome
+from ._outcome import SAFETY, Deadline, Outcome
 from ._parts import Part, Windows
 from ._problem import Problem
 from ._spectral_mixture import (

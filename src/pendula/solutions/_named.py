@@ -34,7 +34,7 @@ class Named:
     **Arguments:** `build(**params)`: makes it; `help`: one line; `truth`: its name for
     `pendula.systems.pde_truth`; `shared`: the parameters that go there, too (with
     others than these at their defaults only is the solution known); `origin`: where
-    the problem comes from.
+    the problem comes from; `options`: of `solve`, where its defaults do not do for it.
     """
 
     build: Callable[..., Problem]
@@ -42,6 +42,7 @@ class Named:
     truth: str
     shared: tuple[str, ...]
     origin: str
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -346,6 +347,7 @@ PROBLEMS: Mapping[str, Named] = {
         ("nu",),
         "Raissi, Perdikaris, Karniadakis 2019, Journal of Computational Physics 378, "
         "686-707",
+        {"tol": 5e-4, "nodes": 140},
     ),
     "allen_cahn": Named(
         _allen_cahn,
@@ -353,6 +355,15 @@ PROBLEMS: Mapping[str, Named] = {
         "allen_cahn",
         (),
         _CAUSAL,
+        # the start has a kink, and fronts are thin: as many neurons as half a thousand
+        # points can hold
+        {
+            "tol": 2e-2,
+            "features": 1000,
+            "nodes": 260,
+            "times": 11,
+            "slopes": (0.5, 1.0, 2.0),
+        },
     ),
     "ks_regular": Named(
         _ks_regular,
@@ -367,6 +378,7 @@ PROBLEMS: Mapping[str, Named] = {
         "ks_chaotic",
         (),
         _CAUSAL,
+        {"tol": 1e-2},
     ),
     "lorenz": Named(
         _lorenz,

@@ -13,6 +13,10 @@ from ._parts import Windows
 from ._problem import Problem
 
 
+SAFETY = 0.1
+"""Of the tolerance: what the residuals of all windows may add up to; errors grow."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Outcome:
     """A solution's parts and how they came about.
@@ -43,6 +47,9 @@ class Outcome:
     ended: str = ""
     """Why it did not come to the end of the time, where that was not the budget."""
     notes: tuple[str, ...] = ()
+    near: bool = False
+    """Whether residuals that do not add up to less than `SAFETY` of the tolerance do to
+    less than the tolerance itself."""
     used: Any = None
     """Settings that the largest window needed, where a method changes them."""
     signals: dict[str, float] | Callable[[], dict[str, float]] = dataclasses.field(

@@ -23,7 +23,7 @@ from ._form import HardForm
 from ._jumps import jumps, keeps_jumps
 from ._lacking import lacking
 from ._methods import method_of
-from ._outcome import Deadline, Method, Outcome
+from ._outcome import SAFETY, Deadline, Method, Outcome
 from ._problem import Problem
 from ._report import SolveReport
 from ._solution import Solution
@@ -247,7 +247,22 @@ def _checked(
         certificate=certificate(solution),
         width=width(solution),
     )
+    report = report.replace(
+        converged=report.converged or _made_up(report, solution, outcome)
+    )
     found = diagnose(solution, report, outcome)
     # a residual may keep the tolerance while what it leaves grows beyond it
     kept = report.lacking or report.estimate["overall"] <= report.tol  # type: ignore[index]  # set above
     return report.replace(diagnosis=found, converged=report.converged and bool(kept))
+
+
+def _made_up(report: SolveReport, solution: Solution, outcome: Outcome) -> bool:
+    """Whether the estimated error makes up for a residual that keeps the tolerance, and
+    not the room that errors are given to grow: it is as small as that residual should
+    have been, and so the errors have not grown."""
+    found = report.estimate
+    if not (outcome.near and found and found["converged"]):
+        return False
+    if found["until"] < solution.reached or found["overall"] > SAFETY * report.tol:
+        return False
+    return not keeps_jumps(solution.problem, outcome.windows.form, report.tol)
