@@ -9,6 +9,7 @@ import pytest
 
 from pendula._errors import ConfigError, ShapeError
 from pendula.diagnostics import LimitCycle, equilibria, limit_cycle
+from pendula.diagnostics._equilibria import check_field
 from pendula.systems import (
     Brusselator,
     Duffing,
@@ -161,3 +162,11 @@ def test_bad_boxes_and_starts_are_refused():
     with pytest.raises(ConfigError, match="many steps long"):
         limit_cycle(Harmonic(), [1.0, 0.0], 0.1, dt=0.1)
     assert not jax.config.jax_enable_x64
+
+
+def test_what_is_no_field_is_refused_with_what_to_give():
+    with pytest.raises(
+        ConfigError, match=r"Model is no field.*fitted\.model\(\)\.field"
+    ):
+        check_field(type("Model", (), {})())
+    check_field(Duffing())
