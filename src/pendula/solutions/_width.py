@@ -70,7 +70,7 @@ def width(solution: Solution) -> list[float] | None:
 
 def width_left(decay: ArrayLike) -> Float[np.ndarray, "mode"]:
     """What the best 1, 2, .. modes leave of the solution, d_1, d_2, .. of
-    `width_decay`; not below rounding."""
+    `width_decay`."""
     squares = np.asarray(decay, np.float64) ** 2
     return np.sqrt(np.append(np.cumsum(squares[::-1])[::-1][1:], 0.0))
 
@@ -87,11 +87,9 @@ def width_words(decay: ArrayLike) -> str:
     """  # noqa: E501 one sentence
     sizes = np.asarray(decay, np.float64)
     count = int(np.argmax(width_left(sizes) < _LEFT)) + 1  # the last one leaves nothing
-    modes = (
-        "1 mode fixed in space leaves"
-        if count == 1
-        else (f"{count} modes fixed in space leave")
-    )
+    modes = f"{count} modes fixed in space leave"
+    if count == 1:
+        modes = "1 mode fixed in space leaves"
     some = ", ".join(f"{value:.1e}" for value in sizes[:6])
     more = ", .." if len(sizes) > 6 else ""
     many = (
