@@ -70,7 +70,15 @@ def width(solution: Solution) -> list[float] | None:
 
 def width_left(decay: ArrayLike) -> Float[np.ndarray, "mode"]:
     """What the best 1, 2, .. modes leave of the solution, d_1, d_2, .. of
-    `width_decay`."""
+    `width_decay`, relative.
+
+    ```python
+    >>> from pendula.solutions import width_left
+    >>> width_left([0.8, 0.6, 0.0]).tolist()
+    [0.6, 0.0, 0.0]
+
+    ```
+    """
     squares = np.asarray(decay, np.float64) ** 2
     return np.sqrt(np.append(np.cumsum(squares[::-1])[::-1][1:], 0.0))
 
