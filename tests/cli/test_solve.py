@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from pendula.cli._solve import _suited
 from pendula.solutions import PROBLEMS
 
 
@@ -89,6 +90,25 @@ def test_a_budget_that_ends_early_is_status_1_and_a_page(pendula, tmp_path):
     config = (tmp_path / "runs" / "lorenz" / "config.toml").read_text()
     for line in ("sigma = 9.0", "rho = 28.0", "features = 30", "seed = 0"):
         assert line in config
+
+
+@pytest.mark.slow
+def test_what_suits_a_problem_is_taken_where_nothing_else_is_said(pendula, tmp_path):
+    options = ["--method.features", "30", "--no-check", "--budget", "0.001"]
+    done = pendula("solve", "burgers", *options)
+    assert "suits burgers, where nothing else is said: tol = 0.0005" in done.err
+    config = (tmp_path / "runs" / "burgers" / "config.toml").read_text()
+    for line in ("tol = 0.0005", "nodes = 140", "features = 30"):
+        assert line in config
+    pendula("solve", "burgers", *options, "--tol", "0.1", "--force")
+    config = (tmp_path / "runs" / "burgers" / "config.toml").read_text()
+    assert "tol = 0.1" in config
+
+
+def test_settings_that_suit_are_those_of_one_method():
+    assert _suited("burgers", "frozen") == {"tol": 5e-4, "nodes": 140}
+    assert _suited("burgers", "adam") == {"tol": 5e-4}
+    assert _suited("convection", "frozen") == _suited(None, "frozen") == {}
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,8 @@ def solve(
     if suited:
         listed = ", ".join(f"{key} = {value}" for key, value in suited.items())
         console.say(f"suits {name}, where nothing else is said: {listed}")
-    tol = suited.pop("tol", 1e-4) if tol is None else tol
+    own = suited.pop("tol", 1e-4)
+    tol = own if tol is None else tol
     options = {**suited, **options}
     solution, seconds = _solved(
         console,

@@ -12,7 +12,7 @@ from ._solution import Solution
 
 _NODES, _TIMES = 128, 65
 _LEFT = 1e-3  # of the solution: what the modes that are counted may leave
-_MANY = 20  # modes: smooth solutions take fewer
+_MANY = 20  # modes: above, what may take fewer is said
 
 
 def width_decay(solution: Solution) -> Float[np.ndarray, "mode"]:

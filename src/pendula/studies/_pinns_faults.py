@@ -102,6 +102,7 @@ def _frozen(rng: np.random.Generator) -> Iterator[Planted]:
         _misfit(float(rng.choice([-1.0, 1.0]) * rng.uniform(0.1, 0.5))),
         Frozen(),
     )
+    # more levels would find the neurons that are kept from it
     short = Frozen(FrozenConfig(features=150, nodes=300), levels=2)
     waves = _short_waves(int(rng.integers(150, 251)))
     yield Planted("short_waves", ("bandwidth",), waves, short)
