@@ -2,6 +2,7 @@
 
 import math
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -49,6 +50,18 @@ def test_values_at_points():
 def test_values_of_another_shape_are_refused(value):
     with pytest.raises(ShapeError, match=r"Initial .*shape"):
         evaluate(value, jnp.asarray(POINTS, jnp.float32), "Initial")
+
+
+def test_compiled_code_calls_values():
+    """NumPy's functions of arrays cannot be compiled; what is advised instead can."""
+    call = lambda points, value: evaluate(value, points, "Initial")
+    at = jax.jit(call, static_argnames="value")
+    points = jnp.linspace(0.0, 1.0, 5)[:, None]
+    line = lambda x: jnp.interp(x, jnp.asarray([0.0, 1.0]), jnp.asarray([0.0, 2.0]))
+    np.testing.assert_allclose(at(points, line), 2.0 * points[:, 0], rtol=1e-6)
+    for value in (np.sin, lambda x: np.interp(x, [0.0, 1.0], [0.0, 2.0])):
+        with pytest.raises(ConfigError, match=r"Initial cannot .* jax\.numpy"):
+            at(points, value)
 
 
 def test_numbers_of_numpy_are_numbers():

@@ -120,6 +120,20 @@ BAD = {
         lambda: problem(conditions=[Initial(lambda x: jnp.stack([x, x]))]),
         "Initial gives an array of shape",
     ),
+    "a start of other arguments": (
+        lambda: problem(conditions=[Initial(lambda x, t: x)]),
+        r"Initial cannot be evaluated.*an array each, 1 in all",
+    ),
+    "a branch in a boundary value": (
+        lambda: problem(
+            conditions=[Initial(0.0), Dirichlet(lambda x, t: 0.0 if t < 1 else t)]
+        ),
+        r"Dirichlet cannot be evaluated.*jnp\.where",
+    ),
+    "a start without a return": (
+        lambda: problem(conditions=[Initial(lambda x: None)]),
+        "Initial cannot be evaluated: None",
+    ),
     "starts of too few fields": (
         lambda: problem(conditions=[Initial([0.0, 1.0])]),
         "2 values for 1 fields",
@@ -127,6 +141,22 @@ BAD = {
     "no field in the residual": (
         lambda: Problem(lambda u, x, y, p: x + y, PLANE),
         "residual does not depend on u",
+    ),
+    "NumPy in the residual": (
+        lambda: problem(lambda u, x, t, p: u.t - np.sin(u())),
+        "residual is not plain JAX.*jax.numpy",
+    ),
+    "a branch in the residual": (
+        lambda: problem(lambda u, x, t, p: u.t - (u() if u() > 1.0 else 0.0)),
+        r"residual is not plain JAX.*jnp\.where",
+    ),
+    "a residual without a return": (
+        lambda: problem(lambda u, x, t, p: None),
+        "residual gives None.*return",
+    ),
+    "a residual of other arguments": (
+        lambda: problem(lambda u, x: u.t),
+        r"residual is called with 4 arguments \(u, x, t, p\)",
     ),
     "a field that is not there": (
         lambda: problem(conditions=[Initial(0.0, field="v")]),
@@ -175,6 +205,14 @@ BAD = {
     "value on a periodic axis": (
         lambda: problem(domain=RING, conditions=[Initial(0.0), Dirichlet(0, on="x-")]),
         '"x-": that coordinate is periodic',
+    ),
+    "value on a circle, which has no ends": (
+        lambda: problem(domain=RING, conditions=[Initial(0.0), Dirichlet(0.0)]),
+        "Dirichlet belongs to a boundary.*a periodic coordinate has no ends",
+    ),
+    "slope on no side": (
+        lambda: problem(conditions=[Initial(0.0), Neumann(0.0, on=())]),
+        "Neumann belongs to a boundary.*on no side",
     ),
     "slope on a periodic axis": (
         lambda: problem(domain=RING, conditions=[Initial(0.0), Neumann(0, on="x+")]),

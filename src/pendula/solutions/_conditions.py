@@ -14,11 +14,12 @@ from jaxtyping import Array, Float
 from numpy.typing import ArrayLike
 
 from .._checks import positive
-from .._errors import ConfigError, DataError, ShapeError
+from .._errors import ConfigError, DataError, PendulaError, ShapeError
 
 
 Value: TypeAlias = float | Callable[..., Any]
-"""A number, or a function of the coordinates, called with arrays of points."""
+"""A number, or a function of the coordinates, called with arrays of points: in plain
+JAX, for compiled code calls it, too."""
 
 
 def evaluate(
@@ -26,17 +27,28 @@ def evaluate(
 ) -> Float[Array, "point"]:
     """A value at points; the function gets one array `"point"` a coordinate.
 
-    **Raises:** `ShapeError` where it gives something of another shape.
+    **Raises:** `ShapeError` where it gives something of another shape, `ConfigError`
+    where it takes other arguments, or is not plain JAX.
     """
     n = points.shape[0]
     if not callable(value):
         if np.ndim(value):
             raise ShapeError(
                 f"{what} is an array of shape {np.shape(value)}. Give a number, or a "
-                "function of the coordinates (np.interp makes one of values)."
+                "function of the coordinates (jnp.interp makes one of values)."
             )
         return jnp.full((n,), value, points.dtype)
-    found = jnp.asarray(value(*points.T))
+    try:
+        found = jnp.asarray(value(*points.T))
+    except PendulaError:
+        raise
+    except (TypeError, ValueError) as error:  # those of JAX and of NumPy are of these
+        first = next(iter(str(error).splitlines()), "").rstrip(".")
+        raise ConfigError(
+            f"{what} cannot be evaluated: {first}. Write it as a function of the "
+            f"coordinates (an array each, {points.shape[1]} in all), with jax.numpy in "
+            "place of numpy and math, and with jnp.where in place of if."
+        ) from error
     if found.shape not in ((), (n,)):
         raise ShapeError(
             f"{what} gives an array of shape {found.shape} for {n} points; expected "

@@ -3,9 +3,11 @@ what it needs, and its slopes."""
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -193,8 +195,50 @@ def record(
     the result is held against the same residual on a smooth function.
 
     **Raises:** `ConfigError` for one that uses no field, an unknown coordinate or
-    parameter, derivatives beyond order 4, or fields away from the point.
+    parameter, derivatives beyond order 4, or fields away from the point, that is not
+    plain JAX, takes other arguments, or gives None.
     """
+    given = ("u", *coords, *(() if data is None else ("data",)), "p")
+    with _plain(function, given, what):
+        return _record(function, coords, fields, params, points, data, what)
+
+
+@contextlib.contextmanager
+def _plain(
+    function: Callable[..., Any], given: tuple[str, ...], what: str
+) -> Iterator[None]:
+    """Says what JAX, or Python, has against a function that was written by the user."""
+    takes = None
+    with contextlib.suppress(TypeError, ValueError):  # some tell none
+        takes = inspect.signature(function)
+    try:
+        if takes is not None:
+            takes.bind(*given)
+    except TypeError as error:
+        raise ConfigError(
+            f"the {what} is called with {len(given)} arguments ({', '.join(given)}), "
+            f"and its own do not fit: {error}. Write it with these."
+        ) from None
+    try:
+        yield
+    except jax.errors.JAXTypeError as error:
+        first = str(error).splitlines()[0].rstrip(".")
+        raise ConfigError(
+            f"the {what} is not plain JAX: {first}. Write it with jax.numpy in place "
+            "of numpy and math, and with jnp.where in place of if."
+        ) from error
+
+
+def _record(
+    function: Callable[..., Any],
+    coords: tuple[str, ...],
+    fields: tuple[str, ...],
+    params: dict[str, AnyArray],
+    points: Float[np.ndarray, "point coord"],
+    data: Float[np.ndarray, "point data"] | None,
+    what: str,
+) -> Law:
+    """`record`, where nothing is wrong with the function as such."""
     seen: dict[Need, None] = {}
     called = False
 
@@ -256,6 +300,11 @@ def _evaluate(
     more = [data] if law.takes_data else []
     out = law.function(field, *at, *more, Params(params))
     rows = out if isinstance(out, tuple | list) else [out]
+    if any(row is None for row in rows):
+        raise ConfigError(
+            "the residual gives None; give a number, or a tuple of them. Does the "
+            "function return it?"
+        )
     return jnp.concatenate([jnp.ravel(jnp.asarray(row)) for row in rows])
 
 

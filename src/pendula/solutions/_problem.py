@@ -290,6 +290,12 @@ class Problem:
 
     def _check_sided(self, condition: Any, kind: str) -> None:
         periodic = self._periodic_sides()
+        if not self.on(condition):  # else it would be left out without a word
+            raise ConfigError(
+                f"{kind} belongs to a boundary, and is given on no side: a periodic "
+                "coordinate has no ends. Leave it out, say periodic=False, or name a "
+                "side."
+            )
         for side in self.on(condition):
             if side in periodic:
                 raise ConfigError(
