@@ -129,6 +129,8 @@ def test_under_optimised(exact):
     still = {"stopped": 1.0, "decrease": 0.02, "gradient": 0.3}
     found = codes(exact, signals=still)
     assert "2 % in the last 50" in found["under_optimised"].evidence
+    rare = codes(exact, signals={**still, "recent": 5000.0})
+    assert "2 % in the last 5000" in rare["under_optimised"].evidence
     moving = {"stopped": 1.0, "decrease": 1e-5, "damping_change": -2.0}
     assert "factor of 1e+02" in codes(exact, signals=moving)["under_optimised"].evidence
     assert "0.3" in codes(exact, signals={"stopped": 1.0, "gradient": 0.3})[
@@ -427,8 +429,16 @@ def test_alignment_is_the_cosine_of_two_gradients():
     cosine = flat[0] @ flat[1] / np.linalg.norm(flat[0]) / np.linalg.norm(flat[1])
     assert alignment(goal, theta) == pytest.approx(cosine, rel=1e-9)
     losses = np.concatenate([np.geomspace(1.0, 0.2, 60), [0.1]])
-    trace = OptimiserTrace("steps", 60, losses, 1.0, gradient=0.5)
+    dampings = np.geomspace(1e-3, 1e-9, 61)
+    more = {"gradient": 0.5, "dampings": dampings, "overshoot": lambda: 2.5}
+    trace = OptimiserTrace("steps", 60, losses, 1.0, **more)
     found = training_signals(goal, theta, trace)
+    assert found["recent"] == 50
+    assert found["damping_change"] == pytest.approx(-5.0)
+    assert found["curvature_step"] == 2.5
+    rare = training_signals(goal, theta, OptimiserTrace("steps", 6000, losses, 1.0))
+    assert rare["recent"] == 5000
+    assert "damping_change" not in rare
     assert found["bits"] == 64.0
     assert found["stopped"] == 1.0
     assert found["decrease"] == pytest.approx(1.0 - 0.1 / losses[10])

@@ -195,6 +195,9 @@ def test_levenberg_solves_what_is_linear():
     assert len(trace.losses) == trace.iterations + 1
     assert 1.0 < trace.condition < 1e12
     assert trace.damping > 0.0
+    assert len(trace.dampings) == trace.iterations
+    assert trace.dampings[-1] == trace.damping
+    assert trace.dampings[0] == pytest.approx(2e-7)  # the model is exact: a fifth
 
 
 def test_more_weights_than_rows():
@@ -658,6 +661,25 @@ def test_networks_that_are_too_large():
         QuasiNewton().minimise(own, theta, **some)
     with pytest.raises(ConfigError, match="max_bytes"):
         GaussNewton(max_bytes=10**5).minimise(own, theta, **some)
+
+
+def test_whether_the_next_step_overshoots():
+    """On a bowl the loss changes by slope times step and half the curvature along it;
+    what one more step does is measured."""
+    own, theta = linear()
+    some = {"deadline": NEVER, "key": KEY, "best": False}
+    for rate in (1e-3, 3.0):
+        make = lambda steps, r=rate: FirstOrder(
+            steps=steps, rate=r, decay="none", clip=None, inner=1
+        )
+        before, trace = make(4).minimise(own, theta, **some)
+        after, _ = make(5).minimise(own, theta, **some)
+        with precision(np.float64):
+            slope = jax.grad(lambda w: _loss(own, w))(before).net.weight
+        first = float(np.sum(slope * (after.net.weight - before.net.weight)))
+        change = _loss(own, after) - _loss(own, before)
+        assert_allclose(trace.overshoot(), 2.0 * (1.0 - change / first), rtol=1e-6)
+        assert (trace.overshoot() > 2.0) == (change > 0.0 > first)
 
 
 def test_nothing_to_train():

@@ -73,11 +73,11 @@ def diagnose(
     | bandwidth | half of the residual's energy in waves that the features lack |
     | sharp_layer | the residual's largest value is 30 times its RMS outside the worst 2 % of the domain |
     | not_propagated | a small residual, and an invariant of the equation drifts by 5 %, or the estimated error is above 10 % and the end is flat |
-    | precision_floor | float32, the loss falls by less than 1e-6 in 50 iterations, and by more in float64 |
+    | precision_floor | float32, the loss falls by less than 1e-6 in 50 iterations (of a first-order method: looks at it), and by more in float64 |
     | gradient_conflict | alignment of the terms' gradients below 0, weights or residuals of terms 1e4 apart |
-    | ill_conditioned | condition of Gauss-Newton above 1e12 (float32: 1e6), or curvature times step above 2 |
+    | ill_conditioned | condition of Gauss-Newton above 1e12 (float32: 1e6), or, along the next step of a first-order method, curvature times length above 2 |
     | errors_grow | the residual keeps the tolerance, the estimated error is twice it and more |
-    | under_optimised | stopped while the loss fell by 0.1 % in 50 iterations, the damping moved tenfold, or windows were left |
+    | under_optimised | stopped while the loss fell by 0.1 % in 50 iterations (looks), the damping moved tenfold, or windows were left |
 
     **Arguments:** `chaos`: whether twins are computed even where nothing has failed;
     `sampled`: of the solution, where they are at hand.

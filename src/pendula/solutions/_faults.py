@@ -16,6 +16,7 @@ DRIFT = 0.05  # of an invariant
 WRONG = 0.1  # relative error at which a solution is not one
 FLAT = 0.1  # of the start's variation
 SMALL = 0.3  # relative residual that a training may call small
+RECENT = 50  # iterations
 MOVING = 1e-3  # relative decrease of the loss in the last 50 iterations
 STALLED = 1e-6
 CONDITION = {64: 1e12, 32: 1e6}
@@ -152,7 +153,7 @@ def under_optimised(e: Evidence) -> str:
     if falls is not None and falls > MOVING:
         return (
             f"stopped after {e.report.iterations} iterations while the loss fell by "
-            f"{100.0 * falls:.3g} % in the last 50"
+            f"{100.0 * falls:.3g} % in the last {s.get('recent', RECENT):.0f}"
         )
     if damping is not None and abs(damping) > 1.0:
         return (
@@ -171,7 +172,8 @@ def precision_floor(e: Evidence) -> str:
     falls = s.get("decrease", math.inf)
     if not (e.failed and s.get("bits") == 32.0 and falls < STALLED):
         return ""
-    begin = f"in float32 the loss fell by {falls:.1g} of itself in 50 iterations"
+    last = f"{s.get('recent', RECENT):.0f} iterations"
+    begin = f"in float32 the loss fell by {falls:.1g} of itself in {last}"
     double = s.get("decrease64")
     if double is None:
         return begin
@@ -191,7 +193,10 @@ def ill_conditioned(e: Evidence) -> str:
     if condition is not None and condition > CONDITION.get(bits, 1e12):
         return f"the Gauss-Newton matrix has condition number {condition:.1e}"
     if overshoot is not None and overshoot > CURVED:
-        return f"the largest curvature times the step is {overshoot:.2g}, above 2"
+        return (
+            f"the curvature along the next step times its length is {overshoot:.2g}, "
+            "and above 2 a step raises the loss"
+        )
     return ""
 
 

@@ -10,13 +10,14 @@ from typing import Any, Literal, get_args
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._checks import choice
 from .._errors import ConfigError
-from .._precision import to_host
+from .._precision import to_device, to_host
 from ..train import (
     STOPPED,
     AbstractCallback,
@@ -172,6 +173,9 @@ class FirstOrder(AbstractOptimiser):
                 np.asarray([float(first), *losses.seen], np.float64),
                 time.perf_counter() - began,
                 gradient=losses.gradient,
+                overshoot=functools.partial(
+                    _overshoot, self, to_host((*state.params, state.opt)), batch
+                ),
             )
             return to_host(found[0]), trace
 
@@ -222,6 +226,31 @@ class _Losses(AbstractCallback):
 def _loss(batch: Batch, theta: Trained) -> Float[Array, ""]:
     """The loss with the objective's own weights."""
     return batch.whole().loss(theta)
+
+
+def _overshoot(settings: FirstOrder, end: Any, batch: Batch) -> float:
+    """See `OptimiserTrace.overshoot`; `end`: weights of network and terms, and the
+    state of the optimiser, where a training ended."""
+    with scope(batch.whole()):
+        return float(_along(settings, *to_device(end), batch))
+
+
+@eqx.filter_jit
+def _along(
+    settings: FirstOrder, theta: Trained, weights: Any, opt: Any, batch: Batch
+) -> Float[Array, ""]:
+    """Curvature along the next step over the slope along it."""
+    transform, objective = settings._transform(), batch.whole()
+    loss = lambda theta: settings.balance.loss(weights, objective.residuals(theta))
+    with jax.numpy_dtype_promotion("standard"):  # optax mixes dtypes of counters
+        slope = jax.grad(loss)(theta)
+        step, _ = transform.update(slope, opt, theta)
+        bent = jax.jvp(jax.grad(loss), (theta,), (step,))[1]
+        dot = lambda a, b: sum(
+            jnp.vdot(x, y)
+            for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+        )
+        return dot(step, bent) / -dot(slope, step)
 
 
 @functools.lru_cache(maxsize=16)

@@ -39,13 +39,15 @@ _GRAM = 1024  # largest matrix whose condition number is worth its time
 
 
 class GaussNewtonState(eqx.Module):
-    """Damping, small decreases in a row, and the last Gram matrix of the Jacobian's
-    rows or columns, whichever are fewer; the rest as in `Progress`."""
+    """Damping, small decreases in a row, the last Gram matrix of the Jacobian's rows or
+    columns, whichever are fewer, and the damping after each iteration of the call; the
+    rest as in `Progress`."""
 
     damping: Float[Array, ""]
     matrix: Float[Array, "n n"]
     small: Int[Array, ""]
     losses: Float[Array, "inner"]
+    dampings: Float[Array, "inner"]
     loss: Float[Array, ""]
     iterations: Int[Array, ""]
     gradient: Float[Array, ""]
@@ -226,6 +228,7 @@ def _start(damping: float, size: int, inner: int, dtype: np.dtype) -> GaussNewto
         jnp.zeros((size, size), dtype),
         zero,
         jnp.full((inner,), jnp.inf, dtype),
+        jnp.full((inner,), damping, dtype),
         number(jnp.inf),
         zero,
         number(jnp.inf),
@@ -345,8 +348,11 @@ def _iterate(
     norm = 2.0 * jnp.linalg.norm(slope)
     done = opt.iterations + 1
     losses = opt.losses.at[k].set(opt.loss)
+    dampings = opt.dampings.at[k].set(damping)
     return (
         flat,
         after,
-        GaussNewtonState(damping, matrix, small, losses, loss, done, norm, halt),
+        GaussNewtonState(
+            damping, matrix, small, losses, dampings, loss, done, norm, halt
+        ),
     )

@@ -55,6 +55,12 @@ class OptimiserTrace:
     """Norm of the gradient of what was minimised."""
     damping: float | None = None
     """The last one of Levenberg-Marquardt."""
+    dampings: Float[np.ndarray, "iteration"] | None = None
+    """All of them, one after each iteration."""
+    overshoot: Callable[[], float] | None = None
+    """Works out what one more step of a first-order method would do: along it, twice
+    the second-order part of the change of the loss over the part of first order. Above
+    2 the step raises the loss."""
     condition: float | None = None
     """Condition number of the Gauss-Newton matrix; no more than 1 / rounding."""
     inverse: Float[np.ndarray, "weight weight"] | None = None
@@ -214,16 +220,21 @@ class Progress(Protocol):
 
 
 class Watch(AbstractCallback):
-    """Collects the losses of each iteration, and keeps the best weights."""
+    """Collects the losses of each iteration (dampings, too, where there are), and keeps
+    the best weights."""
 
     def __init__(self) -> None:
         self.losses: list[np.ndarray] = []
+        self.dampings: list[np.ndarray] = []
         self.seen = 0
 
     def __call__(self, state: TrainState, row: dict[str, Any]) -> TrainState:
         opt: Progress = state.opt
         losses, loss, done = jax.device_get((opt.losses, opt.loss, opt.iterations))
         self.losses.append(losses[: int(done) - self.seen])
+        if hasattr(opt, "dampings"):
+            dampings = np.asarray(opt.dampings, np.float64)
+            self.dampings.append(dampings[: int(done) - self.seen])
         self.seen = int(done)
         if np.isfinite(loss) and loss < float(state.score):
             score = jnp.asarray(loss, state.score.dtype)
@@ -282,6 +293,7 @@ def follow(
         losses,
         time.perf_counter() - began,
         gradient=float(state.opt.gradient),
+        dampings=np.concatenate(watch.dampings) if watch.dampings else None,
     )
 
 

@@ -60,14 +60,15 @@ class Outcome:
 
     - `bits`: 32 or 64, of the numbers it was done in;
     - `stopped`: 1 where time or steps ran out, 0 where it ended by itself;
-    - `loss`, and `decrease`: the last one, and by what share of itself it fell in the
-      last 50 iterations; `decrease64`: the same for a few more steps in float64;
+    - `loss`, and `decrease`: the lowest one, and by what share of itself it fell over
+      the last 50 at which it was looked; `recent`: how many iterations these were;
+      `decrease64`: the same for a few more steps in float64;
     - `gradient`: the norm at the end; `alignment`: of the terms' gradients, from -1
       (opposed) to 1; `weight_ratio`: largest over smallest weight of a term;
     - `damping`, and `damping_change`: of Levenberg-Marquardt, and how far its log10
       moved in the last 50 iterations;
-    - `condition`: of the Gauss-Newton matrix; `curvature_step`: largest eigenvalue of
-      the Hessian times the step of a first-order method.
+    - `condition`: of the Gauss-Newton matrix; `curvature_step`: the curvature along the
+      next step of a first-order method times its length, above 2 where it overshoots.
     """
 
 

@@ -48,8 +48,16 @@ def training_signals(
     good = trace.losses[np.isfinite(trace.losses)]
     if good.size > 1:
         found["loss"] = float(good.min())
-        before = float(good[max(0, good.size - 1 - _RECENT)])
+        back = min(_RECENT, good.size - 1)
+        before = float(good[good.size - 1 - back])
+        # methods of first order look at their loss only now and then
+        found["recent"] = back * max(1, round(trace.iterations / (good.size - 1)))
         found["decrease"] = max(0.0, 1.0 - float(good[-1]) / max(before, 1e-300))
+    if trace.dampings is not None and len(trace.dampings) > 1:
+        recent = np.log10(trace.dampings[-1 - _RECENT :])
+        found["damping_change"] = float(recent[-1] - recent[0])
+    if trace.overshoot is not None and trace.iterations:
+        found["curvature_step"] = trace.overshoot()
     weights = np.asarray(goal.weights, np.float64) ** 2
     if weights.size > 1 and weights.min() > 0.0:
         found["alignment"] = alignment(goal, theta)
