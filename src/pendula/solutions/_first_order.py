@@ -10,9 +10,9 @@ from typing import Any, Literal, get_args
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._checks import choice
@@ -232,12 +232,13 @@ def _overshoot(settings: FirstOrder, end: Any, batch: Batch) -> float:
     """See `OptimiserTrace.overshoot`; `end`: weights of network and terms, and the
     state of the optimiser, where a training ended."""
     with scope(batch.whole()):
-        return float(_along(settings, *to_device(end), batch))
+        theta, weights, opt = to_device(end)
+        return float(_along(settings, theta, weights, opt, batch))
 
 
 @eqx.filter_jit
 def _along(
-    settings: FirstOrder, theta: Trained, weights: Any, opt: Any, batch: Batch
+    settings: FirstOrder, theta: Any, weights: Any, opt: Any, batch: Batch
 ) -> Float[Array, ""]:
     """Curvature along the next step over the slope along it."""
     transform, objective = settings._transform(), batch.whole()
@@ -246,11 +247,8 @@ def _along(
         slope = jax.grad(loss)(theta)
         step, _ = transform.update(slope, opt, theta)
         bent = jax.jvp(jax.grad(loss), (theta,), (step,))[1]
-        dot = lambda a, b: sum(
-            jnp.vdot(x, y)
-            for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
-        )
-        return dot(step, bent) / -dot(slope, step)
+        flat = lambda tree: ravel_pytree(tree)[0]
+        return (flat(step) @ flat(bent)) / -(flat(slope) @ flat(step))
 
 
 @functools.lru_cache(maxsize=16)

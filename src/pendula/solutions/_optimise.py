@@ -232,9 +232,10 @@ class Watch(AbstractCallback):
         opt: Progress = state.opt
         losses, loss, done = jax.device_get((opt.losses, opt.loss, opt.iterations))
         self.losses.append(losses[: int(done) - self.seen])
-        if hasattr(opt, "dampings"):
-            dampings = np.asarray(opt.dampings, np.float64)
-            self.dampings.append(dampings[: int(done) - self.seen])
+        dampings = getattr(opt, "dampings", None)
+        if dampings is not None:
+            own = np.asarray(dampings, np.float64)
+            self.dampings.append(own[: int(done) - self.seen])
         self.seen = int(done)
         if np.isfinite(loss) and loss < float(state.score):
             score = jnp.asarray(loss, state.score.dtype)
