@@ -307,6 +307,7 @@ def test_every_study_has_a_table_of_its_own():
             "A5",
             "A4",
             "landscapes",
+            "residual_weight",
             "inverse",
             "A7",
             "A8",

@@ -1,9 +1,11 @@
-"""Parts `A4` and `landscapes` of study `pinns`: networks whose weights are all
-trained, by Gauss-Newton in windows; and what the published loss looks like."""
+"""Parts `A4`, `landscapes` and `residual_weight` of study `pinns`: networks whose
+weights are all trained, by Gauss-Newton in windows; and what the published loss looks
+like."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -113,26 +115,28 @@ def _one(
 
 _BETAS = (1, 20, 30, 40)
 _SURFACES = (*[f"beta{b}" for b in _BETAS], "beta30_curriculum")
+_SEEN = {
+    "error": "Relative L2 error at the end point",
+    "eigenvalue": "Top Hessian eigenvalue of the loss there",
+    "residual": "Residual of that eigenpair",
+    "roughness": "Way up and down around it, beyond that of one valley",
+}
 
 
-def _surface_rows() -> Iterator[Row]:
-    for key in _SURFACES:
-        for name, words in (
-            ("error", "Relative L2 error at the end point"),
-            ("eigenvalue", "Top Hessian eigenvalue of the loss there"),
-            ("residual", "Residual of that eigenpair"),
-            ("roughness", "Way up and down around it, beyond that of one valley"),
-        ):
+def _surface_rows(part: str, surfaces: Mapping[str, str]) -> Iterator[Row]:
+    """Rows of surfaces, key -> of what."""
+    for key, what in surfaces.items():
+        for name, words in _SEEN.items():
             yield Row(
-                f"pinns.landscapes.{key}_{name}",
-                f"{words}, published network on convection, {key.replace('_', ', ')}.",
+                f"pinns.{part}.{key}_{name}",
+                f"{words}, published network on convection, {what}.",
                 source=TALK,
             )
 
 
 @pinns.part(
     "landscapes",
-    tuple(_surface_rows()),
+    tuple(_surface_rows("landscapes", {k: k.replace("_", ", ") for k in _SURFACES})),
     full={
         "width": 50,
         "points": 1000,
@@ -152,36 +156,75 @@ def _surface_rows() -> Iterator[Row]:
 )
 def landscapes(run: Run) -> Iterator[Claim]:
     """The plane of the two leading eigenvectors, from -0.5 to 0.5."""
-    s, panels = run.settings, {}
-    for key in _SURFACES:
-        found = run.keep(key, lambda k=key: _surface(k, s))
-        for name in ("error", "eigenvalue", "residual", "roughness"):
-            row = run.row(f"pinns.landscapes.{key}_{name}")
-            yield row.measured(float(found[name]))
-        words = key.replace("beta", "beta = ").replace("_", ", ")
+    s = run.settings
+    titles = {k: k.replace("beta", "beta = ").replace("_", ", ") for k in _SURFACES}
+    measure = lambda key: _surface(*_of(key, s), s["grid"])
+    yield from _shown(run, "landscapes", titles, measure)
+
+
+def _shown(
+    run: Run,
+    part: str,
+    titles: Mapping[str, str],
+    measure: Callable[[str], dict[str, Any]],
+) -> Iterator[Claim]:
+    """Rows of surfaces, and a figure with all of them."""
+    panels = {}
+    for key, words in titles.items():
+        found = run.keep(key, lambda k=key: measure(k))
+        for name in _SEEN:
+            yield run.row(f"pinns.{part}.{key}_{name}").measured(float(found[name]))
         title = f"{words}\nerror {float(found['error']):.2g}"
         panels[title] = (found["alpha"], np.log10(found["plane"]))
     maps(
-        run.figures / "landscapes.svg",
+        run.figures / f"{part}.svg",
         panels,
         "log10 of the loss",
         ("first eigenvector", "second"),
     )
 
 
-def _surface(key: str, s: dict[str, Any]) -> dict[str, Any]:
-    """One training and its landscape, in float64 around its end point."""
+def _of(key: str, s: dict[str, Any]) -> tuple[Case, Network]:
+    """The problem of a surface, and its training."""
     beta = float("".join(c for c in key if c.isdigit()))
     case = Case("convection", beta=beta)
-    method = talk_network(s, 0, Whole())
     if key.endswith("curriculum"):
-        method = in_steps(case, s, 0)
+        return case, in_steps(case, s, 0)
+    return case, talk_network(s, 0, Whole())
+
+
+_WEIGHTS = {"L1em4": 1e-4, "L1em2": 1e-2, "L1": 1.0, "L1e2": 1e2}
+_HEAVY = {key: f"beta = 30, residual weight {L:g}" for key, L in _WEIGHTS.items()}
+
+
+@pinns.part(
+    "residual_weight",
+    tuple(_surface_rows("residual_weight", _HEAVY)),
+    full={"width": 50, "points": 1000, "steps": 15000, "grid": 41},
+    quick={"width": 6, "points": 50, "steps": 30, "grid": 5},
+)
+def residual_weight(run: Run) -> Iterator[Claim]:
+    """The same plane where the residual counts less, and more, beside start and ends:
+    no weight makes fast convection easy."""
+    s, case = run.settings, Case("convection", beta=30.0)
+
+    def measure(key: str) -> dict[str, Any]:
+        plain = talk_network(s, 0, Whole())
+        own = (("equation", float(np.sqrt(_WEIGHTS[key]))),)  # of rows, not of squares
+        config = dataclasses.replace(plain.config, weights=own)
+        return _surface(case, dataclasses.replace(plain, config=config), s["grid"])
+
+    yield from _shown(run, "residual_weight", _HEAVY, measure)
+
+
+def _surface(case: Case, method: Network, grid: int) -> dict[str, Any]:
+    """One training and its landscape, in float64 around its end point."""
     training = Training(talk_problem(case), method)
     out = training.run(1e-4, Deadline())
     both = (training.theta.net, training.theta, training.goal)
     op = HessianOperator(_loss, both, dtype=np.float64, where=lambda all: all[0])
     top = top_eigenvalues(op, 2, "largest")
-    plane = landscape(op, top.vectors, points=s["grid"])
+    plane = landscape(op, top.vectors, points=grid)
     return {
         "error": case.error_of(out.windows),
         "eigenvalue": top.values[0],
