@@ -281,6 +281,11 @@ def test_claims(pendula, tmp_path):
     assert "met  spine.help_seconds  0.4    <= 0.5  ours" in done.out
     assert "spine.help_seconds: why not" in done.out
     assert json.loads(pendula("claims", "--json").out)[0]["met"] is True
+    paper = {"id": "spine.period", "statement": "its period", "source": "Smith 1990"}
+    ledger.put(Claim(**paper, value=2.0, kind="report", published=2.1))
+    lines = pendula("claims").out.splitlines()
+    assert lines[0].split() == ["claim", "value", "target", "published", "source"]
+    assert "report  spine.period        2              2.1        Smith 1990" in lines
 
 
 def test_report_makes_the_page_again(pendula, tmp_path):
