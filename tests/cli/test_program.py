@@ -144,6 +144,11 @@ def test_a_terminal_without_the_letters_of_a_name(tmp_path, monkeypatch):
     assert b"\\u03b8" in out.buffer.getvalue()
 
 
+def test_a_process_without_standard_output(pendula, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    assert pendula("list", "schemes").status == 0
+
+
 def test_debug_shows_the_traceback(pendula):
     assert "Traceback" in pendula("inspect", "absent.csv", "--debug").err
 
