@@ -9,6 +9,7 @@ import re
 import runpy
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -339,6 +340,28 @@ def test_no_path_of_a_machine() -> None:
     for path in _committed():
         found = pattern.search(path.read_text(encoding="utf-8"))
         assert found is None, f"{path.relative_to(ROOT)}: {found.group()}"
+
+
+def test_an_unpacked_source_package_can_run_its_own_checks() -> None:
+    """What the Makefile, the checks and the tests name is shipped with the source."""
+    files = [ROOT / "Makefile", *(ROOT / ".ci").iterdir(), *(ROOT / "tests").rglob("*")]
+    kinds = {".py", ".txt", ""}
+    text = "\n".join(
+        path.read_text(encoding="utf-8")
+        for path in files
+        if path.is_file() and path.suffix in kinds
+    )
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").replace("/", "").split()
+    needed = {
+        path.name
+        for path in ROOT.iterdir()
+        if path.name not in {*ignored, ".git", ".gitignore", "pyproject.toml"}
+        and re.search(rf"(?<![\w/.]){re.escape(path.name)}\b", text)
+    }
+    rules = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    shipped = rules["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
+    assert {".ci", "src", "tests", "mkdocs.yml"} <= needed
+    assert needed <= {name.removeprefix("/") for name in shipped}
 
 
 def test_few_real_processes() -> None:

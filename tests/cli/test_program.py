@@ -144,6 +144,11 @@ def test_a_terminal_without_the_letters_of_a_name(tmp_path, monkeypatch):
     assert b"\\u03b8" in out.buffer.getvalue()
 
 
+def test_a_process_without_standard_output(pendula, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    assert pendula("list", "schemes").status == 0
+
+
 def test_debug_shows_the_traceback(pendula):
     assert "Traceback" in pendula("inspect", "absent.csv", "--debug").err
 
@@ -281,6 +286,11 @@ def test_claims(pendula, tmp_path):
     assert "met  spine.help_seconds  0.4    <= 0.5  ours" in done.out
     assert "spine.help_seconds: why not" in done.out
     assert json.loads(pendula("claims", "--json").out)[0]["met"] is True
+    paper = {"id": "spine.period", "statement": "its period", "source": "Smith 1990"}
+    ledger.put(Claim(**paper, value=2.0, kind="report", published=2.1))
+    lines = pendula("claims").out.splitlines()
+    assert lines[0].split() == ["claim", "value", "target", "published", "source"]
+    assert "report  spine.period        2              2.1        Smith 1990" in lines
 
 
 def test_report_makes_the_page_again(pendula, tmp_path):

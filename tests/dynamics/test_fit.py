@@ -24,8 +24,18 @@ from pendula._tree import split_trainable
 from pendula.cli._words import constant_lines
 from pendula.data import Trajectories
 from pendula.diagnostics import equilibria, error_growth
-from pendula.dynamics import Fitted, _posterior, continuity, fit, from_dict, load
+from pendula.dynamics import (
+    FitConfig,
+    Fitted,
+    Known,
+    _posterior,
+    continuity,
+    fit,
+    from_dict,
+    load,
+)
 from pendula.dynamics._continuity import SHORTEST
+from pendula.dynamics._fit import check_arguments
 from pendula.dynamics._judge import measured_horizons, quieter
 from pendula.dynamics._prepare import (
     observed_spread,
@@ -283,6 +293,15 @@ def test_right_hand_side_and_free_runs(swing):
     assert_allclose(roll.ys, fine.ys, atol=1e-5)
 
 
+def test_a_free_run_is_as_fine_as_the_training_whatever_the_times(swing):
+    """Periods of the swing apart, the states are those of the run between them."""
+    every = swing.simulate([1.0, 0.0], np.linspace(0.0, 20.0, 401))
+    few = swing.simulate([1.0, 0.0], [0.0, 1.0, 20.0])
+    assert few.ys.shape == (1, 3, 2)
+    assert few.status.tolist() == [0]
+    assert_allclose(few.ys, every.ys[:, [0, 20, 400]], atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
@@ -297,8 +316,18 @@ def test_right_hand_side_and_free_runs(swing):
             DataError,
             "fitted with inputs (none)",
         ),
-        (lambda f: f.simulate([1.0, 0.0], [0.0, 0.0]), ShapeError, "that increase"),
+        (
+            lambda f: f.simulate([1.0, 0.0], [0.0, 0.0]),
+            ShapeError,
+            "finite ones that increase",
+        ),
         (lambda f: f.simulate([1.0, 0.0], [1.0]), ShapeError, "at least two"),
+        (lambda f: f.simulate([1.0, 0.0], [1.0, np.inf]), ShapeError, "finite"),
+        (
+            lambda f: f.simulate([1.0, 0.0], [0.0, 1e9]),
+            ConfigError,
+            "a simulation until 1e+09 s takes",
+        ),
         (
             lambda f: f.forecast(record().replace(names=("phi",))),
             DataError,
@@ -671,3 +700,15 @@ def test_a_wild_sample_makes_no_room_for_errors():
     assert_allclose(spread_of(without_strays(wild)), plain, rtol=0.01)
     ys[0, 78:81] = 50.0  # a motion that stays there for a while
     assert_array_equal(without_strays(data.replace(ys=ys)), ys)
+
+
+def test_what_stands_where_something_else_should_is_told():
+    data, field = record(), Known("spring", k=1.0)
+    with pytest.raises(ConfigError, match="the model is a Known; expected a Model"):
+        check_arguments(field, data, FitConfig())
+    with pytest.raises(ConfigError, match=r"the model is a Trajectories.*fit\(None"):
+        check_arguments(data, None, FitConfig())
+    with pytest.raises(DataError, match=r"of type str; .* pendula\.read\(path\)"):
+        check_arguments(None, "swing.csv", FitConfig())
+    with pytest.raises(ConfigError, match=r"a dict; expected FitConfig.*from_dict"):
+        check_arguments(None, data, {"model": {}})

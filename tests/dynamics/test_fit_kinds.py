@@ -107,6 +107,17 @@ def test_free_runs_see_the_input_as_in_training(driven):
     assert roll.status.tolist() == [0]
 
 
+def test_steps_between_far_times_follow_the_input(driven):
+    """A straight input of few samples: as if it had been sampled at every step."""
+    about = {**driven.about, "input_kind": "linear"}
+    model = dataclasses.replace(driven, about=about)
+    few, every = np.array([0.0, 4.0, 10.0]), np.linspace(0.0, 10.0, 101)
+    us = np.interp(every, few, [0.0, 1.0, -1.0])
+    far = model.simulate([0.1, 0.0], few, [0.0, 1.0, -1.0])
+    near = model.simulate([0.1, 0.0], every, us)
+    assert_allclose(far.ys, near.ys[:, [0, 40, 100]], atol=1e-3)
+
+
 def test_a_convergence_test_is_as_long_as_it_is_told(driven):
     dt = driven.about["step"]
     knots, us = dt * np.arange(301), np.zeros((301, 1))

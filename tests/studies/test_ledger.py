@@ -1,8 +1,9 @@
 """What is committed: the pages of claims are generated from `results/`."""
 
+import re
 from pathlib import Path
 
-from pendula.studies import docs_pages, read_claims
+from pendula.studies import docs_pages, read_claims, studies
 
 
 ROOT = Path(__file__).parents[2]
@@ -19,6 +20,22 @@ def test_the_pages_of_claims_are_generated():
 def test_every_page_of_claims_is_in_the_menu():
     menu = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     assert [name for name in docs_pages(ROOT / "results") if name not in menu] == []
+
+
+def test_the_page_on_papers_names_every_part_that_answers_to_one():
+    page = (ROOT / "docs" / "reproducing-papers.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(\w+\.\w+)`", page))
+    parts = {
+        f"{s.name}.{name}": p for s in studies().values() for name, p in s.parts.items()
+    }
+    quoting = {
+        name
+        for name, part in parts.items()
+        for row in part.rows
+        if row.published is not None and not row.source.startswith("ours")
+    }
+    assert named <= set(parts)
+    assert quoting <= named
 
 
 def test_committed_rows_are_measured_at_full_size_and_give_reasons():

@@ -161,5 +161,6 @@ def run(tokens: list[str]) -> int:
         verbose=False,
         result_action="return_value",
     )
-    sys.stdout.flush()
+    if sys.stdout is not None:  # a process may be started without one
+        sys.stdout.flush()
     return value if isinstance(value, int) else 0

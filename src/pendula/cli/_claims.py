@@ -26,17 +26,20 @@ def claims(*, talk: Talk = TALK) -> int:
 
 def claims_text(rows: Sequence[dict[str, Any]]) -> str:
     """Rows of the ledger as an aligned table, and below it every reason."""
-    head = ("", "claim", "value", "target", "source")
+    head = ("", "claim", "value", "target", "published", "source")
     cells = [
         [
             MET[row.get("met")] if row["kind"] == "target" else _kind(row),
             row["id"],
             _value(row),
             _bound(row),
+            "" if row.get("published") is None else _number(row["published"]),
             str(row.get("source") or ""),
         ]
         for row in rows
     ]
+    if not any(cell[4] for cell in cells):  # nothing that a paper says
+        head, cells = (*head[:4], head[5]), [[*c[:4], c[5]] for c in cells]
     notes = [f"{row['id']}: {row['reason']}" for row in rows if row.get("reason")]
     return "\n".join([columns(head, cells), *notes])
 

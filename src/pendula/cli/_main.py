@@ -103,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _leave(status: int) -> NoReturn:
     """End the process at once. A compilation that Ctrl-C broke off leaves objects of
     the compiler behind whose clean-up at Python's own end can crash."""
-    for stream in (sys.stdout, sys.stderr):
+    for stream in filter(None, (sys.stdout, sys.stderr)):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
     os._exit(status)

@@ -30,6 +30,7 @@ from ._family_data import FamilyData, family_data
 from ._family_size import check_choice, chosen_size
 from ._family_stages import family_stages
 from ._family_step import HALVINGS, coarse, finer, step_change
+from ._layout import check_trajectories
 from ._model import Model
 from ._watch import no_guard, open_folder, taken_up, watching
 
@@ -81,6 +82,7 @@ def meta_fit(
 
     ```
     """
+    check_trajectories(data)
     config = FamilyConfig() if config is None else config
     if resume and folder is None:
         raise ConfigError("resume needs the folder to go on from: give folder.")

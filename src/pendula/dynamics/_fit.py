@@ -23,6 +23,7 @@ from ._behaviour import with_behaviour
 from ._config import FitConfig, to_dict
 from ._fitted import Fitted
 from ._judge import check_held_out, constants_found, judge
+from ._layout import check_trajectories
 from ._members import make_members, package
 from ._model import Model
 from ._posterior import posterior
@@ -99,6 +100,7 @@ def fit(
     ```
     """
     config = FitConfig() if config is None else config
+    check_arguments(model, data, config)
     if resume and out is None:
         raise ConfigError("resume needs the run folder to go on from: give out.")
     began = time.perf_counter()
@@ -155,6 +157,26 @@ def fit(
         fitted = with_behaviour(fitted, prepared)
     seconds = time.perf_counter() - began
     return _with_training(fitted, outcomes, seconds, clock.seconds)
+
+
+def check_arguments(model: Any, data: Any, config: Any) -> None:
+    """What stands where something else should.
+
+    **Raises:** `ConfigError`; `DataError` for data that are no trajectories.
+    """
+    if model is not None and not isinstance(model, Model):
+        raise ConfigError(
+            f"the model is a {type(model).__name__}; expected a Model, or None for one "
+            "that is built from the configuration: fit(None, data, "
+            "FitConfig(ModelConfig(...))). A field is made a model by Model(field, "
+            "observed, dim)."
+        )
+    check_trajectories(data)
+    if not isinstance(config, FitConfig):
+        raise ConfigError(
+            f"the configuration is a {type(config).__name__}; expected FitConfig, such "
+            "as FitConfig(ModelConfig(...), TrainConfig(...)), or from_dict of a dict."
+        )
 
 
 def _notes(outcomes: list[Outcome]) -> list[str]:

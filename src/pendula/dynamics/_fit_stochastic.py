@@ -29,6 +29,7 @@ from ..train import (
     run,
 )
 from ._kalman import Stochastic, filtered
+from ._layout import check_trajectories
 from ._learned import Learned, SlotScale
 from ._stochastic import Stationary, Uncertain
 from ._stochastic_forecast import FittedStochastic, batch_of
@@ -126,6 +127,7 @@ def fit_stochastic(
 
     ```
     """
+    check_trajectories(data)
     _check(data)
     scales = Scales.fit(data) if model is None else _unscaled(data)
     with precision(np.float64):

@@ -36,7 +36,7 @@ from ._layout import Layout, match_channels, match_inputs, match_units
 from ._model import Model
 from ._prepare import estimate_states
 from ._run_size import check_run
-from ._times import LONGEST, divided, near, resampled
+from ._times import LONGEST, divided, inputs_at, near, resampled
 
 
 ASTRAY = 3.0  # times the errors of validation, over the history of a forecast
@@ -141,35 +141,51 @@ class Fitted:
     def simulate(self, y0: Any, ts: Any, us: Any = None, *, refine: int = 1) -> Rollout:
         """Roll every member out from one state `"dim"`; arrays gain `"member"`.
 
-        `ts` `"time"` must increase; `us` are inputs at `ts`, `"time ctrl"`, run as in
-        training; `refine` multiplies the steps between two times. **Raises:**
-        `ShapeError` for a state, times or inputs that do not fit, `DataError` for
-        inputs too few or too many.
+        `ts` `"time"` must increase; where they are further apart than those of the
+        training, the run takes steps as long as there in between. `us` are inputs at
+        `ts`, `"time ctrl"`, run as in training; `refine` multiplies the steps.
+        **Raises:** `ShapeError` for a state, times or inputs that do not fit,
+        `DataError` for inputs too few or too many, `ConfigError` for a run of more
+        steps than are worth their time.
         """
         whole(1, refine=refine)
         y0 = self._state(y0)
         ts = np.asarray(ts, np.float64)
-        if ts.ndim != 1 or len(ts) < 2 or not np.all(np.diff(ts) > 0):
+        good = ts.ndim == 1 and len(ts) > 1 and bool(np.isfinite(ts).all())
+        if not good or not (np.diff(ts) > 0).all():
             raise ShapeError(
-                f"times of shape {ts.shape}; expected at least two that increase."
+                f"times of shape {ts.shape}; expected at least two finite ones that "
+                "increase."
             )
         self._check_inputs(us is not None)
-        path = None
         if us is not None:
             us = np.asarray(us, np.float64)
             us = us[:, None] if us.ndim == 1 else us
             expected = (len(ts), len(self.about["input_names"]))
             if us.shape != expected:
                 raise ShapeError(f"inputs have shape {us.shape}; expected {expected}.")
-            path = input_path(ts, us, self.about["input_kind"]).astype(self.dtype)
+        longest, kind = LONGEST * float(self.about["step"]), self.about["input_kind"]
+        self._check_cost(ts, ts[-1], refine, "a simulation")
+        grid, where = divided(ts, longest)
+        path = None
+        if us is not None:
+            us = us if len(grid) == len(ts) else inputs_at(ts, us, kind, grid)
+            path = input_path(grid, us, kind).astype(self.dtype)
         with precision(self.dtype):
-            dts = jnp.asarray(np.diff(ts), self.dtype)
+            dts = jnp.asarray(np.diff(grid), self.dtype)
             t0 = jnp.asarray(ts[0], self.dtype)
             path = None if path is None else jnp.asarray(path)
-            out = _simulate(
-                cast(self.ensemble, self.dtype), jnp.asarray(y0), t0, dts, path, refine
+            out = to_host(
+                _simulate(
+                    cast(self.ensemble, self.dtype),
+                    jnp.asarray(y0),
+                    t0,
+                    dts,
+                    path,
+                    refine,
+                )
             )
-            return to_host(out)
+        return eqx.tree_at(lambda run: run.ys, out, out.ys[:, where])
 
     def _state(self, y: Any) -> np.ndarray:
         y = np.asarray(y, self.dtype)
@@ -302,7 +318,9 @@ class Fitted:
         ]
         return float(np.max(1.4826 * np.array(middle) / usual))
 
-    def _check_cost(self, ts: np.ndarray, end: float, refine: int) -> None:
+    def _check_cost(
+        self, ts: np.ndarray, end: float, refine: int, what: str = "a forecast"
+    ) -> None:
         """**Raises:** `ConfigError` for a run from `ts[0]` to `end` that takes too
         long, or too much memory, and is mostly over times without samples."""
         step, obs = float(self.about["step"]), len(self.about["names"])
@@ -314,7 +332,7 @@ class Fitted:
         # derivatives of the observations by parameters and start state, twice
         free = 0 if self.covariance is None else np.shape(self.covariance)[-1]
         check_run(
-            f"a forecast until {with_unit(f'{end:g}', self.about['time_unit'])}",
+            f"{what} until {with_unit(f'{end:g}', self.about['time_unit'])}",
             float(measured + more),
             every=step,
             unit=self.about["time_unit"],

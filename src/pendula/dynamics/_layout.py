@@ -84,6 +84,17 @@ class Layout:
         )
 
 
+def check_trajectories(data: Any) -> None:
+    """**Raises:** `DataError` for data that are no `Trajectories`, with what makes
+    them."""
+    if not isinstance(data, Trajectories):
+        raise DataError(
+            f"the data are of type {type(data).__name__}; expected Trajectories. Read "
+            "a file with pendula.read(path), or make them of arrays with "
+            "pendula.Trajectories.from_arrays(ts, ys)."
+        )
+
+
 def match_channels(
     data: Trajectories, names: Sequence[str], needs: str
 ) -> Trajectories:
@@ -92,6 +103,7 @@ def match_channels(
     **Raises:** `DataError` naming the channel that is missing, after the words of
     `needs`.
     """
+    check_trajectories(data)
     missing = [n for n in names if n not in data.names]
     if missing:
         raise DataError(

@@ -33,7 +33,7 @@ from ..train import (
     gradient_step,
     run,
 )
-from ._layout import match_channels, match_inputs, match_units
+from ._layout import check_trajectories, match_channels, match_inputs, match_units
 from ._prepare import spread_of
 from ._stochastic import AbstractStochasticField
 from ._transition import transition
@@ -329,6 +329,7 @@ def fit_sde(data: Trajectories, config: SDEConfig = SDEConfig()) -> FittedSDE:
 
     ```
     """
+    check_trajectories(data)
     clips = _clips(data, 1 if config.objective == "likelihood" else config.horizon)
     key = jax.random.key(config.seed)
     field = NeuralSDE.make(

@@ -18,6 +18,7 @@ from ..train import AbstractCallback
 from ._config import FitConfig
 from ._field import SecondOrder
 from ._fitted import Fitted
+from ._layout import check_trajectories
 from ._library import Library, exponents
 from ._members import make_members, package
 from ._model import Model
@@ -90,6 +91,7 @@ def fit_sparse(
 
     ```
     """
+    check_trajectories(data)
     config = FitConfig() if config is None else config
     if not thresholds or any(np.diff([0.0, *thresholds]) <= 0):
         raise ConfigError(

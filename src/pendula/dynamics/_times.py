@@ -44,15 +44,28 @@ def resampled(data: Trajectories, first: int, grid: np.ndarray) -> Trajectories:
     ys[hit] = values[at[hit]]
     us = None
     if data.us is not None:
-        path = input_path(ts, data.us[0, first:n], data.input_kind)
-        k = np.clip(np.searchsorted(ts, grid, side="right") - 1, 0, len(path) - 1)
-        powers = (grid - ts[k])[:, None] ** np.arange(4)
-        us = np.einsum("kp,kpj->kj", powers, path[k])
-        us[hit] = data.us[0, first:n][at[hit]]  # held inputs jump at a sample
+        us = inputs_at(ts, data.us[0, first:n], data.input_kind, grid)
     out = Trajectories.from_arrays(grid, ys, us)
     return dataclasses.replace(
         data, ts=out.ts, ys=out.ys, mask=out.mask, us=out.us, labels=data.labels
     )
+
+
+def inputs_at(
+    ts: Float[np.ndarray, "time"],
+    us: Float[np.ndarray, "time ctrl"],
+    kind: str,
+    grid: Float[np.ndarray, "grid"],
+) -> Float[np.ndarray, "grid ctrl"]:
+    """Inputs given at `ts` along their path, on a grid within it or beyond."""
+    path = input_path(ts, us, kind)
+    k = np.clip(np.searchsorted(ts, grid, side="right") - 1, 0, len(path) - 1)
+    powers = (grid - ts[k])[:, None] ** np.arange(4)
+    out = np.einsum("kp,kpj->kj", powers, path[k])
+    at = np.minimum(np.searchsorted(ts, grid), len(ts) - 1)
+    hit = ts[at] == grid
+    out[hit] = us[at[hit]]  # held inputs jump at a sample
+    return out
 
 
 def filled(
