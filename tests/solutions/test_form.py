@@ -14,7 +14,7 @@ from pendula.solutions._derivatives import derivatives
 from pendula.solutions._domain import Box, Interval
 from pendula.solutions._features import Combination, draw_features
 from pendula.solutions._form import hard_form
-from pendula.solutions._parts import Part
+from pendula.solutions._parts import Part, Windows
 from pendula.solutions._problem import Problem
 from pendula.solutions._shapes import Disc
 
@@ -221,3 +221,33 @@ def test_a_carried_start_decays_as_the_equation_says():
         want = np.cos(2 * points[:, 0]) * np.exp(-1.2 * (points[:, 1] - T0))
         found = form.closed(jnp.asarray(points))[:, 0]
         np.testing.assert_allclose(found, want, atol=1e-12)
+
+
+@pytest.mark.parametrize("grid", [True, False])
+@pytest.mark.parametrize("begin", [T0, T0 + 0.5])
+def test_what_windows_start_from_is_the_series_that_is_differentiated(begin, grid):
+    """By what is known of each mode, on grids and off them, as by jets; late modes are
+    left out without a trace, also in derivatives."""
+    kink = lambda x: jnp.exp(-(((x - 3.0) / 0.8) ** 2) / 2.0)
+    problem = Problem(
+        lambda u, x, t, p: u.t - 5.0 * u.xx - u(),
+        Interval(0, 2 * np.pi, periodic=True),
+        TIME,
+        [Initial(kink)],
+    )
+    rng = np.random.default_rng(0)
+    if grid:
+        x, t = np.meshgrid(np.linspace(0, 6, 9), begin + np.linspace(0, 0.2, 5))
+        points = np.stack([x.ravel(), t.ravel()], axis=1)
+    else:
+        points = np.stack([rng.uniform(0, 6, 2000), begin + rng.uniform(0, 1, 2000)], 1)
+    wanted = [(0, 0), (1, 0), (2, 0), (3, 0), (4, 0), (0, 1), (2, 1), (1, 2)]
+    with precision(np.float64):
+        form = hard_form(problem)
+        assert form.carry is not None
+        found = Windows(form, [], TIME[1]).closed(points, wanted)
+        want = derivatives(form.closed, jnp.asarray(points[:40]), wanted)
+        for orders in wanted:
+            size = max(1e-12, float(np.abs(want[orders]).max()))
+            gap = found[orders][:40] - want[orders]
+            assert np.abs(gap).max() < 1e-9 * size, orders

@@ -67,6 +67,12 @@ class HardForm(eqx.Module):
         return jnp.stack(out, axis=1)
 
     @property
+    def carry(self) -> Carried | None:
+        """The start carried by diffusion, where g is that and nothing else."""
+        alone = len(self.fields) == 1 and not self.fields[0].sides
+        return self.fields[0].carry if alone and self.fields[0].order == 1 else None
+
+    @property
     def orders(self) -> tuple[int, ...]:
         """q of each field."""
         return tuple(form.order for form in self.fields)

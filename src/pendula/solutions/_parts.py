@@ -91,6 +91,10 @@ class Windows:
 
     def closed(self, points: np.ndarray, wanted: Sequence[Orders]) -> dict:
         """g and its derivatives at points."""
+        carry = self.form.carry
+        if carry is not None:
+            found = carry.partial(points, wanted)
+            return {k: v[:, None] for k, v in found.items()}
         with precision(np.float64):
             found = _closed(self.form, jnp.asarray(_padded(points)), tuple(wanted))
             return {k: np.asarray(v)[: len(points)] for k, v in found.items()}
