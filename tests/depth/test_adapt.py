@@ -123,3 +123,29 @@ def test_what_no_steps_can_be_found_for(key):
     for xs in (jnp.ones((0, 2)), jnp.full((1, 2), jnp.nan)):
         with pytest.raises(DataError, match="none, or not all finite"):
             adapt(sharp(key), xs, 1e-2)
+
+
+TRACED: list[int] = []
+
+
+class Counted(eqx.Module):
+    """A unit that tells how often it is compiled."""
+
+    unit: DenseUnit
+
+    def __call__(self, x, state):
+        TRACED.append(1)
+        return self.unit(x, state)
+
+
+def test_one_compiled_step_serves_all_steps(key):
+    """Each stage of a scheme is traced once, however many steps there are."""
+    TRACED.clear()
+    block = OdeBlock(
+        Counted(DenseUnit(2, 8, key=key)), "linear", 3, "heun", 1, 1.0, init="shared"
+    )
+    xs = jax.random.normal(key, (4, 2))
+    found = adapt(block, xs, 1e-3, rounds=8)
+    schemes = {name for _, name, _ in found.history}
+    assert len({n for n, _, _ in found.history}) > 3
+    assert len(TRACED) == sum({"heun": 2, "rk4": 7}[name] for name in schemes)
