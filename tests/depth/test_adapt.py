@@ -82,6 +82,22 @@ def test_steps_go_where_the_error_is(key):
     assert found.history[0][:2] == (4, "heun")
 
 
+def test_where_cuts_do_not_get_there_the_order_is_raised(key):
+    """Euler at a tolerance that its few cuts are far from ends as RK4, below it."""
+    block, xs = sharp(key).manifest("euler"), jax.random.normal(key, (4, 2))
+    found = adapt(block, xs, 1e-2, rounds=4)
+    assert [name for _, name, _ in found.history[:4]] == ["euler"] * 4
+    assert found.history[3][2] > 1e-2
+    assert found.block.scheme in ("heun", "rk4")
+    assert found.reached
+    assert found.errors.max() <= 1e-2
+    ends = [jax.vmap(lambda x, b=b: b(x)[0])(xs) for b in (found.block, block)]
+    fine = jax.vmap(lambda x: block.manifest("rk4", 64)(x)[0])(xs)
+    off, was = (float(jnp.abs(end - fine).max()) for end in ends)
+    assert off < 0.05
+    assert off < was
+
+
 def test_cells_are_cut_with_the_steps_and_the_function_stays(key):
     block, xs = sharp(key), jax.random.normal(key, (4, 2))
     found = adapt(block, xs, 1e-2, cells=True, rounds=2)

@@ -177,13 +177,15 @@ def adapt(
     neighbours that need not be two.
 
     First the length: the worst step is cut in two. Where that does not lower its
-    error, the order: the scheme becomes the next higher one (euler, heun, rk4).
-    Neighbours are joined, those of the smallest error first, while the error of the
-    longer step stays below the tolerance.
+    error, or the rounds are spent above the tolerance, the order: the scheme becomes
+    the next higher one (euler, heun, rk4; midpoint, rk4). Neighbours are joined, those
+    of the smallest error first, while the error of the longer step stays below the
+    tolerance.
 
     **Arguments:** `xs`: a batch of inputs; `state`: see `step_errors`; `cells`: cut
     the basis' cell under a step together with it (the function of depth stays), for a
-    block that is trained on.
+    block that is trained on; `rounds`: most cuts and changes of the scheme before the
+    order is all that is left.
     **Raises:** `ConfigError` for a tolerance that is not positive, for no rounds, or
     cells that the basis does not have; `DataError` for no inputs, or some that are not
     finite.
@@ -225,6 +227,14 @@ def adapt(
             before = (worst, float(errors[worst]))
             block, state = _cut(block, state, worst, cells)
         errors = step_errors(block, xs, state)
+    higher = block
+    while errors.max() > tol and higher.scheme in HIGHER:
+        # Euler and Heun share their pair, so the next may help where this one does not
+        higher = higher.manifest(HIGHER[higher.scheme])
+        after = step_errors(higher, xs, state)
+        history.append((higher.n_steps, higher.scheme, float(after.max())))
+        if after.max() < errors.max():
+            block, errors = higher, after
     if errors.max() <= tol:
         block, errors = _joined(block, xs, state, errors, tol)
         history.append((block.n_steps, block.scheme, float(errors.max())))
