@@ -11,11 +11,7 @@ import time
 import run_example
 
 
-PROGRAM = [
-    sys.executable,
-    "-c",
-    "import sys; from pendula.cli import main; sys.exit(main())",
-]
+PROGRAM = [sys.executable, "-m", "pendula"]
 
 
 def busy() -> float:
@@ -42,6 +38,20 @@ def test_help_is_quick_and_loads_no_array_library():
         assert done.stdout.rstrip().endswith("set()"), done.stderr
         seconds.append(float(done.stderr))
     assert min(seconds) <= 0.5 * busy()
+
+
+def test_the_package_runs_as_the_program():
+    """`python -m pendula`: the same words, name and exit status."""
+    run = lambda *words: subprocess.run(
+        [*PROGRAM, *words], capture_output=True, text=True, timeout=60
+    )
+    done = run("fit", "--help")
+    assert done.returncode == 0
+    assert "pendula fit" in done.stdout
+    assert "__main__" not in done.stdout
+    wrong = run("nonsense")
+    assert wrong.returncode == 2
+    assert wrong.stderr.startswith("pendula: Unknown command")
 
 
 def test_first_line_at_once_and_an_interrupt_leaves_130(tmp_path):

@@ -82,6 +82,22 @@ def test_steps_go_where_the_error_is(key):
     assert found.history[0][:2] == (4, "heun")
 
 
+def test_where_cuts_do_not_get_there_the_order_is_raised(key):
+    """Euler at a tolerance that its few cuts are far from ends as RK4, below it."""
+    block, xs = sharp(key).manifest("euler"), jax.random.normal(key, (4, 2))
+    found = adapt(block, xs, 1e-2, rounds=4)
+    assert [name for _, name, _ in found.history[:4]] == ["euler"] * 4
+    assert found.history[3][2] > 1e-2
+    assert found.block.scheme in ("heun", "rk4")
+    assert found.reached
+    assert found.errors.max() <= 1e-2
+    ends = [jax.vmap(lambda x, b=b: b(x)[0])(xs) for b in (found.block, block)]
+    fine = jax.vmap(lambda x: block.manifest("rk4", 64)(x)[0])(xs)
+    off, was = (float(jnp.abs(end - fine).max()) for end in ends)
+    assert off < 0.05
+    assert off < was
+
+
 def test_cells_are_cut_with_the_steps_and_the_function_stays(key):
     block, xs = sharp(key), jax.random.normal(key, (4, 2))
     found = adapt(block, xs, 1e-2, cells=True, rounds=2)
@@ -123,3 +139,29 @@ def test_what_no_steps_can_be_found_for(key):
     for xs in (jnp.ones((0, 2)), jnp.full((1, 2), jnp.nan)):
         with pytest.raises(DataError, match="none, or not all finite"):
             adapt(sharp(key), xs, 1e-2)
+
+
+TRACED: list[int] = []
+
+
+class Counted(eqx.Module):
+    """A unit that tells how often it is compiled."""
+
+    unit: DenseUnit
+
+    def __call__(self, x, state):
+        TRACED.append(1)
+        return self.unit(x, state)
+
+
+def test_one_compiled_step_serves_all_steps(key):
+    """Each stage of a scheme is traced once, however many steps there are."""
+    TRACED.clear()
+    block = OdeBlock(
+        Counted(DenseUnit(2, 8, key=key)), "linear", 3, "heun", 1, 1.0, init="shared"
+    )
+    xs = jax.random.normal(key, (4, 2))
+    found = adapt(block, xs, 1e-3, rounds=8)
+    schemes = {name for _, name, _ in found.history}
+    assert len({n for n, _, _ in found.history}) > 3
+    assert len(TRACED) == sum({"heun": 2, "rk4": 7}[name] for name in schemes)

@@ -207,6 +207,30 @@ def test_scan_loop_jit_vmap_and_chunks_agree(name):
             assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["lem", "noisy"])
+@pytest.mark.parametrize(("unroll", "chunk"), [(3, None), (20, None), (2, 4)])
+def test_steps_done_at_a_time_change_nothing(name, unroll, chunk):
+    """In whole parts of the sequence, with a rest, and past its end; noise too."""
+    cell = made(name, 2, 3)
+    us = jnp.asarray(np.random.default_rng(0).normal(size=(11, 2)), jnp.float32)
+    one = lambda **how: run_cell(
+        cell, us, length=jnp.asarray(9), key=KEY, all_states=True, **how
+    )
+    plain, ours = one(), one(unroll=unroll, chunk=chunk)
+    for a, b in zip(jax.tree.leaves(plain), jax.tree.leaves(ours), strict=True):
+        assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_a_model_has_the_steps_at_a_time_it_was_given():
+    one, two = (recurrent_model("lem", 2, 3, 1, unroll=n, key=KEY) for n in (None, 2))
+    us = jnp.ones((7, 2))
+    scans = lambda model: str(jax.make_jaxpr(model)(us)).count("unroll=2")
+    assert (scans(one), scans(two)) == (0, 1)
+    assert_allclose(one(us), two(us), rtol=1e-5, atol=1e-6)
+    with pytest.raises(ConfigError, match="unroll is 0"):
+        recurrent_model("lem", 2, 3, 1, unroll=0, key=KEY)(us)
+
+
 @pytest.mark.parametrize("name", FEW)
 def test_gradients_are_those_of_finite_differences(name):
     with precision(np.float64):

@@ -64,68 +64,84 @@ def step_errors(block: Any, xs: Array, state: Any = None) -> np.ndarray:
     ```
     """
     quiet = eqx.nn.inference_mode(block)
-    errors, sizes = _per_sample(quiet, xs, state)
-    means = (np.sqrt(np.mean(np.asarray(v, np.float64), 0)) for v in (errors, sizes))
-    error, size = means
+    per_sample = _per_sample(quiet, xs, state)
+    error, size = (np.sqrt(np.mean(v, axis=1)) for v in per_sample)
     return error / np.maximum(size, 1e-300)
 
 
-@eqx.filter_jit
-def _per_sample(block: Any, xs: Array, state: Any) -> tuple[Array, Array]:
-    """Squares of the error and of x after each step, `"sample step"`."""
-    rule, at = tableau(block.scheme), knots(block.steps)
+def _per_sample(block: Any, xs: Array, state: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Squares of the error and of x after each step, `"step sample"`."""
     if block.scheme not in EMBEDDED:
         raise ConfigError(
             f'scheme "{block.scheme}" has no second rule that tells its errors. '
             f"Manifest the block in one of {', '.join(EMBEDDED)}."
         )
-    weights = EMBEDDED[block.scheme]
     arrays, rest = eqx.partition(block.unit, eqx.is_inexact_array)
-    quarters = QUARTERS.get(block.scheme, ())
     places = []
-    for row, (begin, end) in zip(block.places(), pairwise(at), strict=True):
+    for row, (begin, end) in zip(
+        block.places(), pairwise(knots(block.steps)), strict=True
+    ):
+        quarters = QUARTERS.get(block.scheme, ())
         between = [Place(begin + u * (end - begin), False) for u in quarters]
         places.append([*row, Place(end, True), *between])
     block.check_state(state)
     found = None if state is None else block.visits(places)
-    theta = [block.basis.values(arrays, row) for row in places]
 
-    def slope(k: int, j: int, y: Array) -> Array:
-        mine = eqx.combine(jax.tree.map(lambda v: v[j], theta[k]), rest)
+    def read(k: int, j: int) -> Any:
         if found is None:
-            return mine(y, None)[0]
+            return None
         if found.rows is None:
-            return mine(y, read_node(state, int(found.node[k, j])))[0]
-        return mine(y, read_row(state, found.rows[k, j]))[0]
+            return read_node(state, int(found.node[k, j]))
+        return read_row(state, found.rows[k, j])
 
-    def one(x: Array) -> tuple[Array, Array]:
-        errors, sizes = [], []
-        for k, h in enumerate(block.factors()):
-            rate = lambda j, y, k=k: slope(k, j, y)
-            begin = x
-            x, slopes = explicit_step(rate, rule, x, h)
-            if weights[-1]:
-                slopes.append(slope(k, len(rule.c), x))
-            error = _combined(weights, slopes, h)
-            if quarters:
-                for u in map(float, quarters):
-                    mine = _between(u, begin, x, slopes[0], slopes[len(rule.c)], h)
-                    slopes.append(slope(k, len(slopes), mine))
-                error = error + _combined(BOOLE, slopes, h)
-            errors.append(error)
-            sizes.append(jnp.sum(x**2))
-        return jnp.stack(errors), jnp.stack(sizes)
+    errors, sizes = [], []
+    for k, (row, h) in enumerate(zip(places, block.factors(), strict=True)):
+        theta = block.basis.values(arrays, row)
+        states = [read(k, j) for j in range(len(row))]
+        length = jnp.asarray(h, xs.dtype)  # a number would be compiled in
+        xs, error, size = _step(block.scheme, theta, rest, states, xs, length)
+        errors.append(np.asarray(error, np.float64))
+        sizes.append(np.asarray(size, np.float64))
+    return np.stack(errors), np.stack(sizes)
+
+
+@eqx.filter_jit
+def _step(
+    name: str, theta: Any, rest: Any, states: list[Any], xs: Array, h: Array
+) -> tuple[Array, Array, Array]:
+    """One step of a batch, and the squares of its error and of x after it.
+
+    It takes the weights of its own stages only, and so is compiled once for steps of
+    all lengths and any number of them.
+    """
+    rule, weights, quarters = tableau(name), EMBEDDED[name], QUARTERS.get(name, ())
+
+    def slope(j: int, y: Array) -> Array:
+        mine = eqx.combine(jax.tree.map(lambda v: v[j], theta), rest)
+        return mine(y, states[j])[0].astype(y.dtype)
+
+    def one(begin: Array) -> tuple[Array, Array, Array]:
+        x, slopes = explicit_step(slope, rule, begin, h)
+        if weights[-1]:
+            slopes.append(slope(len(rule.c), x))
+        error = _combined(weights, slopes, h)
+        if quarters:
+            for u in map(float, quarters):
+                mine = _between(u, begin, x, slopes[0], slopes[len(rule.c)], h)
+                slopes.append(slope(len(slopes), mine))
+            error = error + _combined(BOOLE, slopes, h)
+        return x, error, jnp.sum(x**2)
 
     return jax.vmap(one, axis_name="batch")(xs)
 
 
-def _combined(weights: tuple[float, ...], slopes: list[Array], h: float) -> Array:
+def _combined(weights: tuple[float, ...], slopes: list[Array], h: Array) -> Array:
     """Squared size of a weighted sum of slopes, times the step."""
     terms = [(h * d) * s for d, s in zip(weights, slopes, strict=False) if d]
     return jnp.sum(sum(terms[1:], terms[0]) ** 2)
 
 
-def _between(u: float, x: Array, end: Array, k: Array, k_end: Array, h: float) -> Array:
+def _between(u: float, x: Array, end: Array, k: Array, k_end: Array, h: Array) -> Array:
     """Hermite's cubic at the share u of a step."""
     v = 1.0 - u
     states = (v * v * (1.0 + 2.0 * u)) * x + (u * u * (1.0 + 2.0 * v)) * end
@@ -161,13 +177,15 @@ def adapt(
     neighbours that need not be two.
 
     First the length: the worst step is cut in two. Where that does not lower its
-    error, the order: the scheme becomes the next higher one (euler, heun, rk4).
-    Neighbours are joined, those of the smallest error first, while the error of the
-    longer step stays below the tolerance.
+    error, or the rounds are spent above the tolerance, the order: the scheme becomes
+    the next higher one (euler, heun, rk4; midpoint, rk4). Neighbours are joined, those
+    of the smallest error first, while the error of the longer step stays below the
+    tolerance.
 
     **Arguments:** `xs`: a batch of inputs; `state`: see `step_errors`; `cells`: cut
     the basis' cell under a step together with it (the function of depth stays), for a
-    block that is trained on.
+    block that is trained on; `rounds`: most cuts and changes of the scheme before the
+    order is all that is left.
     **Raises:** `ConfigError` for a tolerance that is not positive, for no rounds, or
     cells that the basis does not have; `DataError` for no inputs, or some that are not
     finite.
@@ -209,6 +227,14 @@ def adapt(
             before = (worst, float(errors[worst]))
             block, state = _cut(block, state, worst, cells)
         errors = step_errors(block, xs, state)
+    higher = block
+    while errors.max() > tol and higher.scheme in HIGHER:
+        # Euler and Heun share their pair, so the next may help where this one does not
+        higher = higher.manifest(HIGHER[higher.scheme])
+        after = step_errors(higher, xs, state)
+        history.append((higher.n_steps, higher.scheme, float(after.max())))
+        if after.max() < errors.max():
+            block, errors = higher, after
     if errors.max() <= tol:
         block, errors = _joined(block, xs, state, errors, tol)
         history.append((block.n_steps, block.scheme, float(errors.max())))

@@ -76,8 +76,8 @@ class RecurrentModel(eqx.Module):
 
     **Shapes:** input `"time in"`; output `"out"` at the end (`mode="last"`), or
     `"time out"` (`"all"`); batches by `jax.vmap`.
-    **Arguments:** `cell`; `head`: `"hidden"` to `"out"`; `mode`; `chunk`: as in
-    `run_cell`.
+    **Arguments:** `cell`; `head`: `"hidden"` to `"out"`; `mode`; `chunk`,
+    `unroll`: as in `run_cell`.
     **Raises:** `ConfigError` for an unknown mode; `ShapeError` for inputs of another
     size.
 
@@ -99,6 +99,8 @@ class RecurrentModel(eqx.Module):
     """Samples between two kept states; see `run_cell`."""
     initial: MLP | None = None
     """The first input to the first state, instead of a step (`neural_cde`)."""
+    unroll: int | None = eqx.field(static=True, default=None)
+    """Steps that the compiled loop does at a time; see `run_cell`."""
 
     def __check_init__(self) -> None:
         choice("mode", self.mode, get_args(Mode))
@@ -135,6 +137,7 @@ class RecurrentModel(eqx.Module):
                 key=key,
                 all_states=keep,
                 chunk=self.chunk,
+                unroll=self.unroll,
             )
             seen.append(reads)
         if keep:
@@ -157,6 +160,7 @@ def recurrent_model(
     *,
     mode: str = "last",
     chunk: int | None = None,
+    unroll: int | None = None,
     key: PRNGKeyArray,
     **settings: Any,
 ) -> RecurrentModel:
@@ -185,7 +189,7 @@ def recurrent_model(
     if cell == "lem":
         drawn = math.sqrt(2.0 / size) * jax.random.normal(three, (out_size, size))
         head = eqx.tree_at(lambda h: h.weight_out, head, drawn)
-    return RecurrentModel(made, head, mode, chunk)
+    return RecurrentModel(made, head, mode, chunk, unroll=unroll)
 
 
 def _check_settings(cell: str, settings: dict[str, Any]) -> None:
