@@ -1,6 +1,7 @@
 """Optimisers of trial networks: exact cases, formulas, shared programs, ends."""
 
 import functools
+import types
 import warnings
 
 import equinox as eqx
@@ -29,7 +30,7 @@ from pendula.solutions._jacobian import jacobian, kernel_traces
 from pendula.solutions._limited_memory import LBFGS
 from pendula.solutions._networks import build
 from pendula.solutions._objective import objective
-from pendula.solutions._optimise import check_optimiser
+from pendula.solutions._optimise import check_optimiser, check_settings
 from pendula.solutions._outcome import Deadline
 from pendula.solutions._parts import Windows
 from pendula.solutions._problem import Problem
@@ -680,6 +681,26 @@ def test_whether_the_next_step_overshoots():
         change = _loss(own, after) - _loss(own, before)
         assert_allclose(trace.overshoot(), 2.0 * (1.0 - change / first), rtol=1e-6)
         assert (trace.overshoot() > 2.0) == (change > 0.0 > first)
+
+
+@pytest.mark.parametrize(
+    ("given", "match"),
+    [
+        ({"steps": "a"}, 'steps is the text "a"; it must be a whole number'),
+        ({"steps": 1e4}, r"steps is 10000\.0; it must be a whole number of at least 1"),
+        ({"rate": "fast"}, 'rate is the text "fast"; it must be above 0'),
+        ({"rate": 0.0}, r"rate is 0\.0; it must be above 0"),
+        ({"rate": np.inf}, "rate is inf; it must be finite and above 0"),
+        ({"tolerance": "no"}, 'tolerance is the text "no"; it must be at least 0'),
+    ],
+)
+def test_what_is_no_number_is_refused(given, match):
+    """As a command line gives it; annotations keep it out of the settings here."""
+    all_of_them = {"steps": 1, "rate": 1e-3, "tolerance": None}
+    settings_of = types.SimpleNamespace(**{**all_of_them, **given})
+    least = {"steps": 1, "rate": 1e-300, "tolerance": 0.0}
+    with pytest.raises(ConfigError, match=f"Some: {match}"):
+        check_settings("Some", least, settings_of)
 
 
 def test_nothing_to_train():

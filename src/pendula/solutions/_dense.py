@@ -8,6 +8,7 @@ from typing import ClassVar, Literal, get_args
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._checks import choice, whole
@@ -206,11 +207,13 @@ def _check(
             f"of every order: {', '.join(ACTIVATIONS)}."
         )
     choice("init", init, get_args(Init))
-    if factor_mean is not None and not math.isfinite(factor_mean):
+    kinds = (int, float, np.number)
+    finite = lambda value: isinstance(value, kinds) and math.isfinite(value)
+    if factor_mean is not None and not finite(factor_mean):
         raise ConfigError(
             f"factor_mean is {factor_mean!r}; it must be finite. Give 0.5 or 1."
         )
-    if adaptive is not None and not (math.isfinite(adaptive) and adaptive > 0.0):
+    if adaptive is not None and not (finite(adaptive) and adaptive > 0.0):
         raise ConfigError(
             f"adaptive is {adaptive!r}; n of a trained slope must be finite and "
             "positive. Give 1 to 10, or None for no trained slope."

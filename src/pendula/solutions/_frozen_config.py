@@ -7,6 +7,8 @@ import itertools
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from .._checks import fields_positive, fields_whole, positive, whole
 from .._errors import ConfigError
 from ._problem import Problem
@@ -83,7 +85,8 @@ class FrozenConfig:
             if edges is not None:
                 whole(1, "frozen", windows=edges)
             return
-        grows = all(a < b for a, b in itertools.pairwise(edges))
+        numbers = all(isinstance(t, int | float | np.number) for t in edges)
+        grows = numbers and all(a < b for a, b in itertools.pairwise(edges))
         if len(edges) < 2 or not grows or not all(map(math.isfinite, edges)):
             raise ConfigError(
                 f"frozen: windows are {edges}; give how many, or where they begin and "

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from .._checks import not_negative, positive, whole
 from .._errors import ConfigError, FitWarning
 from .._precision import precision, to_host
 from .._types import AnyArray
@@ -334,7 +335,7 @@ def handed_back(state: TrainState) -> Trained:
 
 
 def check_settings(who: str, least: dict[str, float], settings: Any) -> None:
-    """Refuse numbers that are too small, or not finite.
+    """Refuse what is no number, numbers that are too small, and numbers not finite.
 
     **Raises:** `ConfigError` with the name of the setting.
     """
@@ -342,12 +343,16 @@ def check_settings(who: str, least: dict[str, float], settings: Any) -> None:
         value = getattr(settings, name)
         if value is None:
             continue
-        whole = isinstance(low, int)
-        if not np.isfinite(value) or value < low or (whole and value != int(value)):
-            kind = "a whole number" if whole else "a finite number"
-            raise ConfigError(
-                f"{who}: {name} is {value!r}; it must be {kind} of at least {low}."
-            )
+        if isinstance(low, int):
+            whole(low, who, **{name: value})
+        elif low == 0.0:
+            not_negative(who, **{name: value})
+        else:
+            positive(who, **{name: value})
+            if value < low:
+                raise ConfigError(
+                    f"{who}: {name} is {value!r}; it must be at least {low}."
+                )
 
 
 def check_weights(who: str, theta: Trained) -> int:

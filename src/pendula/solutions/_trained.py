@@ -91,6 +91,16 @@ class NetworkConfig:
     def __post_init__(self) -> None:
         if self.warm not in (True, False, "both"):
             raise ConfigError(f'warm is {self.warm}; it is True, False or "both".')
+        for name in ("hard", "raw"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigError(
+                    f"{name} is {getattr(self, name)!r}; it is True or False."
+                )
+        if not (self.collocation is None or callable(self.collocation)):
+            raise ConfigError(
+                f"collocation is {self.collocation!r}; it is a function that gives the "
+                "points, or None for even ones. Their number is points."
+            )
         if self.dtype not in ("float32", "float64"):
             raise ConfigError(f"dtype is {self.dtype}; it is float32 or float64.")
         fields_whole(self, points=1, initial_points=1, boundary_times=1)
