@@ -8,8 +8,10 @@ from __future__ import annotations
 import contextlib
 import csv
 import dataclasses
+import html
 import io
 import json
+import re
 import shutil
 import tomllib
 from types import SimpleNamespace
@@ -83,6 +85,20 @@ def test_the_run_is_complete(place):
     assert config.model.known[0].free == ("k",)
     assert "loading" not in (place.run / "report.html").read_text(encoding="utf-8")
     assert "rates" in (place.run / "log.txt").read_text(encoding="utf-8")
+
+
+def test_every_decision_is_told_with_the_option_that_changes_it(place):
+    decisions = read_run(place.run).report["decisions"]
+    said = {row["what"]: row for row in decisions}
+    assert {"time", "channels", "validation", "model", "training"} <= set(said)
+    assert said["training"]["choice"].startswith("Levenberg-Marquardt, windows")
+    assert "an ensemble of 1" in said["training"]["choice"]
+    assert "persistence, mean, linear, sparse_polynomial" in said["baselines"]["choice"]
+    page = html.unescape((place.run / "report.html").read_text(encoding="utf-8"))
+    known = re.findall(r"--[a-z][a-z-]*", call("fit", "--help").out)
+    for row in decisions:
+        assert row["option"] in page
+        assert set(re.findall(r"--[a-z-]+(?![.\w])", row["option"])) <= set(known), row
 
 
 def test_what_the_fit_says(place):

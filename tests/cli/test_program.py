@@ -105,7 +105,8 @@ def test_the_unit_of_a_column_can_be_said(pendula, tmp_path):
     (channel,) = json.loads(done.out)["channels"]
     assert channel["unit"] == "rad"
     assert channel["range"][1] > 29
-    assert "expected NAME=VALUE" in pendula("inspect", "a.csv", "--units", "rad").err
+    wrong = pendula("inspect", "a.csv", "--units", "rad").err
+    assert "expected NAME=VALUE, for example --units theta=rad." in wrong
 
 
 def test_times_are_told_apart_and_gaps_are_not_called_uneven(pendula, tmp_path):

@@ -364,6 +364,7 @@ BAD = {
         ["row 3", "quotation mark"],
     ),
     "blanks": (rows("t q", "0 1", "1 2"), {}, ["separated by blanks (t q)"]),
+    "bars": (rows("t|q", "0|1", "1|2"), {}, ["separated by vertical bars (t|q)"]),
     "no time": (
         rows("x,q", "0,1", "1,2"),
         {},

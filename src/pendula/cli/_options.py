@@ -154,9 +154,11 @@ def pairs(given: Sequence[str], option: str) -> dict[str, str]:
             name, sign, value = part.partition("=")
             name = name.strip()
             if not sign or not name or not value.strip():
+                unit = option == "--units"
+                example = "theta=rad" if unit else f"{name or 'w2'}=64"
                 raise ConfigError(
                     f"{option} {text}: expected NAME=VALUE, for example {option} "
-                    f"{name or 'w2'}=64."
+                    f"{example}."
                 )
             if name in out:
                 raise ConfigError(f"{option} {name}: given twice. Remove one.")

@@ -161,6 +161,11 @@ class Table:
         return np.array(ticks, np.int64) / 1e6 + finer / 1e9, stamps[0]
 
 
+def _parts(line: str, mark: str | None) -> int:
+    """Into how many pieces a separator parts a line; None: blanks."""
+    return len(line.split(mark))
+
+
 def read_table(path: str | Path) -> Table:
     """Read a CSV or TSV file (comma, tab or semicolon, found out by itself).
 
@@ -196,11 +201,13 @@ def read_table(path: str | Path) -> Table:
             f"into cells ({error}). Look for a quotation mark that is not closed."
         ) from None
     header, *rows = rows
-    if len(header) == 1 and len(header[0].split()) == len(following.split()) > 1:
-        raise DataError(
-            f"{path.name}: the columns are separated by blanks ({header[0][:40]}). "
-            "Expected commas, tabs or semicolons. Replace the blanks."
-        )
+    for mark, words in ((None, "blanks"), ("|", "vertical bars")):
+        if len(header) == 1 and 1 < _parts(header[0], mark) == _parts(following, mark):
+            raise DataError(
+                f"{path.name}: the columns are separated by {words} "
+                f"({header[0][:40]}). Expected commas, tabs or semicolons. Replace the "
+                f"{words}."
+            )
     header = [cell.strip() for cell in header]
     if any(_is_number(cell) for cell in header):
         raise DataError(

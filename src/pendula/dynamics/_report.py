@@ -46,7 +46,7 @@ def fill_report(
         "kind": "fit",
         "title": f"{name}: {prepared.given.origin.get('file', 'data in memory')}",
         "data": summary(prepared.given),
-        "decisions": list(prepared.decisions),
+        "decisions": [*prepared.decisions, *_chosen(about, list(trial.rivals))],
         "model": {
             "equation": _equation(fitted),
             "terms": about["terms"],
@@ -99,6 +99,45 @@ def _sources(fitted: Fitted) -> list[Source]:
     if fitted.covariance is not None:
         found.append(Source("Immer2021", "linearised Laplace"))
     return [*found, Conformal.source]
+
+
+def _chosen(about: dict[str, Any], rivals: list[str]) -> list[dict[str, str]]:
+    """What was decided of model, training and judgement, as rows beside those of the
+    data."""
+    model, train = about["config"]["model"], about["config"]["train"]
+    nothing = model["learn"] == "none"
+    what = "nothing is learned" if nothing else about["terms"][-1]
+    ways = {
+        "adam": f"Adam, clips of {', '.join(map(str, train['clips']))} samples",
+        "levenberg": "Levenberg-Marquardt, windows that grow",
+    }
+    count = f"a model of {about['parameters']} parameters"
+    given = lambda name, section: section[name] != "auto"
+    rows = [
+        (
+            "model",
+            what if nothing else f"{what}; states in physical units, scaled inside",
+            "given" if given("learn", model) else "what no law is named for",
+            "--known, --learn, --width, --depth",
+        ),
+        (
+            "training",
+            f"{ways[about['method']]}; an ensemble of {about['members']}, at most "
+            f"{train['minutes']:g} min",
+            "given" if given("method", train) else count,
+            "--method, --members, --minutes, --train.clips",
+        ),
+        ("baselines", ", ".join(rivals), "what the model has to beat", "none"),
+        (
+            "verdict",
+            "trust to the longest horizon up to which all that it asks for holds",
+            "see the findings",
+            "none",
+        ),
+    ]
+    return [
+        dict(zip(("what", "choice", "why", "option"), row, strict=True)) for row in rows
+    ]
 
 
 def _equation(fitted: Fitted) -> str:
