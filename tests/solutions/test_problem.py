@@ -18,7 +18,7 @@ from pendula.solutions._conditions import (
 )
 from pendula.solutions._domain import Box, Interval
 from pendula.solutions._polygon import Polygon
-from pendula.solutions._problem import Problem
+from pendula.solutions._problem import Problem, check_problem
 from pendula.solutions._shapes import Disc
 from pendula.solutions._unknown import Unknown
 
@@ -328,6 +328,12 @@ def test_bad_input(what):
     build, words = BAD[what]
     with pytest.raises((ConfigError, DataError, ShapeError), match=words):
         build()
+
+
+def test_a_name_is_no_problem():
+    check_problem("solve", problem())
+    with pytest.raises(ConfigError, match=r'solve: .*"?convection.*named_problem\('):
+        check_problem("solve", "convection")
 
 
 def test_an_observation_may_stand_for_a_start():

@@ -11,7 +11,7 @@ import numpy as np
 from .._errors import ConfigError
 from ._estimate import grid, norms
 from ._outcome import Deadline, Method
-from ._problem import Problem
+from ._problem import Problem, check_problem
 
 
 _NODES, _TIMES = 256, 33
@@ -51,6 +51,7 @@ def ensemble(
 
     ```
     """
+    check_problem("ensemble", problem)
     every = list(seeds)
     if len(every) < 2 or len(set(every)) < len(every):
         raise ConfigError(
@@ -92,6 +93,6 @@ def with_seed(method: Method, seed: int) -> Method:
             settings = dataclasses.replace(config, seed=seed)  # type: ignore[type-var]  # a dataclass
             return dataclasses.replace(method, config=settings)  # type: ignore[return-value, type-var]  # a dataclass
     raise ConfigError(
-        f'ensemble: the method "{method.name}" has no seed. Give one whose settings '
-        "have."
+        f'ensemble: the method "{getattr(method, "name", method)}" has no seed. Give '
+        "settings that have one, as Frozen() or method_of(name, {})."
     )

@@ -27,7 +27,7 @@ from ._frozen_config import FrozenConfig
 from ._jumps import keeps_jumps
 from ._lacking import lacking
 from ._parts import Windows
-from ._problem import Problem
+from ._problem import Problem, check_problem
 from ._solve import of_problem
 
 
@@ -91,6 +91,7 @@ def solve_family(
 
     ```
     """
+    check_problem("solve_family", problem)
     positive("solve_family", tol=tol)
     batch = _batch(problem, params_batch)
     _check_conditions(problem)

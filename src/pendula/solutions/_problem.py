@@ -446,3 +446,13 @@ class Problem:
         return np.concatenate(
             [np.c_[points, np.full(len(points), t)] for t in times], axis=0
         )
+
+
+def check_problem(who: str, given: Any) -> None:
+    """**Raises:** `ConfigError` for what is no problem: a name, say, as the program
+    takes it."""
+    if not isinstance(given, Problem):
+        raise ConfigError(
+            f"{who}: the problem is {given!r}; give a Problem, or what "
+            'named_problem("convection") makes of a name.'
+        )

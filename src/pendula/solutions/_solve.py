@@ -24,7 +24,7 @@ from ._jumps import jumps, keeps_jumps
 from ._lacking import lacking
 from ._methods import method_of
 from ._outcome import SAFETY, Deadline, Method, Outcome
-from ._problem import Problem
+from ._problem import Problem, check_problem
 from ._report import SolveReport
 from ._solution import Solution
 from ._width import width
@@ -89,6 +89,7 @@ def solve(
 
     ```
     """
+    check_problem("solve", problem)
     positive("solve", tol=tol)
     whole(0, "solve", seed=seed)
     chosen = _method(method, seed, options)
