@@ -330,9 +330,23 @@ def test_an_end_that_is_moved_goes_where_its_acceleration_says():
         bar_path(chain, ts, u, ends=ends[:3])
     with pytest.raises(ShapeError, match="at least two that increase"):
         bar_path(chain, ts[::-1], u)
+    with pytest.raises(ConfigError, match="substeps is 0"):
+        bar_path(chain, ts, u, substeps=0)
     with pytest.raises(ShapeError, match="of at least 3 bars"):
         bar_path(chain, ts, u[:2])
     with pytest.raises(ShapeError, match="finite numbers"):
         bar_path(chain, ts, u, ends=np.where(ends > 0.0, np.nan, ends))
     with pytest.raises(ShapeError, match="of at least 3 bars"):  # not the first number
         bar_rest(chain, u.ravel())
+
+
+def test_times_far_apart_are_reached_by_the_same_steps():
+    law = ElasticBars(jnp.log(jnp.array([65.0, 170.0, 0.08])), 0.0)
+    u = np.zeros((BARS, 3))
+    u[:, 0] = 0.005 * np.arange(BARS)
+    chain, ts = BarChain(law, BarWorld.of()), 0.01 * np.arange(61)
+    fine = bar_path(chain, ts, u, dtype=np.float64)
+    wide = bar_path(chain, ts[::10], u, dtype=np.float64)
+    assert wide.good
+    # the steps are 2 ms in both; only their times differ, by rounding
+    np.testing.assert_allclose(wide.u, fine.u[::10], atol=1e-9)

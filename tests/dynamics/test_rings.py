@@ -328,6 +328,19 @@ def test_bad_settings_are_named():
     chain = RingChain(law(), RingWorld.of())
     with pytest.raises(ShapeError, match="at least two that increase"):
         ring_path(chain, np.array([1.0, 0.0]), begin)
+    with pytest.raises(ShapeError, match="at least two that increase"):
+        ring_path(chain, np.array([0.0, np.inf]), begin)
+    with pytest.raises(ConfigError, match="substeps is 0"):
+        ring_path(chain, np.array([0.0, 1.0]), begin, substeps=0)
     two = Rings(*(np.stack([a, a]) for a in vars(begin).values()))
     with pytest.raises(ShapeError, match=r"take them by rings\.at\(0\)"):
         ring_path(chain, np.array([0.0, 1.0]), two)
+
+
+def test_times_far_apart_are_reached_by_the_same_steps():
+    chain, ts = RingChain(law(), RingWorld.of()), 0.01 * np.arange(21)
+    fine = ring_path(chain, ts, start(), dtype=np.float64)
+    wide = ring_path(chain, ts[::10], start(), dtype=np.float64)
+    assert wide.good
+    # the steps are 2 ms in both; only their times differ, by rounding
+    np.testing.assert_allclose(wide.rings.x, fine.rings.x[::10], atol=1e-9)

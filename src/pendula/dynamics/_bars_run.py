@@ -21,6 +21,10 @@ from ._bar_chain import BarChain
 from ._bars_records import bar_model
 
 
+SUBSTEPS = 5  # to an interval, at least
+STABLE = 2e-3  # s, steps at which leapfrog is stable for the Slinky
+
+
 @dataclasses.dataclass(frozen=True)
 class BarPath:
     """Times `"time"`, bars `u` and rates `v` `"time bar 3"`, parts of the energy [J]
@@ -48,17 +52,20 @@ def bar_path(
     u: Any,
     v: Any = None,
     *,
-    substeps: int = 5,
+    substeps: int | None = None,
     ends: Any = None,
     context: Any = None,
     dtype: Any = np.float32,
 ) -> BarPath:
     r"""The motion of a chain from bars `u` `"bar 3"` and rates `v` (default: at rest).
 
-    Leapfrog of `substeps` to each interval of `ts` `"time"` [s]; 2 ms are stable for
-    the Slinky (limit $2/\omega$, about 3 ms). `ends` `"time 6"`: accelerations of the
-    first and of the last bar, where they are held; `context`: eta of a family.
-    **Raises:** `ShapeError` for bars or times that do not fit.
+    Leapfrog of `substeps` to each interval of `ts` `"time"` [s] (default: 5, or more
+    where their steps would be longer than 2 ms); 2 ms are stable for the Slinky (limit
+    $2/\omega$, about 3 ms), stiffer or lighter chains need shorter ones. `ends`
+    `"time 6"`: accelerations of the first and of the last bar, where they are held;
+    `context`: eta of a family.
+    **Raises:** `ShapeError` for bars or times that do not fit, `ConfigError` for fewer
+    than one substep.
 
     ```python
     >>> import jax.numpy as jnp, numpy as np
@@ -71,13 +78,8 @@ def bar_path(
 
     ```
     """
-    ts, u, v = np.asarray(ts, np.float64), *_bars(u, v)
-    finite = np.isfinite(ts).all()
-    if ts.ndim != 1 or len(ts) < 2 or not (finite and np.all(np.diff(ts) > 0.0)):
-        raise ShapeError(
-            f"times of shape {ts.shape}; expected at least two that increase."
-        )
-    whole(1, substeps=substeps)
+    u, v = _bars(u, v)
+    ts, substeps = path_times(ts, substeps)
     us = None
     if ends is not None:
         ends = np.asarray(ends, np.float64)
@@ -102,6 +104,20 @@ def bar_path(
         ys = np.asarray(ys, np.float64).reshape(len(ts), 2, -1, 3)
         parts = {k: np.asarray(e, np.float64) for k, e in energy.items()}
     return BarPath(ts, ys[:, 0], ys[:, 1], parts)
+
+
+def path_times(ts: Any, substeps: int | None) -> tuple[Float[np.ndarray, "time"], int]:
+    """Times of a motion and the substeps to each interval, by default such that the
+    Slinky is stable. **Raises:** `ShapeError`, `ConfigError`."""
+    ts = np.asarray(ts, np.float64)
+    finite = np.isfinite(ts).all()
+    if ts.ndim != 1 or len(ts) < 2 or not (finite and np.all(np.diff(ts) > 0.0)):
+        raise ShapeError(
+            f"times of shape {ts.shape}; expected at least two that increase."
+        )
+    if substeps is None:
+        return ts, max(SUBSTEPS, steps_within(ts, STABLE))
+    return ts, whole(1, substeps=substeps)
 
 
 def _bars(u: Any, v: Any = None) -> tuple[np.ndarray, np.ndarray]:

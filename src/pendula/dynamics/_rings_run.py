@@ -15,6 +15,7 @@ from .._errors import ShapeError
 from .._precision import cast, precision
 from .._types import State
 from ..systems import Rings, flat_rings, unflat_rings
+from ._bars_run import path_times
 from ._ring_chain import RingChain, RingState
 
 
@@ -85,14 +86,16 @@ def ring_path(
     ts: Any,
     start: Rings,
     *,
-    substeps: int = 5,
+    substeps: int | None = None,
     dtype: Any = np.float32,
 ) -> RingPath:
     """The motion of a chain from its rings at the first time.
 
-    Leapfrog of `substeps` to each interval of `ts` `"time"` [s]; 2 ms are stable for
-    the Slinky.
-    **Raises:** `ShapeError` for rings or times that do not fit.
+    Leapfrog of `substeps` to each interval of `ts` `"time"` [s] (default: 5, or more
+    where their steps would be longer than 2 ms); 2 ms are stable for the Slinky,
+    stiffer or lighter chains need shorter ones.
+    **Raises:** `ShapeError` for rings or times that do not fit, `ConfigError` for fewer
+    than one substep.
 
     ```python
     >>> import numpy as np
@@ -107,16 +110,12 @@ def ring_path(
 
     ```
     """
-    ts = np.asarray(ts, np.float64)
     if start.x.ndim != 2 or len(start.x) < 3:
         raise ShapeError(
             f"rings of shape {start.x.shape}; expected (ring, 3), of at least 3 rings "
             "at one time: take them by rings.at(0)."
         )
-    if ts.ndim != 1 or len(ts) < 2 or not np.all(np.diff(ts) > 0.0):
-        raise ShapeError(
-            f"times of shape {ts.shape}; expected at least two that increase."
-        )
+    ts, substeps = path_times(ts, substeps)
     dtype = np.dtype(dtype)
     with precision(dtype):
         put = lambda x: jnp.asarray(x, dtype)
