@@ -59,6 +59,20 @@ def test_a_device_serves_without_a_twin_and_pcm_is_in_the_loop():
     assert not np.allclose(g, W @ H)
 
 
+@pytest.mark.parametrize("level", [0.0, 0.1])
+def test_a_whole_model_stands_where_its_arrays_do(level):
+    """Without errors it is the plain gradient, with errors another one."""
+    net = eqx.nn.MLP(2, 1, 3, 1, activation=jnp.tanh, key=KEY)
+    loss = lambda net, x, key: jnp.sum(net(x) ** 2)
+    vg = eqx.filter_jit(ha_sgd(loss, RangeNoise(), level))
+    _, found = vg(net, KEY, W[0])
+    plain = eqx.filter_grad(lambda net: loss(net, W[0], None))(net)
+    assert jax.tree.structure(found) == jax.tree.structure(plain)
+    pairs = zip(jax.tree.leaves(found), jax.tree.leaves(plain), strict=True)
+    gap = max(float(jnp.abs(a - b).max()) for a, b in pairs)
+    assert gap < 1e-6 if level == 0.0 else gap > 1e-3
+
+
 def test_mirrored_errors_reach_the_shortcut():
     """What is drawn at the call, by sigma and seed, is mirrored too: the outputs of
     both chips of a pair differ from the input, and their mean does not."""

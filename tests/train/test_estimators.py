@@ -71,6 +71,41 @@ def started(transform, w=W, members=None):
     return TrainState.start(w, make(w), jax.random.key(1), members)
 
 
+def small_net():
+    """A model whose leaves are arrays and functions."""
+    return eqx.nn.MLP(2, 1, 3, 1, activation=jnp.tanh, key=KEY)
+
+
+def misfit(net, x, key):
+    return jnp.sum((net(x) - 0.3) ** 2)
+
+
+@pytest.mark.parametrize("kind", ["plain", "sam", "asam", "entropy"])
+def test_a_whole_model_is_taken_as_its_arrays_are(kind):
+    """The gradient is that of the arrays alone, and None stands for the rest."""
+    net = small_net()
+    arrays, rest = eqx.partition(net, eqx.is_inexact_array)
+    whole = KINDS[kind].around(misfit)
+    alone = KINDS[kind].around(lambda a, x, key: misfit(eqx.combine(a, rest), x, key))
+    (value, _), found = eqx.filter_jit(whole)(net, KEY, A)
+    (same, _), want = eqx.filter_jit(alone)(arrays, KEY, A)
+    assert jax.tree.structure(found) == jax.tree.structure(want)
+    assert_allclose(value, same, rtol=1e-6)
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(want), strict=True):
+        assert_allclose(one, other, rtol=1e-5, atol=1e-7)
+    base = optax.sgd(1e-2)
+    updates, _ = base.update(found, base.init(arrays), arrays)
+    assert misfit(eqx.apply_updates(net, updates), A, KEY) < value
+
+
+def test_numbers_of_python_are_parameters_where_all_are_numbers():
+    vg = Plain().around(lambda p, key: p["a"] ** 2 * jnp.sum(p["b"]))
+    (_, _), found = vg({"a": 3.0, "b": jnp.ones(2)}, KEY)
+    assert float(found["a"]) == 12.0
+    with pytest.raises(ConfigError, match="without an array of real numbers"):
+        vg({"a": jnp.tanh, "b": 1}, KEY)
+
+
 # --- closed forms ---------------------------------------------------------------------
 
 

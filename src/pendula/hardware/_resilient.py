@@ -105,7 +105,8 @@ def ha_sgd(
     **Arguments:** `loss(params, *batch, key=key)`; `device`, or the twin of a model
     (needed for batch norms, dies and other choices of `to_analog`); the others as for
     `hardware_aware`.
-    **Returns:** `vg(params, key, *batch) -> ((value, aux), gradient)`.
+    **Returns:** `vg(params, key, *batch) -> ((value, aux), gradient)`; `params` may be
+    a whole Equinox model, see `AbstractEstimator.around`.
 
     ```python
     >>> import jax, jax.numpy as jnp

@@ -95,11 +95,10 @@ class AbstractEstimator(eqx.Module):
         pair (scalar, auxiliary output).
         **Returns:** `vg(params, key, *batch, step=0, statistics=None)`, which gives
         ((value, auxiliary output or None), gradient); any Optax transform goes behind.
+        `params` may be a whole Equinox model: the gradient is then of its arrays of
+        real numbers, None in place of the rest, as that of `eqx.filter_grad`.
+        **Raises:** `ConfigError` where nothing in `params` is a real number.
         """
-
-        def whole(params: Any, batch: Any, key: PRNGKeyArray) -> tuple[Scalar, Any]:
-            found = loss(params, *fresh(batch), key=key)
-            return found if has_aux else (found, None)
 
         def valued(
             params: Any,
@@ -108,9 +107,29 @@ class AbstractEstimator(eqx.Module):
             step: Int[Array, ""] | int = 0,
             statistics: Any = None,
         ) -> Estimate:
-            return self(whole, params, batch, key, step, statistics)
+            trained, rest = _parted(params)
+
+            def whole(some: Any, batch: Any, key: PRNGKeyArray) -> tuple[Scalar, Any]:
+                found = loss(eqx.combine(some, rest), *fresh(batch), key=key)
+                return found if has_aux else (found, None)
+
+            return self(whole, trained, batch, key, step, statistics)
 
         return valued
+
+
+def _parted(params: Any) -> tuple[Any, Any]:
+    """What is trained, and the rest: nothing where all are numbers; of a model, which
+    has functions and switches among its leaves, all but its arrays."""
+    real = lambda x: isinstance(x, float) or eqx.is_inexact_array(x)
+    numbers = all(map(real, jax.tree.leaves(params)))
+    trained, rest = eqx.partition(params, real if numbers else eqx.is_inexact_array)
+    if not jax.tree.leaves(trained):
+        raise ConfigError(
+            "the gradient is asked for with respect to something without an array of "
+            "real numbers. Give the weights, or a model that has some."
+        )
+    return trained, rest
 
 
 class Plain(AbstractEstimator):
