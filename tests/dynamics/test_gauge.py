@@ -232,6 +232,24 @@ def test_what_is_not_identified_gets_no_number(exact):
     assert not nan.identified.any()
 
 
+@pytest.mark.parametrize(
+    ("wrong", "match"),
+    [
+        (-np.eye(2), "negative variance"),
+        (np.array([[1.0, 2.0], [2.0, 1.0]]), "negative variance"),
+        (np.array([[1.0, 5.0], [0.0, 1.0]]), "not symmetric"),
+    ],
+)
+def test_what_is_no_covariance_gives_no_interval(exact, wrong, match):
+    """Taken as one, it would narrow the interval: of -I nothing would be left of it."""
+    with pytest.raises(DataError, match=match):
+        exact.measure(exact.etas[0], wrong)
+    with pytest.raises(DataError, match=f"system 0 .*{match}"):
+        fit_gauge(
+            exact.etas, exact.labels, covariances=np.stack([wrong] * 9), config=AFFINE
+        )
+
+
 def test_a_parameter_that_does_not_feel_the_open_eta_is_measured():
     params = draw(9)
     gauge = fit_gauge(np.log(params), params, config=AFFINE)

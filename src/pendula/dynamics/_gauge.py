@@ -186,7 +186,7 @@ class Gauge(eqx.Module):
         **Returns:** `Measurement`; infinite ends where eta leaves a parameter open.
         **Raises:** `ConfigError` for a setting, or for a conformal interval with
         fewer than 1 / (1 - level) - 1 systems (9 for 90 %); `DataError` for an eta
-        that is not finite; `ShapeError`.
+        that is not finite, a matrix that is no covariance; `ShapeError`.
         **Source:** MacKay 1992 (Laplace); Barber, Candes, Ramdas, Tibshirani 2021,
         equation 1.7 and section 3 (jackknife+, CV+), here of scaled residuals.
         """

@@ -112,8 +112,9 @@ def fit_gauge(
 
     **Returns:** `Gauge`; what deserves a look is in its `summary()` and `warnings`.
     **Raises:** `DataError` for fewer than 3 systems, a label or an eta that is
-    missing, labels that do not vary; `ConfigError` for fewer etas than labels (and
-    which combination of the labels the etas do tell); `ShapeError`.
+    missing, labels that do not vary, a matrix that is no covariance; `ConfigError` for
+    fewer etas than labels (and which combination of the labels the etas do tell);
+    `ShapeError`.
     **Behaviour / good values:** a label that is the same everywhere is left out, with
     a `DataWarning`. 5 systems take about 5 s, 27 about 7 s on one core, 4 to 5 s of
     them to compile; nothing is compiled again for as many systems. Adam rather than

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 from .._checks import choice
 from .._errors import ConfigError, DataError, ShapeError
 from .._source import Source
-from ._gauge_labels import logarithms
+from ._gauge_labels import check_covariance, logarithms
 
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ def measurement(
         raise DataError(
             f"eta is {eta.tolist()}, which is not finite. Adapt the system again."
         )
+    check_covariance(known, "the covariance of eta")
     middle, slope, others = moments(gauge, eta)
     pushed, unknown = push(slope, known)
     variance = gauge.spread + pushed

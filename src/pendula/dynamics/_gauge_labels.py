@@ -16,6 +16,7 @@ from ._gauge_affine import fixed_directions, in_words, left_out, told_directions
 
 FEW = 5  # systems below which a gauge is warned of
 LEAST = 3  # systems below which there is none
+ROUNDED = 1e-4  # share of its largest entry by which a covariance may be rounded
 BETTER = 3.0  # times as exact, from which on another scale is named
 ALIKE = 1e-4  # relative error, below which all are as good
 TELLING = 0.01  # relative error of a gauge, below which no scale need be named
@@ -211,7 +212,24 @@ def _covariances(covariances: Any, etas: np.ndarray) -> np.ndarray | None:
             f"the eta of system {bad[0]} is not identified (its covariance is not "
             "finite). Leave the system out of the calibration."
         )
+    for i, one in enumerate(found):
+        check_covariance(one, f"the covariance of the eta of system {i}")
     return found
+
+
+def check_covariance(covariance: np.ndarray, what: str) -> None:
+    """Refuse a matrix that is no covariance: taken as one, it would make an interval
+    too narrow. Entries that are not finite say what is not identified, and may stay."""
+    open_ = ~np.isfinite(covariance).all(axis=0) | ~np.isfinite(covariance).all(axis=1)
+    told = covariance[np.ix_(~open_, ~open_)]
+    least = -ROUNDED * np.abs(told).max(initial=0.0)
+    if np.abs(told - told.T).max(initial=0.0) > -least:
+        reason = "is not symmetric"
+    elif np.linalg.eigvalsh(told).min(initial=0.0) < least:
+        reason = "has a negative variance in some direction"
+    else:
+        return
+    raise DataError(f"{what} {reason}. Give the matrix that the adaptation returned.")
 
 
 def check_enough_etas(made: Calibration, fold_of: np.ndarray) -> None:
