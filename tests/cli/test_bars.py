@@ -23,6 +23,7 @@ from pendula.cli._console import Console
 from pendula.cli._forecast_bars import _line
 from pendula.cli._options import Talk
 from pendula.cli._score import _score_bars
+from pendula.cli._simulate import _untold
 from pendula.data import read, write
 from pendula.dynamics import (
     BarChain,
@@ -550,3 +551,16 @@ def test_text_files_and_times_that_nobody_saw(place, tmp_path):
         "span=0.2",
     )
     assert done.status == 0, done.err
+
+
+def test_a_table_says_what_a_fit_has_to_be_told():
+    ts, u = 0.01 * np.arange(3), np.zeros((3, 3, 3))
+    told = {"system": "slinky", "key": "case2", "words": "", "cycles": 3}
+    told |= {"seconds": 0.02, "setup": "vertical", "drag": 0.012, "heavier": 0.5}
+    record = bar_record(ts, u, u, origin=told)
+    assert _untold(record, ".csv").endswith(
+        "Write .npz, or give the fit --set machine.mass=0.00125,machine.drag=0.012."
+    )
+    told |= {"drag": 0.0, "heavier": 1.0}
+    plain = _untold(bar_record(ts, u, u, origin=told), ".tsv")
+    assert plain == "note: .tsv files hold columns alone, not the machine."

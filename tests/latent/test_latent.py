@@ -489,6 +489,8 @@ def test_parts_that_do_not_fit():
         RotationDynamics(0)
     with pytest.raises(ConfigError, match="one a pair"):
         RotationDynamics(4, angles=np.ones(3))
+    with pytest.raises(ConfigError, match=r"angles of shape \(\) for 2"):
+        RotationDynamics(2, angles=0.1)
     with pytest.raises(ConfigError, match="must be finite"):
         RotationDynamics(2, angles=np.array([np.nan]))
     with pytest.raises(ConfigError, match="must be the same"):
@@ -536,3 +538,19 @@ def test_models_trained_together_are_as_good_as_apart():
         fit_latents(models, [sets[0][:60], sets[1][:50]], codecs)
     with pytest.raises(ConfigError, match="one each"):
         fit_latents(models, sets[:1], codecs)
+
+
+def test_what_only_a_linear_map_has_is_not_asked_of_a_neural_ode():
+    model = latent_ode(30, (8,), 4, key=KEY)
+    with pytest.raises(ConfigError, match="LatentODE moves by no linear map"):
+        certify(model)
+    config = LatentFitConfig(updates=1, lyapunov=3.0)
+    with pytest.raises(ConfigError, match=r"lyapunov is 3, .* LatentODE has none"):
+        fit_latent(model, waves(), config=config)
+
+
+def test_errors_of_unlike_fields_are_refused():
+    with pytest.raises(ShapeError, match=r"\(1, 3\) beside true ones of \(2, 3\)"):
+        relative_errors(np.ones((1, 3)), np.ones((2, 3)))
+    with pytest.raises(ShapeError, match=r"weights of \(2,\)"):
+        relative_errors(np.ones((2, 3)), np.ones((2, 3)), np.ones(2))

@@ -149,3 +149,10 @@ def test_the_energy_of_the_cycles_is_that_of_the_rod():
     other = ElasticRod.from_points(line, Section.circular(1e-3, 1e6, 1000.0))
     with pytest.raises(DataError, match="whole cycles"):
         cycle_energy(other, run)
+
+
+def test_bars_of_another_shape_are_named():
+    with pytest.raises(DataError, match=r"bars has shape \(5, 2\); expected"):
+        from_bars(np.zeros((5, 2)))
+    with pytest.raises(ConfigError, match="samples is 1"):
+        from_bars(np.zeros((5, 3)), samples=1)

@@ -71,6 +71,8 @@ def test_bad_files_are_refused_with_their_fault(bars, tmp_path):
     ragged.write_text("1,2,3,4,5,6,7,8,9\n1,2,3\n")
     with pytest.raises(DataError, match=r"ragged.txt: .*Every row has as many numbers"):
         read_bars(ragged, ragged, 0.01)
+    with pytest.raises(ConfigError, match="step is 0"):
+        read_bars(*files(tmp_path, u, v), 0.0)
     holes = u.copy()
     holes[3, 2, 1] = np.nan
     with pytest.raises(DataError, match="positions of bar 2 at sample 3 are not fin"):

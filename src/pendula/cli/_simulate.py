@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from ..data import Trajectories
 
 
+TABLES = (".csv", ".tsv", ".parquet")  # columns, and nothing about them
+
+
 def simulate(
     system: Annotated[
         str, Parameter(help="A name of `pendula list systems`, or slinky.")
@@ -75,7 +78,7 @@ def simulate(
     from ..data import check_writable
     from ..systems import Observation, simulate as make, system as find, words
 
-    check_writable(out)
+    suffix = check_writable(out)
     given = pairs(settings, "--set")
     y0 = None if start is None else [real(v, "--start") for v in start.split(",")]
     console.say(f"simulating {system}")
@@ -95,6 +98,8 @@ def simulate(
                     "a case. Leave it out."
                 )
         data = _slinky(case or "case0", given, duration, dt)
+        if suffix in TABLES:
+            console.say(_untold(data, suffix))
         if noise or missing:
             data = Observation(None, noise, relative, 0.0, missing)(data, seed)
         return _written(console, data, out)
@@ -125,6 +130,18 @@ def _slinky(
     """The record of a case, with other settings."""
     made = changed_case(case, given, duration).record(0.01 if dt is None else dt)
     return made.replace(licence="generated")
+
+
+def _untold(data: Trajectories, suffix: str) -> str:
+    """What a fit of a table has to be told of the machine."""
+    from ..dynamics import BarsMachine
+
+    own, usual = BarsMachine.of_record(data)[0], BarsMachine()
+    names = ("mass", "drag", "stiffness")
+    told = {k: tuple(f"{getattr(m, k):.5g}" for m in (own, usual)) for k in names}
+    other = [f"machine.{k}={a}" for k, (a, b) in told.items() if a != b]
+    give = f" Write .npz, or give the fit --set {','.join(other)}." if other else ""
+    return f"note: {suffix} files hold columns alone, not the machine.{give}"
 
 
 def _written(console: Console, data: Trajectories, out: Path) -> int:

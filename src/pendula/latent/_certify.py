@@ -17,7 +17,7 @@ from ._linear_maps import (
     eigenvalues,
     spectral_radius,
 )
-from ._models import LatentLinear
+from ._models import AbstractLatentModel, LatentLinear
 from ._stein import discrete_lyapunov
 
 
@@ -62,7 +62,7 @@ class StabilityCertificate:
         )
 
 
-def certify(model: LatentLinear) -> StabilityCertificate:
+def certify(model: AbstractLatentModel) -> StabilityCertificate:
     r"""Bound the forecasts of a model for all times.
 
     $$ \|\Omega^k\|_2 \le \sqrt{\mathrm{cond}(P)}, \quad
@@ -70,7 +70,7 @@ def certify(model: LatentLinear) -> StabilityCertificate:
        \, \|z\| $$
 
     **Returns:** a `StabilityCertificate`. **Raises:** `ConfigError` for a map that
-    grows: it names the eigenvalue.
+    grows: it names the eigenvalue; for a model that moves by no linear map.
     **Source:** Mahoney 2020 (the role of P); the bounds follow from x^T P x falling.
 
     ```python
@@ -83,6 +83,11 @@ def certify(model: LatentLinear) -> StabilityCertificate:
 
     ```
     """
+    if not isinstance(model, LatentLinear):
+        raise ConfigError(
+            f"{type(model).__name__} moves by no linear map, and nothing bounds it for "
+            "all times. Take latent_linear."
+        )
     values = eigenvalues(model.dynamics)
     largest = values[0]
     radius = spectral_radius(model.dynamics)

@@ -269,12 +269,13 @@ class FieldCodec:
 
 
 def relative_errors(
-    found: Float[np.ndarray, "*batch m"],
-    true: Float[np.ndarray, "*batch m"],
-    weights: Float[np.ndarray, " m"] | None = None,
+    found: ArrayLike,
+    true: ArrayLike,
+    weights: ArrayLike | None = None,
 ) -> Float[AnyArray, "*batch"]:
-    """||found - true|| / ||true|| of each field; `weights` (cos of the latitude, the
-    cells of a part) count the squares: where they are 0, no matter what stands there.
+    """||found - true|| / ||true|| of each field, both `"*batch m"`; `weights` `"m"`
+    (cos of the latitude, the cells of a part) count the squares: where they are 0, no
+    matter what stands there. **Raises:** `ShapeError` for fields of unlike shapes.
 
     ```python
     >>> import numpy as np
@@ -285,6 +286,11 @@ def relative_errors(
     ```
     """
     w = np.ones(()) if weights is None else np.asarray(weights)
+    if np.shape(found) != np.shape(true) or w.shape not in ((), np.shape(true)[-1:]):
+        raise ShapeError(
+            f"fields of shape {np.shape(found)} beside true ones of {np.shape(true)}, "
+            f"weights of {w.shape}; expected two of (.., m) and (m,)."
+        )
     size = lambda x: np.sum(np.where(w == 0, 0.0, w * np.square(x)), axis=-1)
     true = np.asarray(true, np.float64)
     return np.sqrt(size(np.asarray(found, np.float64) - true) / size(true))

@@ -440,6 +440,11 @@ def fit_latents(
     ]
     for model, codec, (rows, _) in zip(models, codecs, found, strict=True):
         _check(model, codec, rows)
+        if config.lyapunov and not isinstance(model, LatentLinear):
+            raise ConfigError(
+                f"lyapunov is {config.lyapunov:g}, a prior on a linear map, and "
+                f"{type(model).__name__} has none. Set it to 0."
+            )
     split = [split_trainable(model) for model in models]
     rest, members = split[0][1], len(models)
     _check_alike(split, found)

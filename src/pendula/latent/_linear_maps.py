@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
+from numpy.typing import ArrayLike
 
 from .._checks import whole
 from .._errors import ConfigError
@@ -153,20 +154,21 @@ class RotationDynamics(AbstractLinearMap):
     a: Float[Array, " radius"]
     phi: Float[Array, " pair"]
 
-    def __init__(self, size: int, *, angles: np.ndarray | None = None) -> None:
+    def __init__(self, size: int, *, angles: ArrayLike | None = None) -> None:
         _check_size(size)
         pairs = size // 2
         if angles is None:
             angles = (np.arange(pairs) + 0.5) / max(pairs, 1) * (math.pi / 2)
-        if len(angles) != pairs:
+        angles = np.asarray(angles)
+        if angles.shape != (pairs,):
             raise ConfigError(
-                f"{len(angles)} angles for {size} latent numbers; expected {pairs}, "
-                "one a pair."
+                f"angles of shape {angles.shape} for {size} latent numbers; expected "
+                f"({pairs},), one a pair."
             )
         if not np.isfinite(angles).all():
-            raise ConfigError(f"angles are {list(angles)}; they must be finite.")
+            raise ConfigError(f"angles are {angles.tolist()}; they must be finite.")
         self.a = jnp.full((size - pairs,), -_SLOW)
-        self.phi = jnp.asarray(np.asarray(angles), self.a.dtype)
+        self.phi = jnp.asarray(angles, self.a.dtype)
 
     @property
     def size(self) -> int:

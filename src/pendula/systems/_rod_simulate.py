@@ -25,6 +25,7 @@ from ._rod_step import (
     Report,
     Stepped,
     Stepper,
+    check_gravity,
     checked_integrator,
 )
 
@@ -216,13 +217,23 @@ def stepper_of(
             f"{rod.number}."
         )
     start = rod.start if state is None else state
-    if start.z.shape != (4, rod.number):
-        raise ConfigError(
-            f"the state is one of {start.z.shape[1]} nodes, the rod has {rod.number}."
-        )
+    check_nodes(rod, start.z)
     loads = Loads.of(rod, gravity, drag)
     z0, stop = (jnp.asarray(x, jnp.float64) for x in (start.z, tolerance))
     return Stepper(rod, loads, bounds, z0, stop, contact)
+
+
+def check_nodes(rod: ElasticRod, z: Any) -> None:
+    """**Raises:** `ConfigError` for the unknowns of another rod, or of a motion."""
+    if z.ndim != 2:
+        raise ConfigError(
+            f"z has shape {z.shape}; expected (4, {rod.number}), one state. Of a "
+            "motion take run.state, its last."
+        )
+    if z.shape != (4, rod.number):
+        raise ConfigError(
+            f"the state is one of {z.shape[1]} nodes, the rod has {rod.number}."
+        )
 
 
 def tolerance_of(rod: ElasticRod, gravity: Any, given: float | None) -> float:
@@ -338,7 +349,9 @@ def rod_forces(
 ) -> tuple[Float[np.ndarray, "4 node"], Float[np.ndarray, "all all"] | None]:
     """Elastic forces on the unknowns `"4 node"` [N, N m] (minus the slope of the
     energy), and with `dense` the stiffness in the order x_0, theta_0, x_1, .. (for
-    tests: its size is the square of the rod's)."""
+    tests: its size is the square of the rod's). **Raises:** `ConfigError` for a state
+    of another rod."""
+    check_nodes(rod, state.z)
     with precision(np.float64):
         g, blocks = _forces(rod, state)
         g, parts = to_host((g, blocks.offsets()))
@@ -362,10 +375,14 @@ def rod_energy(
     rod: ElasticRod, run: RodRun, gravity: Any, contact: Contact | None = None
 ) -> dict[str, np.ndarray]:
     """Kinetic, elastic and potential energy and their sum `"save"` [J] of a motion;
-    with `contact` also its part."""
+    with `contact` also its part. **Raises:** `ConfigError` for a motion of another rod
+    and a gravity of another shape."""
+    check_nodes(rod, run.state.z)
     mass = np.asarray(rod.mass)
     kinetic = 0.5 * np.sum(mass * run.v**2, axis=(1, 2))
-    height = run.z[:, :3] * np.asarray(gravity, float)[:, None]
+    pull = np.asarray(gravity, float)
+    check_gravity(pull)
+    height = run.z[:, :3] * pull[:, None]
     potential = -np.sum(mass[:3] * height, axis=(1, 2))
     with precision(np.float64):
         elastic = np.asarray(_elastic(rod, run.z, run.frames))
@@ -378,7 +395,9 @@ def rod_energy(
 
 
 def stored_energy(rod: ElasticRod, state: RodState) -> float:
-    """The elastic energy of one state [J]."""
+    """The elastic energy of one state [J]. **Raises:** `ConfigError` for a state of
+    another rod."""
+    check_nodes(rod, state.z)
     with precision(np.float64):
         lead = lambda x: jnp.asarray(x, jnp.float64)[None]
         frames = jax.tree.map(lead, state.frames)

@@ -80,14 +80,33 @@ class Boundary(eqx.Module):
         return Boundary(self.fixed, self.motion, np.asarray(state.z, np.float64))
 
     def targets(self, t: Any, z0: Grid) -> Grid:
-        """The values at a time, of a run that begins from z0."""
+        """The values at a time, of a run that begins from z0. **Raises:**
+        `ConfigError` for a motion that gives something else."""
         if self.motion is None:
             return z0
-        return self.motion(t, z0 if self.origin is None else jnp.asarray(self.origin))
+        begin = z0 if self.origin is None else jnp.asarray(self.origin)
+        found = self.motion(t, begin)
+        shape = getattr(found, "shape", None)
+        if shape != z0.shape:
+            told = type(found).__name__ if shape is None else f"the shape {shape}"
+            raise ConfigError(
+                f"the motion of the boundary gives {told}; expected all unknowns, "
+                f"{z0.shape} as its z0. Give z0 back with the prescribed ones changed: "
+                "z0.at[0, -1].add(0.01 * t)."
+            )
+        return found
 
     def held(self) -> Any:
         """The fixed unknowns with the last theta, which is none."""
         return jnp.asarray(self.fixed).at[3, -1].set(True)
+
+
+def check_gravity(pull: Any) -> None:
+    """**Raises:** `ConfigError` for a gravity of another shape."""
+    if pull.shape != (3,):
+        raise ConfigError(
+            f"gravity has shape {pull.shape}; expected 3 numbers, along x, y and z."
+        )
 
 
 class Loads(NamedTuple):
@@ -102,10 +121,7 @@ class Loads(NamedTuple):
         rod. **Raises:** `ConfigError` for a gravity of another shape."""
         mass = jnp.asarray(rod.mass)
         pull = jnp.asarray(gravity, mass.dtype)
-        if pull.shape != (3,):
-            raise ConfigError(
-                f"gravity has shape {pull.shape}; expected 3 numbers, along x, y and z."
-            )
+        check_gravity(pull)
         weight = mass[:3] * pull[:, None]
         own = jnp.broadcast_to(
             jnp.asarray(drag, mass.dtype) * rod.voronoi, weight.shape

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import ArrayLike
 
 from .._checks import fields_positive, whole
 from .._errors import ConfigError, DataError
@@ -262,9 +263,15 @@ def _ends(nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def bar_ends(
-    bars: Bars, radius: float = 0.033
+    bars: ArrayLike, radius: float = 0.033
 ) -> tuple[Float[np.ndarray, "*lead bar 2"], Float[np.ndarray, "*lead bar 2"]]:
-    """Top and bottom of each bar."""
+    """Top and bottom of each of the bars `"*lead bar 3"`. **Raises:** `DataError` for
+    an array of another shape."""
+    bars = np.asarray(bars)
+    if bars.ndim < 2 or bars.shape[-1] != 3:
+        raise DataError(
+            f"bars has shape {bars.shape}; expected (.., bar, 3): x, y, alpha of each."
+        )
     arm = radius * np.stack([-np.sin(bars[..., 2]), np.cos(bars[..., 2])], axis=-1)
     return bars[..., :2] + arm, bars[..., :2] - arm
 
@@ -289,16 +296,19 @@ def bar_distance(a: Bars, b: Bars, radius: float = 0.033) -> Float[np.ndarray, "
 
 
 def from_bars(
-    bars: Bars, radius: float = 0.033, samples: int = 9
+    bars: ArrayLike, radius: float = 0.033, samples: int = 9
 ) -> Float[np.ndarray, "*lead cycle sample 3"]:
-    r"""The helix again, a cycle between each bar and the next.
+    r"""The helix again, a cycle between each bar `"*lead bar 3"` and the next.
 
     A half circle from the top to the bottom of bar i, then one from there to the top of
     bar i + 1, out of the plane: $c + (P - c)\cos\phi \pm R \sin\phi\, e_z$ with c
     between both ends, P the first; `samples` points each (9: the nodes of the rod, the
     bottom once).
+    **Raises:** `DataError` for bars of another shape; `ConfigError` for fewer than two
+    samples.
     **Source:** Wang 2023, figure 3.3.
     """
+    whole(2, samples=samples)
     top, bottom = bar_ends(bars, radius)
     phi = np.linspace(0.0, np.pi, samples)
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from .._checks import positive
 from .._errors import DataError
 from ..data import Trajectories
 
@@ -159,8 +160,10 @@ def read_bars(
     velocities.
 
     **Raises:** `DataError` for a column count that is no multiple of 3 or differs
-    between the files, rows too few, values that are not finite, an angle that jumps.
+    between the files, rows too few, values that are not finite, an angle that jumps;
+    `ConfigError` for a step that is not above 0.
     """
+    positive(step=step)
     tables = []
     for path in (positions, velocities):
         try:
@@ -168,10 +171,12 @@ def read_bars(
                 warnings.simplefilter("ignore", UserWarning)
                 tables.append(np.loadtxt(path, delimiter=",", ndmin=2))
         except OSError as error:
-            raise DataError(f"{path} cannot be read: {error}.") from None
+            told = str(error).rstrip(".")
+            raise DataError(f"{path} cannot be read: {told}.") from None
         except ValueError as error:
+            told = str(error).rstrip(".")
             raise DataError(
-                f"{path}: {error}. Every row has as many numbers."
+                f"{path}: {told}. Every row has as many numbers, and none is a heading."
             ) from None
         rows, columns = tables[-1].shape
         if columns % 3 or columns < 9 or rows < 2:
