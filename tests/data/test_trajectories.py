@@ -1,5 +1,7 @@
 """The container: what it accepts, what it cuts."""
 
+import datetime
+
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -57,6 +59,33 @@ def test_bad_arrays(case):
     arrays, about, sentence = BAD[case]
     with pytest.raises(errors.PendulaError, match=sentence):
         Trajectories.from_arrays(*arrays, **about)
+
+
+def test_dates_are_seconds_since_the_first_as_in_files():
+    """Whatever the resolution and the kind of date; nothing says nanoseconds."""
+    wanted = [0.0, 0.5, 86400.0]
+    stamps = ["2024-03-01T12:00:00", "2024-03-01T12:00:00.5", "2024-03-02T12:00:00"]
+    east = datetime.timezone(datetime.timedelta(hours=2))
+    plain = [datetime.datetime.fromisoformat(text) for text in stamps]
+    stated = [
+        np.array(stamps, "datetime64[ns]"),
+        np.array(stamps, "datetime64[ms]"),
+        np.array(stamps, "datetime64[ns]") - np.datetime64(stamps[0]),
+        plain,
+        np.array([stamp.replace(tzinfo=east) for stamp in plain]),
+    ]
+    for ts in stated:
+        data = Trajectories.from_arrays(ts, [1.0, 2.0, 3.0])
+        assert data.ts[0].tolist() == wanted
+    days = [datetime.date(2024, 2, 28), datetime.date(2024, 3, 1)]
+    assert Trajectories.from_arrays(days, [1.0, 2.0]).ts[0, 1] == 2 * 86400.0
+    with pytest.raises(errors.ConfigError, match="dates, which are taken in seconds"):
+        Trajectories.from_arrays(stated[0], [1.0, 2.0, 3.0], time_unit="d")
+
+
+def test_complex_values_are_not_cut_to_their_real_part():
+    with pytest.raises(errors.DataError, match="two channels"):
+        Trajectories.from_arrays([0.0, 1.0], [1.0, 1.0j])
 
 
 def test_bad_padding_is_refused():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,24 @@ from ._inputs import check_input_kind, input_path
 
 if TYPE_CHECKING:  # Batch is a pytree: importing it imports JAX, readers need none
     from ._batch import Batch
+
+
+def _seconds(ts: Any, unit: str) -> np.ndarray:
+    """Times as numbers: dates (of Python, NumPy or pandas) as seconds since the first
+    of them, spans as seconds."""
+    ts = np.asarray(ts)
+    if ts.size and isinstance(ts.flat[0], datetime.date):  # or a date with a time
+        ts = np.array([t - ts.flat[0] for t in ts.flat], "timedelta64[us]")
+    if ts.dtype.kind == "M":
+        ts = ts - ts[:1]
+    if ts.dtype.kind != "m":
+        return np.asarray(ts, np.float64)
+    if unit != "s":
+        raise ConfigError(
+            f'time_unit is "{unit}", and the times are dates, which are taken in '
+            "seconds. Leave it out."
+        )
+    return ts / np.timedelta64(1, "s")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -132,15 +151,21 @@ class Trajectories:
         cls, ts: Any, ys: Any, us: Any = None, **about: Any
     ) -> Trajectories:
         """From one trajectory (`ts` `"time"`, `ys` `"time dim"`) or lists of such,
-        of any lengths; NaN in `ys` means missing. Further keywords are fields.
-        **Raises:** `ShapeError`, `DataError` (too few samples, repeated times)."""
+        of any lengths; NaN in `ys` means missing. Dates become seconds since the first
+        of each trajectory, as in files. Further keywords are fields.
+        **Raises:** `ShapeError`, `DataError` (too few samples, repeated times, complex
+        values), `ConfigError` for another unit of time than that of dates."""
         if not len(ts):
             raise DataError("no data: ts is empty. At least two samples are needed.")
         if np.ndim(ts[0]) == 0:
             ts, ys, us = [ts], [ys], None if us is None else [us]
         if not len(ts) == len(ys) == (len(ts) if us is None else len(us)):
             raise ShapeError("ts, ys and us need the same number of trajectories.")
-        ts = [np.asarray(t, np.float64) for t in ts]
+        ts = [_seconds(t, about.get("time_unit", "s")) for t in ts]
+        if any(np.iscomplexobj(y) for y in ys):
+            raise DataError(
+                "ys are complex. Give real and imaginary parts as two channels."
+            )
         ys = [np.asarray(y, np.float64) for y in ys]
         ys = [y[:, None] if y.ndim == 1 else y for y in ys]
         for i, (t, y) in enumerate(zip(ts, ys, strict=True)):
