@@ -204,8 +204,9 @@ _HEAVY = {key: f"beta = 30, residual weight {L:g}" for key, L in _WEIGHTS.items(
     quick={"width": 6, "points": 50, "steps": 30, "grid": 5},
 )
 def residual_weight(run: Run) -> Iterator[Claim]:
-    """The same plane where the residual counts less, and more, beside start and ends:
-    no weight makes fast convection easy."""
+    """The same plane where the residual counts less, and more, beside start and ends.
+    The weights are ours (the slide names none), and each is trained once: runs of one
+    setting differ, as its weight 1 does from `landscapes`."""
     s, case = run.settings, Case("convection", beta=30.0)
 
     def measure(key: str) -> dict[str, Any]:
