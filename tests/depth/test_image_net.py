@@ -15,6 +15,7 @@ from pendula.depth import (
     ImageNetConfig,
     OdeBlock,
     ResidualChain,
+    Stitch,
     apply_batch,
     recalibrate,
     step_errors,
@@ -136,6 +137,45 @@ def test_the_wide_variant():
     wide = ImageNetConfig.wide(units=8)
     assert (wide.width, wide.units, wide.blocks) == (64, 8, 3)
     assert ImageNetConfig.wide(width=32).width == 32
+
+
+def test_a_norm_behind_the_shortcut(key, tmp_path):
+    """Without its residual a stitch gives the normalised convolution; the running
+    statistics are those of that convolution. Where nothing changes there is none."""
+    stitch = Stitch(2, 4, stride=2, scale=0.0, shortcut_norm=True, key=key)
+    xs = jax.random.normal(key, (3, 8, 8, 2))
+    ys, state = apply_batch(stitch, xs, stitch.initial_state())
+    bare = np.asarray(jax.vmap(stitch.shortcut)(xs))
+    mean, var = bare.mean((0, 1, 2)), bare.var((0, 1, 2))
+    assert_allclose(ys, (bare - mean) / np.sqrt(var + 1e-5), rtol=1e-4, atol=1e-5)
+    unit, behind = state
+    assert_allclose(behind.mean, 0.1 * mean, rtol=1e-4, atol=1e-6)
+    plain = Stitch(2, 4, stride=2, scale=0.0, key=key)
+    for a, b in zip(
+        jax.tree.leaves(unit),
+        jax.tree.leaves(apply_batch(plain, xs, plain.initial_state())[1]),
+        strict=True,
+    ):
+        assert_array_equal(a, b)
+    same = Stitch(2, 2, shortcut_norm=True, key=key)
+    assert (same.shortcut, same.shortcut_norm) == (None, None)
+    save_tree(tmp_path / "net.safetensors", {"stitch": stitch, "state": state}, {})
+    back = jax.tree.map(jnp.asarray, load_tree(tmp_path / "net.safetensors")[0])
+    quiet = lambda s, at: apply_batch(eqx.nn.inference_mode(s), xs, at)[0]
+    assert_array_equal(quiet(back["stitch"], back["state"]), quiet(stitch, state))
+    group = Stitch(2, 4, norm="group", shortcut_norm=True, key=key)
+    assert group.initial_state() is None
+    assert group(xs[0])[0].shape == (8, 8, 4)
+
+
+def test_all_stitches_of_a_network_are_normalised_alike(key):
+    """Two numbers a channel more where width or resolution changes, nowhere else."""
+    of = lambda on: eqx.filter_eval_shape(
+        lambda: ImageNet(ImageNetConfig(width=4, shortcut_norm=on), key=key)
+    )
+    count = lambda net: sum(v.size for v in jax.tree.leaves(net) if hasattr(v, "size"))
+    assert count(of(True)) - count(of(False)) == 2 * (8 + 16)
+    assert [s.shortcut_norm is None for s in of(True).stitches] == [True, False, False]
 
 
 def block_of(key, mode, basis, number, scheme="euler", **settings):

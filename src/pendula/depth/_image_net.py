@@ -58,6 +58,8 @@ class ImageNetConfig:
     """The last images are averaged over a grid of this side; 1 averages over all."""
     first_stitch: bool = True
     """Whether a stitch that changes nothing stands before the first block."""
+    shortcut_norm: bool = False
+    """Whether the shortcuts of stitches that change something are normalised."""
     order: str = "pre"
     """Order in the units, `"pre"` or `"post"`."""
     norm: str = "batch"
@@ -185,6 +187,7 @@ class ImageNet(eqx.Module):
                     order=c.order,
                     norm=c.norm,
                     logarithmic=c.logarithmic,
+                    shortcut_norm=c.shortcut_norm,
                     key=fold(2, k),
                 )
             stitches.append(stitch)

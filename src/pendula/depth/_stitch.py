@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from .._registry import register
 from .._source import Source
 from ..nn import Convolution
-from ._unit import ConvUnit
+from ._unit import ConvUnit, norm_layer
 
 
 @register("module")
@@ -20,13 +20,17 @@ class Stitch(eqx.Module):
 
     $$ y = S(x) + s\, R(x) $$
 
-    with S a 1 x 1 convolution of the same stride, or the identity where nothing
-    changes. s is the step $\varepsilon / N_t$ of the block that follows as it was
-    made, 1 in a residual network; later changes of that block's steps leave it alone,
-    or the network would not be the same function.
+    with S a 1 x 1 convolution of the same stride, with `shortcut_norm` normalised
+    behind it, or the identity where nothing changes. s is the step
+    $\varepsilon / N_t$ of the block that follows as it was made, 1 in a residual
+    network; later changes of that block's steps leave it alone, or the network would
+    not be the same function.
 
     **Shapes**: `"height width in"` to `"rows cols out"`.
-    **Source:** Queiruga, Erichson, Taylor, Mahoney 2020, arXiv:2008.02389.
+    **Raises:** `ConfigError` as the unit.
+    **Source:** Queiruga, Erichson, Taylor, Mahoney 2020, arXiv:2008.02389; the norm
+    behind the shortcut: Queiruga, Erichson, Hodgkinson, Mahoney 2021,
+    arXiv:2106.10820.
 
     ```python
     >>> import jax, jax.numpy as jnp
@@ -44,6 +48,8 @@ class Stitch(eqx.Module):
     shortcut: Convolution | None
     scale: float = eqx.field(static=True)
     """The factor s of the residual."""
+    shortcut_norm: Any = None
+    """The norm behind the shortcut's convolution, or None."""
 
     def __init__(
         self,
@@ -55,6 +61,7 @@ class Stitch(eqx.Module):
         order: str = "pre",
         norm: str = "batch",
         logarithmic: bool = True,
+        shortcut_norm: bool = False,
         key: PRNGKeyArray,
     ) -> None:
         one, two = jax.random.split(key)
@@ -72,18 +79,30 @@ class Stitch(eqx.Module):
             None if same else Convolution(in_size, out_size, 1, stride=stride, key=two)
         )
         self.scale = scale
+        self.shortcut_norm = (
+            norm_layer(norm, out_size, logarithmic=logarithmic)
+            if shortcut_norm and not same
+            else None
+        )
 
     def __call__(
         self, x: Float[Array, "height width chan"], state: Any = None
     ) -> tuple[Float[Array, "rows cols out"], Any]:
         """The joined image, and the next state."""
-        r, state = self.unit(x, state)
+        both = self.shortcut_norm is not None and state is not None
+        mine, behind = state if both else (state, None)
+        r, mine = self.unit(x, mine)
         short = x if self.shortcut is None else self.shortcut(x)
-        return short + self.scale * r, state
+        if self.shortcut_norm is not None:
+            short, behind = self.shortcut_norm(short, behind)
+        return short + self.scale * r, (mine, behind) if both else mine
 
     def initial_state(self) -> Any:
-        """That of the unit."""
-        return self.unit.initial_state()
+        """That of the unit; with a norm behind the shortcut a pair of both."""
+        mine = self.unit.initial_state()
+        if self.shortcut_norm is None or mine is None:
+            return mine
+        return mine, self.shortcut_norm.initial_state()
 
 
 @register("module")
