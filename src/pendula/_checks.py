@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import operator
 from collections.abc import Callable, Iterable
@@ -146,3 +147,14 @@ def _finite(value: Any) -> str:
 
 def _owner(where: str) -> str:
     return f"{where}: " if where else ""
+
+
+def takes(function: Any, number: int) -> bool:
+    """Whether so many arguments can be given by place."""
+    try:
+        inspect.signature(function).bind(*range(number))
+    except TypeError:
+        return False
+    except ValueError:  # no signature is known: of a field the house's, of a truth time
+        return number in (1, 4)
+    return True

@@ -1,6 +1,7 @@
 """Writing and reading back, NPZ and MATLAB files, folders, joining."""
 
 import hashlib
+import inspect
 import io
 import os
 import zipfile
@@ -13,6 +14,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from pendula import _errors as errors, _files
 from pendula.data import (
     Trajectories,
+    data_files,
     join,
     read,
     read_csv,
@@ -298,6 +300,8 @@ def test_folder(tmp_path):
         read(tmp_path)
     with pytest.raises(errors.DataError, match="no file given"):
         read([])
+    with pytest.raises(errors.DataError, match="None names no file"):
+        inspect.unwrap(data_files)(None)
 
 
 def test_unknown_ending(tmp_path):

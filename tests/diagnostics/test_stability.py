@@ -9,7 +9,6 @@ import pytest
 
 from pendula._errors import ConfigError, ShapeError
 from pendula.diagnostics import LimitCycle, equilibria, limit_cycle
-from pendula.diagnostics._equilibria import check_field
 from pendula.systems import (
     Brusselator,
     Duffing,
@@ -164,9 +163,6 @@ def test_bad_boxes_and_starts_are_refused():
     assert not jax.config.jax_enable_x64
 
 
-def test_what_is_no_field_is_refused_with_what_to_give():
-    with pytest.raises(
-        ConfigError, match=r"Model is no field.*fitted\.model\(\)\.field"
-    ):
-        check_field(type("Model", (), {})())
-    check_field(Duffing())
+def test_a_field_of_time_and_state_alone_is_one():
+    found = equilibria(lambda t, y: y - y**3, [-2], [2], num=8)
+    assert [rest.kind for rest in found] == ["sink", "source", "sink"]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pendula._errors import ConfigError, ShapeError, Status
-from pendula.solve import linear_path, rollout, rollout_steps
+from pendula.solve import as_field, integrate, linear_path, rollout, rollout_steps
 
 
 @pytest.fixture(autouse=True)
@@ -285,3 +285,40 @@ def test_bad_input_is_refused_before_any_compile(change, error, text):
     args = {"y0": Y0, "ts": TS, "us": None, "context": CONTEXT, **change}
     with pytest.raises(error, match=text):
         rollout(pendulum, **args)
+
+
+def test_a_field_of_time_and_state_alone_is_one():
+    ts = np.linspace(0.0, 1.0, 11)
+    y0 = jnp.array([1.0, 0.0])
+    turn = lambda t, y, *_: jnp.stack([y[1], -y[0]])
+    long, short = (rollout(f, y0, ts) for f in (turn, lambda t, y: turn(t, y)))
+    np.testing.assert_array_equal(long.ys, short.ys)
+
+
+@pytest.mark.parametrize("solve", [rollout, integrate])
+@pytest.mark.parametrize(
+    ("field", "error", "told"),
+    [
+        (lambda t, y, u, c: y[0], ShapeError, r"float64\[\] for a state float64\[2\]"),
+        (lambda t, y, u, c: y[:1], ShapeError, r"float64\[1\] for a state"),
+        (lambda t, y, u, c: [y[1], -y[0]], ShapeError, r"gives list.*jnp\.stack"),
+        (lambda t, y, u, c: jax.lax.complex(y, y), ShapeError, "real array"),
+        (lambda t, y, u, c: None, ShapeError, "gives NoneType"),
+        (lambda y: y, ConfigError, r"function of \(t, y, u, context\)"),
+    ],
+)
+def test_what_is_no_field_is_refused(solve, field, error, told):
+    with pytest.raises(error, match=told):
+        solve(field, jnp.array([1.0, 0.0]), np.linspace(0.0, 1.0, 11))
+
+
+def test_what_is_no_function_is_refused_with_what_to_give():
+    for wrong in (3, "pendulum", type("Model", (), {})()):
+        with pytest.raises(ConfigError, match=r"of the type.*fitted\.model\(\)\.field"):
+            as_field(wrong)
+
+
+@pytest.mark.parametrize("start", ["start", None, [[1.0], [1.0, 2.0]]])
+def test_what_is_no_state_is_refused(start):
+    with pytest.raises(ShapeError, match=r"y0 is .* expected a floating vector"):
+        rollout(lambda t, y: -y, start, np.linspace(0.0, 1.0, 11))

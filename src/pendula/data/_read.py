@@ -69,6 +69,10 @@ def data_files(path: str | Path | Iterable[str | Path]) -> list[Path]:
     """The files that are meant: themselves, or those of a folder; a Zarr store is a
     folder that counts as a file. **Raises:** `DataError` when there is none."""
     if not isinstance(path, str | Path):
+        if not isinstance(path, Iterable):
+            raise DataError(
+                f"{path!r:.60} names no file. Give a path, or several of them."
+            )
         found = [p for one in path for p in data_files(one)]
         if not found:
             raise DataError("no file given. At least one is needed.")

@@ -89,13 +89,14 @@ class Stitch(eqx.Module):
         self, x: Float[Array, "height width chan"], state: Any = None
     ) -> tuple[Float[Array, "rows cols out"], Any]:
         """The joined image, and the next state."""
-        both = self.shortcut_norm is not None and state is not None
-        mine, behind = state if both else (state, None)
-        r, mine = self.unit(x, mine)
         short = x if self.shortcut is None else self.shortcut(x)
-        if self.shortcut_norm is not None:
-            short, behind = self.shortcut_norm(short, behind)
-        return short + self.scale * r, (mine, behind) if both else mine
+        if self.shortcut_norm is None:
+            r, state = self.unit(x, state)
+            return short + self.scale * r, state
+        mine, behind = (None, None) if state is None else state
+        r, mine = self.unit(x, mine)
+        short, behind = self.shortcut_norm(short, behind)
+        return short + self.scale * r, None if state is None else (mine, behind)
 
     def initial_state(self) -> Any:
         """That of the unit; with a norm behind the shortcut a pair of both."""

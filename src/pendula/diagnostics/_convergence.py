@@ -16,10 +16,9 @@ from numpy.typing import ArrayLike
 from .._checks import choice, positive
 from .._errors import ConfigError, FitWarning, ShapeError, Status
 from .._precision import cast, precision
-from ..solve import AbstractScheme, Adaptive
+from ..solve import AbstractScheme, Adaptive, as_field
 from ._convergence_grid import (
     Truth,
-    as_field,
     check_samples,
     check_start,
     known_truth,

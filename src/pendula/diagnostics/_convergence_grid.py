@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._checks import positive, whole
+from .._checks import positive, takes, whole
 from .._errors import ConfigError, DataError, ShapeError
 from .._precision import precision
-from ..solve import AbstractScheme, Adaptive, scheme as find_scheme
+from ..solve import AbstractScheme, Adaptive, as_field, scheme as find_scheme
 from ._convergence_sweep import FINEST, Drive, step_counts
 from ._equilibria import Field
 
@@ -41,23 +39,11 @@ def pick_schemes(
     return list(methods.values()), train
 
 
-def as_field(field: Any) -> Field:
-    """A vector field with the house's arguments; one of `(t, y)` alone gets them."""
-    if _takes(field, 4):
-        return field
-    if _takes(field, 2):
-        return TwoArguments(field)
-    raise ConfigError(
-        "a field is a function of (t, y, u, context), or of (t, y) alone; this one "
-        "takes neither."
-    )
-
-
 def part_truth(
     truth: Truth | Field | None, true_field: Field | None
 ) -> tuple[Truth | None, Field | None]:
     """Truth as values, and as a field: what no time alone can be given is one."""
-    if callable(truth) and not _takes(truth, 1):
+    if callable(truth) and not takes(truth, 1):
         if true_field is not None:
             raise ConfigError(
                 "truth and true_field are both fields. Give one of them, or truth as a "
@@ -71,26 +57,6 @@ def part_truth(
             "(ts, ys), or a field."
         )
     return cast(Any, truth), None if true_field is None else as_field(true_field)
-
-
-def _takes(function: Any, number: int) -> bool:
-    """Whether so many arguments can be given by place."""
-    try:
-        inspect.signature(function).bind(*range(number))
-    except TypeError:
-        return False
-    except ValueError:  # no signature is known: of a field the house's, of a truth time
-        return number in (1, 4)
-    return True
-
-
-class TwoArguments(eqx.Module):
-    """`field(t, y)` as a field with an input and a context that it does not see."""
-
-    field: Any
-
-    def __call__(self, t: Any, y: Any, u: Any = None, context: Any = None) -> Any:
-        return self.field(t, y)
 
 
 def check_start(x0: Any) -> np.ndarray:

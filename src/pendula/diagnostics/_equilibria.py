@@ -17,6 +17,7 @@ from scipy.stats import qmc
 
 from .._errors import ConfigError, ShapeError
 from .._precision import cast, precision, to_device
+from ..solve import as_field
 
 
 Field = Callable[[Any, Any, Any, Any], Any]
@@ -113,18 +114,9 @@ def equilibria(
 
 def held(field: Field, u: ArrayLike | None, context: Any) -> tuple[Any, Any, Any]:
     """Field, input and context as float64 JAX values; for use inside that scope."""
-    check_field(field)
+    field = as_field(field)
     u = None if u is None else np.asarray(u, np.float64)
     return to_device(cast((field, u, context), np.float64))
-
-
-def check_field(field: Any) -> None:
-    """Refuse what is no field: a fit, or its model, for instance."""
-    if not callable(field):
-        raise ConfigError(
-            f"a {type(field).__name__} is no field(t, y, u, context); of a fit give "
-            "fitted.model().field."
-        )
 
 
 def rates(field: Field, u: Any, context: Any) -> Callable[[Any], Any]:

@@ -1,6 +1,7 @@
 """Time integration: fixed-grid rollouts and the Diffrax gateway."""
 
 from ._adaptive import KVAERNO5 as KVAERNO5, Adaptive as Adaptive
+from ._field import as_field as as_field
 from ._geometric import (
     IMPLICIT_MIDPOINT as IMPLICIT_MIDPOINT,
     YOSHIDA4 as YOSHIDA4,

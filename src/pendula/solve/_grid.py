@@ -42,7 +42,12 @@ def polynomial(coefficients: Float[Array, "4 ctrl"]) -> Inputs:
 
 def as_state(y0: Any) -> State:
     """The initial state as a floating vector. **Raises:** `ShapeError`."""
-    y0 = jnp.asarray(y0)
+    try:
+        y0 = jnp.asarray(y0)
+    except (TypeError, ValueError) as error:
+        raise ShapeError(
+            f"y0 is {y0!r:.60}; expected a floating vector (dim,)."
+        ) from error
     if y0.ndim != 1 or not jnp.issubdtype(y0.dtype, jnp.floating):
         raise ShapeError(
             f"y0 has shape {y0.shape} and dtype {y0.dtype}; expected a floating vector "

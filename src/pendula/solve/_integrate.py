@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float
 from .._checks import at_least
 from .._errors import ConfigError, Status, nearest
 from .._types import Context, Control, State, Time
+from ._field import as_field, check_rate
 from ._grid import all_finite, as_grid, as_path, as_state, polynomial, safe
 from ._rollout import Rollout
 from ._schemes import Field, Inputs
@@ -91,7 +92,7 @@ def integrate(
     stage found no solution: stiff or singular there), `non_finite_state` (the field
     is not finite at the start), `non_finite_input`, `diverged`, `event`.
     **Raises:** `ShapeError`, `ConfigError` for grids and settings that cannot be
-    used.
+    used, for what is no field, and one whose dy has not the state's shape.
     **Source:** Kidger, On Neural Differential Equations, 2021, arXiv:2202.02435,
     chapter 5; Tsitouras 2011 (`tsit5`), Kvaerno 2004 (`kvaerno3`, `kvaerno5`).
 
@@ -123,6 +124,8 @@ def integrate(
     path = as_path(us, dts)
     if jumps is None:
         jumps = _jumps(us, ts)
+    field = as_field(field)
+    check_rate(field, t0, y0, None if path is None else path[0, 0], context)
     good = all_finite(y0, since, dts, path, context)
     y0, path, context = safe((y0, path, context), good)
     inputs = _inputs(path, since)

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int, Int8
 from .._checks import whole
 from .._errors import ConfigError, Status
 from .._types import Context, State, Time
+from ._field import as_field, check_rate
 from ._grid import all_finite, as_grid, as_path, as_state, polynomial, safe
 from ._schemes import RK4, AbstractScheme, Field, scheme as find_scheme
 
@@ -138,7 +139,8 @@ def rollout(
     accuracy and not the sampling limits the step: `integrate`.
 
     **Arguments:**
-    - `field`: `field(t, y, u, context) -> dy`, a known system or a learned one.
+    - `field`: `field(t, y, u, context) -> dy`, a known system or a learned one; or
+      `field(t, y)`.
     - `y0`: state `"dim"`; `ts`: times `"time"`, increasing, at least two; they are
       differenced in float64 on the host when they are NumPy arrays or lists.
     - `us`: inputs, samples `"time ctrl"` (joined by straight lines) or the
@@ -152,7 +154,7 @@ def rollout(
 
     **Returns:** `Rollout`; a failure is a status, never an exception.
     **Raises:** `ShapeError`, `ConfigError` for grids and settings that cannot be
-    used.
+    used, for what is no field, and one whose dy has not the state's shape.
     **Behaviour:** the work is traced anew at every call outside `jit`; wrap repeated
     calls in `equinox.filter_jit`.
 
@@ -167,7 +169,7 @@ def rollout(
     """
     substeps = whole(1, substeps=substeps)
     checkpoint = None if checkpoint is None else whole(1, checkpoint=checkpoint)
-    method = find_scheme(scheme)
+    method, law = find_scheme(scheme), as_field(field)
     if method.needs_second_order and not getattr(field, "second_order", True):
         raise ConfigError(
             f"{method.name} cannot step {type(field).__name__}: its state is not "
@@ -175,12 +177,14 @@ def rollout(
         )
     y0 = as_state(y0)
     t0, _, dts = as_grid(ts, y0.dtype)
+    path = as_path(us, dts)
+    check_rate(law, t0, y0, None if path is None else path[0, 0], context)
     return rollout_steps(
-        field,
+        law,
         y0,
         t0,
         dts,
-        as_path(us, dts),
+        path,
         context,
         scheme=method,
         substeps=substeps,
