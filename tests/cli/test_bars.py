@@ -182,6 +182,7 @@ def frame(image, k):
     return image.convert("RGB")
 
 
+@pytest.mark.slow
 def test_the_page_is_made_again_and_its_figures(place, tmp_path):
     before = (place.run / "report.html").read_bytes()
     done = call("report", place.run, "--png", tmp_path / "img")

@@ -148,6 +148,7 @@ def test_a_forecast_of_hours_is_refused_before_it_begins(at_place, until):
     assert 1e3 < longest < 1e7
 
 
+@pytest.mark.slow
 def test_a_forecast_far_beyond_what_was_validated_is_warned_of(at_place):
     known = load(at_place.run).intervals.trusted_to
     until = ["--until", 3 + 11 * known]

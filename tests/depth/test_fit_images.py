@@ -192,6 +192,7 @@ def test_refinement_keeps_the_function():
     assert_allclose(done.on_pixels()(first), done.logits(data)[0], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_plateau_refines_and_is_in_the_history(tmp_path):
     """Killed behind the plateau and resumed: the same records, the same bits; what is
     made again takes its time once."""

@@ -201,6 +201,7 @@ def test_a_field_of_which_nothing_is_left_is_unstable(law, truth):
     assert found.to_dict()["scale"] is None or truth is not None
 
 
+@pytest.mark.slow
 def test_the_true_field_is_seen_as_the_model_is():
     """Observed, scaled, from several starts, at a later time: the exact field is
     right, and the field that Euler learns errs as its scheme predicts."""
@@ -344,6 +345,7 @@ def test_one_sample_is_enough():
     assert found.e_0 < 1e-10
 
 
+@pytest.mark.slow
 def test_fields_of_two_arguments_are_fields():
     found = convergence_test(
         lambda t, y: jnp.asarray(WORLD.matrix, y.dtype) @ y,

@@ -81,6 +81,7 @@ ALONE = dataclasses.replace(SMALL, start_steps=0, steps=0)
 NONE = dataclasses.replace(ALONE, start="none")
 
 
+@pytest.mark.slow
 def test_a_long_run_of_another_law_is_not_taken_for_the_best():
     """Bars that swing alone have many laws whose motion is better than that of all
     near them; and of bars a thousand times as light another law is the right one."""

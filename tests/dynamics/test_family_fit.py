@@ -147,6 +147,7 @@ def test_each_new_system_has_its_own_noise(family):
     assert together[0].covariance < 1e-2 * together[1].covariance
 
 
+@pytest.mark.slow
 def test_start_states_of_noisy_records_are_found_with_the_law(family):
     """Smoothed data are rough at their ends; measured states that are exact stay."""
     clean = springs([1.1], starts=(0.8, 0.5, 0.9, 0.6))
@@ -287,6 +288,7 @@ def test_settings_of_an_adaptation_that_cannot_be_used_are_refused(family):
             family.adapt(clip, **wrong)
 
 
+@pytest.mark.slow
 def test_stretches_of_a_record_are_no_systems(family):
     """Nor is a clip that is finer than the training too short to be thinned."""
     several = springs([1.0, 1.2], starts=(0.8,)).replace(env=None)
@@ -445,6 +447,7 @@ def test_a_run_of_other_settings_data_or_systems_is_not_resumed(tmp_path):
         meta_fit(data, config, resume=True)
 
 
+@pytest.mark.slow
 def test_what_a_network_of_absolute_values_found_has_no_signs():
     """Prior, gauge and counts of directions take etas as they are."""
     data, config = springs(RATES), FamilyConfig(SMALL, head="reference", mode="joint")

@@ -185,6 +185,7 @@ def test_residuals_that_are_no_noise_warn_of_the_constants(swing):
     assert "need not be the true ones" in other.about["verdict"]["text"]
 
 
+@pytest.mark.slow
 def test_intervals_without_the_error_of_the_step_say_so(swing):
     """Heun at 20 samples to a turn finds another frequency, within an interval that
     knows of noise alone."""
@@ -391,6 +392,7 @@ def test_forecasts_beyond_the_data_and_from_a_chosen_start(swing):
     assert np.all((forecast.low < forecast.mean) & (forecast.mean < forecast.high))
 
 
+@pytest.mark.slow
 def test_a_start_that_was_not_found_is_sought_on_less(swing, monkeypatch):
     """The fit of a start on all of a history has many minima; where it ended in a wrong
     one it is made again on a part, and where all do that is said."""

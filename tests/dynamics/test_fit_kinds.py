@@ -118,6 +118,7 @@ def test_steps_between_far_times_follow_the_input(driven):
     assert_allclose(far.ys, near.ys[:, [0, 40, 100]], atol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_convergence_test_is_as_long_as_it_is_told(driven):
     dt = driven.about["step"]
     knots, us = dt * np.arange(301), np.zeros((301, 1))

@@ -176,6 +176,7 @@ class Relaxing(eqx.Module):
         return -self.rates * y
 
 
+@pytest.mark.slow
 def test_the_own_motion_of_a_stiff_model_is_not_lost():
     """Steps of 0.1 and a rate of 1000: RK4 leaves the signal, Kvaerno's does not."""
     with jax.enable_x64(True):

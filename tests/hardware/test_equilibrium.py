@@ -69,6 +69,7 @@ def nudged(n):
     return Nudged(0.5, n, steps=1000, nudged_steps=1000, tol=1e-15)
 
 
+@pytest.mark.slow
 def test_error_falls_as_beta_to_the_number_of_points():
     with precision(np.float64):
         net, xs, labels = small()

@@ -73,6 +73,7 @@ def test_viscous_burgers_with_mean_speed():
     assert (view.stretch(T) > 0.0).all()
 
 
+@pytest.mark.slow
 def test_crossing_is_said():
     problem = lagrangian(
         lambda u, x, t, p: u,

@@ -89,6 +89,7 @@ def test_derivatives_in_both_directions():
     assert_allclose(jax.jit(jax.grad(end))(rate), exact, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_padding_does_not_move_and_too_many_steps_are_a_status():
     dts = jnp.asarray([0.5, 0.0])
     step = eqx.filter_jit(

@@ -20,6 +20,7 @@ def test_linear_waves_take_four_modes_and_no_time():
     assert 16 <= found.modes <= 64
 
 
+@pytest.mark.slow
 def test_what_is_told_is_reached_and_nothing_can_be_spared():
     name, error = "reaction_diffusion", 1e-4
     found = classical_time(name, error, nu=3.0, rho=5.0)

@@ -81,6 +81,7 @@ def test_a_cantilever_bends_as_beams_do(rod):
     assert_allclose(forces[2, 2:], weight[2:], atol=1e-11)
 
 
+@pytest.mark.slow
 def test_a_rod_that_is_turned_at_an_end_twists_evenly(rod):
     turn = lambda t, z: z.at[3, 19].set(t)
     held = Boundary.of(rod, [0, 1, 19, 20], [0, 19], turn)
