@@ -1,5 +1,7 @@
 """A loss under noise: closed forms of a quadratic, draws, and what is refused."""
 
+import dataclasses
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -184,6 +186,25 @@ def test_without_noise_nothing_parts():
     found = flatness(loss, np.ones(2), levels=[0.0, 0.5], draw=gone, draws=4, **told)
     np.testing.assert_array_equal(found.values[:, 0], 0.0)
     assert found.parts_at == 0.5
+
+
+def test_what_was_found_is_printed(found):
+    one = found["slope", 3.0]
+    lines = str(one).splitlines()
+    assert lines[0] == f"loss {one.value:.4g} without noise"
+    row = lines[2].split()
+    assert row[:4] == [
+        "1",
+        f"{one.gap_theory[0]:.3g}",
+        "+-",
+        f"{one.gap_theory_error[0]:.1g}",
+    ]
+    assert row[-2:] == [f"{100 * one.slope_share[0]:.3g}", "%"]
+    assert "up to level 1" in lines[3]
+    assert "params" in str(one)  # the path of a bare array
+    apart = dataclasses.replace(one, parts_at=0.5)
+    assert "part by more than 10 % at level 0.5" in str(apart)
+    assert "eigenvalues" not in str(one)
 
 
 def test_differences_along_the_noise():

@@ -142,6 +142,25 @@ def test_a_wide_spectrum_does_not_fall_between_the_points():
     assert np.trapezoid(found.density, found.grid) == pytest.approx(1.0, abs=1e-3)
 
 
+def test_a_narrow_spectrum_is_seen_as_a_wide_one_is():
+    a = jnp.asarray([-3e-4, 1e-4, 1e-4, 4e-4])
+    made = lambda a: spectral_density(
+        HessianOperator(lambda w, _: 0.5 * jnp.sum(a * w**2), jnp.ones(4)),
+        starts=2,
+        points=1000,
+    )
+    found = made(a)
+    near = np.abs(found.grid - 1e-4) < 5e-5
+    peak = np.trapezoid(found.density[near], found.grid[near])
+    assert peak == pytest.approx(0.5, abs=1e-3)
+    finer = made(0.01 * a)
+    np.testing.assert_allclose(finer.sigma, 0.01 * found.sigma, rtol=1e-4)
+    same = made(0.0 * a)  # one value
+    assert np.trapezoid(same.density, same.grid) == pytest.approx(1.0, abs=1e-3)
+    alike = made(jnp.full(4, 1e-5))
+    assert np.trapezoid(alike.density, alike.grid) == pytest.approx(1.0, abs=1e-3)
+
+
 def test_breakdown_ends_with_the_exact_spectrum_of_the_space():
     values = np.repeat([3.0, 1.0, -2.0], 10)
     product = lambda v: values * v

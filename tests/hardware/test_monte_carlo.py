@@ -14,8 +14,12 @@ from numpy.testing import assert_allclose, assert_array_equal
 from pendula._errors import ConfigError, DataError, ShapeError
 from pendula.hardware import (
     HOUR,
+    LEVELS,
+    PCM,
+    AnalogWarning,
     RangeNoise,
     Relaxing,
+    WriteVerify,
     is_right,
     monte_carlo,
     refresh,
@@ -62,6 +66,45 @@ def test_one_program_for_all_levels():
 
     monte_carlo(TWIN, counted, DATA, KEY, 2, (0.0, 0.05, 0.1, 0.2))
     assert count == 2  # chips, and the digital model
+
+
+def test_a_report_is_printed_in_both_conventions_of_the_level():
+    net = eqx.nn.Linear(2, 1, use_bias=False, key=KEY)
+    net = eqx.tree_at(lambda n: n.weight, net, jnp.asarray([[1.0, 4.0]]))
+    size = lambda chip, _: jnp.abs(chip.weight).mean()
+    found = monte_carlo(to_analog(net), size, None, KEY, 3, (0.0, 0.1))
+    assert found.sigma() == [("0", "0"), ("0.1", "0.075")]  # of 3, and of 4
+    table = str(found).splitlines()
+    assert table[0].startswith("level  sigma / range  sigma / max|w|  mean")
+    assert table[2].split()[:4] == ["0.1", "0.1", "0.075", f"{found.mean[1]:.4g}"]
+    assert table[-1].endswith(f"without errors {found.digital:.4g}")
+    said = json.loads(found.to_json())
+    assert said["sigma of the range, of the largest weight"][1] == ["0.1", "0.075"]
+    alone = monte_carlo(to_analog(net), size, None, KEY, 1, ({"linear": 0.1},))
+    assert "linear 0.1" in str(alone)
+    assert "not known" in str(alone)
+    written = to_analog(net, WriteVerify(RangeNoise()))
+    assert monte_carlo(written, size, None, KEY, 2, 0.1).sigma() == [("", "")]
+
+
+def test_measured_errors_are_swept_to_twice_their_size():
+    net = eqx.nn.Linear(2, 1, use_bias=False, key=KEY)
+    size = lambda chip, _: jnp.abs(chip.weight).mean()
+    found = monte_carlo(to_analog(net, PCM(read=False)), size, None, KEY, 2)
+    assert found.levels == tuple(round(0.2 * k, 1) for k in range(11))
+    assert not found.in_shares
+    assert found.plot().get_xlabel().endswith("times the measured errors")
+    assert monte_carlo(to_analog(net), size, None, KEY, 2).levels == LEVELS
+    # of weights at the top, in uS of 25: that of the full cell, and of the idle one
+    one = eqx.tree_at(lambda n: n.weight, net, jnp.ones((1, 2)))
+    cells = np.hypot(0.26348 + 1.9650 - 1.1731, 0.26348) / 25.0
+    found = monte_carlo(to_analog(one, PCM(read=False)), size, None, KEY, 2, 1.0)
+    assert found.sigma() == [(f"{cells / 2:.3g}", f"{cells:.3g}")]
+
+
+def test_a_level_of_a_kind_that_is_not_there_is_told():
+    with pytest.warns(AnalogWarning, match=r'kind "conv".*Kinds here: linear, bias'):
+        monte_carlo(TWIN, right, DATA, KEY, 2, [{"linear": 0.1, "conv": 0.1}])
 
 
 def test_mean_against_theory_of_a_linear_layer():
@@ -128,6 +171,11 @@ def test_time_to_failure_and_refresh_by_the_law():
     assert_allclose(found.failure, HOUR * 0.1 / (0.1 * np.log10(61.0)), rtol=1e-4)
     never = time_to_failure(twin, kept, None, 0.9, key=KEY, n=2, times=times)
     assert never.failure == np.inf
+    assert str(never).endswith("is not lost within 100 hours")
+    table = str(found).splitlines()
+    assert table[0].split() == ["hours", "lost", "std"]
+    assert table[2].split() == ["1", f"{0.1 * np.log10(61.0):.4g}", "0"]
+    assert table[-1] == "0.1 of 1 without errors is lost after 0.56 hours"
     period, lost = refresh(twin, kept, None, key=KEY, periods=times, drop=0.2, n=2)
     assert period == max(t for t in times if t <= 99 * 60.0)
     assert (np.diff(lost) > 0).all()
@@ -137,7 +185,8 @@ def test_time_to_failure_and_refresh_by_the_law():
     # beyond its target at first, right an hour later
     over = to_analog(net, Relaxing(RangeNoise(default_level=0.0), 0.1, 0.0, HOUR))
     near = lambda chip, _: -jnp.abs(kept(chip, None) - 1.0)
-    period, lost = refresh(over, near, None, key=KEY, periods=times[::10], drop=0.1)
+    with pytest.warns(AnalogWarning, match="cannot help"):
+        period, lost = refresh(over, near, None, key=KEY, periods=times[::10], drop=0.1)
     assert lost.min() < 0.1 < lost[0]
     assert period == 0.0
     with pytest.raises(ConfigError, match="increasing"):

@@ -11,8 +11,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from pendula._errors import ConfigError, DataError, FitWarning
 from pendula.hardware import (
     PCM,
+    AnalogWarning,
     ForecastError,
     HardenConfig,
+    NoiseLevel,
     RangeNoise,
     RangeWatch,
     clip_weights,
@@ -108,6 +110,28 @@ def test_level_0_is_plain_descent_bit_for_bit():
         assert_array_equal(a, b)
     other = jax.tree.leaves(made["some"])
     assert not np.array_equal(other[0], jax.tree.leaves(made["plain"])[0])
+
+
+def test_levels_are_looked_at_before_training():
+    twin = to_analog(W, RangeNoise())
+    makers = (
+        lambda level: hardware_aware(twin, level),
+        lambda level: ha_sgd(quadratic, twin, level),
+        lambda level: robust_recipe(twin, level, 10, optax.sgd(0.1)),
+    )
+    for make in makers:
+        with pytest.warns(AnalogWarning, match="above half of the range"):
+            make(5.0)
+        with pytest.raises(ConfigError, match="at least 0"):
+            make(-0.1)
+    with pytest.raises(ConfigError, match='Did you mean "array"'):
+        hardware_aware(twin, {"arrray": 0.1})
+    said = NoiseLevel.from_wmax(0.2)
+    _, same = ha_sgd(quadratic, twin, said)(W, KEY)
+    assert_array_equal(same, ha_sgd(quadratic, twin, 0.1)(W, KEY)[1])
+    _, same = ha_sgd(quadratic, twin, {"array": said})(W, KEY)
+    assert_array_equal(same, ha_sgd(quadratic, twin, 0.1)(W, KEY)[1])
+    robust_recipe(twin, said, 10, optax.sgd(0.1))
 
 
 def test_weights_are_cut_off_about_their_mean():

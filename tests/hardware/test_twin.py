@@ -114,8 +114,12 @@ def test_full_scale_is_that_of_the_device_not_of_the_bias_times_its_input():
     twin = to_analog(layer, RangeNoise(range=2.0), bias=8.0)
     assert_array_equal(twin.sample(KEY, 0.0).bias, [5.0, -8.0])
     assert "12.5 % of the weights" in str(twin)
-    assert "eta = 0.05 of the full scale, sigma = 0.1" in str(twin)
-    assert "sigma = at most 0.1 of the largest weight" in str(to_analog(layer))
+    # of weights up to 1; of a bias up to 9 whose input is 8
+    want = "sigma = 0.05 of the full scale = 0.0889 to 0.1 of the largest weight"
+    assert want in str(twin)
+    assert twin.table()[0][-2:] == ("0.1", "0.1")
+    want = "sigma = 0.05 of the range = 0.0778 to 0.1 of the largest weight"
+    assert want in str(to_analog(layer))
 
 
 def test_digital_and_own_die_biases():
@@ -256,6 +260,22 @@ def test_table_names_every_parameter():
     }  # fmt: skip
     for path in named:
         assert path in str(twin)
+
+
+def test_the_table_tells_errors_of_the_range_and_of_the_largest_weight():
+    w = jnp.asarray(W)
+    twin = to_analog({"a": w, "b": w + 10.0})
+    wide = np.ptp(W)
+    top = np.asarray([1.0, 11.0])
+    told = [float(row[-1]) for row in twin.table()]
+    assert_allclose(told, 0.05 * wide / top, rtol=0.01)
+    low, high = (f"{0.05 * r:.3g}" for r in sorted(wide / top))
+    want = f"sigma = 0.05 of the range = {low} to {high} of the largest weight"
+    assert twin.conventions() == f"0.05, {want}"
+    assert want in str(twin)
+    spread = to_analog(linear(W, [3.0, -1.0]), bias="shared", bias_rows=4)
+    assert "of the range" in str(spread)
+    assert to_analog(w, WriteVerify(RangeNoise())).conventions() == "0.05"
 
 
 def test_shortcuts_have_mirrors():

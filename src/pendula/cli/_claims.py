@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from .._columns import columns
 from ._console import Console
 from ._options import TALK, Talk
-from ._table import columns
 
 
 MET = {True: "met", False: "NOT met", None: ""}

@@ -6,9 +6,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from .._columns import columns
 from ._console import Console
 from ._options import TALK, Talk
-from ._table import columns
 
 
 MEGABYTE = 1e6

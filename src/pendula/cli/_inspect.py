@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from .._columns import columns
 from ._console import Console
 from ._options import READING, TALK, Reading, Talk
 from ._reading import load_data
-from ._table import columns
 
 
 MOST = 8  # channels that a proposed command names

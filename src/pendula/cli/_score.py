@@ -7,12 +7,12 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from .._columns import columns
 from ._console import Console
 from ._forecast_bars import is_chain, score_bars
 from ._on_data import fitted_to, no_test
 from ._options import READING, TALK, Reading, Talk
 from ._reading import load_data
-from ._table import columns
 
 
 def score(

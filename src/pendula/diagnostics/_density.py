@@ -62,9 +62,11 @@ def spectral_density(
     **Arguments:**
     - `starts`: runs, each from a fresh vector of signs; `steps`: of a run.
     - `points`: of the grid; `sigma`: width of the Gaussian, default
-      sigma^2 = 1e-5 max(1, lambda_max - lambda_min), and at least two steps of the
-      grid, below which a Gaussian would fall between its points (a smaller one of your
-      own is warned of: nodes and weights are right, the curve is not).
+      sigma^2 = 1e-5 max(1, lambda_max - lambda_min); of a spectrum whose width and
+      largest magnitude r are below 1, such as one in units of noise,
+      sigma^2 = 1e-5 r^2 (ours); and at least two steps of the grid, below which a
+      Gaussian would fall between its points (a smaller one of your own is warned of:
+      nodes and weights are right, the curve is not).
     - `key`: default `jax.random.key(0)`.
 
     **Returns:** `SpectralDensity`.
@@ -100,7 +102,9 @@ def spectral_density(
     low = min(theta.min() for theta, _ in runs)
     high = max(theta.max() for theta, _ in runs)
     if sigma is None:
-        sigma = float(np.sqrt(1e-5 * max(1.0, high - low)))
+        size = max(high - low, abs(low), abs(high))
+        square = size**2 if 0.0 < size < 1.0 else max(1.0, high - low)
+        sigma = float(np.sqrt(1e-5 * square))
         sigma = max(sigma, 2.0 * (high - low) / (points - 1))
     grid = np.linspace(low - 5.0 * sigma, high + 5.0 * sigma, points)
     step = float(grid[1] - grid[0])

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from .._checks import choice, whole
+from .._columns import columns
 from .._errors import ConfigError
 from ._density import SpectralDensity, spectral_density
 from ._eigenvalues import Eigenvalues, top_eigenvalues
@@ -46,6 +47,7 @@ class Flatness:
     `smooth="difference"`.
     `eigenvalues`, `density`: of the curvature in units of sigma at level 1; None where
     not asked for.
+    `print` shows theory beside draws, level by level.
     """
 
     levels: np.ndarray
@@ -78,6 +80,38 @@ class Flatness:
         """Part of the predicted variance that the gradient makes; NaN at level 0."""
         with np.errstate(invalid="ignore", divide="ignore"):
             return self.var_slope / self.var_theory
+
+    def __str__(self) -> str:
+        """A table of gap and variance, and where theory and draws part."""
+        pair = lambda value, error: f"{value:.3g} +- {error:.1g}"
+        rows = [
+            [
+                f"{level:g}",
+                pair(self.gap_theory[k], self.gap_theory_error[k]),
+                pair(self.gap_mc[k], self.gap_mc_error[k]),
+                pair(self.var_theory[k], self.var_theory_error[k]),
+                pair(self.var_mc[k], self.var_mc_error[k]),
+                f"{100.0 * self.slope_share[k]:.3g} %",
+            ]
+            for k, level in enumerate(self.levels)
+        ]
+        lines = [f"loss {self.value:.4g} without noise", columns(_HEAD, rows)]
+        most = self.levels.max()
+        lines.append(
+            f"the gaps agree within 10 % and chance up to level {most:g}"
+            if self.parts_at is None
+            else f"the gaps part by more than 10 % at level {self.parts_at:g}"
+        )
+        if self.blocks:
+            parts = [[path, pair(*of)] for path, of in self.blocks.items()]
+            lines.append(columns(["array", "its gap at level 1"], parts))
+        if self.eigenvalues is not None:
+            values = ", ".join(f"{x:.3g}" for x in self.eigenvalues.values)
+            lines.append(f"eigenvalues of the curvature in units of sigma: {values}")
+        return "\n".join(lines)
+
+
+_HEAD = ("level", "gap", "drawn", "variance", "drawn", "of it the slope's")
 
 
 def flatness(
@@ -133,7 +167,7 @@ def flatness(
       its spectral density; 0 leaves either out.
     - `key`: default `jax.random.key(0)`.
 
-    **Returns:** `Flatness`.
+    **Returns:** `Flatness`; `print` shows it as a table.
     **Raises:** `ShapeError`; `ConfigError` for numbers that make no sense or noise that
     is zero everywhere; as `HessianOperator`.
     **Source:** Wang 2023, section 2.4 (gap; variance at g = 0 and kurtosis 3);

@@ -165,9 +165,9 @@ from ._stream_tasks import (
     memory_capacity as memory_capacity,
 )
 from ._twin import (
-    TABLE_COLUMNS as TABLE_COLUMNS,
     AnalogTwin as AnalogTwin,
     AnalogWarning as AnalogWarning,
 )
+from ._twin_table import TABLE_COLUMNS as TABLE_COLUMNS
 from ._unfold import Unfolded as Unfolded
 from ._write_verify import WriteVerify as WriteVerify

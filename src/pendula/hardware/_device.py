@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._errors import ConfigError, nearest
 from .._registry import register
-from ._noise import AbstractNoise, Gaussian, NoiseLevel, as_noise
+from ._noise import AbstractNoise, Gaussian, as_noise
 
 
 Scalar = float | Float[Array, ""]
@@ -80,6 +80,12 @@ class AbstractOnBase(AbstractDevice):
         return self.base.mirror_scale()
 
 
+def in_shares(device: AbstractDevice) -> bool:
+    """Whether the levels of a device are shares of the range; else they multiply errors
+    of the size that was measured."""
+    return device.default_level <= 0.5
+
+
 def span(w: Float[Array, "..."], stack: int = 0) -> Float[Array, "..."]:
     """max(w) - min(w), or 2 max|w| where all are equal."""
     axes = tuple(range(stack, w.ndim))
@@ -96,6 +102,12 @@ def symmetric(w: Float[Array, "..."], stack: int = 0) -> Float[Array, "..."]:
 def in_float32(w: Float[Array, "..."]) -> Float[Array, "..."]:
     """Weights of 16 bits in 32: errors are drawn and added there."""
     return w.astype(jnp.float32) if jnp.finfo(w.dtype).bits < 32 else w
+
+
+def there(x: Array | None) -> Array:
+    """An array that is known to be there."""
+    assert x is not None
+    return x
 
 
 def number(value: Scalar, like: Float[Array, "..."]) -> Float[Array, ""]:
@@ -203,16 +215,3 @@ class RangeNoise(AbstractDevice):
 
     def mirror_scale(self) -> float:
         return 1.0
-
-    def conventions(self) -> str:
-        """The default level as it is said here and elsewhere."""
-        level = NoiseLevel(self.default_level)
-        if self.range == "symmetric":
-            return str(level)
-        if isinstance(self.range, str):  # a span is at most 2 max|w|
-            return (
-                f"eta = {level.eta:g} of the range, sigma = at most {level.wmax:g} of "
-                "the largest weight"
-            )
-        sigma = level.eta * self.range
-        return f"eta = {level.eta:g} of the full scale, sigma = {sigma:g}"

@@ -14,9 +14,10 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._checks import choice, whole
 from .._errors import ConfigError, DataError, ShapeError
-from ._device import Scalar
+from ._device import Scalar, in_shares
 from ._noise_report import NoiseReport
 from ._twin import AnalogTwin, checked, levels_of, moment
+from ._twin_table import ratios
 from ._unfold import Unfolded
 
 
@@ -31,7 +32,7 @@ def monte_carlo(
     data: Any,
     key: PRNGKeyArray,
     n: int = 50,
-    levels: Any = LEVELS,
+    levels: Any = None,
     *,
     t: Scalar | None = None,
     chunk: int | str = "auto",
@@ -48,12 +49,14 @@ def monte_carlo(
       the mean is taken, exactly so for accuracies), or one number, the mean itself.
     - `data`: pytree of arrays with one leading axis, the samples, or None.
     - `levels`: numbers, or dicts of numbers by kind or path that have the same keys.
+      Without, `LEVELS`, 0 to 0.2 of the range; of devices whose levels multiply
+      measured errors, ten times as much, 0 to 2.
     - `t`: seconds after programming.
     - `chunk`: chips at a time (`vmap`); `"auto"` is 1 on a CPU and 16 elsewhere.
     - `batch_size`: samples at a time; all without.
     - `tell`: called with a line of text after each level.
 
-    **Returns:** a `NoiseReport`.
+    **Returns:** a `NoiseReport`; `print` shows it as a table.
     **Raises:** `ConfigError` for a metric that cannot be called or numbers that make no
     sense; `ShapeError` for a metric of another shape; `DataError` for empty data.
 
@@ -73,6 +76,9 @@ def monte_carlo(
     ```
     """
     _check(metric, n, chunk, batch_size)
+    shared = in_shares(twin.device)
+    if levels is None:
+        levels = LEVELS if shared else [10.0 * level for level in LEVELS]
     table = _levels(levels, twin)
     size = _samples(data)
     width = _width(chunk)
@@ -99,6 +105,8 @@ def monte_carlo(
         tuple(twin.table()),
         not independent,
         float(t),
+        ratios(twin),
+        shared,
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any, SupportsFloat
 
 import numpy as np
 
+from .._columns import columns
 from .._errors import ConfigError
 from .._files import replacing
 
@@ -28,7 +29,11 @@ class NoiseReport:
     the model without errors; `key`: the key that chips were drawn from; `table`: the
     components, as `AnalogTwin` prints them; `spread_known`: False where the errors of
     one chip on different inputs are as alike as those on one (`unfold="marginal"`), so
-    that only means are those of hardware; `t`: seconds after programming.
+    that only means are those of hardware; `t`: seconds after programming; `ratios`:
+    smallest and largest standard deviation of the errors at level 1 over components, as
+    a share of the range and of the largest weight, None where the device knows none;
+    `in_shares`: whether levels are shares of the range, else they multiply measured
+    errors. `print` shows means and quantiles, every level in both conventions.
     """
 
     levels: tuple[Any, ...]
@@ -38,6 +43,8 @@ class NoiseReport:
     table: tuple[tuple[str, ...], ...]
     spread_known: bool
     t: float
+    ratios: tuple[tuple[float, float], tuple[float, float]] | None
+    in_shares: bool
 
     @property
     def n(self) -> int:
@@ -84,6 +91,40 @@ class NoiseReport:
             f"{', '.join(map(str, self.levels))}."
         )
 
+    def sigma(self) -> list[tuple[str, str]]:
+        """Of every level the standard deviation of the errors as a share of the range,
+        and of the largest weight, from the least to the largest of all components;
+        empty texts where levels are several numbers or the device knows none."""
+        return [
+            ("", "")
+            if self.ratios is None or not isinstance(level, float)
+            else (shares(level, self.ratios[0]), shares(level, self.ratios[1]))
+            for level in self.levels
+        ]
+
+    def __str__(self) -> str:
+        """The table of means and quantiles."""
+        names = [f"{q} %" for q in QUANTILES]
+        head = [
+            "level",
+            "sigma / range",
+            "sigma / max|w|",
+            "mean",
+            "std",
+            "error",
+            *names,
+        ]
+        known = lambda x: f"{x:.4g}" if np.isfinite(x) else "not known"
+        numbers = np.column_stack([self.mean, self.std, self.error, self.quantiles])
+        rows = [
+            [words(level), *sigma, *map(known, row)]
+            for level, sigma, row in zip(
+                self.levels, self.sigma(), numbers, strict=True
+            )
+        ]
+        chips = f"chips: {self.n}, {self.t:g} s after programming"
+        return f"{columns(head, rows)}\n{chips}; without errors {self.digital:.4g}"
+
     def to_csv(self, path: str | Path | None = None) -> str:
         """One line a level: mean, spread, quantiles, then every chip."""
         text = io.StringIO()
@@ -111,6 +152,7 @@ class NoiseReport:
             "key": self.key,
             "components": self.table,
             "seconds after programming": self.t,
+            "sigma of the range, of the largest weight": self.sigma(),
         }
         return _written(json.dumps(about, indent=1), path)
 
@@ -131,8 +173,23 @@ class NoiseReport:
                     at, bands[:, low], bands[:, high], color=colour, alpha=0.15, lw=0
                 )
         ax.plot(at, self.mean, color=colour, marker="o", markersize=3, label=label)
-        ax.set_xlabel("noise level, share of the range")
+        unit = "share of the range" if self.in_shares else "times the measured errors"
+        ax.set_xlabel(f"noise level, {unit}")
         return ax
+
+
+def shares(level: float, ratio: tuple[float, float]) -> str:
+    """What a level is of the range, or of the largest weight, from the least to the
+    largest of all components."""
+    low, high = (f"{level * r:.3g}" for r in ratio)
+    return low if low == high else f"{low} to {high}"
+
+
+def words(level: Any) -> str:
+    """A level as one reads it."""
+    if isinstance(level, float):
+        return f"{level:g}"
+    return ", ".join(f"{name} {value:g}" for name, value in level)
 
 
 def _known(values: np.ndarray) -> Any:

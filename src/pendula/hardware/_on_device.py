@@ -143,7 +143,8 @@ class HardenConfig:
     """
 
     level: float = 0.05
-    """Noise level in training; 0 goes on without."""
+    """Noise level in training, as of `hardware_aware`: eta, a share of the range, or of
+    `PCM` and its like how often the measured errors; 0 goes on without."""
     samples: int = 1
     """Draws of the errors a step, L."""
     steps: int = 2000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -21,8 +21,9 @@ from ..train import AbstractCallback, Smoothed, TrainState, ramp
 from ._component import Component, check_kind
 from ._convert import to_analog
 from ._device import AbstractDevice
+from ._noise import NoiseLevel
 from ._norms import forgotten, of_states
-from ._twin import AnalogTwin
+from ._twin import AnalogTwin, levels_of
 
 
 class Perturbation(eqx.Module):
@@ -64,11 +65,15 @@ def hardware_aware(
 
     **Arguments:**
     - `twin`: of the model as it starts; the trained weights stand where its do.
-    - `level`: eta in training, a number or a schedule of the step; 0 is plain descent.
+    - `level`: eta in training, a number, a `NoiseLevel`, numbers by kind or path, or a
+      schedule of the step; 0 is plain descent, and of devices whose levels multiply
+      measured errors (`PCM`), 1 is the device itself.
     - `samples`: L; 1 is the published setting.
     - `antithetic`: errors in pairs of both signs; `mix`: share of the clean gradient.
 
     **Returns:** a `train.Smoothed`.
+    **Raises:** `ConfigError`. **Warns:** `AnalogWarning`, as `twin.sample` does, before
+    anything is trained.
     **Behaviour:** errors grow with the range, and outliers make the range grow: at 0.1
     from the start training may collapse to chance. `robust_recipe` keeps ranges small.
     **Source:** Wang 2023, algorithm 1, equations 2.6 and 2.7.
@@ -85,8 +90,20 @@ def hardware_aware(
 
     ```
     """
-    perturb = Perturbation(twin)
-    return Smoothed(perturb, level, samples, antithetic=antithetic, mix=mix)
+    if not callable(level):
+        levels_of(twin, level)
+    return _smoothed(twin, level, samples, antithetic=antithetic, mix=mix)
+
+
+def _smoothed(twin: AnalogTwin, level: Any, samples: int, **options: Any) -> Smoothed:
+    """The estimator, its level as numbers."""
+    if isinstance(level, Mapping):
+        level = {name: _plain(one) for name, one in level.items()}
+    return Smoothed(Perturbation(twin), _plain(level), samples, **options)
+
+
+def _plain(level: Any) -> Any:
+    return float(level) if isinstance(level, NoiseLevel) else level
 
 
 def ha_sgd(
@@ -103,8 +120,8 @@ def ha_sgd(
     of a device, in any loop and before any optimiser.
 
     **Arguments:** `loss(params, *batch, key=key)`; `device`, or the twin of a model
-    (needed for batch norms, dies and other choices of `to_analog`); the others as for
-    `hardware_aware`.
+    (needed for batch norms, dies and other choices of `to_analog`, and so that a level
+    is looked at before the first step); the others as for `hardware_aware`.
     **Returns:** `vg(params, key, *batch) -> ((value, aux), gradient)`; `params` may be
     a whole Equinox model, see `AbstractEstimator.around`.
 
@@ -124,6 +141,8 @@ def ha_sgd(
             "the twin of a model."
         )
     options = {"antithetic": antithetic, "mix": mix}
+    if isinstance(device, AnalogTwin) and not callable(level):
+        levels_of(device, level)
 
     def valued(params: Any, key: PRNGKeyArray, *batch: Any, **named: Any) -> Any:
         if isinstance(device, AnalogTwin):
@@ -132,7 +151,7 @@ def ha_sgd(
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of equal weights, told every step
                 twin = to_analog(params, device)
-        estimator = hardware_aware(twin, level, samples, **options)
+        estimator = _smoothed(twin, level, samples, **options)
         vg = estimator.around(loss, has_aux=has_aux)
         return vg(params, key, *batch, **named)
 
@@ -243,7 +262,7 @@ def range_penalty(
 
 def robust_recipe(
     twin: AnalogTwin,
-    level: float,
+    level: float | NoiseLevel,
     num_steps: int,
     base: optax.GradientTransformation,
     *,
@@ -268,7 +287,9 @@ def robust_recipe(
 
     ```
     """
-    estimator = hardware_aware(twin, ramp(level, fraction, num_steps), samples)
+    levels_of(twin, level)
+    rising = ramp(_plain(level), fraction, num_steps)
+    estimator = hardware_aware(twin, rising, samples)
     chain = optax.chain(optax.add_decayed_weights(decay), base, clip_weights(twin, k))
     return estimator, chain
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -10,10 +11,11 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from .._checks import positive
+from .._columns import columns
 from .._errors import ConfigError
 from ._monte_carlo import Metric, monte_carlo
 from ._relaxing import HOUR
-from ._twin import AnalogTwin, Level
+from ._twin import AnalogTwin, AnalogWarning, Level
 
 
 TIMES = tuple(float(HOUR * 10.0**p) for p in np.arange(-1.0, 4.01, 0.5))
@@ -27,7 +29,8 @@ class Retention:
     `times` `"time"` in seconds; `values` `"time instance"`; `digital`: without errors;
     `drop`: what may be lost; `failure`: seconds until the mean over chips has lost so
     much, linear in the logarithm of time between readings (in time itself after one at
-    0); 0 where it is lost from the start, infinite where it never is.
+    0); 0 where it is lost from the start, infinite where it never is. `print` shows
+    the readings and when it fails.
     """
 
     times: np.ndarray
@@ -35,6 +38,26 @@ class Retention:
     digital: float
     drop: float
     failure: float
+
+    def __str__(self) -> str:
+        """A table of what is lost, and when it is too much."""
+        lost = self.digital - self.values
+        many = lost.shape[1] > 1
+        rows = [
+            [f"{t / HOUR:.4g}", f"{row.mean():.4g}", f"{row.std(ddof=1):.4g}"][
+                : 2 + many
+            ]
+            for t, row in zip(self.times, lost, strict=True)
+        ]
+        head = ["hours", "lost", "std"][: 2 + many]
+        what = f"{self.drop:g} of {self.digital:.4g} without errors"
+        if self.failure == 0.0:
+            text = f"{what} is lost from the start"
+        elif np.isinf(self.failure):
+            text = f"{what} is not lost within {self.times[-1] / HOUR:.4g} hours"
+        else:
+            text = f"{what} is lost after {self.failure / HOUR:.3g} hours"
+        return f"{columns(head, rows)}\n{text}"
 
 
 def time_to_failure(
@@ -137,7 +160,8 @@ def refresh(
     **Arguments:** `periods`: increasing, in seconds; others as for `time_to_failure`.
     **Returns:** the period in seconds (0 where none does, the longest given where all
     do), and the mean loss at each of `periods`.
-    **Raises:** `ConfigError`.
+    **Raises:** `ConfigError`. **Warns:** `AnalogWarning` where programming anew cannot
+    help: chips lose more than `drop` at the end of the shortest period.
     """
     periods = _increasing("periods", periods, 1)
     positive("refresh", drop=drop)
@@ -149,5 +173,14 @@ def refresh(
         )
         lost.append(float(found.digital - found.mean[0]))
         tell(f"every {period:.3g} s: {lost[-1]:.4g} lost")
+    if not lost[0] <= drop:
+        warnings.warn(
+            f"no period keeps the loss within {drop:g}: chips that are "
+            f"{periods[0]:.3g} s old lose {lost[0]:.3g}. Programming anew cannot help: "
+            "train for the errors (robust_recipe), program more exactly (WriteVerify), "
+            "or allow a larger drop.",
+            AnalogWarning,
+            stacklevel=2,
+        )
     held = int(np.cumprod(np.asarray(lost) <= drop).sum())
     return float(periods[held - 1]) if held else 0.0, np.asarray(lost)

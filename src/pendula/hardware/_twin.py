@@ -21,27 +21,15 @@ from .._errors import ConfigError, PendulaWarning, nearest
 from .._precision import to_device
 from ..nn import Draw
 from ._component import KINDS, Component, fits
-from ._device import AbstractDevice, AbstractOnBase, RangeNoise, Scalar
+from ._device import AbstractDevice, AbstractOnBase, Scalar, in_shares, there
 from ._noise import NoiseLevel
 from ._norms import Statistics, statistics
 from ._relaxing import GlobalDriftCompensation
+from ._twin_table import conventions, table_rows, table_text
 
 
 Level = Any
 """A number or array, a `NoiseLevel`, or a dict of such by kind or path."""
-
-
-TABLE_COLUMNS = (
-    "path",
-    "kind",
-    "shape",
-    "devices",
-    "range",
-    "s",
-    "die",
-    "sigma at 0.05",
-)
-"""What the cells of a row of `AnalogTwin.table` are."""
 
 
 class AnalogWarning(PendulaWarning):
@@ -79,9 +67,11 @@ class AnalogTwin(eqx.Module):
 
         **Arguments:** `key`: one key is one chip, whatever level and time; `level`: a
         number, an array of one, a `NoiseLevel`, or a dict of such by kind
-        (`"linear"`, `"bias"`...) or by path with wildcards, of which later ones win; of
-        the device's own size without.
+        (`"linear"`, `"bias"`...) or by path with wildcards, of which later ones win;
+        what is not named, and all without a level, has the device's own.
         **Raises:** `ConfigError` for a negative or unknown level, or a negative time.
+        **Warns:** `AnalogWarning` for errors above half of the range, and for a kind
+        that no component is of.
         """
         return self.perturbed(self.model, key, level, t, self.running)
 
@@ -169,6 +159,11 @@ class AnalogTwin(eqx.Module):
     def table(self) -> list[tuple[str, ...]]:
         """The rows of the table of components, as text: `TABLE_COLUMNS`."""
         return table_rows(self)
+
+    def conventions(self) -> str:
+        """The device's own level in both conventions: the standard deviation of errors
+        as a share of the range, and of the largest weight."""
+        return conventions(self)
 
     def __str__(self) -> str:
         return table_text(self)
@@ -268,10 +263,10 @@ class AnalogTwin(eqx.Module):
                 and own[k] is not None
             ]
             if len(members) > 1:
-                tops = [jnp.max(_there(found.get(k, own[k]))) for k in members]
+                tops = [jnp.max(there(found.get(k, own[k]))) for k in members]
                 top = jnp.max(jnp.stack([t.astype(tops[0].dtype) for t in tops]))
                 for k in members:
-                    mine = _there(own[k])
+                    mine = there(own[k])
                     found[k] = jnp.full(mine.shape, 1.0, mine.dtype) * top.astype(
                         mine.dtype
                     )
@@ -315,7 +310,7 @@ class AnalogTwin(eqx.Module):
         """sigma of an error that is drawn at the call: of circuits a share of the
         range, whatever law the devices follow."""
         if c.level is not None:
-            size = jnp.max(_there(scale)).astype(jnp.float32)
+            size = jnp.max(there(scale)).astype(jnp.float32)
             return jnp.asarray(eta, jnp.float32) * size
         size = self.device.sigma(w, eta, scale=scale)
         return jnp.max(size).astype(jnp.float32)
@@ -340,11 +335,6 @@ class AnalogTwin(eqx.Module):
             for leaf in (c.leaf, *c.copies):
                 if leaves[leaf] is not None:
                     leaves[leaf] = value
-
-
-def _there(x: Array | None) -> Array:
-    assert x is not None
-    return x
 
 
 def _by_output(device: AbstractDevice) -> bool:
@@ -374,22 +364,25 @@ def levels_of(twin: AnalogTwin, level: Level) -> list[Scalar]:
     if not isinstance(level, Mapping):
         told = _told(twin, checked(level))
         return [told if c.level is None else c.level for c in twin.components]
+    parts = twin.components
     out: list[Scalar] = [
-        twin.device.default_level if c.level is None else c.level
-        for c in twin.components
+        twin.device.default_level if c.level is None else c.level for c in parts
     ]
-    paths = [c.path for c in twin.components]
+    paths = [c.path for c in parts]
     for name, value in level.items():
         value = _told(twin, checked(value, name))
-        hit = [
-            k
-            for k, c in enumerate(twin.components)
-            if c.kind == name or fits(c.path, name)
-        ]
+        hit = [k for k, c in enumerate(parts) if c.kind == name or fits(c.path, name)]
         if not hit and name not in KINDS:
             raise ConfigError(
                 f'level "{name}" is neither a kind of component nor a path of one.'
                 f"{nearest(name, (*KINDS, *paths))} Kinds: {', '.join(KINDS)}."
+            )
+        if not hit and not isinstance(value, jax.core.Tracer):  # told before
+            warnings.warn(
+                f'there is no component of the kind "{name}": its level does nothing. '
+                f"Kinds here: {', '.join(dict.fromkeys(c.kind for c in parts))}.",
+                AnalogWarning,
+                stacklevel=3,
             )
         for k in hit:
             out[k] = value
@@ -437,7 +430,7 @@ def _told(twin: AnalogTwin, level: Scalar) -> Scalar:
         plain = float(level)
     except jax.errors.ConcretizationTypeError:
         return level  # known only when the program runs
-    if twin.device.default_level <= 0.5 < plain:
+    if in_shares(twin.device) and plain > 0.5:
         warnings.warn(
             f"the level is {plain:g}: errors above half of the range. Levels are "
             "shares of the range, 0.05 is 5 %.",
@@ -445,68 +438,3 @@ def _told(twin: AnalogTwin, level: Scalar) -> Scalar:
             stacklevel=4,
         )
     return level
-
-
-def table_text(twin: AnalogTwin) -> str:
-    """Components, what is digital, and both conventions of the level."""
-    rows = [TABLE_COLUMNS, *table_rows(twin)]
-    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-    line = lambda row: "  ".join(
-        cell.ljust(width) for cell, width in zip(row, widths, strict=True)
-    ).rstrip()
-    lines = [line(row) for row in rows]
-    total = sum(c.devices for c in twin.components)
-    lines.append(f"{total} devices ({type(twin.device).__name__})")
-    if twin.digital:
-        lines.append("digital: " + "; ".join(f"{p} ({r})" for p, r in twin.digital))
-    if not any(c.kind == "shortcut" for c in twin.components):
-        lines.append("no shortcut modules found")
-    if isinstance(twin.device, RangeNoise):
-        lines.append(f"default level: {twin.device.conventions()}")
-        lines.extend(_clipped(twin, twin.device))
-    return "\n".join(lines)
-
-
-def _clipped(twin: AnalogTwin, device: RangeNoise) -> list[str]:
-    """What a fixed full scale cuts off."""
-    if isinstance(device.range, str):
-        return []
-    cut = total = 0
-    for c, w, scale in zip(
-        twin.components, twin.programmed(), twin.scales(), strict=True
-    ):
-        if c.role != "draw":
-            w, scale = _there(w), _there(scale)
-            cut += int(jnp.sum(device.clipped(w, scale) != w))
-            total += w.size
-    return [
-        f"beyond the full scale: {100.0 * cut / max(total, 1):.3g} % of the weights"
-    ]
-
-
-def table_rows(twin: AnalogTwin) -> list[tuple[str, ...]]:
-    """The cells of the table, as text."""
-    scales = twin.scales()
-    shown: list[tuple[str, ...]] = []
-    for c, scale in zip(twin.components, scales, strict=True):
-        sizes = np.asarray(_there(scale), np.float64)
-        top = f"{sizes.max():.4g}"
-        s = ""
-        if c.partner is not None and c.kind == "bias":
-            whole = np.asarray(_there(scales[c.partner]), np.float64).reshape(-1)
-            safe = np.where(whole > 0, whole, np.inf)
-            s = f"{np.max(sizes.reshape(-1) / safe):.3g}"
-        shape = "x".join(map(str, c.shape)) or "1"
-        shown.append(
-            (
-                c.path,
-                c.kind,
-                shape,
-                str(c.devices),
-                top,
-                s,
-                c.die,
-                f"{0.05 * sizes.max():.3g}",
-            )
-        )
-    return shown

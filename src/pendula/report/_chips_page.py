@@ -17,7 +17,6 @@ from ..hardware import (
     AbstractDevice,
     AnalogTwin,
     NoiseReport,
-    RangeNoise,
 )
 from ._blocks import AbstractBlock, Facts, Picture, Section, Table, Text
 from ._draw import canvas, drawing, to_svg
@@ -25,6 +24,7 @@ from ._numbers import number
 from ._page import page
 
 
+_HEAD = ("level", "sigma / range", "sigma / max|w|")
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#000000", "#e69f00")
 
 
@@ -64,7 +64,7 @@ def chips_page(
     sections = [
         Section("What chips do", _curves(reports, metric), "Curves"),
         Section("What became a device", _components(twin), "Components"),
-        Section("The device", _card(twin.device), "Device"),
+        Section("The device", _card(twin.device, twin.conventions()), "Device"),
     ]
     path = Path(path)
     with replacing(path) as temporary:
@@ -89,11 +89,13 @@ def _curves(reports: Mapping[str, NoiseReport], metric: str) -> list[AbstractBlo
     )
     blocks: list[AbstractBlock] = [Picture(svg, caption, "curves")]
     for name, found in reports.items():
-        head = ("level", "mean", "std", "5 %", "median", "95 %")
+        head = (*_HEAD, "mean", "std", "5 %", "median", "95 %")
+        sigma = found.sigma()
         known = lambda x: number(x) if np.isfinite(x) else "not known"
         rows = [
             (
                 str(level),
+                *sigma[k],
                 number(found.mean[k]),
                 known(found.std[k]),
                 *(known(found.quantiles[k, j]) for j in (0, 2, 4)),
@@ -122,8 +124,9 @@ def _components(twin: AnalogTwin) -> list[AbstractBlock]:
     return blocks
 
 
-def _card(device: AbstractDevice) -> list[AbstractBlock]:
-    """Name, constants, and where they come from; the same of the devices inside."""
+def _card(device: AbstractDevice, level: str | None = None) -> list[AbstractBlock]:
+    """Name, constants, and where they come from; the same of the devices inside.
+    `level`: that of the chips, as it is told."""
     source = getattr(type(device), "source", None)
     facts: list[tuple[str, str | None]] = [("device", type(device).__name__)]
     inner: list[AbstractDevice] = []
@@ -135,8 +138,8 @@ def _card(device: AbstractDevice) -> list[AbstractBlock]:
             facts.append((field.name, type(value).__name__))
         else:
             facts.append((field.name.replace("_", " "), str(value)))
-    if isinstance(device, RangeNoise):
-        facts.append(("as others say it", device.conventions()))
+    if level is not None:
+        facts.append(("level, in both conventions", level))
     facts.append(("source", None if source is None else str(source)))
     blocks: list[AbstractBlock] = [Facts(facts)]
     for one in inner:

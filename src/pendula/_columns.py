@@ -1,4 +1,4 @@
-"""Tables on a terminal."""
+"""Tables as text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ def columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Texts in aligned columns under a header.
 
     ```python
-    >>> from pendula.cli._table import columns
+    >>> from pendula._columns import columns
     >>> print(columns(["a", "b"], [["long", "1"]]))
     a     b
     long  1
