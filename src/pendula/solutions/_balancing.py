@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Int
 
 from .._checks import choice, fields_positive, fields_whole
 from .._errors import ConfigError
+from ._given import is_number
 from ._jacobian import kernel_traces
 from ._objective import Objective, Trained
 from ._optimise import LeastSquares
@@ -78,7 +79,7 @@ class Balancing:
         choice("balance", self.kind, get_args(Kind))
         fields_whole(self, "balance", every=1)
         fields_positive(self, "balance", "rate")
-        if not 0.0 <= self.average < 1.0:
+        if not (is_number(self.average) and 0.0 <= self.average < 1.0):
             raise ConfigError(
                 f"balance: average is {self.average}; it must lie in [0, 1)."
             )

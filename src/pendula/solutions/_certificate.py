@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from .._precision import precision
 from ._conditions import evaluate
+from ._given import of_kind
 from ._growth_rates import given, normalised, rate
 from ._jumps import keeps_jumps
 from ._samples import Samples, samples, spatial
@@ -76,6 +77,7 @@ def certify(
 
     ```
     """
+    of_kind("certify: the solution is", solution, Solution, "what solve has found")
     chosen = rate(solution) if mu is None else given(mu)
     if isinstance(chosen, str):
         return None, f"No bound on the error: {chosen}."

@@ -15,6 +15,7 @@ from scipy.spatial import Delaunay, KDTree
 from .._errors import ConfigError, DataError, ShapeError
 from .._types import AnyArray
 from ._domain import AbstractDomain, Given, find_side, letters
+from ._given import numbers
 from ._points import even_subset
 
 
@@ -69,7 +70,7 @@ class PointCloud(AbstractDomain):
         *,
         names: str = "xyz",
     ) -> None:
-        inside = np.asarray(points, np.float64)
+        inside = numbers("PointCloud: points are", points)
         if inside.ndim != 2 or inside.shape[1] not in (2, 3):
             raise ShapeError(
                 f"PointCloud: points have shape {inside.shape}; expected (points, 2) "
@@ -195,7 +196,8 @@ def _checked(
     side: str, points: ArrayLike, normals: ArrayLike, dim: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """A side's points and unit normals."""
-    own, normal = np.asarray(points, np.float64), np.asarray(normals, np.float64)
+    own = numbers(f'PointCloud: points of "{side}" are', points)
+    normal = numbers(f'PointCloud: normals of "{side}" are', normals)
     if own.ndim != 2 or own.shape[1] != dim or own.shape != normal.shape:
         raise ShapeError(
             f'PointCloud: boundary "{side}" has points of shape {own.shape} and '

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -15,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from .._checks import positive
 from .._errors import ConfigError, DataError, PendulaError, ShapeError
+from ._given import is_number, numbers, told
 
 
 Value: TypeAlias = float | Callable[..., Any]
@@ -37,7 +37,13 @@ def evaluate(
                 f"{what} is an array of shape {np.shape(value)}. Give a number, or a "
                 "function of the coordinates (jnp.interp makes one of values)."
             )
-        return jnp.full((n,), value, points.dtype)
+        try:
+            return jnp.full((n,), value, points.dtype)
+        except TypeError:  # a text, None, a complex number
+            raise ConfigError(
+                f"{what} is {told(value)}; give a number, or a function of the "
+                "coordinates: jnp.sin."
+            ) from None
     try:
         found = jnp.asarray(value(*points.T))
     except PendulaError:
@@ -60,7 +66,24 @@ def evaluate(
 def _plain(value: Any) -> Any:
     """A number that is an array as a number: values are compared, and are static."""
     is_array = isinstance(value, np.generic | np.ndarray | jax.Array)
-    return float(value) if is_array and value.ndim == 0 else value
+    is_real = is_array and value.ndim == 0 and not np.iscomplexobj(value)
+    return float(value) if is_real else value
+
+
+def _no_text(kind: str, value: Any) -> None:
+    if isinstance(value, str):
+        raise ConfigError(
+            f'{kind}: value is the text "{value}"; give a number, or a function of the '
+            "coordinates: jnp.sin."
+        )
+
+
+def _function(kind: str, name: str, given: Any) -> None:
+    if not (given is None or callable(given)):
+        raise ConfigError(
+            f"{kind}: {name} is {told(given)}; give a function of the field, the "
+            "coordinates and the parameters, or leave it out."
+        )
 
 
 class _Valued:
@@ -69,6 +92,7 @@ class _Valued:
     value: Any
 
     def __post_init__(self) -> None:
+        _no_text(type(self).__name__, self.value)
         object.__setattr__(self, "value", _plain(self.value))
 
 
@@ -97,9 +121,11 @@ class Initial(_Valued):
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        if isinstance(self.value, Sequence):
-            object.__setattr__(self, "value", tuple(map(_plain, self.value)))
         super().__post_init__()
+        if isinstance(self.value, Sequence):
+            for one in self.value:
+                _no_text("Initial", one)
+            object.__setattr__(self, "value", tuple(map(_plain, self.value)))
         if self.order not in (0, 1):
             raise ConfigError(f"Initial: order is {self.order}; it is 0 or 1.")
 
@@ -146,7 +172,7 @@ class Robin(_Valued):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        known = math.isfinite(self.a) and math.isfinite(self.b)
+        known = is_number(self.a) and is_number(self.b)
         if not known or (self.a == 0.0 and self.b == 0.0):
             raise ConfigError(
                 f"Robin: a is {self.a} and b is {self.b}; both have to be finite, one "
@@ -170,7 +196,7 @@ class Periodic:
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 1 <= self.order <= 4:
+        if self.order not in (1, 2, 3, 4):
             raise ConfigError(f"Periodic: order is {self.order}; it is 1 to 4.")
 
 
@@ -193,6 +219,7 @@ class Observation:
     hard: bool | None = None
 
     def __post_init__(self) -> None:
+        _function("Observation", "operator", self.operator)
         points, values = self.arrays()
         if points.ndim != 2 or values.shape != (len(points),):
             raise ShapeError(
@@ -207,7 +234,8 @@ class Observation:
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """Points and values in float64."""
-        return np.asarray(self.points, np.float64), np.asarray(self.values, np.float64)
+        values = numbers("Observation: values are", self.values)
+        return numbers("Observation: points are", self.points), values
 
 
 @dataclasses.dataclass(frozen=True)
@@ -223,6 +251,10 @@ class Integral(_Valued):
     field: str | None = None
     hard: bool | None = None
     weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _function("Integral", "density", self.density)
 
 
 Condition: TypeAlias = (

@@ -11,6 +11,7 @@ from jax.experimental import jet
 from jaxtyping import Array, Float
 
 from .._errors import ConfigError
+from ._given import of_kind
 
 
 Orders: TypeAlias = tuple[int, ...]
@@ -38,6 +39,7 @@ def orders_of(name: str, coords: tuple[str, ...]) -> Orders:
 
     ```
     """
+    of_kind("the name of a derivative is", name, str, 'letters of coordinates: "xx"')
     strange = [letter for letter in name if letter not in coords]
     if strange:
         raise ConfigError(

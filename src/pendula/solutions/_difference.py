@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from .._errors import ConfigError
 from ._domain import AbstractDomain, Box, Given, blend, blended, find_side
+from ._given import of_kind
 from ._points import sobol_inside
 from ._polygon import Polygon
 from ._shapes import Disc
@@ -54,6 +55,8 @@ class Difference(AbstractDomain):
     """The sides of which something is left."""
 
     def __init__(self, a: AbstractDomain, b: AbstractDomain) -> None:
+        of_kind("Difference: a is", a, AbstractDomain, "a domain")
+        of_kind("Difference: b is", b, AbstractDomain, "a domain")
         if a.coords != b.coords or len(a.coords) < 2:
             raise ConfigError(
                 f"Difference: coordinates are {', '.join(a.coords)} and "

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._errors import ConfigError, nearest
+from ._given import is_number, of_kind, yes_or_no
 
 
 Given: TypeAlias = Sequence[tuple[str, Callable[[Array], Array]]]
@@ -147,11 +148,12 @@ class Interval(AbstractDomain):
     def __init__(
         self, lo: float, hi: float, *, periodic: bool = False, name: str = "x"
     ) -> None:
-        if not (math.isfinite(lo) and math.isfinite(hi) and lo < hi):
+        if not (is_number(lo) and is_number(hi) and lo < hi):
             raise ConfigError(
-                f"Interval: from {lo:g} to {hi:g}; the ends have to be finite, the "
-                "lower one first."
+                f"Interval: from {lo} to {hi}; the ends have to be finite, the lower "
+                "one first."
             )
+        yes_or_no("Interval: periodic is", periodic)
         if len(name) != 1 or not name.isalpha() or name == "t":
             raise ConfigError(
                 f'Interval: name "{name}"; a coordinate is one letter other than t.'
@@ -257,6 +259,8 @@ class Box(AbstractDomain):
     """A letter for each coordinate."""
 
     def __init__(self, *axes: Interval) -> None:
+        for axis in axes:
+            of_kind("Box: an axis is", axis, Interval, "one Interval(lo, hi) for each")
         letters = tuple(axis.coords[0] for axis in axes)
         if not axes or len(set(letters)) < len(letters):
             raise ConfigError(

@@ -17,6 +17,7 @@ from .._registry import register
 from .._source import Source
 from .._tree import Fixed
 from ..nn import HeldNumber
+from ._given import is_number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,9 +57,7 @@ class Axis:
     """The period, None for the default."""
 
     def __post_init__(self) -> None:
-        if not (
-            math.isfinite(self.lo) and math.isfinite(self.hi) and self.lo < self.hi
-        ):
+        if not (is_number(self.lo) and is_number(self.hi) and self.lo < self.hi):
             raise ConfigError(
                 f"Axis: the ends are {self.lo!r} and {self.hi!r}; they must be finite "
                 "and lo < hi. Give the interval on which the equation holds."

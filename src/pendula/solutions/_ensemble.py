@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
+from .._checks import positive, whole
 from .._errors import ConfigError
 from ._estimate import grid, norms
+from ._given import of_kind
 from ._outcome import Deadline, Method
 from ._problem import Problem, check_problem
 
@@ -52,7 +54,11 @@ def ensemble(
     ```
     """
     check_problem("ensemble", problem)
-    every = list(seeds)
+    positive("ensemble", tol=tol)
+    of_kind("ensemble: seeds are", seeds, Iterable, "a list of them: range(5)")
+    if deadline is not None:
+        of_kind("ensemble: deadline is", deadline, Deadline, "Deadline.after(seconds)")
+    every = [whole(0, "ensemble", seeds=seed) for seed in seeds]
     if len(every) < 2 or len(set(every)) < len(every):
         raise ConfigError(
             f"ensemble: seeds are {every}; a spread needs two different ones at least."

@@ -24,6 +24,7 @@ from ._family import FamilySolution
 from ._family_plan import FamilySolver
 from ._form import HardForm
 from ._frozen_config import FrozenConfig
+from ._given import numbers, of_kind
 from ._jumps import keeps_jumps
 from ._lacking import lacking
 from ._parts import Windows
@@ -93,6 +94,8 @@ def solve_family(
     """
     check_problem("solve_family", problem)
     positive("solve_family", tol=tol)
+    if config is not None:
+        of_kind("solve_family: config is", config, FrozenConfig, "FrozenConfig(...)")
     batch = _batch(problem, params_batch)
     _check_conditions(problem)
     began = time.perf_counter()
@@ -134,6 +137,8 @@ def _batch(
             f"solve_family: {next(iter(problem.unknowns))} is Unknown. Families are "
             "for parameters that are given; solve it with `solve`."
         )
+    wanted = 'names with one number for each set: {"nu": [0.1, 0.2]}'
+    of_kind("solve_family: params_batch is", params_batch, Mapping, wanted)
     if not params_batch:
         raise ConfigError("solve_family: params_batch is empty. Name what varies.")
     out: dict[str, np.ndarray] = {}
@@ -141,10 +146,10 @@ def _batch(
         if name not in problem.params:
             raise ConfigError(
                 f'solve_family: params_batch has "{name}", which the problem has not.'
-                f"{nearest(name, problem.params)} Parameters are "
+                f"{nearest(str(name), problem.params)} Parameters are "
                 f"{', '.join(problem.params) or 'none'}."
             )
-        values = np.asarray(given, np.float64)
+        values = numbers(f'solve_family: params_batch["{name}"] is', given)
         if values.ndim != 1 or not len(values):
             raise ShapeError(
                 f'solve_family: params_batch["{name}"] has shape {values.shape}; '

@@ -17,6 +17,7 @@ from .._errors import ConfigError, DataError, ShapeError
 from .._precision import precision
 from ._conditions import Condition, Dirichlet, Neumann, Observation
 from ._domain import Interval
+from ._given import of_kind
 from ._problem import Problem
 from ._unknown import Unknown
 
@@ -174,6 +175,7 @@ def flame_problem(
     ```
     """
     flame = Flame() if flame is None else flame
+    of_kind("flame_problem: flame is", flame, Flame, "Flame(...)")
     scale = flame.length / _SCALED
     shape = lambda x: flame.warm_up(x * scale)
     slope = jax.grad(shape)

@@ -11,12 +11,14 @@ from typing import Any, ClassVar
 import jax
 import numpy as np
 
+from .._checks import whole
 from .._errors import ConfigError
 from .._precision import precision
 from ._blocks import with_times
 from ._conditions import Observation
 from ._form import HardForm, hard_form
 from ._frozen_config import FrozenConfig
+from ._given import of_kind
 from ._laplace import Estimated, exact, posterior
 from ._layout import Layout, Solved
 from ._misfit import Misfits, beyond_noise, misfit_words
@@ -71,6 +73,11 @@ class Frozen:
     config: FrozenConfig = dataclasses.field(default_factory=FrozenConfig)
     levels: int | None = None
     name: ClassVar[str] = "frozen"
+
+    def __post_init__(self) -> None:
+        of_kind("Frozen: config is", self.config, FrozenConfig, "FrozenConfig(...)")
+        if self.levels is not None:
+            whole(0, "Frozen", levels=self.levels)
 
     def run(self, problem: Problem, tol: float, deadline: Deadline) -> Outcome:
         """Solve; see `FrozenSolver`."""

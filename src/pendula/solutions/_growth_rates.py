@@ -10,8 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from .._errors import ConfigError
 from .._precision import precision
 from ._conditions import Dirichlet, evaluate
+from ._given import is_number, told
 from ._law import Need
 from ._problem import Problem
 from ._samples import Samples, parameters
@@ -108,10 +110,21 @@ def rate(solution: Solution) -> Rate | str:
 def given(mu: float | Callable[[float], float]) -> Rate:
     """A rate that the user vouches for: a number, or a function of time."""
 
+    if not (callable(mu) or is_number(mu)):
+        raise ConfigError(
+            f"certify: mu is {told(mu)}; give a finite number, or a function of time."
+        )
+
     def growth(samples: Samples) -> Float[np.ndarray, "piece node"]:
         if not callable(mu):
             return np.full(samples.times.shape, float(mu))
-        each = [float(mu(float(t))) for t in samples.times.ravel()]
+        try:
+            each = [float(mu(float(t))) for t in samples.times.ravel()]
+        except (TypeError, ValueError) as error:
+            raise ConfigError(
+                f"certify: mu cannot be evaluated: {error}. Give a function of time "
+                "alone, with numbers as values."
+            ) from error
         return np.asarray(each).reshape(samples.times.shape)
 
     return Rate("given rate", growth)

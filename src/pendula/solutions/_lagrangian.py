@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,7 +14,8 @@ from .._checks import whole
 from .._errors import ConfigError, DivergedError, ShapeError
 from ._conditions import Initial
 from ._domain import Interval
-from ._problem import Problem
+from ._given import is_number, of_kind
+from ._problem import Problem, check_time
 from ._solution import Solution
 
 
@@ -96,15 +96,15 @@ def lagrangian(
             "lagrangian: the domain has to be a periodic Interval: labels that leave "
             "through an end are not followed."
         )
-    if not math.isfinite(mean):
+    if not is_number(mean):
         raise ConfigError(f"lagrangian: mean is {mean}; a speed is finite.")
-    if not callable(diffusion) and not (math.isfinite(diffusion) and diffusion >= 0.0):
+    if not callable(diffusion) and not (is_number(diffusion) and diffusion >= 0.0):
         raise ConfigError(
             f"lagrangian: diffusion is {diffusion}; it is finite, 0 or more."
         )
-    if not callable(speed) and not math.isfinite(speed):
+    if not callable(speed) and not is_number(speed):
         raise ConfigError(f"lagrangian: speed is {speed}; it has to be finite.")
-    t0 = time[0]
+    t0 = check_time("lagrangian", time)[0]
 
     def residual(fields: Any, label: Any, t: Any, p: Any) -> tuple[Any, Any]:
         d, u = fields
@@ -165,6 +165,8 @@ class EulerianView:
     """
 
     def __init__(self, solution: Solution) -> None:
+        wanted = "what solve has found of a lagrangian problem"
+        of_kind("EulerianView: the solution is", solution, Solution, wanted)
         problem = solution.problem
         if not isinstance(problem, LagrangianProblem):
             raise ConfigError(

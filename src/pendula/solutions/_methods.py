@@ -55,7 +55,7 @@ def method_of(name: str, options: dict[str, Any]) -> Method:
     """
     if name not in METHODS:
         raise ConfigError(
-            f'unknown method "{name}".{nearest(name, METHODS)} Known: '
+            f'unknown method "{name}".{nearest(str(name), METHODS)} Known: '
             f"{', '.join(METHODS)}."
         )
     optimiser = METHODS[name]

@@ -524,7 +524,7 @@ def truth_call(name: str, **params: Any) -> tuple[str, dict[str, Any]] | None:
 def _find(name: str) -> Named:
     if name not in PROBLEMS:
         raise ConfigError(
-            f'There is no problem "{name}".{nearest(name, PROBLEMS)} Known are '
+            f'There is no problem "{name}".{nearest(str(name), PROBLEMS)} Known are '
             f"{', '.join(PROBLEMS)}."
         )
     return PROBLEMS[name]

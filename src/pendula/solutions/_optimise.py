@@ -31,6 +31,7 @@ from ..train import (
     finish,
     run,
 )
+from ._given import of_kind
 from ._objective import Objective, Trained
 from ._outcome import Deadline
 
@@ -134,6 +135,8 @@ class InTurn(AbstractOptimiser):
     optimisers: tuple[AbstractOptimiser, ...]
 
     def __post_init__(self) -> None:
+        wanted = "at least one, in a tuple"
+        of_kind("InTurn: optimisers are", self.optimisers, Sequence, wanted)
         if not self.optimisers:
             raise ConfigError("InTurn: optimisers are empty. Give at least one.")
         for one in self.optimisers:

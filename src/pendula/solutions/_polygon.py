@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from .._errors import ConfigError
 from ._domain import AbstractDomain, Given, blended, find_side, letters
+from ._given import numbers
 from ._points import sobol_inside
 
 
@@ -61,7 +62,7 @@ class Polygon(AbstractDomain):
         edges: Sequence[str] | None = None,
         names: str = "xyz",
     ) -> None:
-        given = np.asarray(vertices, np.float64)
+        given = numbers("Polygon: vertices are", vertices)
         if given.ndim != 2 or given.shape[1] != 2 or len(given) < 3:
             raise ConfigError(
                 f"Polygon: vertices have shape {given.shape}; at least three pairs are "

@@ -23,6 +23,7 @@ from ._conditions import (
     is_finite,
 )
 from ._domain import AbstractDomain, find_side
+from ._given import is_number, numbers, of_kind, told
 from ._law import Law, record
 from ._lift import misses
 from ._unknown import Unknown
@@ -32,6 +33,7 @@ SLACK = 1e-9
 """Of the length of a domain: what rounding may take points across its edge by."""
 _PROBES = 512
 _BESIDE = 0.1  # of the scale of an unknown parameter
+_MOMENTS = 33  # at which the value of an integral is looked at
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -121,8 +123,8 @@ class Problem:
             return 0
         if name not in self.fields:
             raise ConfigError(
-                f'there is no field "{name}".{nearest(name, self.fields)} Fields are '
-                f"{', '.join(self.fields)}."
+                f'there is no field "{name}".{nearest(str(name), self.fields)} Fields '
+                f"are {', '.join(self.fields)}."
             )
         return self.fields.index(name)
 
@@ -136,6 +138,10 @@ class Problem:
         on = condition.on
         if on is None:
             return self.domain.sides
+        own = f"{type(condition).__name__}: on is"
+        of_kind(own, on, Sequence, 'the name of a side, or a list of them: "x-"')
+        for side in on:
+            of_kind(own, side, str, 'the name of a side, or a list of them: "x-"')
         return (on,) if isinstance(on, str) else tuple(on)
 
     def held(self, condition: Dirichlet) -> tuple[str, ...]:
@@ -233,33 +239,38 @@ class Problem:
     def _check_shape(self) -> None:
         if self.time is None and self.domain is None:
             raise ConfigError("Problem: neither domain nor time is given. Give one.")
-        if self.time is not None:
-            if np.shape(self.time) != (2,):
-                raise ConfigError(
-                    f"Problem: time is {self.time}; it is (beginning, end)."
-                )
-            t0, t1 = self.time
-            if not (math.isfinite(t0) and math.isfinite(t1) and t1 > t0):
-                raise ConfigError(
-                    f"Problem: time is ({t0:g}, {t1:g}); the end has to come after the "
-                    "beginning, both finite."
-                )
-        single = isinstance(self.fields, str)
-        if single or not self.fields or len(set(self.fields)) < len(self.fields):
+        if not callable(self.residual):
             raise ConfigError(
-                f"Problem: fields are {self.fields!r}; each needs a name, in a tuple: "
-                '("u",).'
+                f"Problem: the residual is {told(self.residual)}; give a function of "
+                "the field, the coordinates and the parameters."
             )
+        if self.domain is not None:
+            wanted = "Interval(lo, hi), another domain, or None"
+            of_kind("Problem: domain is", self.domain, AbstractDomain, wanted)
+        if self.time is not None:
+            span = check_time("Problem", self.time)
+            object.__setattr__(self, "time", span)
+        names = self.fields
+        known = isinstance(names, Sequence) and not isinstance(names, str)
+        words = known and bool(names) and all(isinstance(n, str) for n in names)
+        if not words or len(set(names)) < len(names):
+            raise ConfigError(
+                f'Problem: fields are {names!r}; each needs a name, in a tuple: ("u",).'
+            )
+        object.__setattr__(self, "fields", tuple(names))
         if not isinstance(self.conditions, Sequence):
             raise ConfigError(
                 f"Problem: conditions are {self.conditions!r}; give a list of them."
             )
 
     def _check_params(self) -> None:
+        wanted = 'names with their values: {"nu": 0.1}'
+        of_kind("Problem: params are", self.params, Mapping, wanted)
         for name, value in self.params.items():
+            of_kind("Problem: params have the name", name, str, wanted)
             if isinstance(value, Unknown):
                 continue
-            if not np.isfinite(np.asarray(value, np.float64)).all():
+            if not np.isfinite(numbers(f"Problem: params has {name} =", value)).all():
                 raise DataError(
                     f"Problem: params has {name} = {value}; it has to be finite."
                 )
@@ -270,8 +281,11 @@ class Problem:
             raise ConfigError(f"Problem: {condition!r} is no condition. Leave it out.")
         self.field_index(condition.field)
         weight = getattr(condition, "weight", 1.0)
-        if not (math.isfinite(weight) and weight >= 0.0):
+        if not (is_number(weight) and weight >= 0.0):
             raise ConfigError(f"{kind}: weight is {weight}; it is finite, 0 or more.")
+        if condition.hard is not None:
+            wanted = "True, False, or None for what the method does best"
+            of_kind(f"{kind}: hard is", condition.hard, bool, wanted)
         if condition.hard and not isinstance(condition, Initial | Dirichlet):
             raise ConfigError(
                 f"{kind}: hard=True, but it cannot be met exactly; it is always a term "
@@ -287,6 +301,10 @@ class Problem:
             self._check_observation(condition)
         elif self.domain is None:
             raise ConfigError(f"{kind}: there is no domain to integrate over.")
+        else:
+            moments = np.linspace(*self.span(), _MOMENTS)[:, None]
+            with precision(np.float64):
+                is_finite(condition.value, moments, kind)
 
     def _check_sided(self, condition: Any, kind: str) -> None:
         periodic = self._periodic_sides()
@@ -446,6 +464,20 @@ class Problem:
         return np.concatenate(
             [np.c_[points, np.full(len(points), t)] for t in times], axis=0
         )
+
+
+def check_time(who: str, given: Any) -> tuple[float, float]:
+    """Beginning and end. **Raises:** `ConfigError` for what is no span of time."""
+    pair = numbers(f"{who}: time is", given)
+    if pair.shape != (2,):
+        raise ConfigError(f"{who}: time is {given}; it is (beginning, end).")
+    t0, t1 = map(float, pair)
+    if not (math.isfinite(t0) and math.isfinite(t1) and t1 > t0):
+        raise ConfigError(
+            f"{who}: time is ({t0:g}, {t1:g}); the end has to come after the "
+            "beginning, both finite."
+        )
+    return given if isinstance(given, tuple) else (t0, t1)
 
 
 def check_problem(who: str, given: Any) -> None:

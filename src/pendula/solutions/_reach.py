@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from .._checks import choice
 from .._errors import DataError, ShapeError
+from ._given import numbers
 from ._problem import SLACK, Problem
 
 
@@ -66,7 +67,8 @@ def as_points(
             f"the {what} was called with {len(at)} coordinates; there are "
             f"{len(coords)}: {', '.join(coords)}."
         )
-    each = [np.asarray(a, np.float64) for a in at]
+    pairs = zip(coords, at, strict=True)
+    each = [numbers(f"the {what} was called with {c} =", a) for c, a in pairs]
     try:
         arrays = np.broadcast_arrays(*each)
     except ValueError as error:

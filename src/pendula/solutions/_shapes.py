@@ -21,6 +21,7 @@ from ._domain import (
     find_side,
     letters,
 )
+from ._given import numbers, of_kind
 from ._points import ball_points, directions
 
 
@@ -54,7 +55,7 @@ class Disc(AbstractDomain):
     def __init__(
         self, centre: Sequence[float], radius: float, *, names: str = "xyz"
     ) -> None:
-        centre = tuple(float(c) for c in centre)
+        centre = tuple(numbers("Disc: centre is", centre).ravel().tolist())
         if len(centre) not in (2, 3) or not all(map(math.isfinite, centre)):
             raise ConfigError(
                 f"Disc: centre is {centre}; it has two or three finite numbers (in one "
@@ -174,6 +175,8 @@ class Product(AbstractDomain):
     """A letter for each coordinate."""
 
     def __init__(self, base: AbstractDomain, axis: Interval) -> None:
+        of_kind("Product: base is", base, AbstractDomain, "a domain")
+        of_kind("Product: axis is", axis, Interval, "an Interval")
         if axis.coords[0] in base.coords:
             raise ConfigError(
                 f'Product: the letter "{axis.coords[0]}" stands twice. Give the '

@@ -20,6 +20,7 @@ from ._diagnose import diagnose
 from ._estimate import estimate, grid
 from ._faults import APART
 from ._form import HardForm
+from ._given import told, yes_or_no
 from ._jumps import jumps, keeps_jumps
 from ._lacking import lacking
 from ._methods import method_of
@@ -91,6 +92,7 @@ def solve(
     """
     check_problem("solve", problem)
     positive("solve", tol=tol)
+    yes_or_no("solve: check is", check)
     whole(0, "solve", seed=seed)
     chosen = _method(method, seed, options)
     seconds = parse_budget(budget)
@@ -180,8 +182,15 @@ def parse_budget(budget: str | float | None) -> float:
         if match is None:
             raise ConfigError(f'budget "{budget}": write it as "30 s", "2 min", "1 h".')
         budget = float(match[1]) * _UNITS[match[2][0]]
-    if not budget > 0.0:
-        raise ConfigError(f"budget is {budget}; it has to be above 0 seconds.")
+    try:
+        known = not isinstance(budget, bool) and budget > 0.0
+    except (TypeError, ValueError):
+        known = False
+    if not known:
+        raise ConfigError(
+            f"budget is {told(budget)}; it has to be above 0 seconds, or a text: "
+            '"30 s", "2 min", "1 h".'
+        )
     return float(budget)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from .._checks import positive, whole
 from .._errors import ConfigError
+from ._given import numbers
 from ._problem import Problem
 from ._unknown import Unknown
 
@@ -60,8 +61,9 @@ class InWindows:
     def edges(self, problem: Problem) -> list[float]:
         """Where windows begin and end. **Raises:** `ConfigError`."""
         t0, t1 = _timed(problem, "windows")
-        if isinstance(self.dt, Sequence):
-            edges = [float(t) for t in self.dt]
+        given = numbers("windows: dt is", self.dt)
+        if given.ndim:
+            edges = given.ravel().tolist()
             grows = bool((np.diff(edges) > 0.0).all())
             if not grows or edges[:1] != [t0] or edges[-1:] != [t1]:
                 raise ConfigError(
@@ -69,8 +71,9 @@ class InWindows:
                     f"{t1:g}."
                 )
             return edges
-        positive("windows", dt=self.dt)
-        count = max(1, math.ceil((t1 - t0) / self.dt - 1e-9))
+        dt = float(given)
+        positive("windows", dt=dt)
+        count = max(1, math.ceil((t1 - t0) / dt - 1e-9))
         return np.linspace(t0, t1, count + 1).tolist()
 
 
@@ -96,21 +99,24 @@ class Curriculum:
                 f'curriculum: the problem has no parameter "{self.parameter}". It has '
                 f"{', '.join(problem.params) or 'none'}."
             )
-        if not self.values:
+        values = numbers("curriculum: values are", self.values)
+        if not values.size:
             raise ConfigError("curriculum: values are empty. Give at least one.")
+        if values.ndim != 1:
+            raise ConfigError(f"curriculum: values are {self.values}; give a list.")
         own = problem.params[self.parameter]
         if isinstance(own, Unknown):
             raise ConfigError(
                 f"curriculum: {self.parameter} is Unknown; it is found, not led. Leave "
                 "the curriculum out, or take another parameter."
             )
-        if not np.allclose(self.values[-1], own, rtol=1e-9, atol=0.0):
+        if not np.allclose(values[-1], own, rtol=1e-9, atol=0.0):
             raise ConfigError(
-                f"curriculum: values end at {self.values[-1]}, and the problem has "
+                f"curriculum: values end at {values[-1]}, and the problem has "
                 f"{self.parameter} = {own}. End there."
             )
         t0, t1 = problem.span()
-        for k, value in enumerate(self.values):
+        for k, value in enumerate(values.tolist()):
             led = problem.replace(params={self.parameter: value})
             yield Stage(led, t0, (t1 - t0) or 1.0, is_new=k == 0)
 

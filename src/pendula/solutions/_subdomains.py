@@ -12,9 +12,10 @@ from .._compile_clock import CompileClock
 from .._errors import ConfigError, PendulaWarning, nearest
 from ._conditions import SIDED
 from ._frozen_config import FrozenConfig
+from ._given import of_kind
 from ._interface import Interface
 from ._joint import Joint
-from ._problem import Problem
+from ._problem import Problem, check_problem
 from ._solution import Solution
 
 
@@ -117,6 +118,14 @@ def _met(
 
 def _check(pieces: Mapping[str, Problem], interfaces: Sequence[Interface]) -> None:
     """Refuse what does not fit before anything is computed."""
+    wanted = "a dictionary from names to problems"
+    of_kind("solve_subdomains: subdomains are", pieces, Mapping, wanted)
+    wanted = "a list of Interface(...)"
+    of_kind("solve_subdomains: interfaces are", interfaces, Sequence, wanted)
+    for problem in pieces.values():
+        check_problem("solve_subdomains", problem)
+    for interface in interfaces:
+        of_kind("solve_subdomains: an interface is", interface, Interface, wanted)
     if not pieces or not interfaces:
         raise ConfigError("solve_subdomains: give subdomains, and where they meet.")
     first = next(iter(pieces.values()))

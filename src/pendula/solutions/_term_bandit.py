@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from .._checks import whole
 from .._errors import ConfigError, DataError, ShapeError, nearest
+from ._given import of_kind
 from ._interface import TERMS
 
 
@@ -64,6 +65,7 @@ class TermBandit:
         beta: float = 4.0,
         scale: ArrayLike = 1.0,
     ) -> None:
+        of_kind("TermBandit: terms are", terms, list | tuple, 'a list: ["value"]')
         if not terms or len(set(terms)) < len(terms):
             raise ConfigError(f"TermBandit: terms are {terms}; give each one once.")
         for term in always:
@@ -218,6 +220,7 @@ def select_terms(
 
     ```
     """
+    of_kind("select_terms: reward is", reward, Callable, "a function")
     whole(1, "select_terms", rounds=rounds)
     if not len(contexts):
         raise ConfigError("select_terms: there are no contexts. Give at least one.")

@@ -14,13 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import fields_positive, fields_whole, not_negative
-from .._errors import ConfigError, nearest
+from .._errors import ConfigError, ShapeError, nearest
 from .._precision import cast, exact_products, precision, to_device
 from ._blocks import Block, equation, periodic_block, soft_blocks, with_times
 from ._conditions import Observation, Periodic
 from ._embedding import Axis
 from ._form import FieldForm, HardForm, hard_form
 from ._gauss_newton import GaussNewton
+from ._given import of_kind
 from ._laplace import Estimated, exact, of_rows
 from ._misfit import Misfits, beyond_noise, misfit_words
 from ._networks import build
@@ -137,6 +138,7 @@ class Network:
     name: ClassVar[str] = "network"
 
     def __post_init__(self) -> None:
+        of_kind("Network: config is", self.config, NetworkConfig, "NetworkConfig(...)")
         check_optimiser(self.optimiser)
         if not isinstance(self.strategy, Strategy):
             raise ConfigError(
@@ -423,7 +425,12 @@ class Training:
             inside = _check_points(problem, t0, t1, 4 * config.points, check)
         elif inside is None:
             place = config.collocation or even_points
-            inside = place(problem, t0, t1, config.points, seed)
+            inside = np.asarray(place(problem, t0, t1, config.points, seed))
+            if inside.ndim != 2 or inside.shape[1] != len(problem.coords):
+                raise ShapeError(
+                    f"collocation gives points of shape {inside.shape}; expected "
+                    f"(points, {len(problem.coords)})."
+                )
         times = np.linspace(t0, t1, config.boundary_times)
         space = np.zeros((1, 0))
         if problem.domain is not None:

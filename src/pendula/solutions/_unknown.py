@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from .._checks import positive
 from .._errors import ConfigError
 from .._types import AnyArray
+from ._given import is_number, yes_or_no
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +37,8 @@ class Unknown:
     scale: float = 1.0
 
     def __post_init__(self) -> None:
-        if not math.isfinite(self.init) or (self.positive and self.init <= 0.0):
+        yes_or_no(f"Unknown {self.name}: positive is", self.positive)
+        if not is_number(self.init) or (self.positive and self.init <= 0.0):
             raise ConfigError(
                 f"Unknown {self.name}: init is {self.init}; it has to be finite"
                 f"{' and above 0' if self.positive else ''}."

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from ._estimate import grid
+from ._given import of_kind
 from ._solution import Solution
 
 
@@ -44,6 +45,7 @@ def width_decay(solution: Solution) -> Float[np.ndarray, "mode"]:
 
     ```
     """
+    of_kind("width_decay: the solution is", solution, Solution, "what solve has found")
     points, times, weights = grid(
         solution.problem, _NODES, _TIMES, until=solution.reached
     )
