@@ -20,6 +20,7 @@ from pendula.hardware import (
     GlobalDriftCompensation,
     NoiseLevel,
     RangeNoise,
+    ReadNoise,
     Relaxing,
     ReRAM,
     Sampler,
@@ -217,6 +218,15 @@ def test_write_and_verify_of_float64():
     with precision(np.float64):
         made = WriteVerify(RangeNoise(), 0.02, 3).program(KEY, jnp.ones(2), 0.01)
     assert made.dtype == np.float64
+
+
+def test_levels_of_other_conventions_are_taken_where_levels_are():
+    said = NoiseLevel.from_wmax(0.1)
+    layer = eqx.nn.Linear(3, 2, key=KEY)
+    assert ReadNoise(layer, said).level == 0.05
+    for device in (TwinCell(default_level=said), RangeNoise(default_level=said)):
+        assert device.default_level == 0.05
+        assert "0.05, sigma = 0.05 of the range" in str(to_analog(layer, device))
 
 
 def test_levels_of_other_conventions():

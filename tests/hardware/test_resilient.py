@@ -132,6 +132,7 @@ def test_levels_are_looked_at_before_training():
     _, same = ha_sgd(quadratic, twin, {"array": said})(W, KEY)
     assert_array_equal(same, ha_sgd(quadratic, twin, 0.1)(W, KEY)[1])
     robust_recipe(twin, said, 10, optax.sgd(0.1))
+    assert HardenConfig(level=said).level == 0.1
 
 
 def test_weights_are_cut_off_about_their_mean():

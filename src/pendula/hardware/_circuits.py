@@ -15,6 +15,7 @@ from .._registry import register
 from .._source import Source
 from ..nn import Convolution, Draw
 from ._converters import converted
+from ._noise import NoiseLevel, as_eta
 from ._unfold import Unfolded, check_plain, per_place
 
 
@@ -34,7 +35,8 @@ class ReadNoise(eqx.Module):
 
     **Shapes**: those of the layer.
     **Arguments:** `layer`: `equinox.nn.Linear` or `Conv`, or
-    `pendula.nn.Convolution`; `level`: eta.
+    `pendula.nn.Convolution`; `level`: eta, sigma as a share of the range (of the
+    largest weight: `NoiseLevel.from_wmax`).
     **Behaviour:** a chip of a twin has the error, the module itself reads exactly:
     `to_analog` says what the range is. The errors come from the chip's seed and the
     bits of the input, so that a call needs no key; the same chip reads the same input
@@ -64,13 +66,14 @@ class ReadNoise(eqx.Module):
     level: float = eqx.field(static=True)
     """eta."""
 
-    def __init__(self, layer: Any, level: float = 0.01) -> None:
+    def __init__(self, layer: Any, level: float | NoiseLevel = 0.01) -> None:
         if not isinstance(layer, LAYERS):
             raise ConfigError(
                 f"ReadNoise stands about a linear layer or a convolution, not about "
                 f"{type(layer).__name__}. Put other circuits outside of it."
             )
         check_plain(layer, "have read noise: leave its circuits out")
+        level = as_eta(level)
         not_negative("ReadNoise", level=level)
         self.layer, self.level, self.error = layer, float(level), Draw.none()
 

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._errors import ConfigError, nearest
 from .._registry import register
-from ._noise import AbstractNoise, Gaussian, as_noise
+from ._noise import AbstractNoise, Gaussian, NoiseLevel, as_noise
 
 
 Scalar = float | Float[Array, ""]
@@ -154,7 +154,7 @@ class RangeNoise(AbstractDevice):
         self,
         dist: Any = None,
         range: str | float = "span",
-        default_level: float = 0.05,
+        default_level: float | NoiseLevel = 0.05,
     ) -> None:
         if isinstance(range, str):
             if range not in get_args(Range):

@@ -268,3 +268,8 @@ class NoiseLevel:
             f"eta = {self.eta:g} of the range, sigma = {self.wmax:g} of the largest "
             "weight"
         )
+
+
+def as_eta(level: Any) -> Any:
+    """A `NoiseLevel` as the number eta; what else is given as it is."""
+    return level.eta if isinstance(level, NoiseLevel) else level

@@ -28,6 +28,7 @@ from ..train import (
     gradient_step,
     run as train_run,
 )
+from ._noise import NoiseLevel, as_eta
 from ._resilient import RangeWatch, clip_weights, hardware_aware
 from ._tables import spreads
 from ._twin import AnalogTwin
@@ -142,7 +143,7 @@ class HardenConfig:
     ```
     """
 
-    level: float = 0.05
+    level: float | NoiseLevel = 0.05
     """Noise level in training, as of `hardware_aware`: eta, a share of the range, or of
     `PCM` and its like how often the measured errors; 0 goes on without."""
     samples: int = 1
@@ -167,6 +168,7 @@ class HardenConfig:
     def __post_init__(self) -> None:
         counts = dict.fromkeys(("samples", "steps", "batch", "substeps"), 1)
         fields_whole(self, "HardenConfig", **counts, shortest=2, longest=2)
+        object.__setattr__(self, "level", as_eta(self.level))
         not_negative("HardenConfig", level=self.level)
         positive("HardenConfig", lr=self.lr)
         if self.clip is not None:
@@ -235,7 +237,7 @@ def harden(
     if config.clip is not None:
         transform = optax.chain(transform, clip_weights(twin, config.clip))
     estimator: AbstractEstimator = Plain()
-    if config.level > 0.0:
+    if float(config.level) > 0.0:
         estimator = hardware_aware(twin, config.level, config.samples)
     draw = curriculum.batches(len(ys), ys.shape[1], ys.shape[2], config.seed)
 

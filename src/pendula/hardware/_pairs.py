@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from .._checks import choice, positive
 from .._registry import register
 from ._device import AbstractDevice, Scalar, in_float32, number, symmetric
-from ._noise import AbstractNoise, Gaussian
+from ._noise import AbstractNoise, Gaussian, as_eta
 
 
 Split = Literal["one_sided", "balanced"]
@@ -148,7 +148,9 @@ class TwinCell(AbstractPair):
     """Largest conductance, or current in A."""
     dist: AbstractNoise = eqx.field(default_factory=Gaussian)
     """Law of the errors."""
-    default_level: float = eqx.field(static=True, kw_only=True, default=0.05)
+    default_level: float = eqx.field(
+        static=True, kw_only=True, default=0.05, converter=as_eta
+    )
     """Level where none is given."""
 
     def __check_init__(self) -> None:

@@ -187,7 +187,8 @@ class GlobalDriftCompensation(AbstractOnBase):
        \text{ over one-hot inputs} $$
 
     One-hot inputs read out the weights themselves, so that alpha is the ratio of their
-    mean sizes.
+    mean sizes. A bias has an alpha of its own, from its own devices (ours: an array of
+    devices is compensated without its neighbours).
 
     **Arguments:** `base`; `per`: `"layer"`, one number a layer, or `"column"`, one an
     output (first axis of a weight, after those of layers, which `scale` keeps);

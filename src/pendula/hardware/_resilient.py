@@ -21,7 +21,7 @@ from ..train import AbstractCallback, Smoothed, TrainState, ramp
 from ._component import Component, check_kind
 from ._convert import to_analog
 from ._device import AbstractDevice
-from ._noise import NoiseLevel
+from ._noise import NoiseLevel, as_eta
 from ._norms import forgotten, of_states
 from ._twin import AnalogTwin, levels_of
 
@@ -98,12 +98,8 @@ def hardware_aware(
 def _smoothed(twin: AnalogTwin, level: Any, samples: int, **options: Any) -> Smoothed:
     """The estimator, its level as numbers."""
     if isinstance(level, Mapping):
-        level = {name: _plain(one) for name, one in level.items()}
-    return Smoothed(Perturbation(twin), _plain(level), samples, **options)
-
-
-def _plain(level: Any) -> Any:
-    return float(level) if isinstance(level, NoiseLevel) else level
+        level = {name: as_eta(one) for name, one in level.items()}
+    return Smoothed(Perturbation(twin), as_eta(level), samples, **options)
 
 
 def ha_sgd(
@@ -288,7 +284,7 @@ def robust_recipe(
     ```
     """
     levels_of(twin, level)
-    rising = ramp(_plain(level), fraction, num_steps)
+    rising = ramp(as_eta(level), fraction, num_steps)
     estimator = hardware_aware(twin, rising, samples)
     chain = optax.chain(optax.add_decayed_weights(decay), base, clip_weights(twin, k))
     return estimator, chain

@@ -377,7 +377,7 @@ def levels_of(twin: AnalogTwin, level: Level) -> list[Scalar]:
                 f'level "{name}" is neither a kind of component nor a path of one.'
                 f"{nearest(name, (*KINDS, *paths))} Kinds: {', '.join(KINDS)}."
             )
-        if not hit and not isinstance(value, jax.core.Tracer):  # told before
+        if not hit and _known(value) is not None:  # else told before
             warnings.warn(
                 f'there is no component of the kind "{name}": its level does nothing. '
                 f"Kinds here: {', '.join(dict.fromkeys(c.kind for c in parts))}.",
@@ -426,11 +426,8 @@ def moment(t: Scalar) -> Scalar:
 def _told(twin: AnalogTwin, level: Scalar) -> Scalar:
     """The level, with a warning where it cannot be meant: of devices whose level is a
     share of the range, above half of it."""
-    try:
-        plain = float(level)
-    except jax.errors.ConcretizationTypeError:
-        return level  # known only when the program runs
-    if in_shares(twin.device) and plain > 0.5:
+    plain = _known(level)
+    if plain is not None and in_shares(twin.device) and plain > 0.5:
         warnings.warn(
             f"the level is {plain:g}: errors above half of the range. Levels are "
             "shares of the range, 0.05 is 5 %.",
@@ -438,3 +435,11 @@ def _told(twin: AnalogTwin, level: Scalar) -> Scalar:
             stacklevel=4,
         )
     return level
+
+
+def _known(level: Scalar) -> float | None:
+    """A level as a number; None where it is known only when the program runs."""
+    try:
+        return float(level)
+    except jax.errors.ConcretizationTypeError:
+        return None
