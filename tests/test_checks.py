@@ -7,6 +7,7 @@ import pytest
 
 from pendula._checks import (
     at_least,
+    between,
     fields_at_least,
     fields_positive,
     fields_whole,
@@ -27,6 +28,7 @@ def test_what_is_allowed_passes():
     fields_at_least(Settings(), steps=0)
     positive(lr=1e-300)
     not_negative(drag=0.0)
+    between(0, 1, level=0.5)
     whole(1, steps=1, batch=np.int64(7))
 
 
@@ -79,6 +81,12 @@ def test_what_is_not_finite_is_refused(value, must):
         positive(lr=value)
     with pytest.raises(ConfigError, match=f"^drag is {value}; .* be {must}at least 0"):
         not_negative(drag=value)
+
+
+@pytest.mark.parametrize("value", [0, 1, 90, math.nan, None, "0.9"])
+def test_what_does_not_lie_between_is_refused(value):
+    with pytest.raises(ConfigError, match=r"^here: level is .* be between 0 and 1\.$"):
+        between(0, 1, "here", level=value)
 
 
 def test_a_field_that_is_not_above_0_is_named():

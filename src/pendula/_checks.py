@@ -104,6 +104,22 @@ def not_negative(where: str = "", /, **values: Any) -> None:
             raise ConfigError(_said(where, name, value, f"{_finite(value)}at least 0"))
 
 
+def between(low: float, high: float, where: str = "", /, **values: Any) -> None:
+    """Values by name that must lie between two numbers, neither of which they may be.
+
+    **Raises:** `ConfigError` for the first that does not, or is no number.
+
+    ```python
+    >>> from pendula._checks import between
+    >>> between(0, 1, level=0.9)
+
+    ```
+    """
+    for name, value in values.items():
+        if not _holds(value, lambda number: low < number < high):
+            raise ConfigError(_said(where, name, value, f"between {low} and {high}"))
+
+
 def choice(name: str, value: Any, allowed: Iterable[str], where: str = "", /) -> None:
     """A value that has to be one of a few words.
 

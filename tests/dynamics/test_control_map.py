@@ -148,6 +148,14 @@ def test_what_cannot_be_used_is_refused(rod):
         fit_control_map(settings, etas[:5])
     with pytest.raises(ShapeError, match="covariances"):
         fit_control_map(settings, etas, covariances=np.zeros((6, 1)))
+    with pytest.raises(DataError, match="system 0 has a negative variance"):
+        fit_control_map(settings, etas, covariances=np.full((6, 1, 1), -1.0))
+    with pytest.raises(DataError, match="settings cannot be read"):
+        fit_control_map([["a", "b"]] * 6, etas)
+    with pytest.raises(ConfigError, match='two columns are called "E"'):
+        fit_control_map(settings, etas, ("E", "E"))
+    with pytest.raises(DataError, match="settings cannot be read"):
+        rod.predict(["a", "b"])
     with pytest.raises(ConfigError, match="3 names"):
         fit_control_map(settings, etas, ("a", "b", "c"))
     with pytest.raises(DataError, match="goes down to"):

@@ -321,6 +321,10 @@ def test_what_is_missing_is_named():
         fit_gauge(etas, params, NAMES)
     with pytest.raises(DataError, match="eta is the same in all systems"):
         fit_gauge(np.ones((6, 2)), params)
+    with pytest.raises(DataError, match=r"params cannot be read .* 'soft'"):
+        fit_gauge(etas, [["soft", 1.0]] * 6)
+    with pytest.raises(DataError, match="etas cannot be read"):
+        fit_gauge([[1.0, 2.0], [1.0]], params)
     known = np.zeros((6, 2, 2))
     known[1, 0, 0] = np.inf
     with pytest.raises(DataError, match="system 1 is not identified"):
@@ -352,7 +356,20 @@ def test_settings_that_make_no_sense(exact):
         exact.measure([np.nan, 0.0])
     with pytest.raises(ShapeError, match="vmap"):
         exact(etas)
-    for name, value in (("width", 0), ("lr", 0.0), ("kinetic", -1.0)):
+    with pytest.raises(DataError, match="cannot be read"):
+        exact(["a", "b"])
+    with pytest.raises(ConfigError, match='two columns are called "k"'):
+        fit_gauge(etas, params, ("k", "k"))
+    with pytest.raises(ConfigError, match="1 names"):  # of a text, not of its letters
+        fit_gauge(etas, params, "k1")
+    with pytest.raises(ConfigError, match="seed is -1"):
+        fit_gauge(etas, params, seed=-1)
+    with pytest.raises(ConfigError, match="level is nan"):
+        exact.measure(etas[0], level=np.nan)
+    for name, value in (
+        ("width", 0), ("lr", 0.0), ("kinetic", -1.0), ("gain", np.nan), ("decay", np.nan),
+        ("rest", np.inf),
+    ):  # fmt: skip
         with pytest.raises(ConfigError, match=name):
             GaugeConfig(**{name: value})
 

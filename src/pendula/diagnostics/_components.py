@@ -7,7 +7,8 @@ import dataclasses
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._errors import ConfigError, DataError, ShapeError
+from .._checks import between
+from .._errors import DataError, ShapeError
 from ._shapes import aligned
 from ._words import number, percent
 
@@ -106,7 +107,7 @@ def principal_dimension(etas: ArrayLike, *, share: float = SHARE) -> PrincipalDi
     ```
     """
     values = checked_etas(etas)
-    _check_share(share)
+    between(0, 1, share=share)
     _, sizes, _ = _spread(values)
     return PrincipalDimension(*_counts(sizes**2, values.shape, share))
 
@@ -150,7 +151,7 @@ def sensitive_dimension(
     ```
     """
     values = checked_etas(etas)
-    _check_share(share)
+    between(0, 1, share=share)
     varied, matrix, unit = balanced(values, checked_fisher(fisher, values))
     _, sizes, axes = _spread(varied)
     root = sizes[:, None] * axes  # root' root = C
@@ -265,11 +266,6 @@ def _spread(etas: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     the singular values are variances."""
     centred = etas - etas.mean(axis=0)
     return np.linalg.svd(centred / np.sqrt(len(etas) - 1), full_matrices=False)
-
-
-def _check_share(share: float) -> None:
-    if not 0 < share < 1:
-        raise ConfigError(f"share is {share}; it must lie between 0 and 1.")
 
 
 def _counts(

@@ -104,7 +104,7 @@ def calibration(
 
 def row_tables(**given: Any) -> list[np.ndarray]:
     """Tables of one row a system, in float64, refused when they do not match."""
-    made = {name: np.asarray(table, np.float64) for name, table in given.items()}
+    made = {name: numbers(table, name) for name, table in given.items()}
     for name, table in made.items():
         if table.ndim != 2 or table.shape[1] == 0:
             raise ShapeError(
@@ -117,10 +117,25 @@ def row_tables(**given: Any) -> list[np.ndarray]:
     return list(made.values())
 
 
+def numbers(values: Any, what: str) -> np.ndarray:
+    """An array of float64. **Raises:** `DataError` for texts, and for rows of
+    different lengths."""
+    try:
+        return np.asarray(values, np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"{what} cannot be read as an array of numbers ({error}). Give numbers "
+            "alone, in rows of one length."
+        ) from None
+
+
 def named_columns(
     number: int, names: Sequence[str], units: Sequence[str], stem: str
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names and units of the columns, numbered where none are given."""
+    """Names and units of the columns, numbered where none are given; a text is the
+    name (or unit) of one."""
+    names = (names,) if isinstance(names, str) else names
+    units = (units,) if isinstance(units, str) else units
     names = tuple(names) or tuple(f"{stem}{k + 1}" for k in range(number))
     units = tuple(units) or ("",) * number
     if len(names) != number or len(units) != number:
@@ -128,6 +143,9 @@ def named_columns(
             f"{len(names)} names and {len(units)} units for {number} columns; give one "
             "each."
         )
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f'two columns are called "{name}". Rename one.')
     return names, units
 
 
@@ -199,18 +217,25 @@ def logarithms(table: np.ndarray, logs: np.ndarray) -> np.ndarray:
 def _covariances(covariances: Any, etas: np.ndarray) -> np.ndarray | None:
     if covariances is None:
         return None
-    found = np.asarray(covariances, np.float64)
-    expected = (*etas.shape, etas.shape[1])
-    if found.shape != expected:
-        raise ShapeError(
-            f"covariances has shape {found.shape}; expected {expected}, one matrix a "
-            "system."
-        )
+    found = covariances_of(covariances, etas)
     bad = np.flatnonzero(~np.isfinite(found).all(axis=(1, 2)))
     if len(bad):
         raise DataError(
             f"the eta of system {bad[0]} is not identified (its covariance is not "
             "finite). Leave the system out of the calibration."
+        )
+    return found
+
+
+def covariances_of(given: Any, etas: np.ndarray) -> np.ndarray:
+    """Covariances `"system eta eta"`, checked one by one; entries that are not finite
+    are left."""
+    found = numbers(given, "covariances")
+    expected = (*etas.shape, etas.shape[1])
+    if found.shape != expected:
+        raise ShapeError(
+            f"covariances has shape {found.shape}; expected {expected}, one matrix a "
+            "system."
         )
     for i, one in enumerate(found):
         check_covariance(one, f"the covariance of the eta of system {i}")
