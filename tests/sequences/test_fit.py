@@ -231,6 +231,29 @@ def test_pixels_are_read_row_by_row_or_permuted():
         pixel_sequences(images, 3)
 
 
+def test_the_order_of_pixels_stays_with_what_was_trained_on_it(tmp_path):
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 255, (24, 2, 4, 1)).astype(np.uint8)
+    images = Images(pixels, rng.integers(0, 2, 24).astype(np.int32), ("a", "b"))
+    order = rng.permutation(8)
+    train, validation = pixel_sequences(images, 2, order).split(8)
+    model = recurrent_model("lem", 2, 4, 2, key=KEY)
+    how = small(epochs=1, batch=8)
+    fitted = fit_sequences(model, train, how, validation=validation)
+    fitted.save(tmp_path / "f.safetensors")
+    back = FittedSequences.load(tmp_path / "f.safetensors")
+    assert_array_equal(back.permutation, order)
+    again = pixel_sequences(images, 2, back.permutation)
+    assert back.score(again) == fitted.score(pixel_sequences(images, 2, order))
+    plain = pixel_sequences(images, 2)
+    for wrong in (plain, pixel_sequences(images, 2, order[::-1])):
+        with pytest.raises(DataError, match="training read them in a permutation"):
+            back.score(wrong)
+    with pytest.raises(DataError, match="training read them as they stand"):
+        fit_sequences(model, plain, how, validation=validation)
+    assert fit_sequences(model, plain, how).permutation is None
+
+
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [

@@ -134,7 +134,8 @@ def pixel_sequences(
     **Shapes:** `us` `"sample time in"`, `time` the number of pixels over `columns`,
     `in` = columns times channels; grey levels and colours in [0, 1].
     **Arguments:** `permutation` `"pixel"`: the order in which pixels are read, the same
-    for all images (permuted MNIST); default as they stand.
+    for all images (permuted MNIST); default as they stand. It stays with the
+    sequences and with what is trained on them (`FittedSequences.permutation`).
     **Raises:** `ConfigError` for columns that do not divide the pixels; `DataError` for
     a permutation that is none.
 
@@ -156,8 +157,8 @@ def pixel_sequences(
             f"columns is {columns}; it must divide the {count} pixels of an image."
         )
     pixels = images.pixels.reshape(len(images), count, channels)
-    if permutation is not None:
-        order = np.asarray(permutation)
+    order = None if permutation is None else np.asarray(permutation)
+    if order is not None:
         if order.shape != (count,) or not np.array_equal(
             np.sort(order), np.arange(count)
         ):
@@ -173,4 +174,5 @@ def pixel_sequences(
         None,
         images.classes,
         images.name,
+        permutation=order,
     )
