@@ -227,6 +227,10 @@ def test_pixels_are_read_row_by_row_or_permuted():
     assert pixel_sequences(images, 4).us.shape == (1, 2, 12)
     with pytest.raises(DataError, match="permutation"):
         pixel_sequences(images, 1, np.zeros(8, int))
+    with pytest.raises(DataError, match="type float64; it must hold each whole"):
+        pixel_sequences(images, 1, np.arange(8.0))
+    with pytest.raises(ConfigError, match="columns is 0; it must be at least 1"):
+        pixel_sequences(images, 0)
     with pytest.raises(ConfigError, match="divide the 8 pixels"):
         pixel_sequences(images, 3)
 
@@ -269,6 +273,8 @@ def test_the_order_of_pixels_stays_with_what_was_trained_on_it(tmp_path):
         ),
         ({"targets": [0, -1, 1]}, DataError, "label -1"),
         ({"targets": np.zeros((3, 2, 1))}, ShapeError, "series of 2"),
+        ({"us": np.full((3, 4, 1), 1j)}, DataError, "inputs are of type complex128"),
+        ({"targets": np.full((3, 1), 1j)}, DataError, "targets are of type complex"),
         ({"lengths": [1, 5, 2]}, DataError, "length 5 of sequence 1"),
         ({"lengths": [1, 2]}, ShapeError, "lengths"),
         ({"skip": 2}, DataError, "skip is 2"),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from pendula import ConfigError
+from pendula import ConfigError, ShapeError
 from pendula._precision import cast, precision, to_device
 from pendula.sequences import (
     CELLS,
@@ -227,3 +227,16 @@ def test_the_gain_of_a_state_of_several_parts_counts_all_of_them(name):
     jac = jnp.concatenate([p.reshape(3, -1) for p in real])
     found = input_gradient(model, us, "state")
     assert_allclose(found, jnp.linalg.norm(jac, 2), rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(5, 2), (0, 1)])
+def test_inputs_of_another_size_have_no_growth_spectrum_or_regulariser(shape):
+    model, us = noisy(3), jnp.ones(shape)
+    whole = {
+        growth_rate: (model.cell, us),
+        spectra: (model.cell, us),
+        implicit_regulariser: (model, us, loss),
+    }
+    for measure, given in whole.items():
+        with pytest.raises(ShapeError, match=r"expected \(time, 1\)"):
+            measure(*given)

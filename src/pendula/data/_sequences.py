@@ -116,6 +116,12 @@ class Sequences:
         """From anything that becomes arrays: inputs float32 unless they are float64,
         labels int32."""
         inputs, out = np.asarray(us), np.asarray(targets)
+        for what, given in (("inputs", inputs), ("targets", out)):
+            if given.dtype.kind in "cSU":
+                raise DataError(
+                    f"{what} are of type {given.dtype}; expected real numbers. Give "
+                    "the real and imaginary parts of complex ones side by side."
+                )
         if inputs.dtype != np.float64:
             inputs = inputs.astype(np.float32)
         if np.issubdtype(out.dtype, np.integer):

@@ -16,6 +16,7 @@ from ._cell import AbstractCell
 from ._lipschitz import LipschitzCell
 from ._model import RecurrentModel
 from ._noisy import NoisyCell
+from ._scan import check_inputs
 
 
 def jacobian(
@@ -42,7 +43,8 @@ def spectra(
     cell: AbstractCell, us: Float[Array, "time in"]
 ) -> Complex[Array, "time dim"]:
     """Eigenvalues of the drift's Jacobian along a sequence: after each input, at the
-    state that it led to, largest real part first.
+    state that it led to, largest real part first. **Raises:** `ShapeError` for inputs
+    of another size or without a sample.
 
     ```python
     >>> import jax, jax.numpy as jnp
@@ -53,6 +55,7 @@ def spectra(
 
     ```
     """
+    check_inputs(cell, us)
     weights = cell.weights()
 
     def one(state: Any, u: Array) -> tuple[Any, Array]:
@@ -95,6 +98,7 @@ def growth_rate(
 
     **Returns:** the rate per unit of time (T is the number of inputs times `dt`),
     above 0 where states part, and the norm itself.
+    **Raises:** `ShapeError` for inputs of another size or without a sample.
 
     ```python
     >>> import jax, jax.numpy as jnp
@@ -105,6 +109,7 @@ def growth_rate(
 
     ```
     """
+    check_inputs(cell, us)
     weights, begin = cell.weights(), cell.start()
     flat, back = ravel_pytree(_real(begin))
     join = lambda v: _complex(back(v), begin)

@@ -152,19 +152,22 @@ def pixel_sequences(
     """
     height, width, channels = images.shape
     count = height * width
-    if columns < 1 or count % columns:
+    if count % whole(1, columns=columns):
         raise ConfigError(
             f"columns is {columns}; it must divide the {count} pixels of an image."
         )
     pixels = images.pixels.reshape(len(images), count, channels)
     order = None if permutation is None else np.asarray(permutation)
     if order is not None:
-        if order.shape != (count,) or not np.array_equal(
-            np.sort(order), np.arange(count)
+        if (
+            order.shape != (count,)
+            or order.dtype.kind not in "iu"
+            or not np.array_equal(np.sort(order), np.arange(count))
         ):
             raise DataError(
-                f"the permutation has the shape {order.shape} and must hold each of 0 "
-                f"to {count - 1} once. Draw one by numpy.random.permutation({count})."
+                f"the permutation has the shape {order.shape} and the type "
+                f"{order.dtype}; it must hold each whole number of 0 to {count - 1} "
+                f"once. Draw one by numpy.random.permutation({count})."
             )
         pixels = pixels[:, order]
     us = pixels.reshape(len(images), count // columns, columns * channels)
