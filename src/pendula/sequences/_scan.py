@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.core import Tracer
+import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from .._checks import whole
@@ -122,12 +122,16 @@ def check_inputs(cell: AbstractCell, us: Float[Array, "*shape"]) -> None:
 
 def check_length(length: Any, steps: int) -> None:
     """**Raises:** `DataError` for a length that no sequence of so many samples has."""
-    if length is None or isinstance(length, Tracer):
+    if length is None:
+        return
+    try:
+        known = int(np.asarray(length))
+    except jax.errors.TracerArrayConversionError:
         return  # of batches `Sequences` looks at them
-    if not 0 <= int(length) <= steps:
+    if not 0 <= known <= steps:
         raise DataError(
-            f"length {int(length)} of a sequence of {steps} samples; it must lie "
-            f"between 0 and {steps}."
+            f"length {known} of a sequence of {steps} samples; it must lie between 0 "
+            f"and {steps}."
         )
 
 
