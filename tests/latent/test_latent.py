@@ -337,6 +337,7 @@ def test_learns_to_forecast(learned):
     assert error(fitted, rows) < 0.15
     assert error(control, rows) > 0.5
     assert certify(fitted.model).radius < 1.0
+    assert str(certify(fitted)) == str(certify(fitted.model))
     ends = fitted.coordinates(rows[60], 1000)
     assert np.abs(ends).max() <= 1.5 * np.abs(fitted.codec.encode(rows[:60])).max()
 
@@ -491,6 +492,10 @@ def test_parts_that_do_not_fit():
         RotationDynamics(4, angles=np.ones(3))
     with pytest.raises(ConfigError, match=r"angles of shape \(\) for 2"):
         RotationDynamics(2, angles=0.1)
+    with pytest.raises(
+        ConfigError, match=r"angles are complex numbers; .* numpy.angle"
+    ):
+        RotationDynamics(2, angles=np.array([0.8 + 0.6j]))
     with pytest.raises(ConfigError, match="must be finite"):
         RotationDynamics(2, angles=np.array([np.nan]))
     with pytest.raises(ConfigError, match="must be the same"):
@@ -544,6 +549,8 @@ def test_what_only_a_linear_map_has_is_not_asked_of_a_neural_ode():
     model = latent_ode(30, (8,), 4, key=KEY)
     with pytest.raises(ConfigError, match="LatentODE moves by no linear map"):
         certify(model)
+    with pytest.raises(ConfigError, match="LatentODE moves by no linear map"):
+        koopman_modes(model)
     config = LatentFitConfig(updates=1, lyapunov=3.0)
     with pytest.raises(ConfigError, match=r"lyapunov is 3, .* LatentODE has none"):
         fit_latent(model, waves(), config=config)

@@ -11,7 +11,7 @@ from hypothesis import given, settings, strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.linalg import expm
 
-from pendula import ConfigError, ShapeError
+from pendula import ConfigError, DataError, ShapeError
 from pendula._errors import PendulaWarning
 from pendula._precision import cast, precision, to_device
 from pendula._tree import num_parameters
@@ -546,6 +546,11 @@ def test_bad_input_is_refused():
         model(jnp.ones((0, 2)))
     with pytest.raises(ShapeError, match=r"expected \(time, 2\)"):
         model(jnp.ones((5, 3)))
+    for length in (6, -1):
+        with pytest.raises(DataError, match=f"length {length} of a sequence of 5"):
+            model(jnp.ones((5, 2)), jnp.asarray(length))
+        with pytest.raises(DataError, match="between 0 and 5"):
+            run_cell(model.cell, jnp.ones((5, 2)), length=jnp.asarray(length))
 
 
 @pytest.mark.slow

@@ -227,8 +227,35 @@ def test_pixels_are_read_row_by_row_or_permuted():
     assert pixel_sequences(images, 4).us.shape == (1, 2, 12)
     with pytest.raises(DataError, match="permutation"):
         pixel_sequences(images, 1, np.zeros(8, int))
+    with pytest.raises(DataError, match="type float64; it must hold each whole"):
+        pixel_sequences(images, 1, np.arange(8.0))
+    with pytest.raises(ConfigError, match="columns is 0; it must be at least 1"):
+        pixel_sequences(images, 0)
     with pytest.raises(ConfigError, match="divide the 8 pixels"):
         pixel_sequences(images, 3)
+
+
+def test_the_order_of_pixels_stays_with_what_was_trained_on_it(tmp_path):
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 255, (24, 2, 4, 1)).astype(np.uint8)
+    images = Images(pixels, rng.integers(0, 2, 24).astype(np.int32), ("a", "b"))
+    order = rng.permutation(8)
+    train, validation = pixel_sequences(images, 2, order).split(8)
+    model = recurrent_model("lem", 2, 4, 2, key=KEY)
+    how = small(epochs=1, batch=8)
+    fitted = fit_sequences(model, train, how, validation=validation)
+    fitted.save(tmp_path / "f.safetensors")
+    back = FittedSequences.load(tmp_path / "f.safetensors")
+    assert_array_equal(back.permutation, order)
+    again = pixel_sequences(images, 2, back.permutation)
+    assert back.score(again) == fitted.score(pixel_sequences(images, 2, order))
+    plain = pixel_sequences(images, 2)
+    for wrong in (plain, pixel_sequences(images, 2, order[::-1])):
+        with pytest.raises(DataError, match="training read them in a permutation"):
+            back.score(wrong)
+    with pytest.raises(DataError, match="training read them as they stand"):
+        fit_sequences(model, plain, how, validation=validation)
+    assert fit_sequences(model, plain, how).permutation is None
 
 
 @pytest.mark.parametrize(
@@ -246,6 +273,8 @@ def test_pixels_are_read_row_by_row_or_permuted():
         ),
         ({"targets": [0, -1, 1]}, DataError, "label -1"),
         ({"targets": np.zeros((3, 2, 1))}, ShapeError, "series of 2"),
+        ({"us": np.full((3, 4, 1), 1j)}, DataError, "inputs are of type complex128"),
+        ({"targets": np.full((3, 1), 1j)}, DataError, "targets are of type complex"),
         ({"lengths": [1, 5, 2]}, DataError, "length 5 of sequence 1"),
         ({"lengths": [1, 2]}, ShapeError, "lengths"),
         ({"skip": 2}, DataError, "skip is 2"),

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from pendula import ConfigError
+from pendula import ConfigError, ShapeError
 from pendula._precision import cast, precision, to_device
 from pendula.sequences import (
     CELLS,
+    LipschitzCell,
     advance,
     gradient_profile,
     growth_rate,
@@ -188,3 +189,54 @@ def test_the_input_gradient_is_the_largest_gain():
     us = jnp.asarray(np.random.default_rng(0).normal(size=(7, 1)), jnp.float32)
     jac = jax.jacobian(model)(us).reshape(2, -1)
     assert_allclose(input_gradient(model, us), jnp.linalg.norm(jac, 2), rtol=1e-5)
+
+
+def test_the_gain_of_the_last_state_of_a_linear_cell_is_a_closed_form():
+    """h_T = dt sum_k (I + dt A)^(T-k) tanh(U u_k + b) without W: its slopes at once."""
+    cell = LipschitzCell(
+        2, 3, dt=0.2, gamma=0.4, gamma_w=0.0, init_std=3.0, beta=1.0, key=KEY
+    )
+    model = recurrent_model("lipschitz", 2, 3, 1, key=KEY)
+    cell = eqx.tree_at(lambda c: c.matrix, cell, jnp.zeros((3, 3)))
+    model = eqx.tree_at(lambda m: m.cell, model, cell)
+    us = jnp.asarray(np.random.default_rng(1).normal(size=(5, 2)), jnp.float32)
+    a, w = (np.asarray(m, np.float64) for m in cell.weights())
+    assert not w.any()
+    slopes = []
+    for k, u in enumerate(np.asarray(us, np.float64)):
+        fed = np.asarray(cell.feed(jnp.asarray(u, jnp.float32)), np.float64)
+        gain = 0.2 * (1 - np.tanh(fed) ** 2)[:, None] * np.asarray(cell.input)
+        slopes.append(np.linalg.matrix_power(np.eye(3) + 0.2 * a, 4 - k) @ gain)
+    want = np.linalg.norm(np.concatenate(slopes, axis=1), 2)
+    assert_allclose(input_gradient(model, us, "state"), want, rtol=1e-5)
+    series = eqx.tree_at(lambda m: m.head.weight_out, model, 7 * model.head.weight_out)
+    assert input_gradient(series, us, "state") == input_gradient(model, us, "state")
+    with pytest.raises(ConfigError, match='of "hidden"'):
+        input_gradient(model, us, "hidden")
+
+
+@pytest.mark.parametrize("name", ["lem", "lru", "lstm"])
+def test_the_gain_of_a_state_of_several_parts_counts_all_of_them(name):
+    model = recurrent_model(name, 1, 3, 2, key=KEY)
+    us = jnp.asarray(np.random.default_rng(0).normal(size=(6, 1)), jnp.float32)
+    state = lambda us: jax.tree.leaves(run_cell(model.cell, us)[0])
+    parts = jax.tree.leaves(jax.jacfwd(state)(us))
+    real = [
+        x for p in parts for x in ((p.real, p.imag) if p.dtype.kind == "c" else (p,))
+    ]
+    jac = jnp.concatenate([p.reshape(3, -1) for p in real])
+    found = input_gradient(model, us, "state")
+    assert_allclose(found, jnp.linalg.norm(jac, 2), rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(5, 2), (0, 1)])
+def test_inputs_of_another_size_have_no_growth_spectrum_or_regulariser(shape):
+    model, us = noisy(3), jnp.ones(shape)
+    whole = {
+        growth_rate: (model.cell, us),
+        spectra: (model.cell, us),
+        implicit_regulariser: (model, us, loss),
+    }
+    for measure, given in whole.items():
+        with pytest.raises(ShapeError, match=r"expected \(time, 1\)"):
+            measure(*given)

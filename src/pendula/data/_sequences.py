@@ -47,7 +47,8 @@ class Sequences:
     each sequence, the rest is padding.
     **Arguments:** `classes`: names of the labels; default their numbers. `name`: of the
     set. `skip`: of a series, first samples that do not count, while a state that began
-    at zero settles.
+    at zero settles. `permutation` `"pixel"`: the order in which the pixels of images
+    were read, None as they stood; a trained model keeps it.
     **Raises:** `ShapeError` for arrays that do not fit together, `DataError` for
     values that are not finite (the first is named), a label out of range, a length
     above the number of samples or below 1.
@@ -68,6 +69,7 @@ class Sequences:
     classes: tuple[str, ...] = ()
     name: str = ""
     skip: int = 0
+    permutation: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         us, targets, lengths = self.us, self.targets, self.lengths
@@ -114,6 +116,12 @@ class Sequences:
         """From anything that becomes arrays: inputs float32 unless they are float64,
         labels int32."""
         inputs, out = np.asarray(us), np.asarray(targets)
+        for what, given in (("inputs", inputs), ("targets", out)):
+            if given.dtype.kind in "cSU":
+                raise DataError(
+                    f"{what} are of type {given.dtype}; expected real numbers. Give "
+                    "the real and imaginary parts of complex ones side by side."
+                )
         if inputs.dtype != np.float64:
             inputs = inputs.astype(np.float32)
         if np.issubdtype(out.dtype, np.integer):

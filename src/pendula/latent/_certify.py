@@ -11,6 +11,7 @@ import numpy as np
 from .._errors import ConfigError
 from .._precision import precision
 from ..nn import Layers
+from ._fit_latent import FittedLatent
 from ._linear_maps import (
     AbstractLinearMap,
     RotationDynamics,
@@ -62,8 +63,8 @@ class StabilityCertificate:
         )
 
 
-def certify(model: AbstractLatentModel) -> StabilityCertificate:
-    r"""Bound the forecasts of a model for all times.
+def certify(model: AbstractLatentModel | FittedLatent) -> StabilityCertificate:
+    r"""Bound the forecasts of a model, or of a fitted one, for all times.
 
     $$ \|\Omega^k\|_2 \le \sqrt{\mathrm{cond}(P)}, \quad
        \|\Phi(\Omega^k z) - \Phi(0)\| \le \mathrm{Lip}(\Phi) \sqrt{\mathrm{cond}(P)}
@@ -83,6 +84,8 @@ def certify(model: AbstractLatentModel) -> StabilityCertificate:
 
     ```
     """
+    if isinstance(model, FittedLatent):
+        model = model.model
     if not isinstance(model, LatentLinear):
         raise ConfigError(
             f"{type(model).__name__} moves by no linear map, and nothing bounds it for "

@@ -165,6 +165,11 @@ class RotationDynamics(AbstractLinearMap):
                 f"angles of shape {angles.shape} for {size} latent numbers; expected "
                 f"({pairs},), one a pair."
             )
+        if angles.dtype.kind == "c":
+            raise ConfigError(
+                "angles are complex numbers; expected radians. Of eigenvalues take "
+                "numpy.angle(...)."
+            )
         if not np.isfinite(angles).all():
             raise ConfigError(f"angles are {angles.tolist()}; they must be finite.")
         self.a = jnp.full((size - pairs,), -_SLOW)

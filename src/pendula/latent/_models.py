@@ -239,11 +239,17 @@ def latent_ode(
     return LatentODE(encoder=encoder, field=field, decoder=decoder, substeps=substeps)
 
 
-def koopman_modes(model: LatentLinear) -> tuple[np.ndarray, np.ndarray]:
+def koopman_modes(model: AbstractLatentModel) -> tuple[np.ndarray, np.ndarray]:
     """Eigenvalues of Omega, and their directions decoded: complex modes `"n m"`.
 
     A mode is the derivative of the decoder at the latent origin along an eigenvector.
+    **Raises:** `ConfigError` for a model that moves by no linear map.
     """
+    if not isinstance(model, LatentLinear):
+        raise ConfigError(
+            f"{type(model).__name__} moves by no linear map, and has no modes. Take "
+            "latent_linear."
+        )
     omega = np.asarray(model.dynamics.matrix(), np.float64)
     values, vectors = np.linalg.eig(omega)
     origin = jnp.zeros(len(omega), model.decoder.weights[0].dtype)

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from numpy.typing import ArrayLike
 
 from .._checks import fields_positive, fields_whole
-from .._errors import ConfigError, ShapeError
+from .._errors import ConfigError, DataError, ShapeError
 from .._precision import to_device
 from .._tree import digest, split_trainable
 from ..data import SequenceBatch, SequenceBatches, Sequences, sequences_in_order
@@ -132,7 +132,9 @@ class FittedSequences:
     `model`; `kind` of its targets and `classes` as in `Sequences`; `config`; `history`:
     one record an epoch (`step`, `epoch`, `loss` of its last batch, `grad_norm`, with
     validation sequences also `score`, and what `largest_real_parts` tells of the cell);
-    `seconds` of the training, compilation included; `reason` why it ended.
+    `seconds` of the training, compilation included; `reason` why it ended;
+    `permutation` in which the pixels of its images were read, if in one: other images
+    are read as `pixel_sequences(images, permutation=fitted.permutation)`.
     """
 
     model: RecurrentModel
@@ -142,6 +144,7 @@ class FittedSequences:
     history: list[Info]
     seconds: float
     reason: str
+    permutation: np.ndarray | None = None
 
     def predict(self, us: ArrayLike, lengths: ArrayLike | None = None) -> np.ndarray:
         """Outputs of sequences `"sample time in"`: `"sample out"`, of a series
@@ -153,12 +156,14 @@ class FittedSequences:
 
     def score(self, data: Sequences) -> float:
         """Accuracy for labels, else the root of the mean square error, of the whole
-        set. **Raises:** `ShapeError` for data of another kind or size."""
+        set. **Raises:** `ShapeError` for data of another kind or size; `DataError` for
+        images whose pixels were read in another order."""
         if data.kind != self.kind:
             raise ShapeError(
                 f'the targets are of kind "{data.kind}"; this model was trained on '
                 f'"{self.kind}".'
             )
+        _check_order(self.permutation, data)
         return score(self.model, data)
 
     def save(self, path: str | Path) -> None:
@@ -171,6 +176,8 @@ class FittedSequences:
             "seconds": self.seconds,
             "reason": self.reason,
         }
+        if self.permutation is not None:
+            about["permutation"] = np.asarray(self.permutation).tolist()
         save_tree(Path(path), {"model": self.model}, about)
 
     @classmethod
@@ -178,7 +185,7 @@ class FittedSequences:
         """The inverse of `save`. **Raises:** `CheckpointError`."""
         wrong = "does not hold a model of sequences."
         tree, about = load_parts(path, "model", RecurrentModel, wrong)
-        config = about["config"]
+        config, order = about["config"], about.get("permutation")
         return cls(
             to_device(tree["model"]),
             about["kind"],
@@ -187,6 +194,7 @@ class FittedSequences:
             about["history"],
             about["seconds"],
             about["reason"],
+            None if order is None else np.array(order),
         )
 
 
@@ -254,8 +262,9 @@ def fit_sequences(
 
     **Returns:** a `FittedSequences`, whose `reason` says why the training ended: a
     state that grew beyond 1e6 names the step that was too long.
-    **Raises:** `ShapeError` for a model that does not fit the data; `ConfigError` for
-    `until` without such an error; `CheckpointError` for a folder of another training.
+    **Raises:** `ShapeError` for a model that does not fit the data; `DataError` for a
+    validation whose pixels were read in another order; `ConfigError` for `until`
+    without such an error; `CheckpointError` for a folder of another training.
 
     ```python
     >>> import jax, numpy as np
@@ -288,6 +297,9 @@ def fit_sequences(
             f'the validation targets are of kind "{validation.kind}", those of the '
             f'training of kind "{kind}".'
         )
+    order = None if first is None else first.permutation
+    if validation is not None:
+        _check_order(order, validation)
     if until is not None and (validation is None or kind == "label"):
         raise ConfigError(
             "until is an error of values or series on the validation sequences. Give "
@@ -331,12 +343,15 @@ def fit_sequences(
         watch.history,
         watch.before + time.perf_counter() - began,
         ended,
+        order,
     )
 
 
 def _arrays(data: Any) -> Any:
-    """What sequences hold, as a pytree."""
-    return vars(data) if isinstance(data, Sequences) else data
+    """What sequences hold, as a pytree; inputs tell the order of their pixels."""
+    if not isinstance(data, Sequences):
+        return data
+    return {name: held for name, held in vars(data).items() if name != "permutation"}
 
 
 def _loss(
@@ -479,6 +494,23 @@ def _check(model: RecurrentModel, batch: SequenceBatch | Sequences) -> None:
     numbers = batch.targets.shape[-1] if batch.targets.ndim > 1 else 1
     if numbers != out:
         raise ShapeError(f"targets of {numbers} numbers for a model of {out}.")
+
+
+def _check_order(order: np.ndarray | None, data: Sequences) -> None:
+    """**Raises:** `DataError` for pixels in another order than the model knows."""
+    held = data.permutation
+    if order is None or held is None:
+        same = both = order is held
+    else:
+        same, both = np.array_equal(order, held), True
+    if same:
+        return
+    how = lambda one: "as they stand" if one is None else "in a permutation"
+    raise DataError(
+        f"the pixels are read {how(held)}, and the training read them {how(order)}"
+        f"{', another one' if both else ''}. Make them by pixel_sequences with the "
+        "permutation of the training (FittedSequences.permutation)."
+    )
 
 
 def _slow(params: Any) -> Any:

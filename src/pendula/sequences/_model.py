@@ -26,7 +26,7 @@ from ._lru import LinearRecurrentUnit
 from ._noisy import NoisyCell
 from ._orthogonal import OrthogonalCell
 from ._residual import ResidualCell, SimpleCell
-from ._scan import check_inputs, run_cell
+from ._scan import check_inputs, check_length, run_cell
 
 
 Mode = Literal["last", "all"]
@@ -124,7 +124,9 @@ class RecurrentModel(eqx.Module):
         us, keep = jnp.asarray(us), self.mode == "all"
         begin, rest = self.begun(us)
         if length is not None:
-            length = jnp.asarray(length) - (len(us) - len(rest))
+            check_length(length, len(us))
+            # of no sample at all the state stays where it begins
+            length = jnp.maximum(jnp.asarray(length) - (len(us) - len(rest)), 0)
         state, seen = begin, []
         if self.initial is not None:
             seen.append(self.cell.read(begin)[None])

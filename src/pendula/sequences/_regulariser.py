@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from .._errors import ConfigError
 from ._model import RecurrentModel
 from ._noisy import NoisyCell
+from ._scan import check_inputs
 
 
 class ImplicitRegulariser(NamedTuple):
@@ -47,7 +48,8 @@ def implicit_regulariser(
     cube of the state's size.
     **Arguments:** `model` with a `NoisyCell` of Ito's noise and mode `"last"`; `loss`:
     of the model's output.
-    **Raises:** `ConfigError` for another model.
+    **Raises:** `ConfigError` for another model; `ShapeError` for inputs of another size
+    or without a sample.
     **Source:** Lim, Erichson, Hodgkinson, Mahoney 2021, theorem 1; the talk of 2021
     prints v at the last step for every k, which is not the expansion.
 
@@ -67,6 +69,7 @@ def implicit_regulariser(
             'the implicit regulariser is that of a NoisyCell with noise "ito" in a '
             'model of mode "last". Make one by recurrent_model("noisy", ...).'
         )
+    check_inputs(cell, us)
     weights, n = cell.weights(), cell.size
     inner = weights[0]
     basis = jnp.eye(n, dtype=cell.cell.bias.dtype)

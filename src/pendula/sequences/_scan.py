@@ -7,10 +7,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from .._checks import whole
-from .._errors import ShapeError
+from .._errors import DataError, ShapeError
 from ._cell import AbstractCell, AbstractLinearCell, AbstractNoisyCell
 
 
@@ -47,7 +48,8 @@ def run_cell(
     **Returns:** (last state, `cell.read` of the state after every input `"time
     hidden"`, or None).
     **Raises:** `ShapeError` for an input of another size or without a sample;
-    `ConfigError` for a chunk, or steps at a time, below 1.
+    `DataError` for a length that is known outside of a compiled program and lies below
+    0 or beyond the samples; `ConfigError` for a chunk, or steps at a time, below 1.
 
     ```python
     >>> import jax, jax.numpy as jnp
@@ -63,6 +65,7 @@ def run_cell(
     """
     check_inputs(cell, us)
     steps = len(us)
+    check_length(length, steps)
     if length is not None:  # a gradient would have the NaN of what is not looked at
         inside = jnp.arange(steps) < length
         us = jnp.where(inside[:, None], us, jnp.zeros_like(us))
@@ -114,6 +117,21 @@ def check_inputs(cell: AbstractCell, us: Float[Array, "*shape"]) -> None:
         raise ShapeError(
             f"a sequence of shape {us.shape}; expected (time, {cell.in_size}) with at "
             "least one sample. Give one sequence, and batches by jax.vmap."
+        )
+
+
+def check_length(length: Any, steps: int) -> None:
+    """**Raises:** `DataError` for a length that no sequence of so many samples has."""
+    if length is None:
+        return
+    try:
+        known = int(np.asarray(length))
+    except jax.errors.TracerArrayConversionError:
+        return  # of batches `Sequences` looks at them
+    if not 0 <= known <= steps:
+        raise DataError(
+            f"length {known} of a sequence of {steps} samples; it must lie between 0 "
+            f"and {steps}."
         )
 
 

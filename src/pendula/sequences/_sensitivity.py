@@ -11,10 +11,12 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Complex, Float
 
+from .._checks import choice
 from ._cell import AbstractCell
 from ._lipschitz import LipschitzCell
 from ._model import RecurrentModel
 from ._noisy import NoisyCell
+from ._scan import check_inputs
 
 
 def jacobian(
@@ -41,7 +43,8 @@ def spectra(
     cell: AbstractCell, us: Float[Array, "time in"]
 ) -> Complex[Array, "time dim"]:
     """Eigenvalues of the drift's Jacobian along a sequence: after each input, at the
-    state that it led to, largest real part first.
+    state that it led to, largest real part first. **Raises:** `ShapeError` for inputs
+    of another size or without a sample.
 
     ```python
     >>> import jax, jax.numpy as jnp
@@ -52,6 +55,7 @@ def spectra(
 
     ```
     """
+    check_inputs(cell, us)
     weights = cell.weights()
 
     def one(state: Any, u: Array) -> tuple[Any, Array]:
@@ -94,6 +98,7 @@ def growth_rate(
 
     **Returns:** the rate per unit of time (T is the number of inputs times `dt`),
     above 0 where states part, and the norm itself.
+    **Raises:** `ShapeError` for inputs of another size or without a sample.
 
     ```python
     >>> import jax, jax.numpy as jnp
@@ -104,6 +109,7 @@ def growth_rate(
 
     ```
     """
+    check_inputs(cell, us)
     weights, begin = cell.weights(), cell.start()
     flat, back = ravel_pytree(_real(begin))
     join = lambda v: _complex(back(v), begin)
@@ -175,11 +181,33 @@ def gradient_profile(
 
 
 def input_gradient(
-    model: RecurrentModel, us: Float[Array, "time in"]
+    model: RecurrentModel, us: Float[Array, "time in"], of: str = "output"
 ) -> Float[Array, ""]:
-    r"""$\|\partial y / \partial u\|_2$ of a model's output by its whole input: how much
-    a small disturbance of the input can move it."""
-    jac = jax.jacrev(lambda us: model(us).ravel())(us)
+    r"""$\|\partial y / \partial u\|_2$ or $\|\partial s_T / \partial u\|_2$, by the
+    whole input: how much a small disturbance of the input can move a model.
+
+    **Arguments:** `of`: `"output"`, y, all of it for a series; `"state"`, the last
+    state $s_T$ as `growth_rate` has it, which no head scales.
+    **Raises:** `ConfigError` for another name.
+    **Source:** Erichson et al. 2021; Lim et al. 2021 (the state's).
+
+    ```python
+    >>> import jax, jax.numpy as jnp
+    >>> from pendula.sequences import input_gradient, recurrent_model
+    >>> model = recurrent_model("lem", 1, 4, 1, key=jax.random.key(0))
+    >>> us = jnp.ones((9, 1))
+    >>> input_gradient(model, us, "state").shape, bool(input_gradient(model, us) > 0)
+    ((), True)
+
+    ```
+    """
+    choice("of", of, ("output", "state"))
+
+    def moved(us: Float[Array, "time in"]) -> Float[Array, " number"]:
+        output, state = model.traced(us)
+        return output.ravel() if of == "output" else ravel_pytree(_real(state))[0]
+
+    jac = jax.jacrev(moved)(us)
     return jnp.linalg.norm(jac.reshape(len(jac), -1), 2)
 
 

@@ -134,7 +134,8 @@ def pixel_sequences(
     **Shapes:** `us` `"sample time in"`, `time` the number of pixels over `columns`,
     `in` = columns times channels; grey levels and colours in [0, 1].
     **Arguments:** `permutation` `"pixel"`: the order in which pixels are read, the same
-    for all images (permuted MNIST); default as they stand.
+    for all images (permuted MNIST); default as they stand. It stays with the
+    sequences and with what is trained on them (`FittedSequences.permutation`).
     **Raises:** `ConfigError` for columns that do not divide the pixels; `DataError` for
     a permutation that is none.
 
@@ -151,19 +152,22 @@ def pixel_sequences(
     """
     height, width, channels = images.shape
     count = height * width
-    if columns < 1 or count % columns:
+    if count % whole(1, columns=columns):
         raise ConfigError(
             f"columns is {columns}; it must divide the {count} pixels of an image."
         )
     pixels = images.pixels.reshape(len(images), count, channels)
-    if permutation is not None:
-        order = np.asarray(permutation)
-        if order.shape != (count,) or not np.array_equal(
-            np.sort(order), np.arange(count)
+    order = None if permutation is None else np.asarray(permutation)
+    if order is not None:
+        if (
+            order.shape != (count,)
+            or order.dtype.kind not in "iu"
+            or not np.array_equal(np.sort(order), np.arange(count))
         ):
             raise DataError(
-                f"the permutation has the shape {order.shape} and must hold each of 0 "
-                f"to {count - 1} once. Draw one by numpy.random.permutation({count})."
+                f"the permutation has the shape {order.shape} and the type "
+                f"{order.dtype}; it must hold each whole number of 0 to {count - 1} "
+                f"once. Draw one by numpy.random.permutation({count})."
             )
         pixels = pixels[:, order]
     us = pixels.reshape(len(images), count // columns, columns * channels)
@@ -173,4 +177,5 @@ def pixel_sequences(
         None,
         images.classes,
         images.name,
+        permutation=order,
     )
