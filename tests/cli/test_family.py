@@ -14,11 +14,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from pendula import CheckpointError, load
 from pendula.cli import main
 from pendula.cli._gauge import read_labels
 from pendula.data import Trajectories, write
 from pendula.dynamics import load_family, load_gauge
 from pendula.report import adapted_verdict, read_run
+from pendula.train import save_tree
 
 
 STIFF = {"a": 1.0, "b": 1.6, "c": 2.5, "d": 4.0}
@@ -218,6 +220,12 @@ def refused(done, words):
     assert "Traceback" not in done.err
 
 
+def test_a_family_is_no_model_of_one_system(tmp_path):
+    save_tree(tmp_path / "family.safetensors", np.zeros(2), {"kind": "family"})
+    with pytest.raises(CheckpointError, match="a family, which is of no system alone"):
+        load(tmp_path)
+
+
 @pytest.mark.slow
 def test_parameters_in_the_data_and_no_system_named(tmp_path, monkeypatch):
     """An own file that brings index and parameters; then one without: each trajectory
@@ -252,7 +260,8 @@ def test_parameters_in_the_data_and_no_system_named(tmp_path, monkeypatch):
     ("argv", "words"),
     [
         (["--system", "spring", "--traj", "trial"], "there is one system in the data"),
-        (["--system", "sprng"], 'mean "spring"'),
+        (["--system", "sprng"], '--system sprng: one.csv has no column "sprng". Did'),
+        (["--system", "file", "--traj", "spring,trial"], "there is one system in the"),
         (["--system", "spring", "--traj", "trial", "--channels", "y"], '"y"'),
         (["--eta", "17"], "size is 17"),
         (["--head", "afine"], 'mean "affine"'),
@@ -282,6 +291,8 @@ def test_bad_calls_are_one_line(pendula, tmp_path):
     refused(pendula("adapt", "empty", "new.csv", *wrong), "at least 1")
     refused(pendula("adapt", "empty", "new.csv", "--out", "empty"), "family lies there")
     refused(pendula("fit", "new.csv", "--eta", "2"), "Add --family")
+    wrong = ["--system", "file", "--channels", "y", "--out", "x"]
+    refused(pendula("fit", "new.csv", "--family", *wrong), '"y"')
     assert sorted(p.name for p in tmp_path.iterdir()) == ["empty", "new.csv"]
 
 

@@ -109,6 +109,9 @@ def test_what_cannot_be_used_is_refused(springs):
         CrossConfig("maml")
     with pytest.raises(ConfigError, match=r"updates is 0; it must be at least 1"):
         CrossConfig(updates=0)
+    for name, value in (("noise", -1.0), ("lr", 0.0), ("inner_rate", np.nan)):
+        with pytest.raises(ConfigError, match=f"{name} is {value}"):
+            CrossConfig(**{name: value})
     with pytest.raises(DataError, match=r"points of two kinds of systems or more"):
         cross_fit(field(), one(springs, 0))
     with pytest.raises(ConfigError, match=r"mode latent needs networks that depend"):

@@ -367,8 +367,8 @@ def test_settings_that_make_no_sense(exact):
     with pytest.raises(ConfigError, match="level is nan"):
         exact.measure(etas[0], level=np.nan)
     for name, value in (
-        ("width", 0), ("lr", 0.0), ("kinetic", -1.0), ("gain", np.nan), ("decay", np.nan),
-        ("rest", np.inf),
+        ("width", 0), ("lr", 0.0), ("kinetic", -1.0), ("gain", np.nan),
+        ("decay", np.nan), ("rest", np.inf),
     ):  # fmt: skip
         with pytest.raises(ConfigError, match=name):
             GaugeConfig(**{name: value})

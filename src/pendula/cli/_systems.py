@@ -40,6 +40,14 @@ def load_systems(
     if system == FILE and len(given) > 1:
         data = _by_file(given, reading, console)
         choice, why = f"one for each of {len(given)} files", "--system file"
+    elif system == FILE:
+        try:  # it may have a column that is called so
+            data = _by_column(given, reading, system, console)
+            choice = f"column {system}"
+        except ConfigError:
+            data = _by_file(given, reading, console)
+            choice = "the one file"
+        why = "--system file"
     elif system is not None:
         data = _by_column(given, reading, system, console)
         choice, why = f"column {system}", "--system"
@@ -89,7 +97,11 @@ def _by_column(
     import numpy as np
 
     traj = (system, *(name for name in names(reading.traj) if name != system))
-    data = load_data(given, dataclasses.replace(reading, traj=traj), console)
+    try:
+        data = load_data(given, dataclasses.replace(reading, traj=traj), console)
+    except ConfigError as error:  # read as the columns of trajectories are
+        told = str(error).replace(f"--traj {system}:", f"--system {system}:", 1)
+        raise ConfigError(told) from None
     several = len(data.origin.get("files") or []) > 1
     parts = [label.split("/") for label in data.labels]
     if any(len(part) != len(traj) + several for part in parts):

@@ -177,8 +177,11 @@ class Family:
         `ConfigError` for a family with inputs.
         """
         ts = np.asarray(ts, np.float64)
-        if ts.ndim != 1 or not len(ts) or not (np.diff(ts) > 0).all():
-            raise ShapeError(f"times of shape {ts.shape}; expected some that increase.")
+        rising = ts.ndim == 1 and len(ts) > 0 and (np.diff(ts) > 0).all()
+        if not (rising and np.isfinite(ts).all()):
+            raise ShapeError(
+                f"times of shape {ts.shape}; expected finite ones that increase."
+            )
         whole(1, refine=refine)
         if self.about["ctrl"]:
             raise ConfigError(

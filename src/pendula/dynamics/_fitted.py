@@ -529,8 +529,15 @@ def load(path: str | Path) -> Fitted:
     """
     path = Path(path)
     if path.is_dir():
+        family = path / "family.safetensors"
         path = path / "model.safetensors"
+        path = family if family.is_file() and not path.is_file() else path
     saved, about = load_tree(path)
+    if about.get("kind") == "family":
+        raise CheckpointError(
+            f"{path} holds a family, which is of no system alone. Read it with "
+            "load_family, and adapt it to a system first (pendula adapt)."
+        )
     if not isinstance(saved, Saved) or "layout" not in about:
         raise CheckpointError(f"{path} does not hold a fitted model of motion.")
     return Fitted(saved.ensemble, about, saved.covariance, _calibrated(about))
