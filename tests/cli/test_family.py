@@ -253,6 +253,7 @@ def test_parameters_in_the_data_and_no_system_named(tmp_path, monkeypatch):
     [
         (["--system", "spring", "--traj", "trial"], "there is one system in the data"),
         (["--system", "sprng"], 'mean "spring"'),
+        (["--system", "sprng"], "--system sprng: "),
         (["--system", "spring", "--traj", "trial", "--channels", "y"], '"y"'),
         (["--eta", "17"], "size is 17"),
         (["--head", "afine"], 'mean "affine"'),
@@ -281,6 +282,12 @@ def test_bad_calls_are_one_line(pendula, tmp_path):
     wrong = ["--out", "x", "--iterations", "0"]
     refused(pendula("adapt", "empty", "new.csv", *wrong), "at least 1")
     refused(pendula("adapt", "empty", "new.csv", "--out", "empty"), "family lies there")
+    empty = tmp_path / "empty"
+    (empty / "family.safetensors").touch()
+    refused(pendula("adapt", "empty", "new.csv", "--out", "empty"), "family lies there")
+    told = "holds a run already. Choose another --out, or replace it with --force"
+    refused(pendula("adapt", "absent", "new.csv", "--out", "empty"), told)
+    (empty / "family.safetensors").unlink()
     refused(pendula("fit", "new.csv", "--eta", "2"), "Add --family")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["empty", "new.csv"]
 

@@ -148,6 +148,16 @@ def test_what_cannot_be_used_is_refused(rod):
         fit_control_map(settings, etas[:5])
     with pytest.raises(ShapeError, match="covariances"):
         fit_control_map(settings, etas, covariances=np.zeros((6, 1)))
+    wrong = np.full((6, 1, 1), 0.1)
+    wrong[2] = -0.1
+    with pytest.raises(DataError, match="system 2 has a negative variance"):
+        fit_control_map(settings, etas, covariances=wrong)
+    with pytest.raises(DataError, match="settings cannot be read as numbers"):
+        fit_control_map([["a", "b"]] * 6, etas)
+    with pytest.raises(DataError, match="settings cannot be read as numbers"):
+        rod.predict(["a", "b"])
+    with pytest.raises(ConfigError, match='two columns are called "E"'):
+        fit_control_map(settings, etas, ("E", "E"))
     with pytest.raises(ConfigError, match="3 names"):
         fit_control_map(settings, etas, ("a", "b", "c"))
     with pytest.raises(DataError, match="goes down to"):

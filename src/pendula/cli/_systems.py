@@ -89,7 +89,13 @@ def _by_column(
     import numpy as np
 
     traj = (system, *(name for name in names(reading.traj) if name != system))
-    data = load_data(given, dataclasses.replace(reading, traj=traj), console)
+    try:
+        data = load_data(given, dataclasses.replace(reading, traj=traj), console)
+    except ConfigError as error:  # names the option it came to, not the one given
+        if f"--traj {system}:" not in str(error) or system in names(reading.traj):
+            raise
+        told = str(error).replace(f"--traj {system}:", f"--system {system}:")
+        raise ConfigError(told) from None
     several = len(data.origin.get("files") or []) > 1
     parts = [label.split("/") for label in data.labels]
     if any(len(part) != len(traj) + several for part in parts):

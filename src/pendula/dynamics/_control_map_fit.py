@@ -8,9 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from .._errors import DataError, DataWarning, ShapeError
+from .._errors import DataError, DataWarning
 from ._control_map import WIDE, ControlMap
-from ._gauge_labels import log_columns, logarithms, named_columns, row_tables
+from ._gauge_labels import (
+    covariance_table,
+    log_columns,
+    logarithms,
+    named_columns,
+    row_tables,
+)
 
 
 # of the kernel: (median and factor of the prior, least, most), in spreads of settings
@@ -48,8 +54,9 @@ def fit_control_map(
     **Arguments:** `names`, `units` of the settings; `log`: which of them are taken on
     a log scale; None: those that are positive in all systems.
     **Returns:** `ControlMap`.
-    **Raises:** `DataError` for fewer than 3 systems, values that are missing, or a
-    logarithm of what is not positive; `ConfigError`, `ShapeError`.
+    **Raises:** `DataError` for fewer than 3 systems, values that are missing, a
+    logarithm of what is not positive, a matrix that is no covariance; `ConfigError`,
+    `ShapeError`.
     **Behaviour / good values:** five systems or more for each setting that matters;
     tenths of a second for 30 of them. A setting that never varied stays in the map
     with a `DataWarning`: away from its value the variance grows.
@@ -120,12 +127,7 @@ def _variances(covariances: Any, etas: np.ndarray) -> np.ndarray:
     """Variances of the etas `"system eta"`; what is not identified counts as noise."""
     if covariances is None:
         return np.zeros_like(etas)
-    found = np.asarray(covariances, np.float64)
-    if found.shape != (*etas.shape, etas.shape[1]):
-        raise ShapeError(
-            f"covariances has shape {found.shape}; expected "
-            f"{(*etas.shape, etas.shape[1])}, one matrix a system."
-        )
+    found = covariance_table(covariances, etas)
     own = np.diagonal(found, axis1=1, axis2=2)
     most = 1e6 * np.maximum(etas.var(axis=0), 1e-300)
     return np.where(np.isfinite(own), np.clip(own, 0.0, most), most)

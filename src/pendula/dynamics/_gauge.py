@@ -20,6 +20,7 @@ from ..nn import MLP
 from ..solve import rollout_steps
 from ..train import load_tree, save_tree
 from ._gauge_intervals import Measurement, left_out, measurement
+from ._gauge_labels import numbers
 
 
 @register("module")
@@ -263,7 +264,7 @@ def _called(function: Any, gauge: Gauge, x: Any) -> Any:
     if isinstance(x, jax.Array):
         x = floating(x)
         return function(cast_like(gauge, x.dtype), x)
-    x = np.asarray(x, np.float64)
+    x = numbers("what the gauge was given", x)
     with jax.enable_x64(True):
         return np.asarray(function(gauge, jnp.asarray(x)))
 

@@ -13,8 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from .._checks import fields_whole
-from .._errors import ConfigError
+from .._checks import fields_positive, fields_whole, not_negative, whole
 from .._precision import cast, precision, to_host
 from ..nn import MLP
 from ..solve import rollout_steps
@@ -70,12 +69,8 @@ class GaugeConfig:
 
     def __post_init__(self) -> None:
         fields_whole(self, width=1, depth=1, steps=1)
-        for name in ("kinetic", "decay", "rest", "lr", "gain"):
-            value, strict = getattr(self, name), name in ("lr", "gain")
-            if not (np.isfinite(value) and (value > 0 if strict else value >= 0)):
-                raise ConfigError(
-                    f"{name} is {value}; it must be {'>' if strict else '>='} 0."
-                )
+        fields_positive(self, "", "lr", "gain")
+        not_negative(kinetic=self.kinetic, decay=self.decay, rest=self.rest)
 
 
 def fit_gauge(
@@ -137,6 +132,7 @@ def fit_gauge(
 
     ```
     """
+    seed = whole(0, seed=seed)
     made = calibration(etas, params, names, units, covariances, log, fold)
     fold_of = _folds(len(made.etas), seed)
     check_enough_etas(made, fold_of)

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 from .._checks import choice
 from .._errors import ConfigError, DataError, ShapeError
 from .._source import Source
-from ._gauge_labels import check_covariance, logarithms
+from ._gauge_labels import check_covariance, logarithms, numbers
 
 
 if TYPE_CHECKING:
@@ -66,9 +66,9 @@ def measurement(
     """What `Gauge.measure` returns."""
     _check_kind(interval, level, gauge.num_systems)
     count = gauge.etas.shape[1]
-    eta = np.asarray(eta, np.float64)
+    eta = numbers("eta", eta)
     known = np.zeros((count, count)) if covariance is None else covariance
-    known = np.asarray(known, np.float64)
+    known = numbers("the covariance of eta", known)
     if eta.shape != (count,) or known.shape != (count, count):
         raise ShapeError(
             f"eta has shape {eta.shape} and its covariance {known.shape}; the gauge "
@@ -116,8 +116,12 @@ def left_out(gauge: Gauge, level: float) -> tuple[np.ndarray, np.ndarray, np.nda
 
 def _check_kind(interval: str, level: float, count: int) -> None:
     choice("interval", interval, KINDS)
-    if not 0 < level < 1:
-        raise ConfigError(f"level is {level}; it must lie between 0 and 1.")
+    try:
+        inside = bool(0 < level < 1)
+    except (TypeError, ValueError):  # a text, None, several numbers
+        inside = False
+    if not inside:
+        raise ConfigError(f"level is {level!r}; it must lie between 0 and 1.")
     needed = math.ceil(1 / (1 - level) - 1e-9) - 1
     if interval == "conformal" and count < needed:
         raise ConfigError(

@@ -104,7 +104,7 @@ def calibration(
 
 def row_tables(**given: Any) -> list[np.ndarray]:
     """Tables of one row a system, in float64, refused when they do not match."""
-    made = {name: np.asarray(table, np.float64) for name, table in given.items()}
+    made = {name: numbers(name, table) for name, table in given.items()}
     for name, table in made.items():
         if table.ndim != 2 or table.shape[1] == 0:
             raise ShapeError(
@@ -115,6 +115,18 @@ def row_tables(**given: Any) -> list[np.ndarray]:
         rows = ", ".join(f"{len(table)} of {name}" for name, table in made.items())
         raise ShapeError(f"there are {rows}; give one row a system in each.")
     return list(made.values())
+
+
+def numbers(what: str, given: Any) -> np.ndarray:
+    """What was given, in float64. **Raises:** `DataError` where it is no number."""
+    try:
+        return np.asarray(given, np.float64)
+    except (TypeError, ValueError) as error:
+        reason = str(error).split(". ")[0].rstrip(".")
+        raise DataError(
+            f"{what} cannot be read as numbers ({reason}). Give numbers alone, as many "
+            "in each row."
+        ) from None
 
 
 def named_columns(
@@ -128,6 +140,12 @@ def named_columns(
             f"{len(names)} names and {len(units)} units for {number} columns; give one "
             "each."
         )
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(
+                f'two columns are called "{name}": which is meant could not be told. '
+                "Rename one."
+            )
     return names, units
 
 
@@ -176,7 +194,12 @@ def log_columns(
     positive = np.all(table > 0, axis=0)
     if log is None:
         return positive
-    asked = np.full(len(names), log) if isinstance(log, bool) else np.array(log, bool)
+    asked = np.full(len(names), log) if isinstance(log, bool) else np.array(log)
+    if asked.dtype != bool:  # a text would count as True
+        raise ConfigError(
+            f"log is {log}; it must be True, False, one of these for each column, or "
+            "None for those that are positive."
+        )
     if asked.shape != positive.shape:
         raise ConfigError(
             f"log has {asked.size} entries for {len(names)} columns; give one each, "
@@ -199,18 +222,24 @@ def logarithms(table: np.ndarray, logs: np.ndarray) -> np.ndarray:
 def _covariances(covariances: Any, etas: np.ndarray) -> np.ndarray | None:
     if covariances is None:
         return None
-    found = np.asarray(covariances, np.float64)
-    expected = (*etas.shape, etas.shape[1])
-    if found.shape != expected:
-        raise ShapeError(
-            f"covariances has shape {found.shape}; expected {expected}, one matrix a "
-            "system."
-        )
+    found = covariance_table(covariances, etas)
     bad = np.flatnonzero(~np.isfinite(found).all(axis=(1, 2)))
     if len(bad):
         raise DataError(
             f"the eta of system {bad[0]} is not identified (its covariance is not "
             "finite). Leave the system out of the calibration."
+        )
+    return found
+
+
+def covariance_table(covariances: Any, etas: np.ndarray) -> np.ndarray:
+    """A covariance `"system eta eta"` of each system's eta, checked."""
+    found = numbers("covariances", covariances)
+    expected = (*etas.shape, etas.shape[1])
+    if found.shape != expected:
+        raise ShapeError(
+            f"covariances has shape {found.shape}; expected {expected}, one matrix a "
+            "system."
         )
     for i, one in enumerate(found):
         check_covariance(one, f"the covariance of the eta of system {i}")
