@@ -109,6 +109,13 @@ def test_what_cannot_be_used_is_refused(springs):
         CrossConfig("maml")
     with pytest.raises(ConfigError, match=r"updates is 0; it must be at least 1"):
         CrossConfig(updates=0)
+    for name, value in (("lr", np.nan), ("noise", -0.1), ("inner_rate", 0.0)):
+        with pytest.raises(ConfigError, match=f"{name} is {value}"):
+            CrossConfig(**{name: value})
+    with pytest.raises(ConfigError, match=r"seed is -1"):
+        CrossConfig(seed=-1)
+    with pytest.raises(DataError, match=r"rates cannot be read as numbers"):
+        RatePoints.of(np.zeros((1, 2)), [["a", "b"]])
     with pytest.raises(DataError, match=r"points of two kinds of systems or more"):
         cross_fit(field(), one(springs, 0))
     with pytest.raises(ConfigError, match=r"mode latent needs networks that depend"):

@@ -268,7 +268,11 @@ def _spread(etas: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _check_share(share: float) -> None:
-    if not 0 < share < 1:
+    try:
+        inside = bool(0 < share < 1)
+    except (TypeError, ValueError):  # a text, None, several numbers
+        inside = False
+    if not inside:
         raise ConfigError(f"share is {share}; it must lie between 0 and 1.")
 
 

@@ -12,12 +12,12 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._errors import CheckpointError, DataError, ShapeError
+from .._numbers import numbers
 from .._registry import register
 from .._source import Source
 from .._types import AnyArray
 from ..train import load_tree, save_tree
 from ._gauge import cast_like, floating
-from ._gauge_labels import numbers
 
 
 WIDE = 10.0  # prior sd of the affine mean's slopes, in spreads

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._checks import choice, fields_at_least
+from .._checks import choice, fields_positive, fields_whole, not_negative
 from .._errors import ConfigError, DataError
 from .._tree import split_trainable
 from ..nn import AbstractConditioned, bind
@@ -55,7 +55,9 @@ class CrossConfig:
 
     def __post_init__(self) -> None:
         choice("mode", self.mode, MODES)
-        fields_at_least(self, updates=1, kinds=1, points=1, inner_steps=1)
+        fields_whole(self, updates=1, kinds=1, points=1, inner_steps=1, seed=0)
+        fields_positive(self, "", "inner_rate", "lr")
+        not_negative(noise=self.noise)
 
 
 class CrossStart(eqx.Module):

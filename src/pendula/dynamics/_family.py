@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 from .._checks import whole
 from .._errors import CheckpointError, ConfigError, ShapeError
+from .._numbers import numbers
 from .._precision import cast, precision, to_host
 from .._registry import register
 from ..data import Trajectories
@@ -176,7 +177,7 @@ class Family:
         **Raises:** `ShapeError` for an eta, a state or times that do not fit,
         `ConfigError` for a family with inputs.
         """
-        ts = np.asarray(ts, np.float64)
+        ts = numbers("ts", ts)
         if ts.ndim != 1 or not len(ts) or not (np.diff(ts) > 0).all():
             raise ShapeError(f"times of shape {ts.shape}; expected some that increase.")
         whole(1, refine=refine)
@@ -185,7 +186,7 @@ class Family:
                 "the family has inputs, and what they will be is not said: roll out "
                 "family.at(eta), whose steps take them."
             )
-        eta, y0 = self._eta(eta), np.asarray(y0, self.dtype)
+        eta, y0 = self._eta(eta), numbers("a state", y0, self.dtype)
         if y0.shape[-1:] != (self.model.dim,):
             raise ShapeError(
                 f"a state has shape {y0.shape}; expected ({self.model.dim},): "
@@ -212,7 +213,7 @@ class Family:
 
     def _eta(self, eta: Any) -> np.ndarray:
         """Of one or more members, `"*lead eta"`. **Raises:** `ShapeError`."""
-        eta = np.asarray(eta, self.dtype)
+        eta = numbers("eta", eta, self.dtype)
         if eta.shape[-1:] != (self.size,):
             raise ShapeError(
                 f"eta has shape {eta.shape}; the family takes ({self.size},)."

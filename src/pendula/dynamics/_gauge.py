@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from .._errors import CheckpointError, ShapeError
+from .._numbers import numbers
 from .._precision import cast
 from .._registry import register
 from .._source import Source
@@ -20,7 +21,6 @@ from ..nn import MLP
 from ..solve import rollout_steps
 from ..train import load_tree, save_tree
 from ._gauge_intervals import Measurement, left_out, measurement
-from ._gauge_labels import numbers
 
 
 @register("module")

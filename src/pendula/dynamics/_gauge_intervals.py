@@ -14,8 +14,9 @@ from jaxtyping import Bool, Float
 
 from .._checks import choice
 from .._errors import ConfigError, DataError, ShapeError
+from .._numbers import numbers
 from .._source import Source
-from ._gauge_labels import check_covariance, logarithms, numbers
+from ._gauge_labels import check_covariance, logarithms
 
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from .._errors import ConfigError, DataError, DataWarning, ShapeError
+from .._numbers import numbers
 from ._gauge_affine import fixed_directions, in_words, left_out, told_directions
 
 
@@ -115,18 +116,6 @@ def row_tables(**given: Any) -> list[np.ndarray]:
         rows = ", ".join(f"{len(table)} of {name}" for name, table in made.items())
         raise ShapeError(f"there are {rows}; give one row a system in each.")
     return list(made.values())
-
-
-def numbers(what: str, given: Any) -> np.ndarray:
-    """What was given, in float64. **Raises:** `DataError` where it is no number."""
-    try:
-        return np.asarray(given, np.float64)
-    except (TypeError, ValueError) as error:
-        reason = str(error).split(". ")[0].rstrip(".")
-        raise DataError(
-            f"{what} cannot be read as numbers ({reason}). Give numbers alone, as many "
-            "in each row."
-        ) from None
 
 
 def named_columns(
