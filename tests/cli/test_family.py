@@ -50,6 +50,7 @@ def table(path, systems, trials=2, **how):
                     writer.writerow([name, trial, *map(repr, row)])
 
 
+FORECAST = ["forecast", "empty", "--from", "new.csv"]
 READ = ["--channels", "x,v", "--ignore", "spring,trial"]
 
 
@@ -287,7 +288,12 @@ def test_bad_calls_are_one_line(pendula, tmp_path):
     refused(pendula("adapt", "empty", "new.csv", "--out", "empty"), "family lies there")
     told = "holds a run already. Choose another --out, or replace it with --force"
     refused(pendula("adapt", "absent", "new.csv", "--out", "empty"), told)
+    for asked in (["score", "empty", "new.csv"], FORECAST):
+        refused(pendula(*asked), "pendula adapt empty DATA")
     (empty / "family.safetensors").unlink()
+    (empty / "adapted.json").touch()
+    refused(pendula("score", "empty", "new.csv"), "holds an adapted system")
+    (empty / "adapted.json").unlink()
     refused(pendula("fit", "new.csv", "--eta", "2"), "Add --family")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["empty", "new.csv"]
 

@@ -175,6 +175,9 @@ def test_laplace_pushes_the_covariance_through(exact):
     assert_allclose(told.high, params * np.exp(1.6448536 * sd), rtol=1e-4)
     assert not told.extrapolating
     assert told.text.startswith("k1 = 0.6 N/m (")
+    sharp = exact.measure(affine(params), 1e-8 * covariance).text.split(";")[0]
+    low, high = sharp.split("(")[1].split(")")[0].split(" to ")
+    assert float(low) < 0.6 < float(high)
     assert told.names == NAMES
 
 

@@ -218,6 +218,15 @@ def _beyond(gauge: Gauge, middle: np.ndarray) -> list[str]:
     return out
 
 
+def _digits(low: float, high: float) -> int:
+    """Significant digits that show the width of an interval, 4 to 8: a sharp one
+    is else a single number."""
+    size, width = max(abs(low), abs(high)), high - low
+    if not (np.isfinite(size) and width > 0):
+        return 4
+    return int(np.clip(math.ceil(math.log10(size / width)) + 2, 4, 8))
+
+
 def _in_words(
     gauge: Gauge,
     value: np.ndarray,
@@ -232,6 +241,7 @@ def _in_words(
         if unknown[k]:
             parts.append(f"{name} is not identified by this record")
             continue
-        text = f"{name} = {value[k]:.4g} {unit}".rstrip()
-        parts.append(f"{text} ({low[k]:.4g} to {high[k]:.4g})")
+        digits = _digits(low[k], high[k])
+        text = f"{name} = {value[k]:.{digits}g} {unit}".rstrip()
+        parts.append(f"{text} ({low[k]:.{digits}g} to {high[k]:.{digits}g})")
     return f"{'; '.join(parts)} ({100 * level:g} %, {interval})."
