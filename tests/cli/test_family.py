@@ -52,6 +52,7 @@ def table(path, systems, trials=2, **how):
                     writer.writerow([name, trial, *map(repr, row)])
 
 
+FORECAST = ["forecast", "empty", "--from", "new.csv"]
 READ = ["--channels", "x,v", "--ignore", "spring,trial"]
 
 
@@ -290,6 +291,17 @@ def test_bad_calls_are_one_line(pendula, tmp_path):
     wrong = ["--out", "x", "--iterations", "0"]
     refused(pendula("adapt", "empty", "new.csv", *wrong), "at least 1")
     refused(pendula("adapt", "empty", "new.csv", "--out", "empty"), "family lies there")
+    empty = tmp_path / "empty"
+    (empty / "family.safetensors").touch()
+    refused(pendula("adapt", "empty", "new.csv", "--out", "empty"), "family lies there")
+    told = "holds a run already. Choose another --out, or replace it with --force"
+    refused(pendula("adapt", "absent", "new.csv", "--out", "empty"), told)
+    for asked in (["score", "empty", "new.csv"], FORECAST):
+        refused(pendula(*asked), "pendula adapt empty DATA")
+    (empty / "family.safetensors").unlink()
+    (empty / "adapted.json").touch()
+    refused(pendula("score", "empty", "new.csv"), "holds an adapted system")
+    (empty / "adapted.json").unlink()
     refused(pendula("fit", "new.csv", "--eta", "2"), "Add --family")
     wrong = ["--system", "file", "--channels", "y", "--out", "x"]
     refused(pendula("fit", "new.csv", "--family", *wrong), '"y"')

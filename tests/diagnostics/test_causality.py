@@ -207,3 +207,7 @@ def test_bad_input():
         causality(eta, c, ["length", "length"])
     with pytest.raises(ConfigError, match="at least 40 are needed for 2 settings"):
         causality(eta, c, names, permutations=39)
+    with pytest.raises(ConfigError, match="seed is -1"):
+        causality(eta, c, names, seed=-1)
+    with pytest.raises(DataError, match="settings cannot be read as numbers"):
+        causality(eta, [["a", "b"]] * 8, names)

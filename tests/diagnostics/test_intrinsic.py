@@ -293,6 +293,9 @@ def test_bad_input():
     for share in (0.0, 1.0, np.nan):
         with pytest.raises(ConfigError, match="between 0 and 1"):
             principal_dimension(etas, share=share)
+    for wrong in ([["a", "b"]] * 6, [[1.0, 2.0], [3.0]], etas + 1j):
+        with pytest.raises(DataError, match="etas cannot be read as numbers"):
+            principal_dimension(wrong)
     holed = etas.copy()
     holed[4, 1] = np.nan
     with pytest.raises(DataError, match="etas, system 4, eta 1: nan"):

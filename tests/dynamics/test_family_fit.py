@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from types import SimpleNamespace
 
 import equinox as eqx
 import jax
@@ -109,6 +110,10 @@ def test_what_cannot_be_predicted_is_refused(family):
         family.predict(y0, y0, T)
     with pytest.raises(ShapeError, match="takes"):
         family.at(y0)
+    with pytest.raises(DataError, match="eta cannot be read as numbers"):
+        family.predict("a", y0, T)
+    with pytest.raises(DataError, match="a state cannot be read as numbers"):
+        family.predict(eta, ["a", "b"], T)
 
 
 @pytest.mark.parametrize(
@@ -565,6 +570,9 @@ def test_bad_data_are_refused():
         meta_fit(short)
     with pytest.raises(ConfigError, match="between 1 and 16"):
         FamilyConfig(size=-1)
+    settings = SimpleNamespace(**{**vars(FamilyConfig()), "size": "a"})
+    with pytest.raises(ConfigError, match="size is a; eta has between 1 and 16"):
+        FamilyConfig.__post_init__(settings)
     with pytest.raises(ConfigError, match="between 1 and 16"):
         FamilyConfig(size=17)
     with pytest.raises(ConfigError, match="horizon is inf; it must be finite"):

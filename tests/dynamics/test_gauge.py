@@ -1,6 +1,7 @@
 """The neural gauge: exact maps, bent maps, intervals, and what it refuses."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -174,6 +175,9 @@ def test_laplace_pushes_the_covariance_through(exact):
     assert_allclose(told.high, params * np.exp(1.6448536 * sd), rtol=1e-4)
     assert not told.extrapolating
     assert told.text.startswith("k1 = 0.6 N/m (")
+    sharp = exact.measure(affine(params), 1e-8 * covariance).text.split(";")[0]
+    low, high = sharp.split("(")[1].split(")")[0].split(" to ")
+    assert float(low) < 0.6 < float(high)
     assert told.names == NAMES
 
 
@@ -372,6 +376,34 @@ def test_settings_that_make_no_sense(exact):
     ):  # fmt: skip
         with pytest.raises(ConfigError, match=name):
             GaugeConfig(**{name: value})
+    with pytest.raises(ConfigError, match="seed is -1"):
+        fit_gauge(etas, params, seed=-1)
+    with pytest.raises(ConfigError, match='two columns are called "k1"'):
+        fit_gauge(etas, params, ("k1", "k1"))
+
+
+@pytest.mark.parametrize("name", ["kinetic", "decay", "rest", "lr", "gain"])
+@pytest.mark.parametrize("value", ["a", None, [1.0, 2.0], np.nan, np.inf])
+def test_a_setting_that_is_no_number_is_named(name, value):
+    """Past the type checker of the tests, which a user has not."""
+    settings = SimpleNamespace(**{**vars(GaugeConfig()), name: value})
+    with pytest.raises(ConfigError, match=f"^{name} is"):
+        GaugeConfig.__post_init__(settings)
+
+
+def test_a_text_is_no_number(exact):
+    params = draw(6)
+    etas, words = affine(params), [["a", "b"]] * 6
+    with pytest.raises(DataError, match="params cannot be read as numbers"):
+        fit_gauge(etas, words)
+    with pytest.raises(DataError, match="etas cannot be read as numbers"):
+        fit_gauge([[1.0, 2.0], [1.0]], params)
+    with pytest.raises(DataError, match="eta cannot be read as numbers"):
+        exact.measure(["a", "b"])
+    with pytest.raises(DataError, match="cannot be read as numbers"):
+        exact(["a", "b"])
+    with pytest.raises(DataError, match="the covariance of eta cannot be read"):
+        exact.measure(etas[0], [["a", "b"]] * 2)
 
 
 def test_a_saved_gauge_measures_the_same(curved, tmp_path):

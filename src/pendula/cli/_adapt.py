@@ -141,9 +141,9 @@ def check_new_folder(out: Path, run: Path, force: bool) -> None:
 
     **Raises:** `ConfigError`.
     """
-    _check_folder(out, False, force)
     if run.resolve() == out.resolve() or run.resolve().parent == out.resolve():
         raise ConfigError(f"--out {out}: the family lies there. Choose another.")
+    _check_folder(out, False, force, resumable=False)
 
 
 def check_adapt(method: str, iterations: int | None) -> None:

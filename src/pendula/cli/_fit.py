@@ -160,7 +160,9 @@ def _before(data: Trajectories, until: float) -> Trajectories:
     return part.replace(origin={**part.origin, "parts": {}})
 
 
-def _check_folder(folder: Path, resume: bool, force: bool) -> None:
+def _check_folder(
+    folder: Path, resume: bool, force: bool, *, resumable: bool = True
+) -> None:
     """Refuse what would overwrite or cannot be continued, before anything is done."""
     if folder.exists() and not folder.is_dir():
         raise ConfigError(
@@ -180,9 +182,10 @@ def _check_folder(folder: Path, resume: bool, force: bool) -> None:
             "another."
         )
     if is_run and not force:
+        further = "go on with --resume, " if resumable else ""
         raise ConfigError(
-            f"{folder} holds a run already. Choose another --out, go on with --resume, "
-            "or replace it with --force."
+            f"{folder} holds a run already. Choose another --out, {further}or replace "
+            "it with --force."
         )
     parent = next(p for p in (folder, *folder.absolute().parents) if p.exists())
     if not os.access(parent, os.W_OK):

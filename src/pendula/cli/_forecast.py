@@ -13,6 +13,7 @@ from ._console import Console
 from ._forecast_bars import check_out, forecast_bars, is_chain
 from ._options import READING, TALK, Reading, Talk, check_free
 from ._reading import load_data
+from ._systems import refuse_family
 
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def forecast(
     _check_beginning(from_, case)
     if out is not None and out.is_file():
         check_free(out, force)
+    refuse_family(run)
     data = load_data(from_, reading, console) if from_ else None
     console.say(f"loading {run}")
     from .. import load

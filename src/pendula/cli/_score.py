@@ -13,6 +13,7 @@ from ._forecast_bars import is_chain, score_bars
 from ._on_data import fitted_to, no_test
 from ._options import READING, TALK, Reading, Talk
 from ._reading import load_data
+from ._systems import refuse_family
 
 
 def score(
@@ -26,6 +27,7 @@ def score(
 ) -> int:
     """Free-run errors of a run on other data."""
     console = Console(talk)
+    refuse_family(run)
     measured = load_data(data, reading, console)
     console.say(f"loading {run}")
     from .. import load

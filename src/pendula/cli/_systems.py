@@ -125,6 +125,23 @@ def family_file(run: Path) -> Path:
     return path
 
 
+def refuse_family(run: Path) -> None:
+    """Refuse the run of a family, or of a system that was adapted, where that of one
+    system is asked for. **Raises:** `ConfigError`."""
+    if (run / "model.safetensors").is_file():
+        return
+    if family := (run / "family.safetensors").is_file():
+        what = "a family, which is of no system alone"
+    elif (run / "adapted.json").is_file():
+        what = "an adapted system, whose forecast is its forecast.csv"
+    else:
+        return
+    which = run if family else "FAMILY"
+    raise ConfigError(
+        f"{run} holds {what}. For other data give pendula adapt {which} DATA --out NEW."
+    )
+
+
 def load_run(run: Path, console: Console) -> Family:
     """The family of a run."""
     path = family_file(run)

@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .._checks import whole
 from .._errors import ConfigError, DataError
 from .._source import Source
 from ._components import finite
@@ -150,6 +151,7 @@ def causality(
 
     ```
     """
+    seed = whole(0, seed=seed)
     eta, given, names = _checked(etas, settings, names, permutations)
     count, size = given.shape
     basis = _basis(eta)
@@ -202,6 +204,7 @@ def _checked(
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ConfigError(f'names: "{twice[0]}" is given twice. Name each setting.')
+    whole(1, permutations=permutations)
     if permutations < len(names) / LEVEL:
         raise ConfigError(
             f"permutations is {permutations}; at least {round(len(names) / LEVEL)} are "

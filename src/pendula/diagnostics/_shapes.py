@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .._errors import ShapeError
+from .._numbers import numbers
 
 
 def aligned(*given: tuple[str, Any, str]) -> list[np.ndarray]:
@@ -15,7 +16,8 @@ def aligned(*given: tuple[str, Any, str]) -> list[np.ndarray]:
     An axis word such as `"clip time obs"` must have the same size wherever it
     stands.
 
-    **Raises:** `ShapeError` naming the array, its shape and what was expected.
+    **Raises:** `ShapeError` naming the array, its shape and what was expected;
+    `DataError` for what is no number.
 
     ```python
     >>> import numpy as np
@@ -29,9 +31,7 @@ def aligned(*given: tuple[str, Any, str]) -> list[np.ndarray]:
     sizes: dict[str, tuple[int, str]] = {}
     out = []
     for name, value, axes in given:
-        array = np.asarray(value)
-        if array.dtype != bool:
-            array = array.astype(np.float64)
+        array = numbers(name, value, keep_bool=True)
         words = axes.split()
         if array.ndim != len(words):
             raise ShapeError(

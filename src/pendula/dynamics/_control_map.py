@@ -12,12 +12,12 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._errors import CheckpointError, DataError, ShapeError
+from .._numbers import numbers
 from .._registry import register
 from .._source import Source
 from .._types import AnyArray
 from ..train import load_tree, save_tree
 from ._gauge import cast_like, floating
-from ._gauge_labels import numbers
 
 
 WIDE = 10.0  # prior sd of the affine mean's slopes, in spreads
@@ -88,7 +88,7 @@ class ControlMap(eqx.Module):
             settings = floating(settings)
             self._check_size(settings)
             return _predict(cast_like(self, settings.dtype), settings)
-        settings = numbers(settings, "settings")
+        settings = numbers("settings", settings)
         self._check(settings)
         with jax.enable_x64(True):
             mean, covariance = _predict(self, jnp.asarray(settings))

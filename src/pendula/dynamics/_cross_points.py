@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from .._errors import DataError, ShapeError
+from .._numbers import numbers
 from .._types import AnyArray
 
 
@@ -41,14 +42,14 @@ class RatePoints(eqx.Module):
 
         ```
         """
-        x, d = np.asarray(states, float), np.asarray(rates, float)
+        x, d = numbers("states", states), numbers("rates", rates)
         if x.shape != d.shape or x.ndim not in (2, 3):
             raise ShapeError(
                 f"states has shape {x.shape} and rates {d.shape}; both must be "
                 "(point, dim), or (kind, point, dim)."
             )
         shape = (*x.shape[:-2], x.shape[-1])
-        m = np.ones(shape) if mask is None else np.asarray(mask, float)
+        m = np.ones(shape) if mask is None else numbers("mask", mask)
         if m.shape != shape:
             raise ShapeError(f"mask has shape {m.shape}; expected {shape}.")
         for name, values in (("states", x), ("rates", d), ("mask", m)):

@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 from .._checks import whole
 from .._errors import CheckpointError, ConfigError, ShapeError
+from .._numbers import numbers
 from .._precision import cast, precision, to_host
 from .._registry import register
 from ..data import Trajectories
@@ -188,7 +189,7 @@ class Family:
                 "the family has inputs, and what they will be is not said: roll out "
                 "family.at(eta), whose steps take them."
             )
-        eta, y0 = self._eta(eta), np.asarray(y0, self.dtype)
+        eta, y0 = self._eta(eta), numbers("a state", y0, self.dtype)
         if y0.shape[-1:] != (self.model.dim,):
             raise ShapeError(
                 f"a state has shape {y0.shape}; expected ({self.model.dim},): "
@@ -215,7 +216,7 @@ class Family:
 
     def _eta(self, eta: Any) -> np.ndarray:
         """Of one or more members, `"*lead eta"`. **Raises:** `ShapeError`."""
-        eta = np.asarray(eta, self.dtype)
+        eta = numbers("eta", eta, self.dtype)
         if eta.shape[-1:] != (self.size,):
             raise ShapeError(
                 f"eta has shape {eta.shape}; the family takes ({self.size},)."

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 
 from .._checks import choice, positive, whole
 from .._errors import ConfigError
+from .._numbers import numbers
 from .._precision import cast, precision, to_host
 from ..data import Trajectories
 from ..nn import bind
@@ -159,7 +160,7 @@ def adapt_many(
     whole(1, iterations=iterations, steps=steps)
     whole(0, starts=starts)
     positive(rate=rate)
-    first = np.asarray(family.about["eta0"] if eta0 is None else eta0, float)
+    first = numbers("eta0", family.about["eta0"] if eta0 is None else eta0)
     if first.shape != (family.size,) or not np.isfinite(first).all():
         raise ConfigError(
             f"eta0 is {first.tolist()}; it must be {family.size} finite numbers."

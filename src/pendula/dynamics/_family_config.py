@@ -78,7 +78,7 @@ class FamilyConfig:
         choice("head", self.head, Heads)
         choice("mode", self.mode, Modes)
         choice("dtype", self.dtype, ("auto", "float32", "float64"))
-        if not 0 <= self.size <= 16:
+        if self.size not in range(17):  # nor is what is no whole number
             raise ConfigError(
                 f"size is {self.size}; eta has between 1 and 16 entries, about as "
                 "many as the family has unknown parameters; 0: chosen."

@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 from .._checks import not_negative
 from .._errors import ConfigError, DataError, ShapeError
+from .._numbers import numbers
 from .._types import AnyArray
 from ..data import Batch, Trajectories, noise_estimate
 from ._config import FitConfig, ModelConfig
@@ -228,7 +229,7 @@ def noise_of(noise: Any, names: Sequence[str]) -> Float[np.ndarray, "obs"]:
 
     **Raises:** `ShapeError`, `ConfigError` for one that is negative or not finite.
     """
-    sd = np.asarray(noise, float)
+    sd = numbers("noise", noise)
     if sd.shape not in ((), (1,), (len(names),)):
         raise ShapeError(
             f"noise has shape {sd.shape}; give one number, or one for each of the "

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from .._errors import CheckpointError, ShapeError
+from .._numbers import numbers
 from .._precision import cast
 from .._registry import register
 from .._source import Source
@@ -20,7 +21,6 @@ from ..nn import MLP
 from ..solve import rollout_steps
 from ..train import load_tree, save_tree
 from ._gauge_intervals import Measurement, left_out, measurement
-from ._gauge_labels import numbers
 
 
 @register("module")
@@ -264,7 +264,7 @@ def _called(function: Any, gauge: Gauge, x: Any) -> Any:
     if isinstance(x, jax.Array):
         x = floating(x)
         return function(cast_like(gauge, x.dtype), x)
-    x = numbers(x, "what the gauge is given")
+    x = numbers("what the gauge is given", x)
     with jax.enable_x64(True):
         return np.asarray(function(gauge, jnp.asarray(x)))
 

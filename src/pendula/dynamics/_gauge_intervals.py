@@ -14,8 +14,9 @@ from jaxtyping import Bool, Float
 
 from .._checks import between, choice
 from .._errors import ConfigError, DataError, ShapeError
+from .._numbers import numbers
 from .._source import Source
-from ._gauge_labels import check_covariance, logarithms, numbers
+from ._gauge_labels import check_covariance, logarithms
 
 
 if TYPE_CHECKING:
@@ -66,9 +67,9 @@ def measurement(
     """What `Gauge.measure` returns."""
     _check_kind(interval, level, gauge.num_systems)
     count = gauge.etas.shape[1]
-    eta = numbers(eta, "eta")
+    eta = numbers("eta", eta)
     known = np.zeros((count, count)) if covariance is None else covariance
-    known = numbers(known, "the covariance of eta")
+    known = numbers("the covariance of eta", known)
     if eta.shape != (count,) or known.shape != (count, count):
         raise ShapeError(
             f"eta has shape {eta.shape} and its covariance {known.shape}; the gauge "
@@ -212,6 +213,15 @@ def _beyond(gauge: Gauge, middle: np.ndarray) -> list[str]:
     return out
 
 
+def _digits(low: float, high: float) -> int:
+    """Significant digits that show the width of an interval, 4 to 8: a sharp one
+    is else a single number."""
+    size, width = max(abs(low), abs(high)), high - low
+    if not (np.isfinite(size) and width > 0):
+        return 4
+    return int(np.clip(math.ceil(math.log10(size / width)) + 2, 4, 8))
+
+
 def _in_words(
     gauge: Gauge,
     value: np.ndarray,
@@ -226,6 +236,7 @@ def _in_words(
         if unknown[k]:
             parts.append(f"{name} is not identified by this record")
             continue
-        text = f"{name} = {value[k]:.4g} {unit}".rstrip()
-        parts.append(f"{text} ({low[k]:.4g} to {high[k]:.4g})")
+        digits = _digits(low[k], high[k])
+        text = f"{name} = {value[k]:.{digits}g} {unit}".rstrip()
+        parts.append(f"{text} ({low[k]:.{digits}g} to {high[k]:.{digits}g})")
     return f"{'; '.join(parts)} ({100 * level:g} %, {interval})."

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from .._errors import ConfigError, DataError, DataWarning, ShapeError
+from .._numbers import numbers
 from ._gauge_affine import fixed_directions, in_words, left_out, told_directions
 
 
@@ -104,7 +105,7 @@ def calibration(
 
 def row_tables(**given: Any) -> list[np.ndarray]:
     """Tables of one row a system, in float64, refused when they do not match."""
-    made = {name: numbers(table, name) for name, table in given.items()}
+    made = {name: numbers(name, table) for name, table in given.items()}
     for name, table in made.items():
         if table.ndim != 2 or table.shape[1] == 0:
             raise ShapeError(
@@ -115,18 +116,6 @@ def row_tables(**given: Any) -> list[np.ndarray]:
         rows = ", ".join(f"{len(table)} of {name}" for name, table in made.items())
         raise ShapeError(f"there are {rows}; give one row a system in each.")
     return list(made.values())
-
-
-def numbers(values: Any, what: str) -> np.ndarray:
-    """An array of float64. **Raises:** `DataError` for texts, and for rows of
-    different lengths."""
-    try:
-        return np.asarray(values, np.float64)
-    except (TypeError, ValueError) as error:
-        raise DataError(
-            f"{what} cannot be read as an array of numbers ({error}). Give numbers "
-            "alone, in rows of one length."
-        ) from None
 
 
 def named_columns(
@@ -194,7 +183,12 @@ def log_columns(
     positive = np.all(table > 0, axis=0)
     if log is None:
         return positive
-    asked = np.full(len(names), log) if isinstance(log, bool) else np.array(log, bool)
+    asked = np.full(len(names), log) if isinstance(log, bool) else np.array(log)
+    if asked.dtype != bool:  # a text would count as True
+        raise ConfigError(
+            f"log is {log}; it must be True, False, one of these for each column, or "
+            "None for those that are positive."
+        )
     if asked.shape != positive.shape:
         raise ConfigError(
             f"log has {asked.size} entries for {len(names)} columns; give one each, "
@@ -230,7 +224,7 @@ def _covariances(covariances: Any, etas: np.ndarray) -> np.ndarray | None:
 def covariances_of(given: Any, etas: np.ndarray) -> np.ndarray:
     """Covariances `"system eta eta"`, checked one by one; entries that are not finite
     are left."""
-    found = numbers(given, "covariances")
+    found = numbers("covariances", given)
     expected = (*etas.shape, etas.shape[1])
     if found.shape != expected:
         raise ShapeError(

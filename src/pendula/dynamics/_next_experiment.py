@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._errors import ConfigError, DataError, ShapeError
+from .._numbers import numbers
 from .._precision import cast, precision
 from ..nn import bind
 from ..train import eliminate_starts, normal_equations
@@ -137,7 +138,7 @@ def next_experiment(
     ```
     """
     family = known.family if isinstance(known, Adapted) else known
-    ts = np.asarray(ts, np.float64)
+    ts = numbers("ts", ts)
     if ts.ndim != 1 or len(ts) < 2 or not (np.diff(ts) > 0).all():
         raise ConfigError("ts must be increasing times of a record, at least 2.")
     if family.about["ctrl"]:
@@ -149,7 +150,7 @@ def next_experiment(
     if candidates is not None:
         if box is not None:
             raise ConfigError("give candidates or a box, not both.")
-        starts = np.atleast_2d(np.asarray(candidates, np.float64))
+        starts = np.atleast_2d(numbers("candidates", candidates))
         _check(starts, family, "candidates")
         told = work.information(starts)
         first = len(starts)
@@ -283,7 +284,7 @@ def _search(
 def _box(family: Family, box: Any) -> tuple[np.ndarray, np.ndarray]:
     if box is None:
         return np.asarray(family.about["low"]), np.asarray(family.about["high"])
-    box = np.asarray(box, np.float64)
+    box = numbers("box", box)
     if box.ndim != 2 or box.shape[-1] != 2:
         raise ShapeError(f"box has shape {box.shape}; expected (dim, 2).")
     _check(box.T, family, "box")

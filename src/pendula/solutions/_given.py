@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .._errors import ConfigError
+from .._errors import ConfigError, DataError
+from .._numbers import numbers as read
 
 
 def numbers(what: str, given: Any) -> np.ndarray:
@@ -23,8 +24,8 @@ def numbers(what: str, given: Any) -> np.ndarray:
     ```
     """
     try:
-        return np.asarray(given, np.float64)
-    except (TypeError, ValueError):
+        return read(what, given)
+    except DataError:
         raise ConfigError(f"{what} {told(given)}; give numbers.") from None
 
 
